@@ -1,0 +1,82 @@
+"""Async client for the Alohub cloud call centre API.
+
+async with AlohubClient("sk_live_…", tenant_id="20260310") as client:
+    async for queue in client.queues.list_inbound():
+        print(queue.id, queue.name)
+"""
+
+from alohub_async._version import __version__
+from alohub_async.client import AlohubClient
+from alohub_async.config import ApiKey, Endpoint, Environment, KeyHeader, Timeouts
+from alohub_async.errors import (
+    AlohubError,
+    APIConnectionError,
+    APIResponseError,
+    APIStatusError,
+    APITimeoutError,
+    AuthenticationError,
+    BadRequestError,
+    ClientClosedError,
+    ConfigurationError,
+    DeadlineExceededError,
+    InternalServerError,
+    InvalidArgumentError,
+    InvalidArgumentTypeError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    RateLimitWaitError,
+    RequestFailedError,
+)
+from alohub_async.models import UNSET, InboundQueue, InboundQueueUpdate, QueueStrategy, UnsetType, UpdateResult
+from alohub_async.pagination import Page, Pager, StopReason
+from alohub_async.rate_limits import RateLimiter, RateLimitHeaders, RateLimitStatus, ScopeStatus
+from alohub_async.resources import Queues
+from alohub_async.retries import RetryPolicy
+from alohub_async.routes import Route
+from alohub_async.wire import ApiResponse
+
+__all__ = [
+    "UNSET",
+    "APIConnectionError",
+    "APIResponseError",
+    "APIStatusError",
+    "APITimeoutError",
+    "AlohubClient",
+    "AlohubError",
+    "ApiKey",
+    "ApiResponse",
+    "AuthenticationError",
+    "BadRequestError",
+    "ClientClosedError",
+    "ConfigurationError",
+    "DeadlineExceededError",
+    "Endpoint",
+    "Environment",
+    "InboundQueue",
+    "InboundQueueUpdate",
+    "InternalServerError",
+    "InvalidArgumentError",
+    "InvalidArgumentTypeError",
+    "KeyHeader",
+    "NotFoundError",
+    "Page",
+    "Pager",
+    "PermissionDeniedError",
+    "QueueStrategy",
+    "Queues",
+    "RateLimitError",
+    "RateLimitHeaders",
+    "RateLimitStatus",
+    "RateLimitWaitError",
+    "RateLimiter",
+    "RequestFailedError",
+    "RetryPolicy",
+    "Route",
+    "ScopeStatus",
+    "StopReason",
+    "Timeouts",
+    "UnsetType",
+    "UpdateResult",
+    "__version__",
+]

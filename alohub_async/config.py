@@ -1,0 +1,236 @@
+"""Where the API is, how the key travels, how long to wait: frozen values, checked when made."""
+
+import ipaddress
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+import attrs
+from yarl import URL
+
+from alohub_async.errors import ConfigurationError, InvalidArgumentError, InvalidArgumentTypeError
+
+KeyHeader: TypeAlias = Literal["x-api-key", "authorization", "both"]
+"""Which header carries the key: `X-Api-Key`, `Authorization` (the bare key, no `Bearer`) or both."""
+
+ApiKey: TypeAlias = str | Callable[[], str | Awaitable[str]]
+"""The key, or a callable (plain or async) that returns it, asked before every attempt, so that keys can rotate."""
+
+Environment: TypeAlias = Literal["production", "development"]
+"""The gateways of the vendor."""
+
+# The vendor's page, "Base URL".
+_GATEWAYS: Final[dict[Environment, str]] = {
+    "production": "https://xapi.alohub.vn",
+    "development": "https://xapi-dev.alohub.vn",
+}
+# The vendor's page: its backend examples are {{host}}/api/v1/…
+_BACKEND_PREFIX: Final = "/api"
+
+
+def _base_url(value: Any) -> URL:
+    try:
+        url = URL(value)
+    except (TypeError, ValueError) as exc:
+        # The value itself is not shown: it may hold a password.
+        raise ConfigurationError(
+            f"base_url is not a URL ({type(value).__name__} given); pass one like 'https://xapi.alohub.vn'"
+        ) from exc
+    if url.user is not None or url.password is not None:
+        raise ConfigurationError("base_url must not hold a user or a password; the key goes into api_key")
+    if url.scheme not in {"http", "https"} or not url.host or not url.host.isprintable() or " " in url.host:
+        # Without a scheme it may be anything, such as a key in the wrong place.
+        shown = repr(str(value)) if "://" in str(value) else "something else"
+        raise ConfigurationError(
+            f"base_url must begin with https:// and a host, like {_GATEWAYS['production']!r}; {shown} was given"
+        )
+    if url.query_string or url.fragment:
+        # What stands behind the path is not shown: it may be a key.
+        shown = str(url.with_query(None).with_fragment(None))
+        raise ConfigurationError(f"base_url must end with its path, without '?' or '#' behind {shown!r}")
+    return url.with_path(url.raw_path.rstrip("/") or "/", encoded=True)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+@attrs.frozen
+class Endpoint:
+    """Where the API is and how the key travels there.
+
+    `Endpoint.production()`, `Endpoint.development()` and `Endpoint.direct(url)` make the known ones;
+    `Endpoint("https://proxy.example/alohub")` is any other base URL, spoken to as the gateway is.
+
+    Attributes:
+        base_url: What comes before `/v1/…`. A string or a `yarl.URL`; no user, password, query or fragment.
+        key_header: Which header carries the key.
+        send_tenant: Whether `X-Tenant-ID` is sent when the client has a `tenant_id`.
+        allow_http: Allow plain `http://` to a host that is not this machine. The key then travels readable.
+
+    Raises:
+        ConfigurationError: A base URL that is none, or `http://` without `allow_http`; an unknown `key_header`.
+    """
+
+    base_url: URL = attrs.field(converter=_base_url)
+    key_header: KeyHeader = attrs.field(default="x-api-key", kw_only=True)
+    send_tenant: bool = attrs.field(default=True, kw_only=True)
+    allow_http: bool = attrs.field(default=False, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        if self.key_header not in get_args(KeyHeader):
+            raise ConfigurationError(f"key_header must be one of {get_args(KeyHeader)}; {self.key_header!r} was given")
+        host = self.base_url.host or ""
+        if self.base_url.scheme == "http" and not self.allow_http and not _is_loopback(host):
+            raise ConfigurationError(
+                f"http://{host} would send the key readable over the network; use https://,"
+                " or Endpoint(…, allow_http=True) if that is right"
+            )
+
+    @classmethod
+    def production(cls) -> "Endpoint":
+        """The production gateway: `X-Api-Key`, and `X-Tenant-ID` if the client has a tenant id."""
+        return cls(_GATEWAYS["production"])
+
+    @classmethod
+    def development(cls) -> "Endpoint":
+        """The development gateway: like production, at another host."""
+        return cls(_GATEWAYS["development"])
+
+    @classmethod
+    def direct(cls, url: str | URL, *, allow_http: bool = False) -> "Endpoint":
+        """The backend itself, past the gateway: path prefix `/api`, the bare key in `Authorization`, no tenant header.
+
+        The backend finds the tenant by the key (the vendor's page: leave `X-Tenant-ID` out). To send it all the same,
+        use `attrs.evolve(Endpoint.direct(url), send_tenant=True)`.
+
+        Args:
+            url: Scheme and host, with or without the prefix `/api`.
+            allow_http: Allow plain `http://` to a host that is not this machine.
+
+        Raises:
+            ConfigurationError: See the class.
+        """
+        base = _base_url(url)
+        if not base.path.endswith(_BACKEND_PREFIX):
+            base = base.with_path(base.raw_path.rstrip("/") + _BACKEND_PREFIX, encoded=True)
+        return cls(base, key_header="authorization", send_tenant=False, allow_http=allow_http)
+
+
+def check_deadline(value: Any) -> float | None:
+    """Return `value` if it is a number of seconds above 0, or None.
+
+    Raises:
+        InvalidArgumentError: It is neither.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidArgumentTypeError(f"deadline must be a number of seconds or None; {value!r} was given")
+    if not 0 < value <= sys.float_info.max:
+        raise InvalidArgumentError(f"deadline must be above 0 seconds; {value!r} was given")
+    return float(value)
+
+
+def _seconds(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
+        raise ConfigurationError(f"{attribute.name} must be a number of seconds above 0; {value!r} was given")
+
+
+@attrs.frozen(kw_only=True)
+class Timeouts:
+    """How long one attempt may take. Waits for the rate limit and between attempts do not count; see `deadline`.
+
+    Attributes:
+        connect: Seconds to open a connection (name lookup, TCP, TLS).
+        read: Seconds without a single byte from the server.
+        total: Seconds for the whole attempt, from opening the connection to the last byte of the body.
+
+    Raises:
+        ConfigurationError: A value that is not a number of seconds above 0.
+    """
+
+    connect: float = attrs.field(default=10.0, validator=_seconds)
+    read: float = attrs.field(default=30.0, validator=_seconds)
+    total: float = attrs.field(default=60.0, validator=_seconds)
+
+
+def check_header_value(name: str, value: object) -> str:
+    """Return `value` if it can stand in a header; never show it.
+
+    Raises:
+        ConfigurationError: It is no string, is empty, or holds anything but printable ASCII.
+    """
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{name} must be a string; {type(value).__name__} was given")
+    if not value or value != value.strip() or not value.isascii() or not value.isprintable():
+        raise ConfigurationError(
+            f"{name} must be printable ASCII without spaces around it; what was given ({len(value)} characters) is not"
+        )
+    return value
+
+
+@attrs.frozen(kw_only=True)
+class ClientConfig:
+    """All a request is built from, apart from the request itself.
+
+    Attributes:
+        api_key: See `ApiKey`. Never shown.
+        tenant_id: Goes into `X-Tenant-ID` where the endpoint sends it; None leaves it to the gateway.
+        endpoint: Where the API is.
+        user_agent: The `User-Agent` header.
+
+    Raises:
+        ConfigurationError: A missing key, or a value that cannot stand in a header.
+    """
+
+    api_key: ApiKey = attrs.field(repr=False)
+    tenant_id: str | None
+    endpoint: Endpoint
+    user_agent: str
+
+    def __attrs_post_init__(self) -> None:
+        if not callable(self.api_key):
+            check_header_value("api_key", self.api_key)
+        if self.tenant_id is not None:
+            check_header_value("tenant_id", self.tenant_id)
+        check_header_value("user_agent", self.user_agent)
+
+
+@attrs.frozen
+class EnvironmentSettings:
+    """What the environment says; None where it says nothing."""
+
+    api_key: str | None = attrs.field(repr=False)
+    tenant_id: str | None
+    endpoint: Endpoint | None
+
+
+def read_environment(environ: Mapping[str, str] | None = None, *, with_endpoint: bool = True) -> EnvironmentSettings:
+    """Read `ALOHUB_API_KEY`, `ALOHUB_TENANT_ID`, `ALOHUB_BASE_URL` and `ALOHUB_ENV`; an empty value counts as none.
+
+    Args:
+        environ: Read here instead of `os.environ`.
+        with_endpoint: Whether to look at the latter two at all.
+
+    Raises:
+        ConfigurationError: `ALOHUB_ENV` is neither `production` nor `development`, or `ALOHUB_BASE_URL` is no base URL.
+    """
+    environ = os.environ if environ is None else environ
+    return EnvironmentSettings(
+        api_key=environ.get("ALOHUB_API_KEY") or None,
+        tenant_id=environ.get("ALOHUB_TENANT_ID") or None,
+        endpoint=_read_endpoint(environ) if with_endpoint else None,
+    )
+
+
+def _read_endpoint(environ: Mapping[str, str]) -> Endpoint | None:
+    environment = environ.get("ALOHUB_ENV") or None
+    if environment is not None and environment not in _GATEWAYS:
+        raise ConfigurationError(f"ALOHUB_ENV must be one of {tuple(_GATEWAYS)}; {environment!r} was given")
+    base_url = environ.get("ALOHUB_BASE_URL") or (_GATEWAYS[environment] if environment is not None else None)
+    return Endpoint(base_url) if base_url is not None else None

@@ -1,0 +1,179 @@
+"""The records of the API: what a queue is, what may be changed about it, what came of it.
+
+Wire names, and the least value that makes sense, stand beside each field as `metadata`; `converter.py` reads them. They
+and their types come from the vendor's page, whose table cells were lost: names were restored by position.
+"""
+
+import enum
+import unicodedata
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final, Literal, cast
+
+import attrs
+
+from alohub_async.errors import InvalidArgumentError, InvalidArgumentTypeError
+
+
+class QueueStrategy(enum.IntEnum):
+    """How a queue treats its calls. An open set: a number the API adds later survives as an unnamed member."""
+
+    NORMAL = 1
+    VIP = 2
+    BLACKLIST = 3
+    DIVERT = 4
+    LOCKED = 99
+    """Locked for now."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> "QueueStrategy | None":
+        if isinstance(value, bool) or not isinstance(value, int):
+            return None
+        number = int(value)
+        member = int.__new__(cls, number)
+        member._name_ = f"UNKNOWN_{number}"
+        member._value_ = number
+        return member
+
+    def __reduce_ex__(self, protocol: object) -> tuple[type["QueueStrategy"], tuple[int]]:
+        # By value: the first releases of Python 3.11 pickle by name, and an unknown number has no name to be found by.
+        return type(self), (self.value,)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the API documents this number. Only such a strategy can be written."""
+        return self.name in type(self).__members__
+
+
+class UnsetType(enum.Enum):
+    """The type of `UNSET`."""
+
+    UNSET = "UNSET"
+
+    def __bool__(self) -> Literal[False]:
+        return False
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+UNSET: Final = UnsetType.UNSET
+"""Leave this field as it is. None is another matter: what the API does with null is not known, so it is never sent."""
+
+
+@attrs.frozen
+class InboundQueue:
+    """An inbound call queue, as the list or the detail call returned it.
+
+    A value that does not fit its documented type is None here and kept raw in `extra` under its wire name. That holds
+    for `id` and `name` too, although the API documents them as never null: one bad record must not cost its page. With
+    `AlohubClient(strict=True)` it raises instead, and these two are then never None.
+
+    Attributes:
+        id: The queue's id, the one `get_inbound` and `update_inbound` take (`callinId`).
+        name: Its name (`callinName`).
+        strategy: How it treats its calls (`strategy`), or None if the API says null.
+        music_on_hold: File name of the music on hold (`musicinQueue`), or None if there is none.
+        max_wait: Longest wait in seconds (`timeWait`, a string of digits on the wire), or None if none is set.
+        agent_selector: Name of the algorithm that picks the agent (`agentSelector`), or None.
+        announce_position: Whether callers are told their position (`nguongRanhRoi`, 0 or 1), or None if not set.
+        number: The queue's phone number, leading zeros and all (`callinNumber`), or None if it has none.
+        extra: Fields the SDK does not know, by wire name, as they came; and values that did not fit (see above).
+    """
+
+    id: int = attrs.field(metadata={"wire": "callinId", "minimum": 1})
+    name: str = attrs.field(metadata={"wire": "callinName"})
+    strategy: QueueStrategy | None = attrs.field(default=None, metadata={"wire": "strategy"})
+    music_on_hold: str | None = attrs.field(default=None, metadata={"wire": "musicinQueue"})
+    max_wait: int | None = attrs.field(default=None, metadata={"wire": "timeWait", "minimum": 0})
+    agent_selector: str | None = attrs.field(default=None, metadata={"wire": "agentSelector"})
+    announce_position: bool | None = attrs.field(default=None, metadata={"wire": "nguongRanhRoi"})
+    number: str | None = attrs.field(default=None, metadata={"wire": "callinNumber"})
+    extra: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False)
+
+
+_SECONDS_LIMIT: Final = 10**18  # what fits a 64-bit number
+
+
+def _wait_seconds(value: int | timedelta | UnsetType) -> int | UnsetType:
+    given = cast("Any", value)  # callers without a type checker pass anything
+    if isinstance(given, UnsetType):
+        return given
+    if isinstance(given, timedelta):
+        seconds, rest = divmod(given, timedelta(seconds=1))
+        if rest:
+            raise InvalidArgumentError(f"max_wait must be whole seconds; {given!r} was given")
+    elif isinstance(given, int) and not isinstance(given, bool):
+        seconds = int(given)
+    else:
+        raise InvalidArgumentTypeError(f"max_wait must be an int (seconds) or a timedelta; {given!r} was given")
+    if not 0 <= seconds < _SECONDS_LIMIT:
+        shown = repr(given) if abs(seconds) < _SECONDS_LIMIT else "a number of far more digits"
+        raise InvalidArgumentError(f"max_wait must be 0 seconds or more, of at most 18 digits; {shown} was given")
+    return seconds
+
+
+def _known_strategy(value: int | UnsetType) -> QueueStrategy | UnsetType:
+    given = cast("Any", value)  # callers without a type checker pass anything
+    if isinstance(given, UnsetType):
+        return given
+    if isinstance(given, bool) or not isinstance(given, int):
+        raise InvalidArgumentTypeError(f"strategy must be a QueueStrategy or its number; {given!r} was given")
+    strategy = QueueStrategy(given)
+    if not strategy.is_known:
+        raise InvalidArgumentError(f"strategy must be one of {[*map(int, QueueStrategy)]}; {given!r} was given")
+    return strategy
+
+
+def _file_name(_: object, __: object, value: Any) -> None:
+    if isinstance(value, UnsetType):
+        return
+    if not isinstance(value, str):
+        raise InvalidArgumentTypeError(f"music_on_hold must be a file name (str); {value!r} was given")
+    # "C…" are control, format, surrogate, private and unassigned characters; "Zl" and "Zp" are line breaks.
+    unfit = any(unicodedata.category(char)[0] == "C" or unicodedata.category(char) in {"Zl", "Zp"} for char in value)
+    if unfit or not value.strip() or value in {".", ".."} or "/" in value or "\\" in value:
+        raise InvalidArgumentError(
+            "music_on_hold must be a plain file name such as 'waiting.wav', without a path or control characters;"
+            f" {value!r} was given"
+        )
+
+
+def _flag(_: object, __: object, value: Any) -> None:
+    if not isinstance(value, bool | UnsetType):
+        raise InvalidArgumentTypeError(f"announce_position must be True or False; {value!r} was given")
+
+
+@attrs.frozen(kw_only=True)
+class InboundQueueUpdate:
+    """What to change about an inbound queue; a field left `UNSET` stays as it is.
+
+    Attributes:
+        music_on_hold: File name of the music on hold (`moh_file_id`).
+        max_wait: Longest wait: whole seconds, 0 or more, or a `timedelta` of whole seconds (`max_wait_sec`).
+        strategy: A known `QueueStrategy`, or its number (`strategy`).
+        announce_position: Whether to tell callers their position (`announce_position`).
+
+    Raises:
+        InvalidArgumentError: A value outside of what is said above; None is never allowed.
+    """
+
+    music_on_hold: str | UnsetType = attrs.field(default=UNSET, validator=_file_name)
+    max_wait: int | UnsetType = attrs.field(default=UNSET, converter=_wait_seconds)
+    strategy: QueueStrategy | UnsetType = attrs.field(default=UNSET, converter=_known_strategy)
+    announce_position: bool | UnsetType = attrs.field(default=UNSET, validator=_flag)
+
+
+@attrs.frozen
+class UpdateResult:
+    """The API's word that a queue was updated.
+
+    Attributes:
+        id: The queue's id.
+        message: What the API says, as it came; None if it says nothing.
+        attempts: Transmissions it took, 1 or more.
+    """
+
+    id: int
+    message: str | None
+    attempts: int

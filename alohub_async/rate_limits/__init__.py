@@ -1,0 +1,6 @@
+"""The rate limit: what the server tells (`headers`), what may go when (`gauge`), who goes next (`limiter`)."""
+
+from alohub_async.rate_limits.headers import RateLimitHeaders
+from alohub_async.rate_limits.limiter import RateLimiter, RateLimitStatus, ScopeStatus
+
+__all__ = ["RateLimitHeaders", "RateLimitStatus", "RateLimiter", "ScopeStatus"]

@@ -1,0 +1,331 @@
+"""How much of one budget is left, and when more of it comes back: pure state, no clock and no event loop.
+
+**What is known.** A server allows a scope (a tenant, a route) `limit` requests over a `window` and says on every answer
+how many `remain`; a 429 says how long to wait. **What is not:** how it counts (clock-aligned or from the first request,
+a sliding log, a weighted sliding counter, a token bucket), when its window turns, who else spends from the budget, and
+in which order requests that were on their way together got there. `alohub_async.testing.windows` has the five ways to
+count. A gauge overruns none of them as long as nobody else spends; when somebody does, it loses a few requests to 429s.
+
+**Counts say what may go now.** One thing holds under all five: what is free at the server only grows, except for what
+is sent. So an answer that leaves R leaves room for R requests, less every other one that was not answered when this one
+was sent (it may have been counted later). That much is *credit*:
+
+- Each send books one. No answer gives a booking back; only room that the server shows does.
+- An answer that shows more room than there is credit has seen a refill: it is adopted. One that shows less, and was sent
+  after the last refill was seen, lowers the credit: somebody else spends.
+- The *lowest* R since the last refill, less what is in flight, is a second bound of the same kind. Both must allow it.
+- While nothing is known, and when the last answer is older than a window, one request goes first.
+
+**Clocks say when to look again** once the credit is used up. Never a burst at a predicted time: one request goes, and
+its answer says how many may follow.
+
+- *Memory.* A server has forgotten a request one window after its answer came. While fewer than `limit` of ours are not
+  answered or not that old, one more is safe under all but the weighted counter. Once the server has said that nothing is
+  left, others hold what we do not, so it is the first of ours to be forgotten after that.
+- *The weighted counter's opening* (`weighted.py`), as long as such a counter explains all that was seen: the later of
+  the two clocks, or the opening alone once requests more than a window old were seen to count.
+- *`Retry-After`* blocks until it is over. A `reset`, which the vendor does not document, shortens the wait until it is
+  first seen to be wrong.
+
+**Strangers.** A 429 shows that somebody else spends, or that the server counts in some other way. It gives the gauge
+*patience*: twice as much with every 429, 2 % less with every request served, which holds the share of 429s near 3 %.
+Patience lets several of our requests be forgotten, or time pass, before the next look. None at all cannot be had: what
+others take between an answer's leaving and our next arriving is not known to anyone.
+
+**Weak spots.** A server whose window is longer than the gauge's is overrun about once a window until a `Retry-After`
+teaches better (see `Gauge.settle`). Answers slower than a tenth of a window are not waited for, at some loss of precision
+with strangers. A weighted counter shared with strangers is left to memory and patience.
+"""
+
+import math
+from typing import Final
+
+import attrs
+
+from alohub_async.rate_limits.snapshots import RateLimit
+from alohub_async.rate_limits.tally import Tally
+from alohub_async.rate_limits.weighted import WeightedFit
+
+_SLOW: Final = 0.1  # windows: an answer that takes longer is not waited for
+_LEAST_PATIENCE: Final = 0.01  # windows
+_MOST_PATIENCE: Final = 0.25  # windows
+_CALMING: Final = 0.98  # of the patience is left after a request was served: with 3 % of 429s it stays what it is
+_UNKNOWN_WAIT: Final = 0.1  # windows to wait after a 429 without `Retry-After`, doubled by each in a row
+
+
+@attrs.define(eq=False)
+class Ticket:
+    """One request on its way, as booked by `Gauge.send`.
+
+    Attributes:
+        number: How many were sent before it.
+        sent_at: When it was sent.
+        answered: How many had been answered when it was sent.
+    """
+
+    number: int
+    sent_at: float
+    answered: int
+
+
+class Gauge:
+    """The budget of one scope as its client knows it.
+
+    Ask `ready_at`, `send` when that is now, and `settle` every ticket exactly as its request ended. All times are
+    seconds of one monotonic clock; one that goes back is taken to stand still. Each call takes constant time (the
+    weighted fit apart, which is worked out once per wait), whatever the limit and however many wait; memory is bounded
+    by what is in flight and a few thousand numbers.
+
+    Example:
+        >>> gauge = Gauge()
+        >>> first = gauge.send(0.0)
+        >>> gauge.ready_at(0.1)  # nothing is known yet: its answer must come first
+        inf
+        >>> gauge.settle(first, 0.2, RateLimit(limit=2, remaining=1))
+        >>> gauge.ready_at(0.2)
+        0.2
+        >>> gauge.settle(gauge.send(0.2), 0.4, RateLimit(limit=2, remaining=0))
+        >>> gauge.ready_at(0.4) > 10.2  # a window after the first answer, and a little for a weighted counter
+        True
+
+    Args:
+        window: Seconds the limit counts over.
+
+    Attributes:
+        window: Seconds; longer than given once a `Retry-After` has shown that it is.
+        limit: Requests a window; None while unknown, and for good if answers say nothing about this scope.
+        denials: 429s so far.
+        blocked_until: When the last `Retry-After` is over; -inf before the first.
+    """
+
+    __slots__ = (
+        "_answers",
+        "_counts_older",
+        "_credit",
+        "_denied_in_row",
+        "_due",
+        "_fence",
+        "_fit",
+        "_fresh_until",
+        "_last_send",
+        "_lowest",
+        "_newest",
+        "_now",
+        "_open",
+        "_patience",
+        "_reset_at",
+        "_sends",
+        "_trusts_reset",
+        "_unlimited",
+        "_zero_sent_at",
+        "blocked_until",
+        "denials",
+        "limit",
+        "window",
+    )
+
+    def __init__(self, window: float = 10.0) -> None:
+        if not 0 < window < math.inf:
+            raise ValueError(f"a window is a number of seconds above 0, got {window}")
+        self.window = window
+        self.limit: int | None = None
+        self.denials = 0
+        self.blocked_until = -math.inf
+        self._unlimited = False
+        self._now = -math.inf
+        self._open: set[Ticket] = set()
+        self._sends = Tally(window, late=False)
+        self._answers = Tally(window, late=True)
+        self._last_send = -math.inf
+        # counts
+        self._credit = 0
+        self._lowest = 0  # remaining, of all answers since the last refill
+        self._fence = 0  # number of the first ticket sent after that refill was seen
+        self._newest = -1  # number of the ticket that said what `limit` is
+        self._fresh_until = -math.inf
+        # clocks
+        self._zero_sent_at = -math.inf  # when the newest request that found nothing left was sent
+        self._reset_at = math.inf
+        self._trusts_reset = True
+        self._fit = WeightedFit(window)
+        self._counts_older = False  # the server counts requests more than a window old, as only a weighted counter does
+        self._due: float | None = None  # what the clocks say, until something changes
+        # strangers
+        self._patience = 0.0
+        self._denied_in_row = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Requests sent and not settled yet."""
+        return len(self._open)
+
+    def free(self, now: float) -> int | None:
+        """How many requests may go now; None if this scope does not limit them, or not as far as is known."""
+        if self.limit is None:
+            return None
+        if self.ready_at(now) > now:
+            return 0
+        return max(1, min(self._credit, self._lowest - len(self._open)))
+
+    def ready_at(self, now: float) -> float:
+        """When a request may go, as far as can be told: `now`, a later time, or inf if an answer must come first.
+
+        It may turn out sooner when an answer comes. It is finite whenever nothing is in flight, even with a limit of 0:
+        one request a window then looks whether it still is.
+        """
+        if now < self.blocked_until:
+            return self.blocked_until
+        if self._credit > 0 and self._lowest > len(self._open) and (now <= self._fresh_until or not self._open):
+            return now
+        if self.limit is None:
+            return now if not self._open or (self._unlimited and not self._denied_in_row) else math.inf
+        if self._credit > 0 and self._lowest > len(self._open):
+            return max(now, self._last_send + self.window * _SLOW)
+        if self._due is None:
+            due = self._memory()
+            if self._open:
+                due = max(due, self._last_send + self.window * _SLOW)
+            if due > now and self._open:
+                return due  # an answer will change it: not worth more work
+            self._due = self._weighted(due, max(now, self._now))
+        return max(now, self._due)
+
+    def send(self, now: float) -> Ticket:
+        """Book one request. It should be `ready_at` now; if it is not, it is booked all the same."""
+        now = self._tick(now)
+        ticket = Ticket(self._sends.total, now, self._answers.total)
+        self._sends.add(now)
+        self._open.add(ticket)
+        self._last_send = now
+        if self._credit > 0:
+            self._credit -= 1
+        return ticket
+
+    def settle(
+        self,
+        ticket: Ticket,
+        now: float,
+        snapshot: RateLimit | None,
+        *,
+        denied: bool = False,
+        retry_after: float | None = None,
+        lost: bool = False,
+    ) -> None:
+        """Note how a booked request ended. Every ticket must be settled, however its request ended.
+
+        A ticket that is settled already, or is another gauge's, is ignored.
+
+        Args:
+            ticket: What `send` returned.
+            now: When the answer was there.
+            snapshot: What it said of this scope; None if it said nothing or there was none.
+            denied: It was a 429 for which this scope is to blame: nothing remains in it, or in no scope.
+            retry_after: Seconds a 429 asks to wait. Longer than the window, it shows that the window is longer than thought
+                (a little longer, and it may be a weighted counter's).
+            lost: There was no answer: failed, timed out, cancelled. It may have been counted, so its booking stays.
+        """
+        if ticket not in self._open:
+            return
+        self._open.remove(ticket)
+        now = self._tick(now)
+        self._answers.add(now)
+        if snapshot is not None:
+            self._read(ticket, snapshot, now)
+        elif self.limit is None and not lost and not denied:
+            self._unlimited = True
+        if denied:
+            self._deny(now, retry_after)
+            if retry_after is not None and snapshot is not None and snapshot.remaining <= 0:
+                self._learn(now, retry_after)
+        elif snapshot is not None:
+            self._denied_in_row = 0
+            self._patience *= _CALMING
+            if self._patience < self.window * _LEAST_PATIENCE / 4:
+                self._patience = 0.0
+
+    def _tick(self, now: float) -> float:
+        self._due = None
+        self._now = max(self._now, now)
+        return self._now
+
+    def _read(self, ticket: Ticket, snapshot: RateLimit, now: float) -> None:
+        """Take in what an answer said: see the module's part on counts."""
+        if ticket.number > self._newest:
+            self._newest = ticket.number
+            self.limit = snapshot.limit
+        remaining = max(0, min(snapshot.remaining, snapshot.limit))
+        room = remaining - (self._sends.total - ticket.answered - 1)
+        if room > self._credit:
+            self._credit = room
+            self._lowest = remaining
+            self._fence = self._sends.total
+        elif ticket.number >= self._fence:
+            self._credit = min(self._credit, remaining)
+            self._lowest = min(self._lowest, remaining)
+        self._fresh_until = now + self.window
+        if remaining == 0 and ticket.sent_at >= self._zero_sent_at:
+            self._zero_sent_at = ticket.sent_at
+            self._reset_at = math.inf if snapshot.reset is None else now + snapshot.reset
+        if not self._fit.possible:
+            return
+        if snapshot.limit - remaining > self._sends.total - self._answers.by(ticket.sent_at - self.window):
+            self._counts_older = True
+        self._fit.observe(
+            sent=ticket.sent_at,
+            answered=now,
+            least=ticket.answered + 1,
+            most=self._sends.total,
+            used=snapshot.limit - remaining,
+            full=remaining == 0,
+        )
+
+    def _deny(self, now: float, retry_after: float | None) -> None:
+        self.denials += 1
+        self._denied_in_row += 1
+        self._credit = self._lowest = 0
+        self._fence = self._sends.total
+        self._trusts_reset = False
+        self._patience = self.window * min(_MOST_PATIENCE, max(2 * self._patience / self.window, _LEAST_PATIENCE))
+        if retry_after is None:
+            retry_after = self.window * min(1.0, _UNKNOWN_WAIT * 2.0 ** min(self._denied_in_row - 1, 9))
+        self.blocked_until = now + retry_after
+        self._fit.restart(now)
+        self._counts_older = False
+
+    def _learn(self, now: float, retry_after: float) -> None:
+        """Lengthen the window if this `Retry-After` cannot come from one as short as thought.
+
+        Servers round up to whole seconds. A weighted counter that is all used up in its current window lets the next
+        request in up to one window and a share of `1 / limit` later, more if it counts denied requests.
+        """
+        longest = self.window + max(1.0, 2 * self.window / max(self.limit or 1, 1))
+        if retry_after > longest:
+            oldest = self._answers.reached(self._sends.total - max(self.limit or 1, 1))
+            self.window = retry_after + (min(now - oldest, retry_after) if oldest > -math.inf else 0.0)
+            self._sends.lengthen(self.window)
+            self._answers.lengthen(self.window)
+            self._fit = WeightedFit(self.window)
+
+    def _memory(self) -> float:
+        """When the server has surely forgotten one of our requests that it had counted, or asked us to come back."""
+        limit, window, answers = max(self.limit or 1, 1), self.window, self._answers
+        forgotten = answers.by(self._zero_sent_at - window) if self._lowest <= 0 else 0
+        if self._denied_in_row:
+            due = self.blocked_until
+        else:
+            forgotten = max(forgotten, self._sends.total - limit)
+            due = answers.reached(forgotten + 1) + window
+            if self._trusts_reset:
+                due = min(due, self._reset_at)
+        if self._patience:
+            several = forgotten + 1 + int(self._patience * limit / window)
+            due = max(due, min(answers.reached(several) + window, due + self._patience))
+        return due
+
+    def _weighted(self, due: float, now: float) -> float:
+        if self._denied_in_row:
+            return due
+        opening = self._fit.opening(now, max(self.limit or 1, 1), self._sends, self._answers)
+        if self._counts_older and opening > -math.inf:
+            due = opening
+        return min(max(due, opening), self._reset_at) if self._trusts_reset else max(due, opening)

@@ -1,0 +1,140 @@
+"""When a weighted sliding counter opens again: where its boundaries may be, and what it would count then.
+
+**What is known.** Such a server counts requests in windows of a fixed phase and takes for the last `window` seconds
+
+    estimate = requests of the current window + requests of the previous one * the share of it still in view
+
+It allows a request if the estimate with it does not exceed the limit, and says `remaining = limit - estimate`, rounded.
+**What is not:** the phase. And of each request only that it was counted some time between its sending and its answer.
+
+**How it is found.** With V(x), how many of our requests the server had counted by time x, and b the latest boundary,
+
+    estimate(t) = V(t) - f V(b) - (1 - f) V(b - window)        f = (t - b) / window
+
+V lies between the requests answered by x and those sent by x, so every phase gives bounds for the estimate at any time.
+The phases are cut into cells. A cell whose bounds contradict a `remaining` we were told cannot hold the boundary, and
+is struck out. While we are alone, the true cell is never struck out; so the latest opening of those that are left is
+late enough, and the first answers leave few. All cells struck out: it is no weighted counter, or we are not alone.
+
+Nothing here is needed to understand the gauge, which asks one question: when would such a counter let one in?
+"""
+
+import math
+from typing import Final
+
+import attrs
+
+from alohub_async.rate_limits.tally import Tally
+
+_CELLS: Final = 128  # phases told apart; the cost of a fit and the sharpness of its answer
+_KEPT: Final = 32  # observations between two fits; of more, every other one is dropped
+_PROBATION: Final = 4.0  # windows that a new beginning must outlive
+_ROUNDING: Final = 1.0  # requests: servers round `remaining`, or the share of the previous window, up or down
+
+
+@attrs.frozen
+class _Observation:
+    """What one answer said.
+
+    Attributes:
+        since: When its request was sent.
+        until: When it was there.
+        least: Of our requests, itself included, how many had surely been counted when it was.
+        most: How many had perhaps.
+        used: What of the limit was used then, as the server said.
+        full: Nothing was left: more than that may have been used.
+    """
+
+    since: float
+    until: float
+    least: int
+    most: int
+    used: int
+    full: bool
+
+
+class WeightedFit:
+    """The phases that a weighted counter may have, by what was seen so far.
+
+    Args:
+        window: Seconds.
+    """
+
+    __slots__ = ("_cells", "_seen", "_trusted_from", "_width", "_window")
+
+    def __init__(self, window: float) -> None:
+        self._window = window
+        self._width = window / _CELLS
+        self._cells = [cell * self._width for cell in range(_CELLS)]
+        self._seen: list[_Observation] = []
+        self._trusted_from = -math.inf
+
+    @property
+    def possible(self) -> bool:
+        """Whether a weighted counter explains all that was seen."""
+        return bool(self._cells)
+
+    def restart(self, now: float) -> None:
+        """Begin anew if no cell is left: a 429 shows that something is not as it was taken for.
+
+        Now that strangers may be about, what is left counts only if it outlives four windows; there is no new beginning
+        before that either.
+        """
+        if not self._cells and now >= self._trusted_from:
+            self._trusted_from = now + _PROBATION * self._window
+            self._cells = [cell * self._width for cell in range(_CELLS)]
+
+    def observe(self, *, sent: float, answered: float, least: int, most: int, used: int, full: bool) -> None:
+        """Keep what an answer said for the next fit; the arguments are those of an observation, see there."""
+        if self._cells:
+            if len(self._seen) >= _KEPT:
+                del self._seen[::2]
+            self._seen.append(_Observation(sent, answered, least, most, used, full))
+
+    def opening(self, now: float, limit: int, sends: Tally, answers: Tally) -> float:
+        """When a weighted counter lets one request in for certain; -inf if there is none that explains what was seen.
+
+        Args:
+            now: In seconds.
+            limit: Requests a window, 1 or more.
+            sends: Our requests, by when they were sent.
+            answers: The same, by when they were answered.
+        """
+        for seen in self._seen:
+            self._cells = [cell for cell in self._cells if self._explains(cell, seen, sends, answers)]
+        self._seen.clear()
+        if now < self._trusted_from:
+            return -math.inf
+        return max((self._opens(cell, now, limit, answers, sends.total) for cell in self._cells), default=-math.inf)
+
+    def _explains(self, cell: float, seen: _Observation, sends: Tally, answers: Tally) -> bool:
+        """Whether a boundary in this cell is possible, given what one answer said."""
+        window, width = self._window, self._width
+        start = math.floor((seen.since - cell) / window) * window + cell
+        if seen.since < start + width or seen.until >= start + window:
+            return True  # the boundary may have come between: nothing can be said
+        least_gone = (seen.since - start - width) / window
+        most = seen.most - least_gone * answers.by(start) - (1.0 - least_gone) * answers.by(start - window)
+        if most < seen.used - _ROUNDING:
+            return False
+        if seen.full:
+            return True
+        most_gone = (seen.until - start) / window
+        end = start + width
+        least = seen.least - most_gone * sends.by(end) - (1.0 - most_gone) * sends.by(end - window)
+        return least <= seen.used + _ROUNDING
+
+    def _opens(self, cell: float, now: float, limit: int, answers: Tally, sent: int) -> float:
+        """When a counter with its boundary at the end of this cell has room for one, if nothing more is sent."""
+        window, width = self._window, self._width
+        start = math.floor((now - cell - width) / window) * window + cell  # its end is in the past
+        for before, by_then in (
+            (answers.by(start - window), answers.by(start)),  # the window that began at `start`
+            (answers.by(start), answers.total),  # the next one
+        ):
+            over = sent - before - limit + 1  # requests that must fade
+            faded = over / (by_then - before) if by_then > before else math.inf if over > 0 else 0.0
+            if faded <= 1.0:
+                return start + width + max(faded, 0.0) * window
+            start += window
+        return start + width

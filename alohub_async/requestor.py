@@ -1,0 +1,163 @@
+"""The one loop a request goes through: limit, send, observe, decode, retry, within one time budget."""
+
+import asyncio
+import inspect
+import logging
+import math
+import random
+import time
+from http import HTTPStatus
+
+import attrs
+
+from alohub_async.config import ClientConfig, Timeouts
+from alohub_async.errors import (
+    AlohubError,
+    APIConnectionError,
+    APIResponseError,
+    APIStatusError,
+    DeadlineExceededError,
+    RateLimitError,
+    RateLimitWaitError,
+)
+from alohub_async.rate_limits.limiter import RateLimiter, Turn
+from alohub_async.retries import RetryPolicy, RetryQuota
+from alohub_async.transport import Transport
+from alohub_async.wire import ApiResponse, Request, Response, decode_response, request_headers, retry_after_seconds
+
+_logger = logging.getLogger("alohub_async")
+
+
+@attrs.define
+class _Call:
+    """How far one call has come."""
+
+    started: float
+    ends: float | None  # loop time
+    attempts: int = 0
+    error: AlohubError | None = None  # of the last attempt
+    maybe_sent: bool = False  # whether any attempt may have reached the server
+
+
+@attrs.frozen(kw_only=True)
+class Requestor:
+    """Sends requests; what it holds is shared by the copies that `with_options` makes.
+
+    Attributes:
+        config: What a request is built from.
+        timeouts: Of each attempt.
+        retry: When to try again.
+        deadline: Seconds for a call in all, if the call does not bring its own; None for no end.
+        transport: Sends.
+        limiter: Says when to send.
+        quota: Retries the client may still spend.
+    """
+
+    config: ClientConfig
+    timeouts: Timeouts
+    retry: RetryPolicy
+    deadline: float | None
+    transport: Transport
+    limiter: RateLimiter
+    quota: RetryQuota
+
+    async def send(self, request: Request, *, deadline: float | None = None) -> ApiResponse:
+        """Send a request until it succeeds, fails for good, or the time is up.
+
+        Args:
+            request: What to send.
+            deadline: Seconds for attempts, backoff and waits for the rate limit together; None for the client's.
+
+        Raises:
+            DeadlineExceededError: It cannot be done by the deadline.
+            AlohubError: The last attempt's error.
+        """
+        self.transport.require_open()
+        now = asyncio.get_running_loop().time()
+        seconds = self.deadline if deadline is None else deadline
+        call = _Call(started=now, ends=None if seconds is None else now + seconds)
+        limit = asyncio.timeout_at(call.ends)
+        try:
+            async with limit:
+                return await self._send_until_done(request, call)
+        except TimeoutError as exc:
+            if not limit.expired():
+                raise  # a key provider's own
+            raise self._deadline_exceeded(request, call, "it passed") from (call.error or exc)
+
+    async def _send_until_done(self, request: Request, call: _Call) -> ApiResponse:
+        turn = self.limiter.acquire(request.route, max_retry_after=self.retry.max_retry_after)
+        while True:
+            try:
+                response = await self._attempt(request, call, turn)
+            except DeadlineExceededError:
+                raise
+            except (APIConnectionError, APIResponseError, APIStatusError) as error:
+                call.error = error
+                await self._before_retry(request, call, error)
+            else:
+                self.quota.refund()
+                return response
+
+    async def _attempt(self, request: Request, call: _Call, turn: Turn) -> ApiResponse:
+        loop = asyncio.get_running_loop()
+        left = math.inf if call.ends is None else max(0.0, call.ends - loop.time())
+        if left < (math.inf if turn.max_wait is None else turn.max_wait):
+            turn.max_wait = left
+        try:
+            async with turn, await self.transport.place():
+                key = await self._key()  # after the waits, for one that rotates
+                headers = request_headers(request, self.config, key)
+                call.attempts += 1
+                response = await self._transmit(request, headers, call)
+                retry_after = retry_after_seconds(response.headers, wall_clock=time.time())
+                turn.observe(response.status, response.headers, retry_after=retry_after)
+        except RateLimitWaitError as error:
+            if turn.max_wait != left or error.wait < left:
+                raise  # the limiter's own bounds are narrower than the deadline
+            why = f"the rate limit has the next attempt wait for {error.wait:.2f} s"
+            raise self._deadline_exceeded(request, call, why) from (call.error or error)
+        _logger.debug("%s: HTTP %d, attempt %d", request, response.status, call.attempts)
+        payload = decode_response(request, response, secret=key, retry_after=retry_after)
+        return ApiResponse(response.status, response.headers, payload, call.attempts, loop.time() - call.started)
+
+    async def _transmit(self, request: Request, headers: dict[str, str], call: _Call) -> Response:
+        sent_before, call.maybe_sent = call.maybe_sent, True
+        try:
+            return await self.transport.send(request, headers, self.timeouts)
+        except APIConnectionError as error:
+            call.maybe_sent = sent_before or error.maybe_sent
+            raise
+
+    async def _before_retry(self, request: Request, call: _Call, error: AlohubError) -> None:
+        """Wait before the next attempt, or raise `error` if there is to be none."""
+        delay = self.retry.delay(call.attempts, request.route.method, error, random.random)
+        if delay is None:
+            raise error
+        if isinstance(error, RateLimitError):
+            if error.status == HTTPStatus.TOO_MANY_REQUESTS and error.retry_after == delay:
+                return  # the limiter waits, for all requests alike, and keeps this one's place in line
+        elif not self.quota.spend():
+            error.add_note("not tried again: too many of this client's calls have failed lately")
+            raise error
+        _logger.info(
+            "%s: trying again in %.2f s after attempt %d: %s", request, delay, call.attempts, type(error).__name__
+        )
+        if call.ends is not None and asyncio.get_running_loop().time() + delay >= call.ends:
+            raise self._deadline_exceeded(request, call, f"the next attempt is due in {delay:.2f} s") from error
+        await asyncio.sleep(delay)
+
+    def _deadline_exceeded(self, request: Request, call: _Call, why: str) -> DeadlineExceededError:
+        seconds = (call.ends or 0.0) - call.started
+        last = f"; the last error: {call.error}" if call.error is not None else ""
+        return DeadlineExceededError(
+            f"{request}: not done within its deadline of {seconds:.2f} s ({call.attempts} attempts): {why}{last}",
+            maybe_sent=call.maybe_sent,
+        )
+
+    async def _key(self) -> str:
+        key = self.config.api_key
+        if isinstance(key, str):
+            return key
+        provided = key()
+        return await provided if inspect.isawaitable(provided) else provided

@@ -1,0 +1,124 @@
+"""The sandbox's records: seeded queues as they look on the wire, and the table that holds a tenant's."""
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, TypeAlias
+
+from attrs import define, field
+
+WireQueue: TypeAlias = dict[str, object]
+"""One queue under its wire names (`callinId`, `callinName`, …)."""
+
+FIRST_ID: Final = 1_001_226
+"""The first seeded id: the one of the vendor's examples."""
+
+_WORK: Final = (
+    "Chăm sóc khách hàng",
+    "Tổng đài bán hàng",
+    "Hỗ trợ kỹ thuật",
+    "Khiếu nại và bảo hành",
+    "Đặt lịch khám bệnh",
+    "Tư vấn tín dụng",
+    "Đặt vé máy bay",
+    "Giao nhận hàng hoá",
+    "Thu hồi công nợ",
+    "Khách hàng thân thiết",
+    "Đường dây nóng",
+    "Tiếp nhận sự cố điện",
+    "Tuyển sinh",
+    "Đặt bàn nhà hàng",
+    "Hàng chờ ngoài giờ",
+)
+_PLACES: Final = (
+    "Hà Nội",
+    "TP. Hồ Chí Minh",
+    "Đà Nẵng",
+    "Hải Phòng",
+    "Cần Thơ",
+    "Huế",
+    "Nha Trang",
+    "Đắk Lắk",
+    "Quảng Ninh",
+    "Thừa Thiên",
+    "Bà Rịa - Vũng Tàu",
+    "Vĩnh Phúc",
+    "Phú Thọ",
+    "Kiên Giang",
+    "toàn quốc",
+)
+_MUSIC: Final = ("waiting.wav", "waiting.wav", "nhac_cho_tet.wav", "gioi_thieu_cong_ty.wav", "moh-2026.mp3", None)
+_WAITS: Final = ("30", "60", "90", "120", "120", "180", "300", "600", "0", None)
+_STRATEGIES: Final = (1, 1, 1, 1, 2, 2, 3, 4, 99, None)
+_SELECTORS: Final = (None, None, None, "rrmemory", "leastrecent")
+_ANNOUNCE: Final = ("0", "1", "1", None)
+_AREAS: Final = ("024", "028", "0236", "0225", "0292", "1900", "1800", None)
+
+
+def _number(rng: random.Random) -> str | None:
+    prefix = rng.choice(_AREAS)
+    if prefix is None:
+        return None
+    # Geographic numbers have 11 digits with the leading zero, 1900/1800 numbers have 8.
+    digits = (11 if prefix.startswith("0") else 8) - len(prefix)
+    return prefix + "".join(rng.choices("0123456789", k=digits))
+
+
+def seed_queues(count: int, *, seed: int = 0) -> list[WireQueue]:
+    """Make `count` queues, always the same for the same seed; fewer are the beginning of more.
+
+    Wire names and types are those of the contract's list example: ids as integers (with gaps), waits as strings of
+    digits, announcements as `"0"`/`"1"`, numbers as strings with their leading zeros, nulls here and there.
+    """
+    rng = random.Random(seed)
+    queue_id = FIRST_ID
+    queues: list[WireQueue] = []
+    for _ in range(count):
+        queues.append(
+            {
+                "callinId": queue_id,
+                "callinName": f"{rng.choice(_WORK)} {rng.choice(_PLACES)}",
+                "strategy": rng.choice(_STRATEGIES),
+                "musicinQueue": rng.choice(_MUSIC),
+                "timeWait": rng.choice(_WAITS),
+                "agentSelector": rng.choice(_SELECTORS),
+                "nguongRanhRoi": rng.choice(_ANNOUNCE),
+                "callinNumber": _number(rng),
+            }
+        )
+        queue_id += rng.choice((1, 1, 1, 2, 5, 17))
+    return queues
+
+
+def _id_of(queue: Mapping[str, object]) -> int | None:
+    value = queue.get("callinId")
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value)
+    return value if isinstance(value, int) else None
+
+
+@define(eq=False)
+class QueueTable:
+    """One tenant's queues, in the order the list shows them."""
+
+    rows: Sequence[WireQueue]
+    _by_id: dict[int, WireQueue] = field(init=False, repr=False, factory=dict[int, WireQueue])
+
+    def __attrs_post_init__(self) -> None:
+        for row in self.rows:
+            queue_id = _id_of(row)
+            if queue_id is not None:
+                self._by_id.setdefault(queue_id, row)
+
+    @classmethod
+    def of(cls, queues: int | Iterable[Mapping[str, object]], *, seed: int) -> "QueueTable":
+        """Seed as many queues, or copy the given ones, kept as they are."""
+        rows = seed_queues(queues, seed=seed) if isinstance(queues, int) else [dict(queue) for queue in queues]
+        return cls(rows)
+
+    def find(self, queue_id: int) -> WireQueue | None:
+        """The queue of that id (the first, should several have it), or None."""
+        return self._by_id.get(queue_id)
+
+    def free_id(self) -> int:
+        """An id that no queue here has."""
+        return max(self._by_id, default=FIRST_ID) + 1_000

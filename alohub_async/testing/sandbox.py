@@ -1,0 +1,302 @@
+"""A stand-in for the Alohub service: a real HTTP server on this machine, after the contract."""
+
+import asyncio
+import json
+import random
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, Self
+
+from aiohttp import web
+from attrs import define, field
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from alohub_async.client import AlohubClient
+from alohub_async.config import Endpoint
+from alohub_async.rate_limits import RateLimiter
+from alohub_async.testing.contract import Answer, find_target
+from alohub_async.testing.data import QueueTable, WireQueue
+from alohub_async.testing.faults import Fault, Status
+from alohub_async.testing.request_log import RecordedRequest, RequestFilter, RequestLog
+from alohub_async.testing.service import Service
+from alohub_async.testing.settings import SandboxSettings, latency_range
+
+# Seconds a request in flight gets when the sandbox closes.
+_SHUTDOWN: Final = 0.05
+_KEY_LETTERS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+@define(kw_only=True, eq=False)
+class Sandbox(SandboxSettings):
+    """The three inbound-queue endpoints on 127.0.0.1, with seeded queues, limits, faults and a request log.
+
+        async with Sandbox(queues=250) as sandbox:
+            sandbox.fail(next=2, status=502)
+            async with sandbox.client() as client:
+                queues = await client.queues.list_inbound().collect()
+            assert len(sandbox.find_requests(status=502)) == 2
+
+    Both ways of access are served: the gateway's paths (`/v1/…`) and the backend's (`/api/v1/…`). Time is the event
+    loop's, so a test with a fast-forwarded loop gets fast-forwarded windows.
+
+    Attributes:
+        host: The address to listen on.
+        port: The port; 0 takes a free one, see `url`.
+    """
+
+    _given: int | Iterable[Mapping[str, object]] = field(default=250, alias="queues", repr=False)
+    host: str = "127.0.0.1"
+    port: int = 0
+    _service: Service = field(init=False, repr=False)
+    _log: RequestLog = field(init=False, repr=False, factory=RequestLog)
+    _rng: random.Random = field(init=False, repr=False)
+    _api_key: str = field(init=False, repr=False)
+    _foreign_queue_id: int = field(init=False, repr=False)
+    _runner: web.AppRunner | None = field(init=False, default=None, repr=False)
+    _closed: asyncio.Event = field(init=False, factory=asyncio.Event, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._rng = random.Random(self.seed)
+        table = QueueTable.of(self._given, seed=self.seed)
+        self._foreign_queue_id = table.free_id()
+        foreign = QueueTable.of([{"callinId": self._foreign_queue_id, "callinName": "Công ty khác"}], seed=self.seed)
+        self._service = Service(self, {self.tenant_id: table, self.foreign_tenant_id: foreign})
+        self._api_key = self.add_key(scopes=self.scopes)
+
+    # Access
+
+    @property
+    def url(self) -> URL:
+        """Where the sandbox listens: `http://127.0.0.1:…`, without a path.
+
+        Raises:
+            RuntimeError: The sandbox is not running.
+        """
+        if self._runner is None or not self._runner.addresses:
+            raise RuntimeError("the sandbox is not running; use `async with Sandbox() as sandbox:` or `await start()`")
+        host, port = self._runner.addresses[0][:2]
+        return URL.build(scheme="http", host=host, port=port)
+
+    @property
+    def api_key(self) -> str:
+        """The key of the sandbox's tenant, made up for the sandbox."""
+        return self._api_key
+
+    @property
+    def foreign_tenant_id(self) -> str:
+        """Another tenant, who has one queue."""
+        return f"{self.tenant_id}9"
+
+    @property
+    def foreign_queue_id(self) -> int:
+        """The id of the other tenant's queue: NOT_FOUND to `api_key`."""
+        return self._foreign_queue_id
+
+    def add_key(self, *, scopes: Collection[str] = ("queue",), tenant_id: str | None = None) -> str:
+        """Make another key.
+
+        Args:
+            scopes: What it may do; without `queue`, every call is answered 403.
+            tenant_id: Whose it is: the sandbox's tenant by default, or `foreign_tenant_id`.
+        """
+        owner = self.tenant_id if tenant_id is None else tenant_id
+        if owner not in self._service.tables:
+            raise ValueError(f"tenant_id must be {self.tenant_id!r} or {self.foreign_tenant_id!r}; {owner!r} was given")
+        key = "sk_live_" + "".join(self._rng.choices(_KEY_LETTERS, k=24))
+        self._service.grant(key, tenant_id=owner, scopes=scopes)
+        return key
+
+    def revoke_key(self, key: str) -> None:
+        """Make a key a wrong one."""
+        self._service.keys.pop(key, None)
+
+    def client(self, *, direct: bool = False, **options: Any) -> AlohubClient:
+        """A client of this sandbox.
+
+        Args:
+            direct: Speak to the backend's paths with `Authorization` instead of the gateway's with `X-Api-Key`.
+            options: `AlohubClient`'s own; they win over the sandbox's key, tenant id, endpoint and window.
+        """
+        endpoint = (Endpoint.direct if direct else Endpoint)(self.url, allow_http=True)
+        defaults: dict[str, Any] = {
+            "tenant_id": None if direct else self.tenant_id,
+            "endpoint": endpoint,
+            "rate_limiter": RateLimiter(window=self.window),
+        }
+        return AlohubClient(options.pop("api_key", self.api_key), **{**defaults, **options})
+
+    # State
+
+    @property
+    def queues(self) -> Sequence[WireQueue]:
+        """The tenant's queues as they are stored now, under their wire names, in the list's order."""
+        return self._service.tables[self.tenant_id].rows
+
+    @property
+    def requests(self) -> list[RecordedRequest]:
+        """Every transmission so far, in order of arrival."""
+        return self.find_requests()
+
+    def find_requests(
+        self, *, method: str | None = None, path: str | None = None, page: int | None = None, status: int | None = None
+    ) -> list[RecordedRequest]:
+        """The transmissions that match all given; see `RequestFilter`."""
+        return self._log.requests(RequestFilter(method=method, path=path, page=page, status=status))
+
+    def clear(self) -> None:
+        """Empty the request log."""
+        self._log.clear()
+
+    # Faults
+
+    def fail(
+        self,
+        fault: Fault | None = None,
+        *,
+        next: int | None = 1,  # noqa: A002 (reads as it should: fail(next=3, status=502))
+        status: int | None = None,
+        retry_after: str | None = None,
+        method: str | None = None,
+        path: str | None = None,
+        page: int | None = None,
+    ) -> None:
+        """Script a fault for the next requests that match; several are used in the order they were scripted.
+
+        `fail(next=3, status=502)`, `fail(status=429, retry_after="2.5")`, `fail(DropConnection(), method="PUT")`.
+
+        Args:
+            fault: What goes wrong; see `alohub_async.testing.Fault`. Without one, `Status(status or 500)`.
+            next: How many requests it happens to; None for all until `heal()`.
+            status: Short for `Status(status)`: an error in the contract's shape.
+            retry_after: With it, the `Retry-After` header, verbatim.
+            method: Only requests of this method.
+            path: Only this path, or this template (`/v1/queues/inbound/{id}`), with or without the prefix `/api`.
+            page: Only list requests for this page.
+
+        Raises:
+            ValueError: A fault together with a status or retry_after, or `next` below 1.
+        """
+        if fault is not None and (status is not None or retry_after is not None):
+            raise ValueError("status and retry_after are parts of a Status fault; pass either them or a fault")
+        if next is not None and next < 1:
+            raise ValueError(f"next must be 1 or more, or None for all; {next!r} was given")
+        chosen = fault or Status(500 if status is None else status, retry_after=retry_after)
+        self._service.faults.add(chosen, wanted=RequestFilter(method=method, path=path, page=page), times=next)
+
+    @property
+    def faults_left(self) -> int:
+        """How many scripted faults were not met yet."""
+        return self._service.faults.waiting()
+
+    def heal(self) -> None:
+        """Forget the scripted faults that were not met yet."""
+        self._service.faults.clear()
+
+    # Life
+
+    async def start(self) -> None:
+        """Begin to listen.
+
+        Raises:
+            RuntimeError: It already does.
+            OSError: The port is taken.
+        """
+        if self._runner is not None:
+            raise RuntimeError("the sandbox is already running")
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self.host, self.port).start()
+        except BaseException:
+            await runner.cleanup()
+            raise
+        self._runner, self._closed = runner, asyncio.Event()
+
+    async def close(self) -> None:
+        """Stop listening and close all connections; no error when it does not run. The records stay."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+        self._closed.set()
+
+    async def run_forever(self) -> None:
+        """Wait until cancelled or closed, then be closed; starts the sandbox if it is not running."""
+        if self._runner is None:
+            await self.start()
+        try:
+            await self._closed.wait()
+        finally:
+            await self.close()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # HTTP
+
+    def _leg(self) -> float:
+        least, most = latency_range(self.latency)
+        return self._rng.uniform(least / 2, most / 2)
+
+    async def _handle(self, http: web.Request) -> web.StreamResponse:
+        body = await http.read()
+        await _pause(self._leg())
+        request = _record(http, body, at=asyncio.get_running_loop().time())
+        number = self._log.arrived(request)
+        answer = self._service.answer(request)
+        await _pause(answer.delay + self._leg())
+        self._log.answered(number, answer)
+        return await _send(http, answer)
+
+
+async def _pause(seconds: float) -> None:
+    if seconds > 0:
+        await asyncio.sleep(seconds)
+
+
+def _record(http: web.Request, body: bytes, *, at: float) -> RecordedRequest:
+    """What arrived; a body counts as JSON only when it is declared as such (as all the vendor's examples do)."""
+    target = find_target(http.method, http.path)
+    try:
+        payload = json.loads(body) if http.content_type == "application/json" else None
+    except ValueError:
+        payload = None
+    return RecordedRequest(
+        at=at,
+        method=http.method,
+        path=http.path,
+        route=None if target is None else f"{http.method} {target.template}",
+        query={name: http.query[name] for name in http.query},
+        headers=CIMultiDictProxy(CIMultiDict(http.headers)),
+        json=payload,
+    )
+
+
+async def _send(http: web.Request, answer: Answer) -> web.StreamResponse:
+    """Send the answer, or as much of it as its cut lets through."""
+    if answer.cut == "nowhere":
+        return web.Response(
+            status=answer.status,
+            body=answer.body,
+            headers=answer.headers,
+            content_type=answer.content_type,
+            charset="utf-8",
+        )
+    response = web.StreamResponse(status=answer.status, headers=answer.headers)
+    if http.transport is None or http.transport.is_closing():  # the client hung up
+        return response
+    if answer.cut == "inside":
+        response.content_type = answer.content_type
+        response.content_length = len(answer.body)
+        await response.prepare(http)
+        await response.write(answer.body[: len(answer.body) // 2])
+    http.transport.close()
+    return response

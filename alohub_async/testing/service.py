@@ -1,0 +1,133 @@
+"""The service behind the socket: one request in, one answer out, at a given time; no I/O and no clock."""
+
+from collections.abc import Collection
+from typing import Final
+
+from attrs import define, field, frozen
+
+from alohub_async.testing.contract import (
+    LIST_PATH,
+    UPDATED,
+    Answer,
+    Target,
+    detail_payload,
+    find_target,
+    json_answer,
+    list_envelope,
+    page_slice,
+    problem,
+    read_page_request,
+    read_update,
+)
+from alohub_async.testing.data import QueueTable
+from alohub_async.testing.faults import FaultScript, Status
+from alohub_async.testing.limits import Gate, RateLimits
+from alohub_async.testing.request_log import RecordedRequest
+from alohub_async.testing.settings import SandboxSettings
+
+_SCOPE: Final = "queue"  # the vendor's page: "scope:queue" for each of the three endpoints
+_REFUSED: Final = 429
+
+
+@frozen
+class KeyGrant:
+    """Whose key it is and what it may do."""
+
+    tenant_id: str
+    scopes: frozenset[str]
+
+
+@define(eq=False)
+class Service:
+    """The API's state and decisions."""
+
+    settings: SandboxSettings
+    tables: dict[str, QueueTable]
+    faults: FaultScript = field(init=False, factory=FaultScript)
+    keys: dict[str, KeyGrant] = field(init=False, factory=dict[str, KeyGrant], repr=False)
+    limits: RateLimits = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.limits = RateLimits(self.settings)
+
+    def grant(self, key: str, *, tenant_id: str, scopes: Collection[str]) -> None:
+        """Let the key in."""
+        self.keys[key] = KeyGrant(tenant_id, frozenset(scopes))
+
+    def answer(self, request: RecordedRequest) -> Answer:
+        """Do the request at its time of arrival and say what is sent back.
+
+        In this order: faults in front of the service; unknown path (404, not counted); key and tenant (401, not
+        counted: no tenant is known); both limits (429); then, counted and with rate-limit headers, the other faults,
+        the scope (403) and the endpoint itself.
+        """
+        target = find_target(request.method, request.path)
+        fault = self.faults.take(request, front_only=target is not None)
+        if target is None:
+            unknown = problem(404)
+            return unknown if fault is None else fault.spoil(unknown)
+        if fault is not None:
+            return fault.spoil(Answer(200))
+        grant = self._grant_of(request, target)
+        if grant is None:
+            return problem(401)
+        gate = self.limits.gate(grant.tenant_id, f"{request.method} {target.template}")
+        if gate.refuses(request.at):
+            gate.deny(request.at)
+            retry_after = {"Retry-After": str(gate.retry_after(request.at))}
+            return gate.sign(problem(_REFUSED).with_headers(retry_after), request.at)
+        return self._admitted(request, target, grant, gate)
+
+    def _admitted(self, request: RecordedRequest, target: Target, grant: KeyGrant, gate: Gate) -> Answer:
+        fault = self.faults.take(request)
+        if isinstance(fault, Status) and fault.status == _REFUSED:
+            gate.deny(request.at)
+        else:
+            gate.charge(request.at)
+        untouched = fault is None or fault.stage == "after"
+        answer = gate.sign(self._do(request, target, grant) if untouched else Answer(200), request.at)
+        return answer if fault is None else fault.spoil(answer)
+
+    def _grant_of(self, request: RecordedRequest, target: Target) -> KeyGrant | None:
+        """Whose key it is, None when missing, wrong, or not the named tenant's.
+
+        The gateway takes `X-Api-Key`, or `Authorization` without one (the vendor's page names both); the backend takes
+        `Authorization` only. What the service says to another tenant's `X-Tenant-ID` is not documented: here the key is
+        then a wrong one.
+        """
+        names = ("Authorization",) if target.backend else ("X-Api-Key", "Authorization")
+        key = next((request.headers[name] for name in names if name in request.headers), None)
+        grant = None if key is None else self.keys.get(key)
+        if grant is None or request.headers.get("X-Tenant-ID", grant.tenant_id) != grant.tenant_id:
+            return None
+        return grant
+
+    def _do(self, request: RecordedRequest, target: Target, grant: KeyGrant) -> Answer:
+        if _SCOPE not in grant.scopes:
+            return problem(403)
+        table = self.tables[grant.tenant_id]
+        if target.template == LIST_PATH:
+            return self._list(request, table)
+        return self._update(request, target, table) if request.method == "PUT" else self._detail(target, table)
+
+    def _list(self, request: RecordedRequest, table: QueueTable) -> Answer:
+        asked = read_page_request(request.query)
+        if isinstance(asked, str):
+            return problem(400, message=asked)
+        settings = self.settings
+        rows = table.rows[page_slice(asked, cap=settings.page_size_cap, cap_style=settings.cap_style)]
+        return json_answer(list_envelope(rows, total=len(table.rows), total_style=settings.total_style))
+
+    def _detail(self, target: Target, table: QueueTable) -> Answer:
+        queue = table.find(target.queue_id)
+        return problem(404) if queue is None else json_answer(detail_payload(queue, style=self.settings.detail_style))
+
+    def _update(self, request: RecordedRequest, target: Target, table: QueueTable) -> Answer:
+        queue = table.find(target.queue_id)
+        if queue is None:
+            return problem(404)
+        changes = read_update(request.json)
+        if isinstance(changes, str):
+            return problem(400, message=changes)
+        queue.update(changes)
+        return json_answer(UPDATED)

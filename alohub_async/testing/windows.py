@@ -1,0 +1,241 @@
+"""How a server counts: five kinds of rate-limit window, as pure state. The clock is an argument.
+
+The vendor says "so many requests over 10 seconds" and not how it counts them. Gateways in use count in one of five
+ways; each is a class here, behind one interface, so that a test server or a simulation can keep any of them. All times
+are seconds of one monotonic clock, the same for every call on one window, never going back.
+
+- `aligned`: a counter that starts again whenever the clock passes a multiple of the window.
+- `first-request`: a counter that starts again one window after the first request it counted.
+- `sliding-log`: the time of each request is kept; those of the last window count.
+- `sliding-counter`: two aligned counters; the previous one counts by the share of it that a window ending now still
+  sees. Cheap to keep in a shared store, so a common default of gateway products.
+- `token-bucket`: `limit` tokens at most, one taken by each request, refilled evenly at `limit` per window.
+
+Some gateways count the requests they deny as well (`count_denied`): a client that hammers a full window then locks
+itself out. A window whose `limit` is 0 never allows anything.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections import deque
+from typing import Literal, assert_never
+
+WindowKind = Literal["aligned", "first-request", "sliding-log", "sliding-counter", "token-bucket"]
+"""The ways to count that `make_window` knows."""
+
+_ROUNDING = 1e-9  # requests: what sums of floats may be off by without a request being denied for it
+
+
+class ServerWindow(ABC):
+    """The budget of one scope as the server keeps it.
+
+    Attributes:
+        limit: Requests allowed in one window. May be changed at any time and counts from then on.
+        seconds: The length of the window.
+        count_denied: Whether a denied request counts like a served one.
+    """
+
+    def __init__(self, limit: int, *, seconds: float = 10.0, count_denied: bool = False) -> None:
+        if limit < 0 or not seconds > 0:
+            raise ValueError(f"a window needs limit >= 0 and seconds > 0, got limit={limit}, seconds={seconds}")
+        self.limit = limit
+        self.seconds = seconds
+        self.count_denied = count_denied
+
+    def free(self, now: float) -> int:
+        """Whole requests that would be allowed at this moment, 0 or more."""
+        return max(0, self._left(now))
+
+    def take(self, now: float) -> None:
+        """Count one request. The caller has asked `free` first, or counts past the limit on purpose."""
+        self._count(now)
+
+    def deny(self, now: float) -> None:
+        """Note a denied request: it counts like a served one if `count_denied`, else not at all."""
+        if self.count_denied:
+            self._count(now)
+
+    def retry_after(self, now: float) -> float:
+        """Seconds until one request would be allowed if no other came before it; 0 when one is allowed now.
+
+        With a limit of 0 no wait would help; it is one window then, since a server's header needs a number.
+        """
+        if self.free(now) > 0:
+            return 0.0
+        if self.limit == 0:
+            return self.seconds
+        return max(0.0, self._next_free(now) - now)
+
+    @abstractmethod
+    def _left(self, now: float) -> int:
+        """Whole requests left; below 0 when the limit was lowered or denied requests count."""
+
+    @abstractmethod
+    def _count(self, now: float) -> None:
+        """Count one request, whether there is room or not."""
+
+    @abstractmethod
+    def _next_free(self, now: float) -> float:
+        """When one request will be allowed; asked only when none is now and the limit is above 0."""
+
+
+class AlignedWindow(ServerWindow):
+    """Fixed windows that turn at the multiples of `seconds` on the clock."""
+
+    _index: int = 0
+    _served: int = 0
+
+    def _left(self, now: float) -> int:
+        self._turn(now)
+        return self.limit - self._served
+
+    def _count(self, now: float) -> None:
+        self._turn(now)
+        self._served += 1
+
+    def _turn(self, now: float) -> None:
+        index = math.floor(now / self.seconds)
+        if index != self._index:
+            self._index, self._served = index, 0
+
+    def _next_free(self, now: float) -> float:
+        return (math.floor(now / self.seconds) + 1) * self.seconds
+
+
+class FirstRequestWindow(ServerWindow):
+    """Fixed windows, each opened by the first request that comes after the one before has ended."""
+
+    _start: float = -math.inf
+    _served: int = 0
+
+    def _left(self, now: float) -> int:
+        count = self._served if now < self._start + self.seconds else 0
+        return self.limit - count
+
+    def _count(self, now: float) -> None:
+        if now >= self._start + self.seconds:
+            self._start, self._served = now, 0
+        self._served += 1
+
+    def _next_free(self, now: float) -> float:
+        return max(now, self._start + self.seconds)
+
+
+class SlidingLogWindow(ServerWindow):
+    """Every request counts for exactly `seconds`."""
+
+    def __init__(self, limit: int, *, seconds: float = 10.0, count_denied: bool = False) -> None:
+        super().__init__(limit, seconds=seconds, count_denied=count_denied)
+        self._log: deque[float] = deque()
+
+    def _left(self, now: float) -> int:
+        while self._log and self._log[0] + self.seconds <= now:
+            self._log.popleft()
+        return self.limit - len(self._log)
+
+    def _count(self, now: float) -> None:
+        self._log.append(now)
+
+    def _next_free(self, now: float) -> float:
+        self._left(now)
+        return self._log[len(self._log) - self.limit] + self.seconds
+
+
+class SlidingCounterWindow(ServerWindow):
+    """Aligned counters, the previous one weighted by how much of it a window that ends now still sees.
+
+    A request is allowed if the estimate *with* it does not exceed the limit (`estimate + 1 <= limit`), and what is left
+    is rounded down: gateways increment first and compare then, in floating point. At a steady rate that serves
+    `limit - 1` a window. Others round the weighted part down before they add the current count, which allows up to
+    one request more; a client that copes with the stricter form copes with that one.
+    """
+
+    _index: int = 0
+    _current: int = 0
+    _previous: int = 0
+
+    def _left(self, now: float) -> int:
+        self._turn(now)
+        in_view = 1.0 - (now / self.seconds - self._index)
+        return math.floor(self.limit - self._previous * in_view - self._current + _ROUNDING)
+
+    def _count(self, now: float) -> None:
+        self._turn(now)
+        self._current += 1
+
+    def _turn(self, now: float) -> None:
+        index = math.floor(now / self.seconds)
+        if index != self._index:
+            self._previous = self._current if index == self._index + 1 else 0
+            self._index, self._current = index, 0
+
+    def _next_free(self, now: float) -> float:
+        self._turn(now)
+        if self._current < self.limit:  # then `previous` is what is in the way, and it fades in this very window
+            faded = 1.0 - (self.limit - self._current - 1) / self._previous
+            return (self._index + faded) * self.seconds
+        faded = 1.0 - (self.limit - 1) / self._current
+        return (self._index + 1 + faded) * self.seconds
+
+
+class TokenBucketWindow(ServerWindow):
+    """A bucket that is full at first and refills evenly.
+
+    Denied requests that count take tokens that are not there: the debt is at most one full bucket.
+    """
+
+    _at: float = -math.inf
+    _tokens: float = 0.0
+
+    def _left(self, now: float) -> int:
+        self._refill(now)
+        return math.floor(self._tokens + _ROUNDING)
+
+    def _count(self, now: float) -> None:
+        self._refill(now)
+        self._tokens = max(self._tokens - 1.0, -float(self.limit))
+
+    def _refill(self, now: float) -> None:
+        if self.limit == 0:
+            self._tokens = 0.0
+        elif self._at == -math.inf:
+            self._tokens = float(self.limit)
+        else:
+            self._tokens = min(float(self.limit), self._tokens + (now - self._at) * self.limit / self.seconds)
+        self._at = now
+
+    def _next_free(self, now: float) -> float:
+        self._refill(now)
+        return now + (1.0 - self._tokens) * self.seconds / self.limit
+
+
+def make_window(kind: WindowKind, limit: int, *, seconds: float = 10.0, count_denied: bool = False) -> ServerWindow:
+    """Make an empty window of the given kind.
+
+    Example:
+        >>> window = make_window("sliding-log", 2)
+        >>> window.take(0.0)
+        >>> window.take(1.0)
+        >>> window.free(2.0), window.retry_after(2.0), window.free(10.0)
+        (0, 8.0, 1)
+
+    Args:
+        kind: How the server counts.
+        limit: Requests allowed in one window, 0 or more.
+        seconds: The length of the window.
+        count_denied: Whether denied requests count too.
+    """
+    match kind:
+        case "aligned":
+            window: type[ServerWindow] = AlignedWindow
+        case "first-request":
+            window = FirstRequestWindow
+        case "sliding-log":
+            window = SlidingLogWindow
+        case "sliding-counter":
+            window = SlidingCounterWindow
+        case "token-bucket":
+            window = TokenBucketWindow
+        case _:
+            assert_never(kind)
+    return window(limit, seconds=seconds, count_denied=count_denied)

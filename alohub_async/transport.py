@@ -1,0 +1,182 @@
+"""One request, one transmission, one answer read to its end. The only room that knows aiohttp's client."""
+
+import asyncio
+import copy
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+import aiohttp
+import attrs
+
+from alohub_async._version import __version__
+from alohub_async.config import Timeouts
+from alohub_async.errors import APIConnectionError, APITimeoutError, ClientClosedError, ConfigurationError
+from alohub_async.wire import Request, Response
+
+Session: TypeAlias = aiohttp.ClientSession
+"""The one type of aiohttp that users see: a session of their own."""
+
+USER_AGENT: Final = f"alohub-async/{__version__} Python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
+
+
+class _ConnectionLost(Exception):  # noqa: N818  (a signal between two functions of this module)
+    """A connection broke under a request that may have been sent."""
+
+
+async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Client middleware: let each request out once.
+
+    aiohttp resends an idempotent request (PUT too) by itself when a kept-alive connection turns out to be dead, which
+    may be after the server acted on it. That is the retry policy's decision. aiohttp has no switch for it, but it only
+    resends after errors of its own.
+    """
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise  # nothing was sent, and aiohttp does not resend these
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:
+        raise _ConnectionLost(_said(exc)) from exc
+    except aiohttp.ClientResponseError as exc:  # what came is no HTTP, or a proxy refused
+        said = exc.message.partition("\n")[0].rstrip(":")
+    # Not chained to aiohttp's own error: its repr shows the headers of the request, and so the key.
+    raise _ConnectionLost(said)
+
+
+@attrs.define
+class _LoopState:
+    """What belongs to one event loop."""
+
+    session: aiohttp.ClientSession
+    places: asyncio.Semaphore
+
+
+class Transport:
+    """Sends requests over one aiohttp session per event loop, made when first needed.
+
+    Attributes:
+        lender: Whose connections these are, if they are only lent.
+    """
+
+    def __init__(self, *, session: aiohttp.ClientSession | None, max_connections: int) -> None:
+        """Make a transport.
+
+        Args:
+            session: Used instead of own ones, and never closed.
+            max_connections: Most requests under way at once; further ones wait, outside of their timeouts.
+
+        Raises:
+            ConfigurationError: `max_connections` is no int of 1 or more, or `session` no session.
+        """
+        _check(session, max_connections)
+        self._given_session = session
+        self._max_connections = max_connections
+        self._states: dict[asyncio.AbstractEventLoop, _LoopState] = {}
+        self.lender: Transport | None = None
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether `aclose` was called, here or where the connections were lent from."""
+        return self._closed or (self.lender is not None and self.lender.closed)
+
+    def lend(self) -> "Transport":
+        """The same connections for a copy of the client: closing it leaves them open."""
+        lent = copy.copy(self)
+        lent.lender = self
+        return lent
+
+    async def place(self) -> asyncio.Semaphore:
+        """One of the `max_connections` places: to be entered, which may take a while, before a request is sent.
+
+        Raises:
+            ClientClosedError: See `require_open`.
+        """
+        return (await self._state()).places
+
+    async def send(self, request: Request, headers: Mapping[str, str], timeouts: Timeouts) -> Response:
+        """Send once and read the answer.
+
+        Raises:
+            ClientClosedError: The transport, or the session it was given, is closed.
+            APITimeoutError: No complete answer within `timeouts`.
+            APIConnectionError: No complete answer.
+        """
+        state = await self._state()
+        try:
+            return await self._exchange(state.session, request, headers, timeouts)
+        except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as exc:
+            kind = APITimeoutError if isinstance(exc, TimeoutError) else APIConnectionError
+            raise kind(f"{request}: no connection to {request.url.host}: {_said(exc)}", maybe_sent=False) from exc
+        except TimeoutError as exc:
+            raise APITimeoutError(f"{request}: no complete answer in time ({timeouts})", maybe_sent=True) from exc
+        except (_ConnectionLost, aiohttp.ClientError, OSError) as exc:
+            raise APIConnectionError(f"{request}: the connection was lost: {_said(exc)}", maybe_sent=True) from exc
+        except ValueError as exc:  # such as a given session with credentials of its own
+            raise ConfigurationError(f"{request}: aiohttp refuses to send it: {exc}") from exc
+
+    async def _exchange(
+        self, session: aiohttp.ClientSession, request: Request, headers: Mapping[str, str], timeouts: Timeouts
+    ) -> Response:
+        async with session.request(
+            request.route.method,
+            request.url,
+            headers=headers,
+            data=request.body,
+            allow_redirects=False,  # a redirect would carry the key off
+            raise_for_status=False,
+            timeout=aiohttp.ClientTimeout(total=timeouts.total, sock_connect=timeouts.connect, sock_read=timeouts.read),
+            # Those of a single request replace the session's, so a given session's own are named again.
+            middlewares=(_send_once, *getattr(session, "_middlewares", ())),
+        ) as response:
+            return Response(response.status, response.headers.copy(), await response.read())
+
+    def require_open(self) -> None:
+        """Check that requests can be sent.
+
+        Raises:
+            ClientClosedError: The transport, or the session it was given, is closed.
+        """
+        if self.closed:
+            raise ClientClosedError("this client is closed; make a new AlohubClient")
+        if self._given_session is not None and self._given_session.closed:
+            raise ClientClosedError("the aiohttp session this client was given is closed; give it an open one")
+
+    async def _state(self) -> _LoopState:
+        self.require_open()
+        loop = asyncio.get_running_loop()
+        if loop not in self._states:
+            await self._close_sessions([other for other in self._states if other.is_closed()])
+            session = self._given_session or self._new_session()
+            self._states[loop] = _LoopState(session, asyncio.Semaphore(self._max_connections))
+        return self._states[loop]
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            # max_connections is kept by us: waiting in the connector would run into the timeouts.
+            connector=aiohttp.TCPConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def aclose(self) -> None:
+        """Close the sessions made here, if they are not just lent; again is harmless."""
+        self._closed = True
+        if self.lender is None:
+            await self._close_sessions([*self._states])
+
+    async def _close_sessions(self, loops: Sequence[asyncio.AbstractEventLoop]) -> None:
+        states = [self._states.pop(loop) for loop in loops]
+        if self._given_session is None:
+            for state in states:
+                await state.session.close()
+
+
+def _check(session: Any, max_connections: Any) -> None:
+    if session is not None and not isinstance(session, aiohttp.ClientSession):
+        raise ConfigurationError(f"session must be an aiohttp.ClientSession; {type(session).__name__} was given")
+    if isinstance(max_connections, bool) or not isinstance(max_connections, int) or max_connections < 1:
+        raise ConfigurationError(f"max_connections must be an int of 1 or more; {max_connections!r} was given")
+
+
+def _said(exc: BaseException) -> str:
+    return str(exc) or type(exc).__name__

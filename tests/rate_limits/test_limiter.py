@@ -1,0 +1,365 @@
+"""The asyncio side of the rate limit, on a loop whose time does not wait."""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable
+
+import pytest
+from multidict import CIMultiDict
+
+from alohub_async import ConfigurationError, RateLimiter, RateLimitHeaders, RateLimitWaitError
+from alohub_async.routes import GET_INBOUND, LIST_INBOUND, UPDATE_INBOUND, Route
+from alohub_async.testing import windows
+
+pytestmark = pytest.mark.looptime
+
+
+class Server:
+    """A tenant's and each route's window, answering at once or after a latency; no sockets."""
+
+    def __init__(self, *, tenant: int | None, route: int | None = None, latency: float = 0.01) -> None:
+        self.latency = latency
+        self.tenant: windows.ServerWindow | None = (
+            None if tenant is None else windows.make_window("sliding-log", tenant)
+        )
+        self.routes: dict[str, windows.ServerWindow] = {}
+        self.route_limit = route
+        self.sent: list[object] = []
+        self.served: list[tuple[float, str, object]] = []
+        self.denied = 0
+
+    def answer(self, route: Route, who: object) -> tuple[int, CIMultiDict[str], float | None]:
+        """Count a request; status, headers, seconds to wait."""
+        now = asyncio.get_running_loop().time()
+        counts: dict[str, windows.ServerWindow] = {} if self.tenant is None else {"Tenant": self.tenant}
+        if self.route_limit is not None:
+            counts["Route"] = self.routes.setdefault(str(route), windows.make_window("sliding-log", self.route_limit))
+        allowed = all(window.free(now) > 0 for window in counts.values())
+        for window in counts.values():
+            if allowed:
+                window.take(now)
+        headers = CIMultiDict[str]()
+        for scope, window in counts.items():
+            headers[f"X-RateLimit-Limit-{scope}"] = str(window.limit)
+            headers[f"X-RateLimit-Remaining-{scope}"] = str(window.free(now))
+        if allowed:
+            self.served.append((now, str(route), who))
+            return 200, headers, None
+        self.denied += 1
+        return 429, headers, float(max(1, math.ceil(max(window.retry_after(now) for window in counts.values()))))
+
+    async def request(
+        self, limiter: RateLimiter, route: Route = LIST_INBOUND, who: object = None, *, max_wait: float | None = None
+    ) -> int:
+        """One attempt through the limiter; the status."""
+        async with limiter.acquire(route, max_wait=max_wait) as turn:
+            self.sent.append(who)
+            await asyncio.sleep(self.latency)
+            status, headers, retry_after = self.answer(route, who)
+            await asyncio.sleep(self.latency)
+            turn.observe(status, headers, retry_after=retry_after)
+            return status
+
+
+async def settled(check: Callable[[], bool]) -> None:
+    """Let ready tasks run until the check holds."""
+    for _ in range(100):
+        if check():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it does not come to hold")
+
+
+async def test_no_request_is_refused_and_the_budget_is_used_up() -> None:
+    """Fifty callers at once against five in ten seconds: all served, none refused, five in each window."""
+    server, limiter = Server(tenant=5), RateLimiter()
+    statuses = await asyncio.gather(*(server.request(limiter, who=who) for who in range(50)))
+    assert statuses == [200] * 50
+    assert server.denied == 0
+    assert asyncio.get_running_loop().time() < 9.2 * 10 + 10  # one window may be lost while the server is learnt
+
+
+async def test_requests_of_a_route_go_first_come_first_served() -> None:
+    """The order of asking is the order of going."""
+    server, limiter = Server(tenant=5), RateLimiter()
+    await asyncio.gather(*(server.request(limiter, who=who) for who in range(20)))
+    assert server.sent == list(range(20))
+
+
+async def test_the_oldest_waiter_across_routes_goes_first_when_the_tenant_allows_one() -> None:
+    """No route starves another."""
+    server, limiter = Server(tenant=4, latency=0.0), RateLimiter()
+    routes = [LIST_INBOUND, GET_INBOUND, UPDATE_INBOUND]
+    await asyncio.gather(*(server.request(limiter, routes[who % 3], who) for who in range(24)))
+    each = [[who for at, _, who in server.served if int(at // 10) == window] for window in range(6)]
+    assert all(set(window) == set(range(4 * n, 4 * n + 4)) for n, window in enumerate(each) if n)
+
+
+async def test_a_route_with_its_budget_spent_does_not_hold_up_another() -> None:
+    """While one route waits, another goes at once."""
+    server, limiter = Server(tenant=100, route=2), RateLimiter()
+    busy = [asyncio.ensure_future(server.request(limiter, LIST_INBOUND)) for _ in range(6)]
+    await asyncio.sleep(1)
+    started = asyncio.get_running_loop().time()
+    await server.request(limiter, GET_INBOUND)
+    assert asyncio.get_running_loop().time() - started < 0.1
+    await asyncio.gather(*busy)
+    assert server.denied == 0
+
+
+async def test_a_refused_request_keeps_its_place_in_line() -> None:
+    """After a 429 the same turn, entered again, goes before all who came later."""
+    limiter = RateLimiter()
+    order: list[str] = []
+    full, free = ({"X-RateLimit-Limit": "5", "X-RateLimit-Remaining": left} for left in ("0", "5"))
+
+    async def later() -> None:
+        async with limiter.acquire(LIST_INBOUND) as turn:
+            order.append("later")
+            turn.observe(200, CIMultiDict(free), retry_after=None)
+
+    turn = limiter.acquire(LIST_INBOUND)
+    async with turn:
+        waiting = asyncio.ensure_future(later())
+        await asyncio.sleep(0.1)
+        turn.observe(429, CIMultiDict(full), retry_after=3.0)
+    async with turn:
+        order.append("refused")
+        assert asyncio.get_running_loop().time() >= 3.1
+        turn.observe(200, CIMultiDict(free), retry_after=None)
+    await waiting
+    assert order == ["refused", "later"]
+
+
+async def test_while_nothing_is_known_one_request_goes_alone() -> None:
+    """The first answer tells the budget; until then the others wait."""
+    server, limiter = Server(tenant=50), RateLimiter()
+    tasks = [asyncio.ensure_future(server.request(limiter)) for _ in range(10)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    status = limiter.status().tenant
+    assert (status.in_flight, status.waiting, status.limit, status.free) == (1, 9, None, None)
+    await asyncio.gather(*tasks)
+    status = limiter.status().tenant
+    assert (status.in_flight, status.waiting, status.limit, status.free) == (0, 0, 50, 40)
+
+
+async def test_a_server_without_rate_limit_headers_is_not_limited() -> None:
+    """A scope that is not told of is no budget of ours."""
+    server, limiter = Server(tenant=None), RateLimiter()
+    await asyncio.gather(*(server.request(limiter) for _ in range(500)))
+    assert asyncio.get_running_loop().time() < 0.1
+
+
+@pytest.mark.parametrize("steps", range(1, 12))
+async def test_cancelling_a_waiter_at_any_step_loses_no_slot(steps: int) -> None:
+    """Wherever a request is cancelled, those behind it go on, and nothing stays booked."""
+    server, limiter = Server(tenant=5, latency=0.0), RateLimiter()
+    await server.request(limiter)
+    tasks = [asyncio.ensure_future(server.request(limiter, who=who)) for who in range(12)]
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    for task in tasks[::2]:
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert results[1::2] == [200] * 6
+    assert server.denied == 0
+    status = limiter.status().tenant
+    assert (status.in_flight, status.waiting) == (0, 0)
+    await asyncio.wait_for(server.request(limiter), timeout=25)
+
+
+async def test_a_request_cancelled_when_it_was_let_go_but_had_not_run_gives_its_slot_back() -> None:
+    """The booking of a request that surely was not sent is undone."""
+    server, limiter = Server(tenant=5, latency=0.0), RateLimiter()
+    await server.request(limiter)
+    assert limiter.status().tenant.free == 4
+    async with limiter.acquire(LIST_INBOUND):
+        pass
+    first = asyncio.ensure_future(server.request(limiter))
+    await settled(lambda: limiter.status().tenant.in_flight == 1)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    assert limiter.status().tenant.in_flight == 0
+
+
+async def test_a_wait_that_is_known_to_be_too_long_raises_at_once() -> None:
+    """`max_wait` raises before waiting, with the seconds it would have taken."""
+    server, limiter = Server(tenant=2), RateLimiter()
+    for _ in range(2):
+        await server.request(limiter)
+    started = asyncio.get_running_loop().time()
+    with pytest.raises(RateLimitWaitError, match=r"wait for 1?\d\.\d+ s") as caught:
+        await server.request(limiter, max_wait=1.5)
+    assert asyncio.get_running_loop().time() == started
+    assert 9.9 < caught.value.wait < 20
+    assert await server.request(limiter, max_wait=caught.value.wait + 0.1) == 200
+
+
+async def test_the_line_ahead_counts_for_the_wait() -> None:
+    """With a window's worth of others in front, the wait is a window longer, and known to be."""
+    server, limiter = Server(tenant=2), RateLimiter()
+    ahead = [asyncio.ensure_future(server.request(limiter)) for _ in range(6)]
+    await asyncio.sleep(1)
+    with pytest.raises(RateLimitWaitError) as caught:
+        await server.request(limiter, max_wait=15)
+    assert caught.value.wait > 25
+    await asyncio.gather(*ahead)
+
+
+async def test_a_wait_that_turns_out_too_long_raises_when_it_is_over() -> None:
+    """When only an answer can tell, the wait ends at `max_wait`."""
+    server, limiter = Server(tenant=5, latency=30), RateLimiter(max_wait=2)
+    slow = asyncio.ensure_future(server.request(limiter))
+    await asyncio.sleep(0)
+    with pytest.raises(RateLimitWaitError):
+        await server.request(limiter)
+    assert asyncio.get_running_loop().time() == pytest.approx(2, abs=0.01)
+    assert await slow == 200
+    assert limiter.status().tenant.waiting == 0
+
+
+async def test_a_retry_after_beyond_the_cap_raises_instead_of_stalling() -> None:
+    """A server that asks to stay away for an hour is not obeyed silently."""
+    limiter = RateLimiter()
+    full = CIMultiDict({"X-RateLimit-Limit": "5", "X-RateLimit-Remaining": "0"})
+
+    async def request() -> None:
+        async with limiter.acquire(LIST_INBOUND) as turn:
+            await asyncio.sleep(0.1)
+            turn.observe(429, full, retry_after=3600.0)
+
+    async def waiter(max_retry_after: float = 60) -> None:
+        async with limiter.acquire(LIST_INBOUND, max_retry_after=max_retry_after):
+            pass
+
+    refused = asyncio.ensure_future(request())
+    await asyncio.sleep(0)
+    patient = asyncio.ensure_future(waiter(7200))
+    with pytest.raises(RateLimitWaitError):
+        await waiter()
+    await refused
+    with pytest.raises(RateLimitWaitError) as caught:
+        await waiter()
+    assert caught.value.wait == pytest.approx(3600, abs=1)
+    assert asyncio.get_running_loop().time() < 1
+    await patient
+    assert asyncio.get_running_loop().time() >= 3600
+
+
+async def test_a_stall_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Waiting for more than five seconds leaves one line in the log, not one per waiter."""
+    server, limiter = Server(tenant=5), RateLimiter()
+    with caplog.at_level(logging.WARNING, "alohub_async"):
+        await asyncio.gather(*(server.request(limiter) for _ in range(10)))
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "5 requests wait" in caplog.text
+
+
+async def test_clients_that_share_a_limiter_share_one_budget() -> None:
+    """Two users of one limiter stay within one budget together."""
+    server, limiter = Server(tenant=5), RateLimiter()
+    await asyncio.gather(*(server.request(limiter, who=who) for who in range(20) for _ in range(2)))
+    assert server.denied == 0
+
+
+async def test_a_limit_that_shrinks_or_grows_is_followed() -> None:
+    """What the latest answer says holds at once."""
+    server, limiter = Server(tenant=20), RateLimiter()
+    assert server.tenant is not None
+    await asyncio.gather(*(server.request(limiter) for _ in range(20)))
+    server.tenant.limit = 4
+    await asyncio.sleep(20)
+    await server.request(limiter)
+    assert limiter.status().tenant.limit == 4
+    await asyncio.gather(*(server.request(limiter) for _ in range(12)))
+    assert server.denied == 0
+    server.tenant.limit = 40
+    await asyncio.sleep(20)
+    started = asyncio.get_running_loop().time()
+    await asyncio.gather(*(server.request(limiter) for _ in range(40)))
+    assert asyncio.get_running_loop().time() - started < 1
+
+
+async def test_ten_thousand_waiters_cost_no_more_each_than_a_hundred() -> None:
+    """Work per request does not grow with the line; generous, since machines are noisy."""
+
+    async def cost(waiters: int) -> float:
+        server, limiter = Server(tenant=waiters, latency=0.0), RateLimiter()
+        started = time.perf_counter()
+        await asyncio.gather(*(server.request(limiter) for _ in range(waiters)))
+        return (time.perf_counter() - started) / waiters
+
+    few = min([await cost(100) for _ in range(5)])
+    assert await cost(10_000) < 5 * few
+
+
+async def test_ten_thousand_waiters_can_give_up_at_once() -> None:
+    """Cancelling a long line is quick and leaves nothing behind."""
+    server, limiter = Server(tenant=1, latency=0.0), RateLimiter()
+    await server.request(limiter)
+    tasks = [asyncio.ensure_future(server.request(limiter)) for _ in range(10_000)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert limiter.status().tenant.waiting == 10_000
+    started = time.perf_counter()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert time.perf_counter() - started < 5
+    assert limiter.status().tenant.waiting == 0
+    assert await server.request(limiter) == 200
+
+
+async def test_many_routes_are_not_remembered_for_ever() -> None:
+    """Calling ever new paths does not grow the limiter without end."""
+    server, limiter = Server(tenant=None), RateLimiter()
+    for number in range(1500):
+        await server.request(limiter, Route("GET", f"/v1/thing-{number}"))
+    assert len(limiter.status().routes) <= 1000
+
+
+async def test_the_route_key_decides_what_one_route_is() -> None:
+    """What the server counts as a route is not known, so the user can say."""
+    server, limiter = Server(tenant=50, route=50), RateLimiter(route_key=lambda route: route.template)
+    await server.request(limiter, GET_INBOUND)
+    await server.request(limiter, UPDATE_INBOUND)
+    assert list(limiter.status().routes) == ["/v1/queues/inbound/{id}"]
+
+
+def test_a_limiter_can_move_to_a_new_loop_when_the_old_one_is_closed() -> None:
+    """Two `asyncio.run` in a row may use one limiter."""
+    limiter = RateLimiter()
+    for _ in range(2):
+        assert asyncio.run(Server(tenant=50, latency=0.0).request(limiter)) == 200
+
+
+def test_two_event_loops_at_once_get_a_clear_error() -> None:
+    """A limiter in use by another open loop says so instead of hanging."""
+    limiter = RateLimiter()
+    first = asyncio.new_event_loop()
+    try:
+        first.run_until_complete(Server(tenant=50, latency=0.0).request(limiter))
+        with pytest.raises(ConfigurationError, match="another event loop"):
+            asyncio.run(Server(tenant=50, latency=0.0).request(limiter))
+    finally:
+        first.close()
+
+
+@pytest.mark.parametrize("bad", [0, -1, math.inf, math.nan, "10"])
+@pytest.mark.parametrize("name", ["window", "max_wait"])
+def test_a_number_of_seconds_that_makes_no_sense_is_refused(name: str, bad: object) -> None:
+    """The error names the argument and what was given."""
+    with pytest.raises(ConfigurationError, match=name):
+        RateLimiter(**{name: bad})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def test_named_headers_are_the_only_ones_read() -> None:
+    """A user who knows the names can say them."""
+    names = RateLimitHeaders(tenant_limit="X-Most", tenant_remaining="X-Left")
+    limiter = RateLimiter(headers=names)
+    async with limiter.acquire(LIST_INBOUND) as turn:
+        turn.observe(200, CIMultiDict({"x-most": "7", "x-left": "6", "X-RateLimit-Limit": "99"}), retry_after=None)
+    assert limiter.status().tenant.limit == 7

@@ -1,0 +1,27 @@
+"""Hypothesis strategies that several test modules draw from."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+any_text: st.SearchStrategy[str] = st.text(st.characters(exclude_categories=()), max_size=12)
+"""Any string Python can hold, lone surrogates and control characters among them."""
+
+json_scalars: st.SearchStrategy[Any] = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 130),
+    st.integers(),
+    st.integers(10**17, 10**30),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from(["0", "1", "2", "99", "120", "007", "-1", "1.0", " 1", "1 ", "", "٣", "²", "1" * 18, "1" * 19]),
+    any_text,
+)
+"""What JSON can say without brackets, leaning towards what almost fits a field of the API."""
+
+json_values: st.SearchStrategy[Any] = st.recursive(
+    json_scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(any_text, inner, max_size=4),
+    max_leaves=12,
+)
+"""Any JSON value."""

@@ -1,0 +1,231 @@
+"""What the tests over sockets share: answers of any kind, a server below HTTP, a sandbox in a thread of its own."""
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any, Final, Literal, Self, TypeAlias
+
+from attrs import define, field, frozen
+from multidict import CIMultiDict
+
+from alohub_async import AlohubClient
+from alohub_async.testing import Answer, Fault, Sandbox, Stage
+
+LIST: Final = "/v1/queues/inbound"
+FIRST: Final = 1_001_226
+"""The id of a sandbox's first queue."""
+
+CALLS: Final[Mapping[str, Callable[[AlohubClient], Coroutine[Any, Any, object]]]] = {
+    "list": lambda client: client.queues.list_inbound().collect(),
+    "get": lambda client: client.queues.get_inbound(FIRST),
+    "update": lambda client: client.queues.update_inbound(FIRST, max_wait=1),
+    "request": lambda client: client.request("GET", LIST),
+    "paginate": lambda client: client.paginate(LIST).collect(),
+}
+"""Everything a client can be asked, by name."""
+
+QUEUE: Final[Mapping[str, object]] = {
+    "callinId": 1001226,
+    "callinName": "test",
+    "strategy": 1,
+    "musicinQueue": "waiting.wav",
+    "timeWait": "120",
+    "agentSelector": None,
+    "nguongRanhRoi": None,
+    "callinNumber": None,
+}
+"""The record of the vendor's page."""
+
+
+def queue(**changes: object) -> dict[str, object]:
+    """The record of the vendor's page with other values, by wire name."""
+    return {**QUEUE, **changes}
+
+
+@frozen
+class Reply(Fault):
+    """Any answer at all, given before the service sees the request.
+
+    Attributes:
+        body: Its body.
+        status: Its HTTP status.
+        content_type: Its media type.
+        headers: Other headers.
+    """
+
+    body: bytes = b""
+    status: int = field(default=200, kw_only=True)
+    content_type: str = field(default="application/json", kw_only=True)
+    headers: Mapping[str, str] = field(factory=dict[str, str], kw_only=True)
+
+    @property
+    def stage(self) -> Stage:
+        """`front`."""
+        return "front"
+
+    def spoil(self, answer: Answer) -> Answer:
+        """The answer as it is, whatever the service would have said."""
+        del answer
+        return Answer(self.status, self.body, self.content_type, self.headers)
+
+
+def json_reply(payload: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
+    """A JSON answer."""
+    return Reply(json.dumps(payload).encode(), status=status, headers=headers or {})
+
+
+@frozen
+class RawRequest:
+    """A request as it came off a socket.
+
+    Attributes:
+        method: The method.
+        target: Path and query, or whatever stood there.
+        headers: By name in any case.
+        body: As long as `Content-Length` says.
+        connection: The number of the connection it came over, from 1.
+    """
+
+    method: str
+    target: str
+    headers: CIMultiDict[str]
+    body: bytes
+    connection: int
+
+
+Step: TypeAlias = bytes | float | Literal["close"]
+"""What a `RawServer` does: send these bytes, wait so many seconds, or close the connection."""
+
+
+def http(body: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> bytes:
+    """A whole HTTP answer; anything but bytes goes out as JSON."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    fields = {"Content-Type": "application/json", "Content-Length": str(len(content)), **(headers or {})}
+    lines = [f"HTTP/1.1 {status} Reason", *(f"{name}: {value}" for name, value in fields.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + content
+
+
+@define(eq=False)
+class RawServer:
+    """A TCP server on 127.0.0.1 that reads requests and does to each what it is told.
+
+    Attributes:
+        answer: Told the number of the request, from 1: the steps to take.
+        requests: What came, transmission by transmission.
+        connections: How many connections were made.
+        connected: How many of them are open.
+    """
+
+    answer: Callable[[int], Sequence[Step]]
+    requests: list[RawRequest] = field(init=False, factory=list[RawRequest])
+    connections: int = field(init=False, default=0)
+    connected: int = field(init=False, default=0)
+    _server: asyncio.Server | None = field(init=False, default=None)
+    _handlers: set[asyncio.Task[None]] = field(init=False, factory=set[asyncio.Task[None]])
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        assert self._server is not None
+        host, port = self._server.sockets[0].getsockname()
+        return f"http://{host}:{port}"
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._start, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        for handler in self._handlers:
+            handler.cancel()
+        await asyncio.gather(*self._handlers, return_exceptions=True)
+
+    def _start(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handler = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._handlers.add(handler)
+        handler.add_done_callback(self._handlers.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.connected += 1
+        connection = self.connections
+        try:
+            while True:
+                self.requests.append(await _read_request(reader, connection))
+                for step in self.answer(len(self.requests)):
+                    if step == "close":
+                        return
+                    if isinstance(step, bytes):
+                        writer.write(step)
+                        await writer.drain()
+                    else:
+                        await asyncio.sleep(float(step))
+        except (asyncio.IncompleteReadError, OSError):
+            pass  # the client has gone
+        finally:
+            self.connected -= 1
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+
+async def _read_request(reader: asyncio.StreamReader, connection: int) -> RawRequest:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+    method, target, _ = head[0].split(" ")
+    headers = CIMultiDict[str]()
+    for line in head[1:-2]:
+        name, _, value = line.partition(": ")
+        headers.add(name, value)
+    body = await reader.readexactly(int(headers.get("Content-Length", "0")))
+    return RawRequest(method, target, headers, body, connection)
+
+
+@contextmanager
+def threaded_sandbox(**settings: Any) -> Generator[Sandbox]:
+    """A sandbox whose event loop runs in another thread, so that it outlives the loops of a test."""
+    started = threading.Event()
+    sandbox = Sandbox(**settings)
+    stop: list[Callable[[], object]] = []
+
+    async def serve() -> None:
+        done = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        stop.append(lambda: loop.call_soon_threadsafe(done.set))
+        async with sandbox:
+            started.set()
+            await done.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    assert started.wait(10)
+    try:
+        yield sandbox
+    finally:
+        stop[0]()
+        thread.join()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the event loop run until something is so."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 (what is waited for has no event to tell of it)
+            await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def deaf_endpoint() -> AsyncGenerator[str]:
+    """A URL whose connections are never made: the queue of the listening socket is full."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        for connection in waiting:
+            connection.setblocking(False)
+            connection.connect_ex(listening.getsockname())
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        for connection in waiting:
+            connection.close()

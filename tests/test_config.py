@@ -1,0 +1,316 @@
+"""Endpoint, timeouts, client configuration and environment: what is refused, and what the refusal says."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import pytest
+from yarl import URL
+
+from alohub_async.config import (
+    ClientConfig,
+    Endpoint,
+    EnvironmentSettings,
+    Timeouts,
+    check_deadline,
+    check_header_value,
+    read_environment,
+)
+from alohub_async.errors import ConfigurationError, InvalidArgumentError, InvalidArgumentTypeError
+from tests.twins import pickled
+
+KEY = "sk_live_0123456789"
+
+
+# Endpoint
+
+
+def test_gateways_carry_the_key_in_x_api_key() -> None:
+    """Production and development are the vendor's hosts, with X-Api-Key and the tenant header."""
+    production, development = Endpoint.production(), Endpoint.development()
+    assert str(production.base_url) == "https://xapi.alohub.vn/"
+    assert str(development.base_url) == "https://xapi-dev.alohub.vn/"
+    assert {production.key_header, development.key_header} == {"x-api-key"}
+    assert production.send_tenant
+    assert development.send_tenant
+
+
+@pytest.mark.parametrize(
+    ("url", "base"),
+    [
+        ("https://backend.example", "https://backend.example/api"),
+        ("https://backend.example/", "https://backend.example/api"),
+        ("https://backend.example/api", "https://backend.example/api"),
+        ("https://backend.example/api/", "https://backend.example/api"),
+        ("https://backend.example:8443/alohub", "https://backend.example:8443/alohub/api"),
+        ("https://backend.example/myapi", "https://backend.example/myapi/api"),
+        ("https://backend.example/a%2Fb", "https://backend.example/a%2Fb/api"),
+        (URL("https://backend.example"), "https://backend.example/api"),
+    ],
+)
+def test_direct_endpoint_adds_the_prefix_once(url: str | URL, base: str) -> None:
+    """The backend is spoken to under /api with the bare key in Authorization and no tenant header."""
+    endpoint = Endpoint.direct(url)
+    assert str(endpoint.base_url) == base
+    assert endpoint.key_header == "authorization"
+    assert not endpoint.send_tenant
+
+
+@pytest.mark.parametrize(
+    ("url", "base"),
+    [
+        ("https://proxy.example/alohub/", "https://proxy.example/alohub"),
+        ("HTTPS://Proxy.Example", "https://proxy.example/"),
+        ("https://proxy.example/a%2Fb", "https://proxy.example/a%2Fb"),
+        ("https://proxy.example/đ", "https://proxy.example/%C4%91"),
+        ("https://ví-dụ.vn", "https://xn--v-d-rma6749a.vn/"),
+        ("https://[2001:db8::1]:8443", "https://[2001:db8::1]:8443/"),
+    ],
+)
+def test_any_base_url_is_kept_as_given(url: str, base: str) -> None:
+    """Host, port and path are the user's, an escaped slash among them; only a closing slash goes."""
+    assert str(Endpoint(url).base_url) == base
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://localhost:8080", "http://api.localhost", "http://127.0.0.1", "http://127.8.8.8/x", "http://[::1]:80"],
+)
+def test_plain_http_to_this_machine_is_fine(url: str) -> None:
+    """A sandbox on the loopback interface needs no TLS."""
+    assert Endpoint(url).base_url.scheme == "http"
+    assert Endpoint.direct(url).base_url.scheme == "http"
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["xapi.alohub.vn", "10.0.0.5", "0.0.0.0", "localhost.evil.example", "evillocalhost", "127.0.0.1.evil.example"],  # noqa: S104  (refused here)
+)
+@pytest.mark.parametrize("make", [Endpoint, Endpoint.direct], ids=["any", "direct"])
+def test_plain_http_elsewhere_needs_the_users_word(make: Callable[..., Endpoint], host: str) -> None:
+    """The key would travel readable, so the message names the host and the way to allow it."""
+    with pytest.raises(ConfigurationError, match="allow_http=True") as caught:
+        make(f"http://{host}")
+    assert host in str(caught.value)
+    assert make(f"http://{host}", allow_http=True).base_url.host == host
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "xapi.alohub.vn", "ftp://xapi.alohub.vn", "https://", "https:///v1", "//xapi.alohub.vn", "/v1"),
+        *("https://xapi .alohub.vn", "https://xapi.alohub.vn ", "https://xapi.alohub.vn:99999"),
+        *(None, 3, b"https://xapi.alohub.vn", [], URL("/v1")),
+    ],
+)
+def test_what_is_no_base_url_is_refused(url: Any) -> None:
+    """The message shows what a base URL looks like."""
+    with pytest.raises(ConfigurationError, match=r"base_url .*https://"):
+        Endpoint(url)
+    with pytest.raises(ConfigurationError, match="base_url"):
+        Endpoint.direct(url)
+
+
+@pytest.mark.parametrize("url", ["https://host/?key={}", "https://host/#{}", "https://host/v1?{}=1#x"])
+def test_base_url_with_a_query_is_refused_and_not_shown(url: str) -> None:
+    """A query would be lost or sent twice; and what stands in it may be the key."""
+    with pytest.raises(ConfigurationError, match="without '\\?' or '#'") as caught:
+        Endpoint(url.format(KEY))
+    assert KEY not in str(caught.value)
+    assert "https://host/" in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["https://user:{}@host", "https://{}@host", "https://:{}@host", "ftp://u:{}@host"])
+def test_base_url_with_credentials_is_refused_and_not_shown(url: str) -> None:
+    """A password in the URL would end up in logs; the message says where the key goes."""
+    with pytest.raises(ConfigurationError, match="api_key") as caught:
+        Endpoint(url.format(KEY))
+    assert KEY not in str(caught.value)
+
+
+def test_unknown_key_header_is_refused_with_the_choices() -> None:
+    """The message has what was given and all that is allowed."""
+    header: Any = "bearer"
+    with pytest.raises(ConfigurationError, match=r"'x-api-key', 'authorization', 'both'.*'bearer' was given"):
+        Endpoint("https://host", key_header=header)
+
+
+def test_endpoints_are_values() -> None:
+    """They compare, hash, pickle and copy, cannot be changed in place, and evolve is checked as the constructor is."""
+    endpoint = Endpoint("https://host/base", key_header="both", send_tenant=False)
+    assert endpoint == pickled(endpoint) == copy.deepcopy(endpoint)
+    assert len({endpoint, Endpoint("https://host/base/", key_header="both", send_tenant=False)}) == 1
+    field = "key_header"
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        setattr(endpoint, field, "x-api-key")
+    with pytest.raises(ConfigurationError):
+        attrs.evolve(endpoint, base_url="http://elsewhere.example")
+
+
+# Timeouts and deadline
+
+NOT_SECONDS: list[Any] = [0, -1, -0.5, float("nan"), float("inf"), 10**400, True, "3", None, [], 1j]
+
+
+@pytest.mark.parametrize("name", ["connect", "read", "total"])
+@pytest.mark.parametrize("value", NOT_SECONDS, ids=lambda value: f"{value!r:.9}")
+def test_timeout_that_is_no_positive_number_is_refused(name: str, value: Any) -> None:
+    """The message names the timeout and what was given."""
+    with pytest.raises(ConfigurationError, match=rf"{name} must be a number of seconds above 0.*was given"):
+        Timeouts(**{name: value})
+
+
+def test_timeouts_take_ints_and_floats() -> None:
+    """Whole and broken seconds are kept as given; the rest has its default."""
+    timeouts = Timeouts(connect=1, read=0.25)
+    assert (timeouts.connect, timeouts.read, timeouts.total) == (1, 0.25, 60.0)
+
+
+@pytest.mark.parametrize("value", [*(v for v in NOT_SECONDS if v is not None), {}], ids=lambda value: f"{value!r:.9}")
+def test_deadline_that_is_no_positive_number_is_refused(value: Any) -> None:
+    """A deadline is an argument of calls, so the error is the one of arguments."""
+    with pytest.raises(InvalidArgumentError, match=r"deadline must be .*was given"):
+        check_deadline(value)
+
+
+@pytest.mark.parametrize("value", [True, "3", [], 1j])
+def test_deadline_of_another_type_is_a_type_error_too(value: Any) -> None:
+    """`except TypeError` catches it as well."""
+    with pytest.raises(InvalidArgumentTypeError):
+        check_deadline(value)
+
+
+def test_deadline_may_be_left_out_or_a_number() -> None:
+    """None stays None, and whole seconds become a float."""
+    assert check_deadline(None) is None
+    deadline = check_deadline(3)
+    assert deadline == 3
+    assert isinstance(deadline, float)
+
+
+# Client configuration
+
+
+def _config(**changes: Any) -> ClientConfig:
+    given: dict[str, Any] = {
+        "api_key": KEY,
+        "tenant_id": "20260310",
+        "endpoint": Endpoint.production(),
+        "user_agent": "tests/1.0",
+    }
+    return ClientConfig(**{**given, **changes})
+
+
+HEADER_UNFIT = [
+    "",
+    " ",
+    "{} ",
+    " {}",
+    "{}\n",
+    "{}\r\nX-Evil: 1",
+    "{}\t",
+    "{}\0",
+    "{}\x7f",
+    "{}é",
+    "{}\ud800",
+    "\u200b{}",
+]
+
+
+@pytest.mark.parametrize("name", ["api_key", "tenant_id", "user_agent"])
+@pytest.mark.parametrize("text", HEADER_UNFIT, ids=ascii)
+def test_what_cannot_stand_in_a_header_is_refused_unseen(name: str, text: str) -> None:
+    """Line breaks would smuggle headers in; the message names the field and never shows the value."""
+    with pytest.raises(ConfigurationError, match=f"{name} must be printable ASCII") as caught:
+        _config(**{name: text.format(KEY)})
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["api_key", "user_agent"])
+@pytest.mark.parametrize("value", [None, 7, KEY.encode(), [KEY]], ids=["None", "int", "bytes", "list"])
+def test_header_value_of_another_type_is_refused_unseen(name: str, value: Any) -> None:
+    """The message has the type alone, for the value may be the key."""
+    with pytest.raises(
+        ConfigurationError, match=f"{name} must be a string; {type(value).__name__} was given"
+    ) as caught:
+        _config(**{name: value})
+    assert KEY not in str(caught.value)
+
+
+def test_tenant_is_optional_and_the_key_may_be_a_function() -> None:
+    """None leaves the tenant to the gateway; a key provider is not called when the configuration is made."""
+    calls: list[int] = []
+
+    def provide() -> str:
+        calls.append(1)
+        return KEY
+
+    config = _config(tenant_id=None, api_key=provide)
+    assert config.tenant_id is None
+    assert config.api_key is provide
+    assert not calls
+
+
+def test_configuration_never_prints_the_key() -> None:
+    """Neither the text of the configuration nor that of the environment's settings has the key."""
+    assert KEY not in f"{_config()!r}{_config()}"
+    assert KEY not in repr(read_environment({"ALOHUB_API_KEY": KEY}))
+
+
+def test_header_value_is_returned_as_given() -> None:
+    """Inner spaces are fine."""
+    assert check_header_value("user_agent", "my app/1.0 (team telephony)") == "my app/1.0 (team telephony)"
+
+
+# Environment
+
+
+@pytest.mark.parametrize(
+    ("environ", "settings"),
+    [
+        ({}, EnvironmentSettings(None, None, None)),
+        (
+            {"ALOHUB_API_KEY": "", "ALOHUB_TENANT_ID": "", "ALOHUB_BASE_URL": "", "ALOHUB_ENV": ""},
+            EnvironmentSettings(None, None, None),
+        ),
+        ({"ALOHUB_API_KEY": KEY, "ALOHUB_TENANT_ID": "7"}, EnvironmentSettings(KEY, "7", None)),
+        ({"ALOHUB_ENV": "production"}, EnvironmentSettings(None, None, Endpoint.production())),
+        ({"ALOHUB_ENV": "development"}, EnvironmentSettings(None, None, Endpoint.development())),
+        ({"ALOHUB_BASE_URL": "https://h/x"}, EnvironmentSettings(None, None, Endpoint("https://h/x"))),
+        (
+            {"ALOHUB_BASE_URL": "https://h/x", "ALOHUB_ENV": "development"},
+            EnvironmentSettings(None, None, Endpoint("https://h/x")),
+        ),
+        ({"OTHER": "1"}, EnvironmentSettings(None, None, None)),
+    ],
+)
+def test_environment_is_read(environ: dict[str, str], settings: EnvironmentSettings) -> None:
+    """Each variable counts unless it is empty; a base URL wins over the name of an environment."""
+    assert read_environment(environ) == settings
+
+
+@pytest.mark.parametrize("environment", ["staging", "Production", " production"])
+def test_unknown_environment_is_refused_with_the_choices(environment: str) -> None:
+    """Even if a base URL would win: a misspelt name is a mistake."""
+    with pytest.raises(
+        ConfigurationError, match=r"ALOHUB_ENV must be one of \('production', 'development'\)"
+    ) as caught:
+        read_environment({"ALOHUB_ENV": environment, "ALOHUB_BASE_URL": "https://h"})
+    assert repr(environment) in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://xapi.alohub.vn", "xapi.alohub.vn", "https://h?x=1"])
+def test_base_url_of_the_environment_is_checked(url: str) -> None:
+    """What `Endpoint` refuses is refused here."""
+    with pytest.raises(ConfigurationError):
+        read_environment({"ALOHUB_BASE_URL": url})
+
+
+def test_environment_of_the_process_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a mapping, os.environ is read."""
+    monkeypatch.setenv("ALOHUB_API_KEY", KEY)
+    monkeypatch.setenv("ALOHUB_ENV", "development")
+    monkeypatch.delenv("ALOHUB_BASE_URL", raising=False)
+    monkeypatch.delenv("ALOHUB_TENANT_ID", raising=False)
+    assert read_environment() == EnvironmentSettings(KEY, None, Endpoint.development())

@@ -1,0 +1,518 @@
+"""Every documented option is turned and its effect is seen: none is accepted and ignored (lesson 18)."""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
+from typing import Any
+
+import aiohttp
+import attrs
+import pytest
+from multidict import CIMultiDict
+
+from alohub_async import (
+    AlohubClient,
+    APIResponseError,
+    APITimeoutError,
+    ConfigurationError,
+    DeadlineExceededError,
+    Endpoint,
+    InboundQueueUpdate,
+    InternalServerError,
+    KeyHeader,
+    Queues,
+    RateLimiter,
+    RateLimitError,
+    RateLimitHeaders,
+    RateLimitWaitError,
+    RetryPolicy,
+    Timeouts,
+    UpdateResult,
+)
+from alohub_async.testing import Delay, HtmlPage, Sandbox, Status
+from tests.support import FIRST, LIST, QUEUE, RawServer, deaf_endpoint, http, json_reply, queue
+
+ONCE = RetryPolicy(max_retries=0)
+
+Effect = Callable[[], Awaitable[None]]
+EFFECTS: dict[str, Effect] = {}
+
+
+def effect(*names: str) -> Callable[[Effect], Effect]:
+    """Note which options a check turns."""
+
+    def note(check: Effect) -> Effect:
+        for name in names:
+            assert name not in EFFECTS, name
+            EFFECTS[name] = check
+        return check
+
+    return note
+
+
+def _options_of(what: Callable[..., Any], name: str) -> set[str]:
+    parameters = inspect.signature(what).parameters
+    return {f"{name}.{parameter}" for parameter in parameters if parameter not in {"self", "cls"}}
+
+
+def documented() -> set[str]:
+    """Every option of everything a user configures or calls, by its name."""
+    options: set[str] = set()
+    for kind in (AlohubClient, RetryPolicy, Timeouts, Endpoint, RateLimiter, RateLimitHeaders):
+        options |= _options_of(kind, kind.__name__)
+    for name in ("with_options", "request", "paginate"):
+        options |= _options_of(getattr(AlohubClient, name), name)
+    for name in ("list_inbound", "get_inbound", "update_inbound"):
+        options |= _options_of(getattr(Queues, name), name)
+    options |= _options_of(Endpoint.direct, "Endpoint.direct")
+    return options
+
+
+def test_every_option_has_a_check() -> None:
+    """The table is of the signatures: a new option without a check of its effect fails here."""
+    assert documented() == EFFECTS.keys()
+
+
+def test_from_env_has_the_options_of_the_class() -> None:
+    """`from_env` takes what the class takes, with the same defaults, apart from the key that it can do without."""
+    ours = dict(inspect.signature(AlohubClient).parameters)
+    theirs = dict(inspect.signature(AlohubClient.from_env).parameters)
+    assert theirs.pop("api_key").default is None
+    assert ours.pop("api_key").default is inspect.Parameter.empty
+    assert list(theirs) == list(ours)
+    assert {name: option.default for name, option in theirs.items()} == {
+        name: option.default for name, option in ours.items()
+    }
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("name", sorted(documented()))
+async def test_option_has_its_effect(name: str) -> None:
+    """With the option and without it, something is different on the wire, in time or in the outcome."""
+    await EFFECTS[name]()
+
+
+def now() -> float:
+    """The event loop's time."""
+    return asyncio.get_running_loop().time()
+
+
+async def headers_sent(api_key: Any = "sk_live_x", **options: Any) -> CIMultiDict[str]:
+    """The headers of a request of such a client."""
+    async with RawServer(lambda _: [http(QUEUE)]) as server:
+        endpoint = options.pop("endpoint", Endpoint)(server.url)
+        async with AlohubClient(api_key, endpoint=endpoint, **options) as client:
+            await client.queues.get_inbound(1)
+        return server.requests[0].headers
+
+
+async def seconds_of(call: Awaitable[object], error: type[Exception] | None = None) -> float:
+    """How long a call takes, to its result or to that error."""
+    started = now()
+    if error is None:
+        await call
+    else:
+        with pytest.raises(error):
+            await call
+    return now() - started
+
+
+# AlohubClient and with_options
+
+
+@effect("AlohubClient.api_key")
+async def _api_key() -> None:
+    assert (await headers_sent("sk_live_1"))["X-Api-Key"] == "sk_live_1"
+    assert (await headers_sent(lambda: "sk_live_2"))["X-Api-Key"] == "sk_live_2"
+
+
+@effect("AlohubClient.tenant_id")
+async def _tenant_id() -> None:
+    assert (await headers_sent(tenant_id="77"))["X-Tenant-ID"] == "77"
+    assert "X-Tenant-ID" not in await headers_sent()
+
+
+@effect("AlohubClient.endpoint")
+async def _endpoint() -> None:
+    async with RawServer(lambda _: [http(QUEUE)]) as server:
+        for endpoint in (server.url, Endpoint(server.url), Endpoint(f"{server.url}/base/")):
+            async with AlohubClient("sk_live_x", endpoint=endpoint) as client:
+                await client.queues.get_inbound(1)
+        assert [sent.target.removesuffix(f"{LIST}/1") for sent in server.requests] == ["", "", "/base"]
+
+
+@effect("AlohubClient.timeouts", "with_options.timeouts")
+async def _timeouts() -> None:
+    async with Sandbox(queues=3) as sandbox:
+        sandbox.fail(Delay(100), next=None)
+        async with sandbox.client(retry=ONCE, timeouts=Timeouts(total=2)) as client:
+            assert await seconds_of(client.queues.get_inbound(FIRST), APITimeoutError) == pytest.approx(2, abs=0.1)
+            copy = client.with_options(timeouts=Timeouts(total=4))
+            assert await seconds_of(copy.queues.get_inbound(FIRST), APITimeoutError) == pytest.approx(4, abs=0.1)
+
+
+@effect("AlohubClient.retry", "with_options.retry")
+async def _retry() -> None:
+    async with Sandbox(queues=3) as sandbox:
+        sandbox.fail(HtmlPage(502), next=None)
+        async with sandbox.client(retry=ONCE) as client:
+            with pytest.raises(InternalServerError):
+                await client.queues.get_inbound(FIRST)
+            assert len(sandbox.requests) == 1
+            with pytest.raises(InternalServerError):
+                await client.with_options(retry=RetryPolicy(max_retries=1)).queues.get_inbound(FIRST)
+            assert len(sandbox.requests) == 3
+
+
+@effect("AlohubClient.deadline", "with_options.deadline", "get_inbound.deadline", "request.deadline")
+async def _deadline() -> None:
+    async with Sandbox(queues=3) as sandbox:
+        sandbox.fail(Delay(100), next=None)
+        async with sandbox.client(deadline=4) as client:
+            copy = client.with_options(deadline=3)
+            for call, seconds in (
+                (client.queues.get_inbound(FIRST), 4),
+                (copy.queues.get_inbound(FIRST), 3),
+                (client.queues.get_inbound(FIRST, deadline=2), 2),
+                (client.request("GET", LIST, deadline=1), 1),
+            ):
+                assert await seconds_of(call, DeadlineExceededError) == pytest.approx(seconds, abs=0.01)
+
+
+@effect("update_inbound.deadline")
+async def _update_deadline() -> None:
+    async with Sandbox(queues=3) as sandbox, sandbox.client() as client:
+        sandbox.fail(Delay(100))
+        call = client.queues.update_inbound(FIRST, max_wait=1, deadline=2)
+        assert await seconds_of(call, DeadlineExceededError) == pytest.approx(2, abs=0.01)
+
+
+@effect("list_inbound.deadline", "paginate.deadline")
+async def _walk_deadline() -> None:
+    async with Sandbox(queues=30, latency=1.0) as sandbox, sandbox.client() as client:
+        for pager in (
+            client.queues.list_inbound(page_size=5, deadline=2.5),
+            client.paginate(LIST, page_size=5, deadline=2.5),
+        ):
+            assert await seconds_of(pager.collect(), DeadlineExceededError) == pytest.approx(2.5, abs=0.01)
+
+
+@effect("AlohubClient.rate_limiter")
+async def _rate_limiter() -> None:
+    limiter = RateLimiter()
+    async with Sandbox(queues=3, tenant_limit=77) as sandbox, sandbox.client(rate_limiter=limiter) as client:
+        await client.queues.get_inbound(FIRST)
+    assert limiter.status().tenant.limit == 77
+
+
+@effect("AlohubClient.session")
+async def _session() -> None:
+    async with aiohttp.ClientSession(headers={"X-Mark": "mine"}) as session:
+        assert (await headers_sent(session=session))["X-Mark"] == "mine"
+
+
+@effect("AlohubClient.max_connections")
+async def _max_connections() -> None:
+    for most, seconds in ((1, 6), (2, 3), (100, 1)):
+        async with Sandbox(queues=3) as sandbox, sandbox.client(max_connections=most) as client:
+            await client.queues.get_inbound(FIRST)
+            sandbox.latency = 1.0
+            calls = asyncio.gather(*(client.queues.get_inbound(FIRST) for _ in range(6)))
+            assert await seconds_of(calls) == pytest.approx(seconds, abs=0.1)
+
+
+@effect("AlohubClient.user_agent")
+async def _user_agent() -> None:
+    assert (await headers_sent(user_agent="me/1"))["User-Agent"] == "me/1"
+    assert (await headers_sent())["User-Agent"].startswith("alohub-async/")
+
+
+@effect("AlohubClient.strict", "with_options.strict")
+async def _strict() -> None:
+    async with Sandbox(queues=[queue(strategy="?")]) as sandbox, sandbox.client(strict=True) as client:
+        with pytest.raises(APIResponseError):
+            await client.queues.get_inbound(FIRST)
+        assert (await client.with_options(strict=False).queues.get_inbound(FIRST)).strategy is None
+
+
+# RetryPolicy
+
+
+@effect("RetryPolicy.max_retries")
+async def _max_retries() -> None:
+    async with Sandbox(queues=3) as sandbox:
+        sandbox.fail(HtmlPage(502), next=None)
+        for retries in (0, 1, 5):
+            sandbox.clear()
+            async with sandbox.client(retry=RetryPolicy(max_retries=retries)) as client:
+                with pytest.raises(InternalServerError):
+                    await client.queues.get_inbound(FIRST)
+            assert len(sandbox.requests) == 1 + retries
+
+
+async def _backoff_gaps(policy: RetryPolicy) -> list[float]:
+    async with Sandbox(queues=3) as sandbox, sandbox.client(retry=policy) as client:
+        sandbox.fail(HtmlPage(502), next=None)
+        with pytest.raises(InternalServerError):
+            await client.queues.get_inbound(FIRST)
+        times = [sent.at for sent in sandbox.requests]
+        return [after - before for before, after in pairwise(times)]
+
+
+@effect("RetryPolicy.backoff", "RetryPolicy.max_backoff")
+async def _backoff() -> None:
+    assert max(await _backoff_gaps(RetryPolicy(max_retries=20, backoff=0))) < 0.1
+    assert max(await _backoff_gaps(RetryPolicy(max_retries=20, backoff=30, max_backoff=30))) > 5
+    assert max(await _backoff_gaps(RetryPolicy(max_retries=20, backoff=30, max_backoff=2))) <= 2.1
+
+
+@effect("RetryPolicy.max_retry_after")
+async def _max_retry_after() -> None:
+    for status, kind in ((429, RateLimitError), (503, InternalServerError)):
+        async with Sandbox(queues=3) as sandbox, sandbox.client(retry=RetryPolicy(max_retry_after=5)) as client:
+            sandbox.fail(Status(status, retry_after="6"))
+            assert await seconds_of(client.queues.get_inbound(FIRST), kind) < 0.1
+            if status == 429:  # those who come later, and need not ask to know
+                assert await seconds_of(client.queues.get_inbound(FIRST), RateLimitWaitError) < 0.1
+    await _wait_for_retry_after(429)
+    await _wait_for_retry_after(503)
+
+
+async def _wait_for_retry_after(status: int) -> None:
+    async with Sandbox(queues=3) as sandbox, sandbox.client(retry=RetryPolicy(max_retry_after=100)) as client:
+        sandbox.fail(Status(status, retry_after="90"))
+        assert await seconds_of(client.queues.get_inbound(FIRST)) == pytest.approx(90, abs=0.1)
+
+
+@effect("RetryPolicy.retry_writes")
+async def _retry_writes() -> None:
+    async with Sandbox(queues=3) as sandbox:
+        for retry_writes in (False, True):
+            sandbox.fail(HtmlPage(502))
+            async with sandbox.client(retry=RetryPolicy(retry_writes=retry_writes)) as client:
+                if retry_writes:
+                    assert (await client.queues.update_inbound(FIRST, max_wait=1)).attempts == 2
+                else:
+                    with pytest.raises(InternalServerError):
+                        await client.queues.update_inbound(FIRST, max_wait=1)
+
+
+# Timeouts
+
+
+@effect("Timeouts.read", "Timeouts.total")
+async def _read_and_total() -> None:
+    body = http(QUEUE)
+    trickle = [part for at in range(len(body)) for part in (body[at : at + 1], 0.5)]
+    async with RawServer(lambda number: trickle if number > 1 else [100.0]) as server:
+        for timeouts, seconds in ((Timeouts(read=3, total=100), 3), (Timeouts(read=3, total=4), 4)):
+            async with AlohubClient("sk_live_x", endpoint=server.url, timeouts=timeouts, retry=ONCE) as client:
+                call = client.queues.get_inbound(1)
+                assert await seconds_of(call, APITimeoutError) == pytest.approx(seconds, abs=0.1)
+
+
+@effect("Timeouts.connect")
+async def _connect() -> None:
+    async with deaf_endpoint() as url:
+        for timeouts, seconds in ((Timeouts(connect=2), 2), (Timeouts(connect=4), 4)):
+            async with AlohubClient("sk_live_x", endpoint=url, timeouts=timeouts, retry=ONCE) as client:
+                call = client.queues.get_inbound(1)
+                assert await seconds_of(call, APITimeoutError) == pytest.approx(seconds, abs=0.1)
+
+
+# Endpoint
+
+
+@effect("Endpoint.base_url", "Endpoint.direct.url")
+async def _base_url() -> None:
+    async with RawServer(lambda _: [http(QUEUE)]) as server:
+        for endpoint in (Endpoint(f"{server.url}/a"), Endpoint.direct(f"{server.url}/b")):
+            async with AlohubClient("sk_live_x", endpoint=endpoint) as client:
+                await client.queues.get_inbound(1)
+        assert [sent.target for sent in server.requests] == [f"/a{LIST}/1", f"/b/api{LIST}/1"]
+
+
+@effect("Endpoint.key_header")
+async def _key_header() -> None:
+    expected: dict[KeyHeader, set[str]] = {
+        "x-api-key": {"X-Api-Key"},
+        "authorization": {"Authorization"},
+        "both": {"X-Api-Key", "Authorization"},
+    }
+    for key_header, names in expected.items():
+
+        def make(url: str, key_header: KeyHeader = key_header) -> Endpoint:
+            return Endpoint(url, key_header=key_header)
+
+        sent = await headers_sent(endpoint=make)
+        assert {"X-Api-Key", "Authorization"} & set(sent) == names
+
+
+@effect("Endpoint.send_tenant")
+async def _send_tenant() -> None:
+    def without(url: str) -> Endpoint:
+        return Endpoint(url, send_tenant=False)
+
+    def direct_with(url: str) -> Endpoint:
+        return attrs.evolve(Endpoint.direct(url), send_tenant=True)
+
+    assert "X-Tenant-ID" not in await headers_sent(endpoint=without, tenant_id="7")
+    assert "X-Tenant-ID" not in await headers_sent(endpoint=Endpoint.direct, tenant_id="7")
+    assert (await headers_sent(endpoint=direct_with, tenant_id="7"))["X-Tenant-ID"] == "7"
+
+
+@effect("Endpoint.allow_http", "Endpoint.direct.allow_http")
+async def _allow_http() -> None:
+    for make in (Endpoint, Endpoint.direct):
+        with pytest.raises(ConfigurationError, match=r"http://pbx\.example would send the key readable"):
+            make("http://pbx.example")
+        assert make("http://pbx.example", allow_http=True).base_url.host == "pbx.example"
+
+
+# RateLimiter
+
+
+@effect("RateLimiter.window")
+async def _window() -> None:
+    for window in (2.0, 5.0):
+        async with (
+            Sandbox(queues=3, route_limit=2, window=window) as sandbox,
+            sandbox.client(rate_limiter=RateLimiter(window=window)) as client,
+        ):
+            started = now()
+            await asyncio.gather(*(client.queues.get_inbound(FIRST) for _ in range(4)))
+            assert window <= now() - started < 3 * window
+            assert {sent.status for sent in sandbox.requests} == {200}
+
+
+@effect(
+    "RateLimiter.headers",
+    "RateLimitHeaders.tenant_limit",
+    "RateLimitHeaders.tenant_remaining",
+    "RateLimitHeaders.route_limit",
+    "RateLimitHeaders.route_remaining",
+)
+async def _headers() -> None:
+    names = RateLimitHeaders(
+        tenant_limit="Quota-All", tenant_remaining="Left-All", route_limit="Quota-Here", route_remaining="Left-Here"
+    )
+    headers = {"Quota-All": "9", "Left-All": "8", "Quota-Here": "5", "Left-Here": "4", "X-RateLimit-Limit": "1"}
+    for given, expected in ((names, (9, 8, 5, 4)), (None, (None, None, None, None))):
+        async with RawServer(lambda _: [http(QUEUE, headers=headers)]) as server:
+            limiter = RateLimiter(headers=given)
+            async with AlohubClient("sk_live_x", endpoint=server.url, rate_limiter=limiter) as client:
+                await client.queues.get_inbound(1)
+        tenant, [route] = limiter.status().tenant, limiter.status().routes.values()
+        assert (tenant.limit, tenant.free, route.limit, route.free) == expected
+
+
+@effect("RateLimiter.max_wait")
+async def _max_wait() -> None:
+    async with Sandbox(queues=3, route_limit=1) as sandbox:
+        for max_wait, error in ((1.0, RateLimitWaitError), (60.0, None)):
+            async with sandbox.client(rate_limiter=RateLimiter(max_wait=max_wait)) as client:
+                await client.queues.get_inbound(FIRST)
+                seconds = await seconds_of(client.queues.get_inbound(FIRST), error)
+                assert (seconds <= 1) == (error is not None)
+                await asyncio.sleep(30)
+
+
+@effect("RateLimiter.route_key")
+async def _route_key() -> None:
+    limiter = RateLimiter(route_key=lambda route: route.method)
+    async with Sandbox(queues=3) as sandbox, sandbox.client(rate_limiter=limiter) as client:
+        await client.queues.get_inbound(FIRST)
+        await client.queues.list_inbound().first()
+        assert set(limiter.status().routes) == {"GET"}
+
+
+# Calls
+
+
+@effect("request.method", "request.path", "request.params", "request.json")
+async def _request() -> None:
+    async with Sandbox(queues=3) as sandbox, sandbox.client() as client:
+        sandbox.fail(json_reply({}))
+        await client.request("PUT", "/v1/other", params={"a": 1}, json=[2])
+        [sent] = sandbox.requests
+        assert (sent.method, sent.path, dict(sent.query), sent.json) == ("PUT", "/v1/other", {"a": "1"}, [2])
+
+
+@attrs.frozen
+class _Record:
+    ident: int = attrs.field(metadata={"wire": "callinId"})
+
+
+@effect("paginate.path", "paginate.params", "paginate.page_size", "paginate.model", "paginate.token")
+async def _paginate() -> None:
+    async with Sandbox(queues=3) as sandbox, sandbox.client() as client:
+        pager = client.paginate(LIST, model=_Record, params={"a": "b"}, page_size=2)
+        first = await pager.first()
+        assert first == _Record(FIRST)
+        [sent] = sandbox.requests
+        assert (sent.path, dict(sent.query)) == (LIST, {"a": "b", "page": "0", "size": "2"})
+        rest = await client.paginate(LIST, params={"a": "b"}, token=pager.token).collect()
+        assert [record["callinId"] for record in rest] == [stored["callinId"] for stored in sandbox.queues[1:]]
+
+
+@effect("paginate.key")
+async def _key() -> None:
+    pages = [[{"id": 1, "n": 0}, {"id": 2}], [{"id": 2, "n": 1}, {"id": 3}]]
+    for key, expected in (("id", [1, 2, 3]), (None, [1, 2, 2, 3])):
+        async with Sandbox(queues=3) as sandbox, sandbox.client() as client:
+            for page in pages:
+                sandbox.fail(json_reply({"success": "1", "totalRecord": 4, "data": page}))
+            records = await client.paginate(LIST, page_size=2, key=key).collect()
+            assert [record["id"] for record in records] == expected
+
+
+@effect("list_inbound.page_size", "list_inbound.token")
+async def _list() -> None:
+    async with Sandbox(queues=5) as sandbox, sandbox.client() as client:
+        pager = client.queues.list_inbound(page_size=2)
+        await pager.first()
+        assert sandbox.requests[0].query["size"] == "2"
+        assert len(await client.queues.list_inbound(token=pager.token).collect()) == 4
+
+
+@effect("get_inbound.queue_id", "update_inbound.queue_id")
+async def _queue_id() -> None:
+    async with Sandbox(queues=3) as sandbox, sandbox.client() as client:
+        queue_id = int(str(sandbox.queues[2]["callinId"]))
+        assert (await client.queues.get_inbound(queue_id)).id == queue_id
+        assert (await client.queues.update_inbound(queue_id, max_wait=1)).id == queue_id
+        assert [sent.path for sent in sandbox.requests] == [f"{LIST}/{queue_id}"] * 2
+
+
+@effect(
+    "update_inbound.changes",
+    "update_inbound.music_on_hold",
+    "update_inbound.max_wait",
+    "update_inbound.strategy",
+    "update_inbound.announce_position",
+)
+async def _update() -> None:
+    async with Sandbox(queues=3) as sandbox, sandbox.client() as client:
+        changes: dict[str, Any] = {
+            "music_on_hold": "a.wav",
+            "max_wait": 7,
+            "strategy": 4,
+            "announce_position": False,
+        }
+        wire = {"moh_file_id": "a.wav", "max_wait_sec": "7", "strategy": 4, "announce_position": "0"}
+        for (name, value), (wire_name, wire_value) in zip(changes.items(), wire.items(), strict=True):
+            single: dict[str, Any] = {name: value}
+            assert isinstance(await client.queues.update_inbound(FIRST, **single), UpdateResult)
+            assert sandbox.requests[-1].json == {wire_name: wire_value}
+        await client.queues.update_inbound(FIRST, InboundQueueUpdate(**changes))
+        assert sandbox.requests[-1].json == wire
+
+
+def test_defaults_are_as_documented() -> None:
+    """The defaults that the docstrings and the README name."""
+    assert Timeouts() == Timeouts(connect=10.0, read=30.0, total=60.0)
+    assert RetryPolicy() == RetryPolicy(
+        max_retries=3, backoff=0.5, max_backoff=8.0, max_retry_after=60.0, retry_writes=True
+    )
+    assert inspect.signature(RateLimiter).parameters["window"].default == 10.0

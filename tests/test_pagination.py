@@ -1,0 +1,935 @@
+"""Walking a list: order, ends, tokens, failures, and servers that page in their own way.
+
+The server here is a coroutine over a list in memory, with each habit that servers have; the code under test is whole.
+"""
+
+import asyncio
+import base64
+import json
+import logging
+import math
+import weakref
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Literal, TypeAlias
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alohub_async.errors import (
+    AlohubError,
+    APIConnectionError,
+    APIResponseError,
+    InternalServerError,
+    InvalidArgumentError,
+    InvalidArgumentTypeError,
+)
+from alohub_async.pagination import MAX_PAGE_SIZE, FetchedPage, Page, Pager, PageToken, Walk, check_page_size
+from tests.strategies import any_text, json_values
+
+Total: TypeAlias = Callable[[int], int | None]
+CapStyle: TypeAlias = Literal["rebase", "truncate"]
+LISTED = "GET /v1/queues/inbound"
+
+
+@attrs.define(kw_only=True)
+class Server:
+    """A list and the habits of the server that has it.
+
+    Attributes:
+        records: The list; a record is its own key.
+        total: The total told with a page, given its number; None tells none.
+        cap: Most records a page; the rest of a page is cut off.
+        cap_style: Whether pages then count in the capped size ("rebase") or in the size asked for ("truncate").
+        clamps: Whether a page past the end is answered with the last one.
+        ignores_page: Whether every page is the first.
+        ignores_size: The size of every page, whatever was asked for.
+        hidden: Records that are left out of their page after it was cut.
+        fails: Which fetches fail, counted from 0.
+        pause: Times a fetch gives way to other tasks.
+        fetched: The pages asked for, and their sizes.
+    """
+
+    records: Sequence[Any]
+    total: Total | None = None
+    cap: int | None = None
+    cap_style: CapStyle = "rebase"
+    clamps: bool = False
+    ignores_page: bool = False
+    ignores_size: int | None = None
+    hidden: frozenset[Any] = frozenset()
+    fails: frozenset[int] = frozenset()
+    pause: int = 0
+    fetched: list[tuple[int, int]] = attrs.field(factory=list[tuple[int, int]])
+
+    async def fetch(self, page: int, size: int) -> FetchedPage[Any]:
+        """Answer as the server does."""
+        self.fetched.append((page, size))
+        for _ in range(self.pause):
+            await asyncio.sleep(0)
+        if len(self.fetched) - 1 in self.fails:
+            raise APIConnectionError("lost", maybe_sent=True)
+        size = self.ignores_size or size
+        most = min(size, self.cap or size)
+        step = most if self.cap_style == "rebase" else size
+        count = len(self.records)
+        start = 0 if self.ignores_page else page * step
+        if self.clamps and start >= count:
+            start = max(0, math.ceil(count / step) - 1) * step
+        found = [record for record in self.records[start : start + most] if record not in self.hidden]
+        return FetchedPage(found, found, count if self.total is None else self.total(page))
+
+    def pager(self, *, page_size: int = 10, token: str | None = None, unique: bool = True) -> Pager[Any]:
+        """A walk over the list, as `list_inbound` makes one."""
+        start = None if token is None else PageToken.decode(token, listed=LISTED)
+        return Pager(self.fetch, listed=LISTED, page_size=page_size, unique=unique, token=start)
+
+
+def _untold(_: int) -> None:
+    return None
+
+
+async def _walk(pager: Pager[Any], got: list[Any]) -> None:
+    """Walk to the end, or to an error; what came is in `got` either way."""
+    async for item in pager:
+        got.append(item)  # noqa: PERF401  (a comprehension would lose them at an error)
+
+
+def _token_fields(token: str) -> list[Any]:
+    fields: list[Any] = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    return fields
+
+
+# A whole walk
+
+
+@pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 20, 25])
+@pytest.mark.parametrize("total", [None, _untold], ids=["total told", "total untold"])
+async def test_list_comes_whole_and_in_order(count: int, total: Total | None) -> None:
+    """Every record once, whether the last page is full, short or empty."""
+    server = Server(records=range(count), total=total)
+    pager = server.pager()
+    assert [item async for item in pager] == [*range(count)]
+    assert pager.stopped_by == ("total" if count and total is None else "empty page")
+
+
+async def test_nothing_is_fetched_before_the_first_step() -> None:
+    """Making a pager, its iterators and its token costs no request."""
+    server = Server(records=range(25))
+    pager = server.pager()
+    pager.pages()
+    assert aiter(pager) is pager
+    assert pager.token
+    assert (pager.total, pager.stopped_by) == (None, None)
+    assert server.fetched == []
+
+
+async def test_no_page_is_fetched_without_need() -> None:
+    """As many requests as pages, none ahead of its turn, none past the total."""
+    server = Server(records=range(25))
+    pager = server.pager()
+    assert [await anext(pager) for _ in range(10)] == [*range(10)]
+    assert server.fetched == [(0, 10)]
+    assert await pager.collect() == [*range(10, 25)]
+    assert server.fetched == [(0, 10), (1, 10), (2, 10)]
+
+
+async def test_exhausted_pager_stays_exhausted() -> None:
+    """Each way of asking says that nothing is left, without a request, also after the list grew."""
+    server = Server(records=[*range(5)])
+    pager = server.pager()
+    assert await pager.collect() == [*range(5)]
+    server.records = range(50)
+    for _ in range(2):
+        assert [item async for item in pager] == []
+        assert [page async for page in pager.pages()] == []
+        assert await pager.first() is None
+        assert await anext(pager, "none") == "none"
+        assert await pager.collect() == []
+    assert await pager.count() == 5
+    assert server.fetched == [(0, 10)]
+
+
+# How servers cap, stretch and ignore
+
+
+@pytest.mark.parametrize("style", ["rebase", "truncate"])
+@pytest.mark.parametrize("total", [None, _untold], ids=["total told", "total untold"])
+@pytest.mark.parametrize("cap", [1, 3, 9, 10])
+async def test_capped_size_loses_nothing(cap: int, total: Total | None, style: CapStyle) -> None:
+    """A server that quietly returns fewer than asked is followed, whichever size it counts its pages in."""
+    server = Server(records=range(25), total=total, cap=cap, cap_style=style)
+    assert await server.pager().collect() == [*range(25)]
+    assert {size for page, size in server.fetched if page > 0} == {cap}
+
+
+@pytest.mark.parametrize("size", [1, 7, 25, 30])
+@pytest.mark.parametrize("total", [None, _untold], ids=["total told", "total untold"])
+async def test_size_of_the_servers_own_loses_nothing(size: int, total: Total | None) -> None:
+    """A server with one size for all, smaller or larger than asked, is followed."""
+    server = Server(records=range(25), total=total, ignores_size=size)
+    assert await server.pager().collect() == [*range(25)]
+
+
+@pytest.mark.parametrize("total", [None, _untold], ids=["total told", "total untold"])
+async def test_pages_past_the_end_that_repeat_the_last_are_not_delivered(
+    total: Total | None,
+) -> None:
+    """A server that clamps makes no endless loop and no duplicate."""
+    for count in (1, 10, 25, 30):
+        server = Server(records=range(count), total=total, clamps=True)
+        pager = server.pager()
+        assert await pager.collect() == [*range(count)]
+        assert pager.stopped_by == ("total" if total is None else "repeated page")
+
+
+async def test_server_that_ignores_the_page_is_found_out() -> None:
+    """The first page is delivered once; that the rest cannot be had is an error, with all numbers in it."""
+    server = Server(records=range(25), ignores_page=True)
+    pager = server.pager()
+    got: list[int] = []
+    with pytest.raises(APIResponseError, match=r"page 1 repeats an earlier page, although 10 .* tells of 25"):
+        await _walk(pager, got)
+    assert got == [*range(10)]
+
+
+async def test_server_that_ignores_the_page_and_tells_no_total_ends() -> None:
+    """Nobody said that there is more."""
+    pager = Server(records=range(25), ignores_page=True, total=_untold).pager()
+    assert await pager.collect() == [*range(10)]
+    assert pager.stopped_by == "repeated page"
+
+
+@pytest.mark.parametrize("resumed", [False, True], ids=["same pager", "token"])
+async def test_repeated_page_is_known_after_an_error_too(*, resumed: bool) -> None:
+    """Going on after the error, here or elsewhere, brings the same error and not the first page again."""
+    server = Server(records=range(25), ignores_page=True)
+    pager = server.pager()
+    got: list[int] = []
+    for _ in range(3):
+        with pytest.raises(APIResponseError) as caught:
+            await _walk(pager, got)
+        if resumed:
+            pager = server.pager(token=caught.value.resume_token)
+    assert got == [*range(10)]
+
+
+async def test_last_page_is_not_delivered_again_through_its_token() -> None:
+    """Where a server clamps and tells no total, a walk that goes on behind the last page still knows it."""
+    server = Server(records=range(25), total=_untold, clamps=True)
+    pager = server.pager()
+    assert [await anext(pager) for _ in range(25)] == [*range(25)]
+    again = server.pager(token=pager.token)
+    assert await again.collect() == []
+    assert again.stopped_by == "repeated page"
+
+
+async def test_keys_that_hash_alike_are_not_one() -> None:
+    """-1 and -2 have one hash in Python; as pages of one record they are two pages all the same."""
+    assert await Server(records=[-1, -2, 5]).pager(page_size=1).collect() == [-1, -2, 5]
+
+
+# Short and empty pages
+
+
+async def test_short_and_empty_pages_are_no_end_while_the_total_says_more() -> None:
+    """Records that the key must not see leave holes; the walk goes on behind them."""
+    hidden = frozenset([*range(10, 50), 55, 63, 64, *range(90, 95)])
+    server = Server(records=range(95), hidden=hidden)
+    pager = server.pager()
+    assert await pager.collect() == [record for record in range(95) if record not in hidden]
+    assert len(server.fetched) == 11
+    assert pager.stopped_by == "empty page"
+
+
+async def test_short_first_page_is_asked_for_again_to_tell_a_cap_from_a_hole() -> None:
+    """A capped server answers a smaller size the same; one that leaves records out does not, and keeps its size."""
+    capped = Server(records=range(25), cap=10)
+    assert await capped.pager(page_size=20).collect() == [*range(25)]
+    assert capped.fetched == [(0, 20), (0, 10), (1, 10), (2, 10)]
+    holed = Server(records=range(25), hidden=frozenset({3}))
+    assert await holed.pager(page_size=10).collect() == [*range(3), *range(4, 25)]
+    assert holed.fetched == [(0, 10), (0, 9), (1, 10), (2, 10), (3, 10)]
+
+
+async def test_total_is_believed_on_an_empty_page_behind_it() -> None:
+    """A page past the end holds nothing that could make its total too small."""
+    server = Server(records=range(25), hidden=frozenset({24}))
+    pager = server.pager()
+    assert len(await pager.collect()) == 24
+    assert (pager.total, pager.stopped_by) == (25, "empty page")
+
+
+async def test_walk_that_ends_short_of_the_total_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Fewer records than the server tells of is worth a warning, said once, with both numbers."""
+    server = Server(records=range(20), hidden=frozenset({15}))
+    pager = server.pager()
+    with caplog.at_level(logging.WARNING, "alohub_async"):
+        await pager.collect()
+        await pager.collect()
+    assert len(caplog.messages) == 1
+    assert "ended with 19 records of 20" in caplog.messages[0]
+
+
+async def test_empty_first_page_is_no_end_either() -> None:
+    """Not while the total says more."""
+    server = Server(records=range(25), hidden=frozenset(range(10)))
+    assert await server.pager().collect() == [*range(10, 25)]
+
+
+async def test_nine_empty_pages_in_a_row_are_walked_over() -> None:
+    """Without recursion, and with the token behind them."""
+    server = Server(records=range(110), hidden=frozenset(range(10, 100)))
+    pager = server.pager()
+    assert await pager.collect() == [*range(10), *range(100, 110)]
+
+
+async def test_empty_pages_without_end_are_given_up() -> None:
+    """A total that is absurdly large makes no endless loop: ten pages without a record are an error that says so."""
+    server = Server(records=range(25), total=lambda _: 10**30)
+    pager = server.pager()
+    got: list[int] = []
+    with pytest.raises(APIResponseError, match=r"is empty, although 25 records came and the server tells of 10{30}"):
+        await _walk(pager, got)
+    assert got == [*range(25)]
+    assert len(server.fetched) == 13
+
+
+async def test_total_that_runs_away_is_given_up() -> None:
+    """A server that promises more with each page, and brings nothing, is stopped all the same."""
+    pager = Server(records=range(25), total=lambda page: 11 + page * 10).pager()
+    got: list[int] = []
+    with pytest.raises(APIResponseError, match="is empty, although 25 records came"):
+        await _walk(pager, got)
+    assert got == [*range(25)]
+
+
+async def test_clamped_pages_under_an_absurd_total_are_given_up() -> None:
+    """The last page over and over is not taken for more."""
+    server = Server(records=range(25), total=lambda _: 10**6, clamps=True)
+    pager = server.pager()
+    assert [await anext(pager) for _ in range(25)] == [*range(25)]
+    with pytest.raises(APIResponseError, match="repeats an earlier page"):
+        await anext(pager)
+
+
+# Totals
+
+
+ODD_TOTALS: dict[str, Total] = {
+    "first page only": lambda page: 25 if page == 0 else None,
+    "not on the first": lambda page: None if page == 0 else 25,
+    "last page only": lambda page: 25 if page == 2 else None,
+    "wavers": lambda page: 25 - page if page < 2 else 25,
+    "grows": lambda page: 11 + page * 10 if page < 2 else 25,
+    "too small": lambda _: 3,
+    "zero": lambda _: 0,
+    "page number": lambda page: page,
+    "every other nonsense": lambda page: 25 if page % 2 else 1,
+    "a little too large": lambda _: 27,
+    "too large at first": lambda page: 1000 if page == 0 else 25,
+}
+
+
+@pytest.mark.parametrize("total", ODD_TOTALS.values(), ids=ODD_TOTALS)
+@pytest.mark.parametrize("clamps", [False, True], ids=["ends", "clamps"])
+async def test_odd_totals_lose_nothing_and_repeat_nothing(total: Total, *, clamps: bool) -> None:
+    """Missing, changing, below what came already or a little too large: the walk delivers the list."""
+    server = Server(records=range(25), total=total, clamps=clamps)
+    assert await server.pager().collect() == [*range(25)]
+    assert len(server.fetched) <= 5
+
+
+async def test_list_that_grows_is_walked_to_its_new_end() -> None:
+    """The latest total counts."""
+    server = Server(records=[*range(20)])
+    pager = server.pager()
+    assert [await anext(pager) for _ in range(15)] == [*range(15)]
+    server.records = range(33)
+    assert pager.total == 20
+    assert await server.pager(token=pager.token).collect() == [*range(15, 33)]
+
+
+async def test_list_that_shrinks_ends_without_fuss() -> None:
+    """Records that went away are not waited for."""
+    server = Server(records=[*range(30)])
+    pager = server.pager()
+    assert [await anext(pager) for _ in range(10)] == [*range(10)]
+    server.records = range(12)
+    assert await pager.collect() == [10, 11]
+    assert pager.total == 12
+
+
+@pytest.mark.parametrize("by_page", [False, True], ids=["by record", "by page"])
+@pytest.mark.parametrize("pushed", [1, 7, 10])
+async def test_records_pushed_onto_the_next_page_come_once(pushed: int, *, by_page: bool) -> None:
+    """Records added in front move the last ones of a page onto the next, where they are known by their keys."""
+    server = Server(records=[*range(30)])
+    pager = server.pager()
+    assert [await anext(pager) for _ in range(10)] == [*range(10)]
+    server.records = [*range(-pushed, 0), *range(25)]
+    server.total = lambda page: 25 + pushed if page < 3 else None
+    if pushed == 10:  # then the page is the one before, and only that it is there again can be seen
+        with pytest.raises(APIResponseError, match="repeats an earlier page"):
+            await anext(pager)
+        return
+    got = await pager.collect() if by_page else [item async for item in pager]
+    assert got == [*range(10, 25)]
+
+
+@pytest.mark.parametrize("by_page", [False, True], ids=["by record", "by page"])
+async def test_page_that_brings_nothing_new_is_walked_over(*, by_page: bool) -> None:
+    """A page of records that the page before held, without being that page, is no end and no page of the walk."""
+    answers = {0: [0, 1, 2], 1: [2, 1], 2: [3, 4]}
+
+    async def fetch(page: int, _size: int) -> FetchedPage[int]:
+        found = answers.get(page, [])
+        return FetchedPage(found, found, 8)
+
+    pager: Pager[int] = Pager(fetch, listed=LISTED, page_size=3, unique=True)
+    if by_page:
+        assert [page.items async for page in pager.pages()] == [(0, 1, 2), (3, 4)]
+    else:
+        assert [item async for item in pager] == [0, 1, 2, 3, 4]
+
+
+async def test_overlapping_last_page_brings_only_what_is_new() -> None:
+    """Some servers fill up the last page with records of the one before."""
+
+    async def fetch(page: int, size: int) -> FetchedPage[int]:
+        start = min(page * size, 25 - size)
+        found = [*range(25)][start : start + size]
+        return FetchedPage(found, found, 25)
+
+    pager = Pager(fetch, listed=LISTED, page_size=10, unique=True)
+    pages = [page async for page in pager.pages()]
+    assert [page.items for page in pages] == [(*range(10),), (*range(10, 20),), (*range(20, 25),)]
+
+
+async def test_records_without_keys_of_their_own_are_never_left_out() -> None:
+    """Where two records may look alike, one that was on the page before comes again."""
+    server = Server(records=["a", "b", "b", "c", "c", "c"])
+    assert await server.pager(page_size=2, unique=False).collect() == ["a", "b", "b", "c", "c", "c"]
+
+
+# Pages, first, count, collect
+
+
+async def test_pages_are_told_with_their_place() -> None:
+    """Items, number, size and total of each page."""
+    pager = Server(records=range(25)).pager()
+    assert [page async for page in pager.pages()] == [
+        Page(tuple(range(10)), 0, 10, 25),
+        Page(tuple(range(10, 20)), 1, 10, 25),
+        Page(tuple(range(20, 25)), 2, 10, 25),
+    ]
+
+
+async def test_pages_cannot_be_changed_and_stay_as_they_were() -> None:
+    """Pages that are kept do not turn into the latest one."""
+    pages = [page async for page in Server(records=range(25)).pager().pages()]
+    field = "items"
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        setattr(pages[0], field, ())
+    assert isinstance(pages[0].items, tuple)
+    assert [len(page.items) for page in pages] == [10, 10, 5]
+    assert len({*pages}) == 3
+
+
+async def test_size_of_a_page_is_what_the_server_makes_of_it() -> None:
+    """A capped page says the cap; one without a total says so."""
+    pages = [page async for page in Server(records=range(7), cap=3, total=_untold).pager().pages()]
+    assert [(page.number, page.size, page.total) for page in pages] == [(0, 3, None), (1, 3, None), (2, 3, None)]
+
+
+async def test_ways_of_walking_mix() -> None:
+    """`first`, `async for`, `pages` and `collect` go on where the one before stopped."""
+    pager = Server(records=range(25)).pager()
+    assert await pager.first() == 0
+    async for item in pager:
+        if item == 3:
+            break
+    assert await anext(pager) == 4
+    async for page in pager.pages():
+        assert page == Page(tuple(range(5, 10)), 0, 10, 25)
+        break
+    assert await pager.first() == 10
+    assert await pager.collect() == [*range(11, 25)]
+
+
+async def test_first_of_an_empty_list_is_none() -> None:
+    """Nothing is no error."""
+    assert await Server(records=[]).pager().first() is None
+
+
+async def test_count_is_the_total_and_keeps_its_page() -> None:
+    """It costs one request, whose page the walk then delivers; asking again costs nothing."""
+    server = Server(records=range(25))
+    pager = server.pager()
+    assert await pager.count() == 25
+    assert await pager.count() == 25
+    assert server.fetched == [(0, 10)]
+    token = pager.token
+    assert await pager.collect() == [*range(25)]
+    assert len(server.fetched) == 3
+    assert await server.pager(token=token).collect() == [*range(25)]
+
+
+@pytest.mark.parametrize(("total", "counted"), [(_untold, None), (None, 0)], ids=["untold", "empty"])
+async def test_count_of_what_is_not_told_or_not_there(total: Total | None, counted: int | None) -> None:
+    """None if the server does not tell; 0 for an empty list."""
+    server = Server(records=[], total=total)
+    pager = server.pager()
+    assert await pager.count() == counted
+    assert await pager.count() == counted
+    assert len(server.fetched) == 1
+
+
+async def test_count_that_fails_leaves_the_walk_where_it_was() -> None:
+    """Its error has the token too, and the walk begins at the beginning."""
+    pager = Server(records=range(25), fails=frozenset({0})).pager()
+    with pytest.raises(APIConnectionError) as caught:
+        await pager.count()
+    assert caught.value.resume_token == pager.token
+    assert await pager.collect() == [*range(25)]
+
+
+# Failures and cancellation
+
+
+async def test_error_has_the_token_and_the_pager_goes_on() -> None:
+    """After a failed page, the next `async for` on the same pager tries that page again."""
+    server = Server(records=range(25), fails=frozenset({1, 2}))
+    pager = server.pager()
+    got: list[int] = []
+    for _ in range(2):
+        with pytest.raises(APIConnectionError) as caught:
+            await _walk(pager, got)
+        assert got == [*range(10)]
+        assert caught.value.resume_token == pager.token
+        assert await Server(records=range(25)).pager(token=caught.value.resume_token).collect() == [*range(10, 25)]
+    assert [item async for item in pager] == [*range(10, 25)]
+    assert server.fetched == [(0, 10), (1, 10), (1, 10), (1, 10), (2, 10)]
+
+
+STEPS: dict[str, Callable[[Pager[Any]], Awaitable[object]]] = {
+    "anext": lambda pager: anext(pager),  # noqa: PLW0108  (as it is, anext has no one type)
+    "first": lambda pager: pager.first(),
+    "collect": lambda pager: pager.collect(),
+    "pages": lambda pager: anext(pager.pages()),
+}
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+async def test_every_way_of_walking_raises_with_the_token(step: Callable[[Pager[Any]], Awaitable[object]]) -> None:
+    """Whatever was asked, the error says where to go on."""
+    pager = Server(records=range(25), fails=frozenset({1})).pager()
+    async for page in pager.pages():
+        assert page.number == 0
+        break
+    with pytest.raises(APIConnectionError) as caught:
+        await step(pager)
+    assert caught.value.resume_token == pager.token
+    assert await pager.collect() == [*range(10, 25)]
+
+
+async def test_failed_first_page_resumes_at_the_beginning() -> None:
+    """The token of an error before any record is one of the whole list."""
+    server = Server(records=range(25), fails=frozenset({0}))
+    with pytest.raises(APIConnectionError) as caught:
+        await server.pager().collect()
+    assert await server.pager(token=caught.value.resume_token).collect() == [*range(25)]
+
+
+async def test_foreign_error_leaves_the_walk_where_it_was() -> None:
+    """Also an exception that is none of ours, such as a key provider's own."""
+    server = Server(records=range(25))
+
+    async def fetch(page: int, size: int) -> FetchedPage[Any]:
+        if page == 1 and not server.fails:
+            server.fails = frozenset({99})
+            raise LookupError("the vault is closed")
+        return await server.fetch(page, size)
+
+    pager: Pager[int] = Pager(fetch, listed=LISTED, page_size=10, unique=True)
+    assert [await anext(pager) for _ in range(10)] == [*range(10)]
+    with pytest.raises(LookupError):
+        await anext(pager)
+    assert await pager.collect() == [*range(10, 25)]
+
+
+async def test_cancelled_fetch_loses_nothing() -> None:
+    """A task that is cancelled while a page is on its way leaves the walk where it was."""
+    server = Server(records=range(25))
+    arrived, release = asyncio.Event(), asyncio.Event()
+
+    async def fetch(page: int, size: int) -> FetchedPage[Any]:
+        if page == 1:
+            arrived.set()
+            await release.wait()
+        return await server.fetch(page, size)
+
+    pager: Pager[int] = Pager(fetch, listed=LISTED, page_size=10, unique=True)
+    got: list[int] = []
+
+    task = asyncio.create_task(_walk(pager, got))
+    await arrived.wait()
+    token = pager.token
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert pager.token == token
+    release.set()
+    assert await server.pager(token=token).collect() == [*range(10, 25)]
+    await _walk(pager, got)
+    assert got == [*range(25)]
+
+
+async def test_cancelled_waiter_does_not_hold_the_others_up() -> None:
+    """Of several tasks on one pager, one that goes away takes nothing with it, whether it fetches or waits."""
+    server = Server(records=range(25), pause=3)
+    pager = server.pager()
+
+    async def take() -> list[int]:
+        return [item async for item in pager]
+
+    tasks = [asyncio.create_task(take()) for _ in range(4)]
+    await asyncio.sleep(0)
+    tasks[0].cancel()
+    tasks[2].cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [isinstance(result, asyncio.CancelledError) for result in results] == [True, False, True, False]
+    taken = [item for result in results if not isinstance(result, BaseException) for item in result]
+    assert sorted(taken) == [*range(25)]
+
+
+@pytest.mark.parametrize("fails", [frozenset[int](), frozenset({0}), frozenset({1, 3})], ids=str)
+async def test_tasks_that_share_a_pager_share_its_records(fails: frozenset[int]) -> None:
+    """Each record goes to one task, each page is fetched once, and an error goes to one task alone."""
+    server = Server(records=range(95), pause=2, fails=fails)
+    pager = server.pager()
+    errors: list[AlohubError] = []
+
+    async def take() -> list[int]:
+        taken: list[int] = []
+        while True:
+            try:
+                taken.append(await anext(pager))
+            except AlohubError as error:
+                errors.append(error)
+            except StopAsyncIteration:
+                return taken
+            await asyncio.sleep(0)
+
+    shares = await asyncio.gather(*(take() for _ in range(5)))
+    assert sorted(item for share in shares for item in share) == [*range(95)]
+    assert all(share == sorted(share) for share in shares)
+    assert len(server.fetched) == 10 + len(fails)
+    assert len(errors) == len(fails)
+
+
+@pytest.mark.parametrize("by_page", [False, True], ids=["by record", "by page"])
+async def test_only_one_page_is_in_memory(*, by_page: bool) -> None:
+    """When a page is asked for, the one before is gone already."""
+    server = Server(records=range(55))
+    pages: list[weakref.ref[FetchedPage[Any]]] = []
+    alive: list[int] = []
+
+    async def fetch(page: int, size: int) -> FetchedPage[Any]:
+        alive.append(sum(ref() is not None for ref in pages))
+        fetched = await server.fetch(page, size)
+        pages.append(weakref.ref(fetched))
+        return fetched
+
+    pager: Pager[int] = Pager(fetch, listed=LISTED, page_size=10, unique=True)
+    if by_page:
+        async for _ in pager.pages():
+            pass
+    else:
+        async for _ in pager:
+            pass
+    assert alive == [0] * 6
+    assert [ref() for ref in pages] == [None] * 6
+
+
+# Tokens
+
+
+async def test_token_is_readable_at_any_moment_and_exact() -> None:
+    """Before the first record, after each, and after the last; and reading it changes nothing."""
+    server = Server(records=range(25))
+    pager = server.pager()
+    for count in range(26):
+        token = pager.token
+        assert token == pager.token
+        assert await server.pager(token=token).collect() == [*range(count, 25)]
+        assert await anext(pager, None) == (count if count < 25 else None)
+    assert await server.pager(token=pager.token).collect() == []
+
+
+async def test_token_of_a_finished_walk_fetches_nothing() -> None:
+    """It stands at the end, whether the pager was asked for more or not."""
+    server = Server(records=range(25))
+    pager = server.pager()
+    assert [await anext(pager) for _ in range(25)] == [*range(25)]
+    before = pager.token
+    assert await pager.collect() == []
+    for token in (before, pager.token):
+        fetched = len(server.fetched)
+        resumed = server.pager(token=token)
+        assert await resumed.collect() == []
+        assert await resumed.count() is None
+        assert await server.pager(token=resumed.token).collect() == []
+        assert len(server.fetched) == fetched
+
+
+async def test_token_is_small_and_safe_everywhere() -> None:
+    """Letters, digits, `-` and `_`, so that JSON, a URL and a shell leave it alone."""
+    pager = Server(records=range(25)).pager()
+    await pager.first()
+    token = pager.token
+    assert token.isascii()
+    assert token.replace("-", "").replace("_", "").isalnum()
+    assert json.loads(json.dumps({"token": token})) == {"token": token}
+    assert len(token) < 150
+
+
+async def test_token_keeps_the_size_the_server_makes_of_it() -> None:
+    """A walk over a capped list goes on in capped pages, in either style."""
+    for style in ("rebase", "truncate"):
+        server = Server(records=range(25), cap=4, cap_style=style)
+        pager = server.pager()
+        assert [await anext(pager) for _ in range(6)] == [*range(6)]
+        again = server.pager(token=pager.token, page_size=10)
+        assert await again.collect() == [*range(6, 25)]
+
+
+async def test_list_that_changed_under_a_token_makes_no_trouble() -> None:
+    """Fewer records on the token's page than were handed out of it: the walk goes on behind."""
+    server = Server(records=[*range(25)])
+    pager = server.pager()
+    assert [await anext(pager) for _ in range(18)] == [*range(18)]
+    server.records = range(14)
+    assert await server.pager(token=pager.token).collect() == []
+
+
+@given(
+    listed=any_text.filter(lambda text: text.isprintable()),
+    page=st.integers(0, 10**6),
+    index=st.integers(0, 10**4),
+    size=st.integers(1, MAX_PAGE_SIZE),
+    asked=st.integers(1, MAX_PAGE_SIZE),
+    received=st.integers(0, 10**9),
+    done=st.booleans(),
+    before=st.text("0123456789abcdef", max_size=16),
+)
+def test_token_comes_back_as_it_was(**fields: Any) -> None:
+    """Whatever stands in it."""
+    token = PageToken(**fields)
+    assert PageToken.decode(token.encode(), listed=fields["listed"]) == token
+
+
+def _forged(*values: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
+
+
+SOUND = (1, LISTED, 2, 3, 10, 50, 20, False, "00ff")
+NO_COUNTS: list[Any] = [-1, 1.0, "1", None, True, []]
+FORGERIES = [
+    *("", "x", "====", "not a token", "đ", "\ud800", "\0", "MTIz", base64.urlsafe_b64encode(b"\xff\xfe").decode()),
+    *(
+        base64.urlsafe_b64encode(body).decode()
+        for body in (b"null", b"{}", b"[]", b'"text"', b"[1]", b"1", b"[" * 100_000)
+    ),
+    _forged(*SOUND[:-1]),
+    _forged(*SOUND, 1),
+    _forged(2, *SOUND[1:]),
+    *(_forged(*SOUND[:at], wrong, *SOUND[at + 1 :]) for at in (2, 3, 6) for wrong in NO_COUNTS),
+    *(_forged(*SOUND[:at], wrong, *SOUND[at + 1 :]) for at in (4, 5) for wrong in [0, *NO_COUNTS]),
+    *(_forged(*SOUND[:7], wrong, SOUND[8]) for wrong in (0, 1, None, "False")),
+    *(_forged(*SOUND[:8], wrong) for wrong in (0, None, True)),
+]
+
+
+@pytest.mark.parametrize("token", FORGERIES, ids=lambda token: ascii(token[:16]))
+def test_what_is_no_token_is_refused(token: str) -> None:
+    """Garbage, another version's and forged tokens are refused; the message says what to give."""
+    assert PageToken.decode(_forged(*SOUND), listed=LISTED).index == 3
+    with pytest.raises(InvalidArgumentError, match=r"token must be a string that pager\.token gave"):
+        PageToken.decode(token, listed=LISTED)
+
+
+@pytest.mark.parametrize("token", [None, 7, b"token", ["token"]])
+def test_token_of_another_type_is_refused(token: object) -> None:
+    """A position in bytes or a number is somebody else's."""
+    with pytest.raises(InvalidArgumentTypeError, match="token must be a string"):
+        PageToken.decode(token, listed=LISTED)
+
+
+@pytest.mark.parametrize("listed", ["GET /v1/queues/outbound", LISTED + "?a=1", "", None, 5])
+def test_token_of_another_list_is_refused(listed: object) -> None:
+    """The message names both lists."""
+    token = _forged(1, listed, *SOUND[2:])
+    with pytest.raises(InvalidArgumentError, match="token is of another list") as caught:
+        PageToken.decode(token, listed=LISTED)
+    assert repr(listed) in str(caught.value)
+    assert repr(LISTED) in str(caught.value)
+
+
+@given(any_text | st.text("AQIDMSwx_-=", max_size=40) | json_values.map(_forged))
+def test_no_string_breaks_the_reading_of_tokens(token: str) -> None:
+    """Any string is a token or refused as one, and nothing else."""
+    try:
+        PageToken.decode(token, listed=LISTED)
+    except InvalidArgumentError:
+        return
+    assert _token_fields(token)[1] == LISTED
+
+
+# Everything at once
+
+
+@attrs.frozen
+class Journey:
+    """A list, a server, and what happens on the way: at each step the same pager goes on or a token is used."""
+
+    server: Server
+    page_size: int
+    resumes: Sequence[bool]
+    stops: frozenset[int]
+    by_page: Sequence[bool]
+
+
+@st.composite
+def _journeys(draw: st.DrawFn, *, hides: bool = False) -> Journey:
+    count = draw(st.integers(0, 40))
+    records = draw(st.permutations(range(-3, count - 3)))
+    page_size = draw(st.integers(1, 12))
+    server = Server(records=records, fails=draw(st.frozensets(st.integers(0, 25), max_size=10)))
+    if hides:
+        server.hidden = draw(st.frozensets(st.sampled_from(records))) if records else frozenset()
+    else:
+        totals: list[Total | None] = [None, _untold, lambda page: count if page % 2 else None, lambda _: count + 1]
+        server.clamps = draw(st.booleans())
+        server.total = draw(st.sampled_from(totals[:3] if server.clamps else totals))
+        server.cap = draw(st.none() | st.integers(1, 12))
+        server.cap_style = draw(st.sampled_from(["rebase", "truncate"]))
+    return Journey(
+        server=server,
+        page_size=page_size,
+        resumes=draw(st.lists(st.booleans(), min_size=1, max_size=8)),
+        stops=draw(st.frozensets(st.integers(1, 40), max_size=10)),
+        by_page=draw(st.lists(st.booleans(), min_size=1, max_size=6)),
+    )
+
+
+async def _travel(journey: Journey) -> list[Any]:
+    """Walk to the end, breaking off after some counts of records and at every error, and going on as told."""
+    server = journey.server
+    pager = server.pager(page_size=journey.page_size)
+    got: list[Any] = []
+    for leg in range(200):
+        token = None
+        try:
+            if journey.by_page[leg % len(journey.by_page)]:
+                page = await anext(pager.pages(), None)
+                if page is None:
+                    return got
+                got += page.items
+            else:
+                async for item in pager:
+                    got.append(item)
+                    if len(got) in journey.stops:
+                        break
+                else:
+                    return got
+        except AlohubError as error:
+            token = error.resume_token
+            assert token == pager.token
+        if journey.resumes[leg % len(journey.resumes)]:
+            token = json.loads(json.dumps(token or pager.token))
+            pager = server.pager(page_size=journey.page_size, token=token)
+    pytest.fail("the walk does not end")
+
+
+@settings(max_examples=400)
+@given(_journeys())
+def test_nothing_is_lost_and_nothing_comes_twice(journey: Journey) -> None:
+    """Any list, size, cap, total, failures and breaks: what came before and after each makes the list."""
+    assert asyncio.run(_travel(journey)) == [*journey.server.records]
+
+
+@settings(max_examples=200)
+@given(_journeys(hides=True))
+def test_holes_lose_nothing_and_repeat_nothing(journey: Journey) -> None:
+    """The same where the server leaves records out of their pages, the first one excepted."""
+    visible = [record for record in journey.server.records if record not in journey.server.hidden]
+    assert asyncio.run(_travel(journey)) == visible
+
+
+# The arithmetic
+
+
+def test_walk_gives_up_after_a_million_pages() -> None:
+    """A server that never stops sending pages is stopped, and the walk stays where it was."""
+    walk = Walk(number=999_999, size=1, received=999_999)
+    with pytest.raises(APIResponseError, match="not ended after 1000000 pages"):
+        walk.advance()
+    assert walk.number == 999_999
+
+
+def test_walk_that_resumed_late_gives_up_at_once_on_an_empty_page() -> None:
+    """Past the last page any list has, one page without a record is enough."""
+    walk = Walk(number=1_000_000, size=1, received=5)
+    with pytest.raises(APIResponseError, match="is empty"):
+        walk.arrive([], 10**9)
+
+
+def test_walk_that_raised_stays_where_it_was() -> None:
+    """Ten more empty pages are tried after the error, and records end the count."""
+    walk = Walk(number=1, size=10, received=10)
+    for _ in range(2):
+        for _ in range(9):
+            assert not walk.arrive([], 10_000)
+            walk.advance()
+        number = walk.number
+        with pytest.raises(APIResponseError):
+            walk.arrive([], 10_000)
+        assert (walk.number, walk.received, walk.stopped_by) == (number, 10, None)
+    assert walk.arrive([*range(10)], 10_000)
+    assert walk.received == 20
+
+
+@pytest.mark.parametrize("size", [1, 100, MAX_PAGE_SIZE])
+def test_page_size_in_range_is_taken(size: int) -> None:
+    """From one record to our own limit."""
+    assert check_page_size(size) == size
+
+
+@pytest.mark.parametrize("size", [0, -1, MAX_PAGE_SIZE + 1])
+def test_page_size_out_of_range_is_refused(size: int) -> None:
+    """The message has the range and what was given."""
+    with pytest.raises(InvalidArgumentError, match=rf"page_size must be from 1 to {MAX_PAGE_SIZE}; {size} was given"):
+        check_page_size(size)
+
+
+@pytest.mark.parametrize("size", [True, 10.0, "10", None, []], ids=repr)
+def test_page_size_of_another_type_is_refused(size: object) -> None:
+    """A string of digits is the wire's form, and True is no number."""
+    with pytest.raises(InvalidArgumentTypeError, match="page_size must be an int"):
+        check_page_size(size)
+
+
+async def test_status_error_while_walking_keeps_what_it_is() -> None:
+    """The token is added to the error, which is not wrapped."""
+    original = InternalServerError(status=502)
+
+    async def fetch(_page: int, _size: int) -> FetchedPage[int]:
+        raise original
+
+    pager: Pager[int] = Pager(fetch, listed=LISTED, page_size=10, unique=True)
+    with pytest.raises(InternalServerError) as caught:
+        await anext(pager)
+    assert caught.value is original
+    assert original.resume_token == pager.token

@@ -1,0 +1,30 @@
+"""The README's Python blocks run, one after the other, against the sandbox."""
+
+import ast
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alohub_async.testing import Sandbox
+
+README = Path(__file__).parent.parent / "README.md"
+BLOCKS = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.looptime
+async def test_every_python_block_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A newcomer can paste the README's blocks in order, and each one works."""
+    assert len(BLOCKS) >= 8
+    async with Sandbox(queues=250) as sandbox:
+        monkeypatch.setenv("ALOHUB_API_KEY", sandbox.api_key)
+        monkeypatch.setenv("ALOHUB_BASE_URL", str(sandbox.url))
+        monkeypatch.delenv("ALOHUB_TENANT_ID", raising=False)
+        names: dict[str, Any] = {}
+        for number, block in enumerate(BLOCKS):
+            code = compile(block, f"README block {number}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            result = eval(code, names)  # noqa: S307  (our own README)
+            if inspect.iscoroutine(result):
+                await result

@@ -1,0 +1,874 @@
+"""Attempts, waits and time over sockets: what goes out how often, and when it ends."""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from email.utils import formatdate
+from itertools import pairwise
+from time import time as wall_clock
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+
+from alohub_async import (
+    AlohubClient,
+    AlohubError,
+    APIConnectionError,
+    APIResponseError,
+    APIStatusError,
+    APITimeoutError,
+    DeadlineExceededError,
+    InboundQueue,
+    InternalServerError,
+    Pager,
+    RateLimiter,
+    RateLimitError,
+    RateLimitWaitError,
+    RetryPolicy,
+    Timeouts,
+)
+from alohub_async.testing import (
+    BadJson,
+    Delay,
+    DropConnection,
+    EmptyBody,
+    Failure,
+    Fault,
+    HtmlPage,
+    Sandbox,
+    Status,
+    TruncatedBody,
+)
+from tests.support import CALLS, FIRST, LIST, QUEUE, RawServer, Reply, Step, deaf_endpoint, http, json_reply, until
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+KEY = "sk_live_x"
+ONCE = RetryPolicy(max_retries=0)
+TWICE_MORE = RetryPolicy(max_retries=2, backoff=0)
+READS = ["list", "get", "request", "paginate"]
+
+
+def now() -> float:
+    """The event loop's time."""
+    return asyncio.get_running_loop().time()
+
+
+def idle(client: AlohubClient) -> bool:
+    """Whether no request of this client is booked or waits."""
+    limits = client.rate_limits
+    scopes = [limits.tenant, *limits.routes.values()]
+    return all(scope.in_flight == scope.waiting == 0 for scope in scopes)
+
+
+async def refused_endpoint() -> str:
+    """A URL of this machine where nobody listens."""
+    async with RawServer(lambda _: ["close"]) as server:
+        return server.url
+
+
+# What is retried
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Status(500),
+        Status(502),
+        Status(503),
+        Status(504),
+        Status(429, retry_after="0"),
+        Status(429),
+        HtmlPage(502),
+        EmptyBody(503),
+        Failure("FAIL"),
+        Failure("RATE_LIMIT_EXCEEDED"),
+        DropConnection(),
+        DropConnection(processed=True),
+        TruncatedBody(),
+    ],
+)
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.looptime
+async def test_passing_failures_are_tried_again(sandbox: Sandbox, fault: Fault, call: str) -> None:
+    """Reads and updates alike: a try and two more, then the last error; and success once it has passed (12)."""
+    async with sandbox.client(retry=TWICE_MORE) as client:
+        sandbox.fail(fault, next=3)
+        with pytest.raises(AlohubError) as caught:
+            await CALLS[call](client)
+        assert isinstance(caught.value, APIConnectionError | APIStatusError)
+        assert len(sandbox.requests) == 3
+        sandbox.clear()
+        sandbox.fail(fault, next=2)
+        await CALLS[call](client)
+        assert len(sandbox.requests) == 3
+        assert idle(client)
+
+
+@pytest.mark.parametrize("fault", [BadJson(), EmptyBody(200), HtmlPage(200)])
+@pytest.mark.parametrize("call", CALLS)
+async def test_undecodable_answers_of_reads_alone_are_tried_again(sandbox: Sandbox, fault: Fault, call: str) -> None:
+    """The service has answered, so an update is not sent again for it; a read is."""
+    sandbox.fail(fault, next=3)
+    async with sandbox.client(retry=TWICE_MORE) as client:
+        with pytest.raises(APIResponseError):
+            await CALLS[call](client)
+    assert len(sandbox.requests) == (3 if call in READS else 1)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *(Status(status) for status in (400, 401, 403, 404, 405, 409, 422, 501, 505)),
+        Failure(),
+        Failure("NOT_FOUND"),
+        Reply(b"", status=302, headers={"Location": "/elsewhere"}),
+        json_reply({"success": "1", "error_code": "SUCCESS", "data": 5}),
+    ],
+)
+@pytest.mark.parametrize("call", ["list", "get"])
+async def test_other_failures_are_final(sandbox: Sandbox, fault: Fault, call: str) -> None:
+    """What another try would not mend goes out once."""
+    sandbox.fail(fault, next=None)
+    async with sandbox.client(retry=TWICE_MORE) as client:
+        with pytest.raises(AlohubError):
+            await CALLS[call](client)
+    assert len(sandbox.requests) == 1
+
+
+@pytest.mark.parametrize("fault", [Status(500), Status(429), DropConnection(), TruncatedBody(), BadJson()])
+@pytest.mark.parametrize("call", CALLS)
+async def test_no_retries_means_one_transmission(sandbox: Sandbox, fault: Fault, call: str) -> None:
+    """`max_retries=0` sends once, whatever happens (16)."""
+    sandbox.fail(fault)
+    async with sandbox.client(retry=ONCE) as client:
+        with pytest.raises(AlohubError):
+            await CALLS[call](client)
+    assert len(sandbox.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "transmissions"),
+    [
+        (Status(500), 1),
+        (Status(503, retry_after="1"), 1),
+        (DropConnection(), 1),
+        (TruncatedBody(), 1),
+        (Status(429, retry_after="0"), 3),
+        (Status(429), 3),
+    ],
+)
+@pytest.mark.looptime
+async def test_writes_can_be_left_alone(sandbox: Sandbox, fault: Fault, transmissions: int) -> None:
+    """With `retry_writes=False` an update is only repeated when the server surely has not done it; reads as ever."""
+    async with sandbox.client(retry=RetryPolicy(max_retries=2, backoff=0, retry_writes=False)) as client:
+        sandbox.fail(fault, next=3)
+        with pytest.raises(AlohubError):
+            await client.queues.update_inbound(FIRST, max_wait=1)
+        assert len(sandbox.requests) == transmissions
+        sandbox.heal()
+        sandbox.clear()
+        sandbox.fail(fault, next=2)
+        await client.queues.get_inbound(FIRST)
+        assert len(sandbox.requests) == 3
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+@pytest.mark.parametrize(
+    ("fault", "transmissions"),
+    [(Status(500), 1), (DropConnection(), 1), (TruncatedBody(), 1), (Status(429, retry_after="1"), 3)],
+)
+@pytest.mark.looptime
+async def test_methods_that_are_not_idempotent_are_sent_once(
+    sandbox: Sandbox, method: str, fault: Fault, transmissions: int
+) -> None:
+    """`POST` and `PATCH` of the escape hatch are only repeated when the server surely did not act."""
+    sandbox.fail(json_reply({}), method="GET")
+    sandbox.fail(fault, next=3, path="/v1/other")
+    async with sandbox.client(retry=TWICE_MORE) as client:
+        await client.request("GET", "/v1/first")
+        with pytest.raises(AlohubError):
+            await client.request(method, "/v1/other", json={})
+    assert len(sandbox.find_requests(method=method)) == transmissions
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("retry_writes", [False, True])
+async def test_refused_connections_are_tried_again(
+    caplog: pytest.LogCaptureFixture, call: str, *, retry_writes: bool
+) -> None:
+    """Nothing was sent, so any call is repeated, and the error says that nothing was."""
+    caplog.set_level("INFO")
+    policy = RetryPolicy(max_retries=2, backoff=0, retry_writes=retry_writes)
+    async with AlohubClient(KEY, endpoint=await refused_endpoint(), retry=policy) as client:
+        with pytest.raises(APIConnectionError) as caught:
+            await CALLS[call](client)
+        assert idle(client)
+    assert not caught.value.maybe_sent
+    assert not isinstance(caught.value, APITimeoutError)
+    assert sum("trying again" in record.message for record in caplog.records) == 2
+
+
+# What aiohttp would resend by itself: lesson 16
+
+
+def _drops_the_second(number: int) -> Sequence[Step]:
+    return ["close"] if number == 2 else [http({"success": "1", "error_code": "SUCCESS", **QUEUE})]
+
+
+@asynccontextmanager
+async def _client_of(server: RawServer, kind: str, policy: RetryPolicy) -> AsyncGenerator[AlohubClient]:
+    async def pass_on(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        return await handler(request)
+
+    if kind == "own":
+        async with AlohubClient(KEY, endpoint=server.url, retry=policy) as client:
+            yield client
+        return
+    middlewares = (pass_on,) if kind == "given with middleware" else ()
+    async with (
+        aiohttp.ClientSession(middlewares=middlewares) as session,
+        AlohubClient(KEY, endpoint=server.url, retry=policy, session=session) as client,
+    ):
+        yield client
+
+
+@pytest.mark.parametrize("kind", ["own", "given", "given with middleware"])
+@pytest.mark.parametrize("call", ["get", "update", "request"])
+@pytest.mark.parametrize("retries", [0, 1])
+async def test_dropped_connection_is_resent_by_the_policy_alone(kind: str, call: str, retries: int) -> None:
+    """A kept connection that dies under the next request costs one transmission, and one more for each retry."""
+    async with (
+        RawServer(_drops_the_second) as server,
+        _client_of(server, kind, RetryPolicy(max_retries=retries, backoff=0)) as client,
+    ):
+        await CALLS[call](client)
+        if retries:
+            await CALLS[call](client)
+        else:
+            with pytest.raises(APIConnectionError, match="the connection was lost") as caught:
+                await CALLS[call](client)
+            assert caught.value.maybe_sent
+        assert len(server.requests) == 2 + retries
+        assert [request.connection for request in server.requests] == [1, 1, 2][: 2 + retries]
+        assert idle(client)
+
+
+async def test_answer_that_breaks_off_is_not_resent_by_itself() -> None:
+    """Cut in the head or in the body, on a kept connection or a new one: one transmission."""
+    answer = http(QUEUE)
+    for cut in (1, 20, len(answer) - 1):
+        for first in (True, False):
+
+            def steps(number: int, cut: int = cut, *, first: bool = first) -> Sequence[Step]:
+                return [answer] if number == 1 and not first else [answer[:cut], "close"]
+
+            async with RawServer(steps) as server, AlohubClient(KEY, endpoint=server.url, retry=ONCE) as client:
+                if not first:
+                    await client.queues.get_inbound(1)
+                with pytest.raises(APIConnectionError) as caught:
+                    await client.queues.get_inbound(1)
+                assert caught.value.maybe_sent
+                assert len(server.requests) == (1 if first else 2)
+
+
+# Retry-After
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "least", "most"),
+    [
+        ("7", 7, 7.1),
+        ("2.5", 2.5, 2.6),
+        ("0", 0, 2.1),
+        ("60", 60, 60.1),
+        (lambda: formatdate(wall_clock() + 30, usegmt=True), 28, 31),
+        (lambda: formatdate(wall_clock() - 30, usegmt=True), 0, 2.1),
+        ("soon", 0, 2.1),
+        ("-5", 0, 2.1),
+        ("nan", 0, 2.1),
+        ("inf", 0, 2.1),
+        ("", 0, 2.1),
+    ],
+)
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.looptime
+async def test_retry_after_is_obeyed_in_each_form(
+    sandbox: Sandbox, retry_after: str | Callable[[], str], *, status: int, least: float, most: float
+) -> None:
+    """Whole seconds, decimals and dates are waited for; nonsense counts as not told, and backoff decides (7)."""
+    text = retry_after if isinstance(retry_after, str) else retry_after()
+    sandbox.fail(Status(status, retry_after=text))
+    async with sandbox.client(retry=RetryPolicy(backoff=2)) as client:
+        await client.queues.get_inbound(FIRST)
+    first, second = sandbox.requests
+    assert least <= second.at - first.at <= most
+
+
+@pytest.mark.looptime
+async def test_date_is_compared_with_our_clock_if_the_answer_has_none() -> None:
+    """An answer without a `Date` of its own leaves only the clock of this machine."""
+    times: list[float] = []
+
+    def steps(_: int) -> Sequence[Step]:
+        times.append(now())
+        if len(times) > 1:
+            return [http(QUEUE)]
+        return [http({}, status=429, headers={"Retry-After": formatdate(wall_clock() + 20, usegmt=True)})]
+
+    async with RawServer(steps) as server, AlohubClient(KEY, endpoint=server.url) as client:
+        await client.queues.get_inbound(1)
+    assert 18 <= times[1] - times[0] <= 21
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+@pytest.mark.parametrize("retry_after", ["61", "1200", "410400"])
+@pytest.mark.looptime
+async def test_retry_after_above_the_cap_raises_at_once(sandbox: Sandbox, status: int, retry_after: str) -> None:
+    """Twenty minutes, or 4.75 days, are not slept: the error has the time (7)."""
+    sandbox.fail(Status(status, retry_after=retry_after))
+    async with sandbox.client() as client:
+        started = now()
+        with pytest.raises(APIStatusError) as caught:
+            await client.queues.get_inbound(FIRST)
+        assert now() - started < 1
+    assert caught.value.retry_after == float(retry_after)
+    assert len(sandbox.requests) == 1
+
+
+@pytest.mark.looptime
+async def test_retry_after_counts_whatever_status_the_limit_came_under(sandbox: Sandbox) -> None:
+    """`RATE_LIMIT_EXCEEDED` under HTTP 200 waits like a 429."""
+    payload = {"success": "0", "error_code": "RATE_LIMIT_EXCEEDED"}
+    sandbox.fail(json_reply(payload, headers={"Retry-After": "9"}))
+    async with sandbox.client() as client:
+        await client.queues.get_inbound(FIRST)
+    first, second = sandbox.requests
+    assert 9 <= second.at - first.at < 9.1
+
+
+@pytest.mark.looptime
+async def test_backoff_doubles_up_to_its_cap_and_is_spread(sandbox: Sandbox) -> None:
+    """The n-th wait is anywhere between 0 and `backoff * 2**(n-1)`, at most `max_backoff` (21)."""
+    policy = RetryPolicy(max_retries=6, backoff=1, max_backoff=5)
+    gaps: list[list[float]] = []
+    async with sandbox.client(retry=policy) as client:
+        for _ in range(12):
+            sandbox.clear()
+            sandbox.fail(HtmlPage(503), next=6)
+            await client.queues.get_inbound(FIRST)
+            times = [sent.at for sent in sandbox.requests]
+            gaps.append([later - earlier for earlier, later in pairwise(times)])
+    by_retry = list(zip(*gaps, strict=True))
+    assert len(by_retry) == 6
+    for most, waits in zip((1, 2, 4, 5, 5, 5), by_retry, strict=True):
+        assert 0 <= min(waits) < most / 2 < max(waits) <= most + 0.01
+        assert len({round(wait, 6) for wait in waits}) == len(waits)
+
+
+@pytest.mark.looptime
+async def test_calls_have_their_own_retries(sandbox: Sandbox) -> None:
+    """Calls at the same time with one policy each have all of its retries (19)."""
+    sandbox.fail(HtmlPage(503), next=None)
+    async with sandbox.client(retry=RetryPolicy(max_retries=3, backoff=0.1)) as client:
+        results = await asyncio.gather(
+            *(client.queues.get_inbound(number) for number in range(1, 9)), return_exceptions=True
+        )
+    assert all(isinstance(result, InternalServerError) for result in results)
+    for number in range(1, 9):
+        assert len(sandbox.find_requests(path=f"{LIST}/{number}")) == 4
+
+
+async def test_retry_quota_bounds_the_traffic_of_an_outage(sandbox: Sandbox) -> None:
+    """A hundred retries go into an outage and then none, over copies of the client too; successes give some back."""
+    sandbox.fail(HtmlPage(503), next=None)
+    policy = RetryPolicy(max_retries=3, backoff=0)
+    async with sandbox.client(retry=policy) as client:
+        last: InternalServerError | None = None
+        for number in range(60):
+            asked = client.with_options(retry=policy) if number % 2 else client
+            with pytest.raises(InternalServerError) as caught:
+                await asked.queues.get_inbound(FIRST)
+            last = caught.value
+        assert len(sandbox.requests) == 60 + 100
+        assert last is not None
+        assert any("not tried again: too many" in note for note in last.__notes__)
+        sandbox.heal()
+        sandbox.tenant_limit = sandbox.route_limit = None
+        for _ in range(11):
+            await client.queues.get_inbound(FIRST)
+        sandbox.clear()
+        sandbox.fail(HtmlPage(503), next=None)
+        with pytest.raises(InternalServerError):
+            await client.queues.get_inbound(FIRST)
+        assert len(sandbox.requests) == 3  # eleven successes were worth two retries
+
+
+# Timeouts: lesson 17
+
+
+def _slow_body(*waits: float) -> Callable[[int], Sequence[Step]]:
+    """Answers with a body one byte of which comes after each wait."""
+    whole = http(QUEUE)
+    cut = len(whole) - len(waits)
+    steps: list[Step] = [whole[:cut]]
+    for at, wait in enumerate(waits, cut):
+        steps += [wait, whole[at : at + 1]]
+    return lambda _: steps
+
+
+@pytest.mark.looptime
+async def test_slow_body_in_time_is_read() -> None:
+    """Neither a pause below `read` nor a whole time below `total` is an error."""
+    async with (
+        RawServer(_slow_body(1.5, 1.5)) as server,
+        AlohubClient(KEY, endpoint=server.url, timeouts=Timeouts(connect=1, read=2, total=4), retry=ONCE) as client,
+    ):
+        started = now()
+        await client.queues.get_inbound(1)
+        assert now() - started == pytest.approx(3, abs=0.01)
+
+
+@pytest.mark.parametrize("waits", [(2.5,), (1.0, 2.5)])
+@pytest.mark.looptime
+async def test_read_timeout_is_between_two_bytes(waits: tuple[float, ...]) -> None:
+    """A pause above `read` in the body ends the attempt then and there."""
+    async with (
+        RawServer(_slow_body(*waits)) as server,
+        AlohubClient(KEY, endpoint=server.url, timeouts=Timeouts(read=2, total=60), retry=ONCE) as client,
+    ):
+        started = now()
+        with pytest.raises(APITimeoutError, match="read=2") as caught:
+            await client.queues.get_inbound(1)
+        assert now() - started == pytest.approx(sum(waits) - 0.5, abs=0.01)
+        assert caught.value.maybe_sent
+        assert idle(client)
+        await until(lambda: server.connected == 0)
+
+
+@pytest.mark.looptime
+async def test_read_timeout_is_before_the_first_byte_too() -> None:
+    """A server that takes the request and says nothing is given up after `read`."""
+    async with (
+        RawServer(lambda _: [100.0]) as server,
+        AlohubClient(KEY, endpoint=server.url, timeouts=Timeouts(read=2, total=60), retry=ONCE) as client,
+    ):
+        started = now()
+        with pytest.raises(APITimeoutError):
+            await client.queues.get_inbound(1)
+        assert now() - started == pytest.approx(2, abs=0.01)
+
+
+@pytest.mark.looptime
+async def test_total_timeout_covers_the_body() -> None:
+    """A body that trickles within `read` is still given up at `total`."""
+    async with (
+        RawServer(_slow_body(*[1.0] * 30)) as server,
+        AlohubClient(KEY, endpoint=server.url, timeouts=Timeouts(read=2, total=4.5), retry=ONCE) as client,
+    ):
+        started = now()
+        with pytest.raises(APITimeoutError, match=r"total=4\.5") as caught:
+            await client.queues.get_inbound(1)
+        assert now() - started == pytest.approx(4.5, abs=0.01)
+        assert caught.value.maybe_sent
+
+
+@pytest.mark.looptime
+async def test_connect_timeout_means_nothing_was_sent() -> None:
+    """A host that does not take connections is given up after `connect`, and surely got nothing."""
+    async with (
+        deaf_endpoint() as url,
+        AlohubClient(KEY, endpoint=url, timeouts=Timeouts(connect=3, total=60), retry=ONCE) as client,
+    ):
+        started = now()
+        with pytest.raises(APITimeoutError, match="no connection") as caught:
+            await client.queues.get_inbound(1)
+        assert now() - started == pytest.approx(3, abs=0.01)
+        assert not caught.value.maybe_sent
+
+
+@pytest.mark.looptime
+async def test_timeouts_hold_for_each_attempt_by_itself(sandbox: Sandbox) -> None:
+    """Each attempt has the whole time again, and a timeout is tried again."""
+    sandbox.fail(Delay(30), next=2)
+    async with sandbox.client(timeouts=Timeouts(total=2), retry=TWICE_MORE) as client:
+        started = now()
+        assert (await client.request("GET", LIST)).attempts == 3
+        assert now() - started == pytest.approx(4, abs=0.01)
+
+
+@pytest.mark.looptime
+async def test_waits_are_not_inside_the_timeouts(sandbox: Sandbox) -> None:
+    """Neither `Retry-After` nor backoff nor waiting for a connection counts as time of an attempt."""
+    short = Timeouts(connect=1, read=1, total=1)
+    async with sandbox.client(timeouts=short) as client:
+        sandbox.fail(Status(429, retry_after="25"))
+        sandbox.fail(Status(503, retry_after="35"))
+        started = now()
+        await client.queues.get_inbound(FIRST)
+        assert now() - started == pytest.approx(60, abs=0.5)
+    sandbox.latency = 0.9
+    async with sandbox.client(timeouts=short, max_connections=1) as client:
+        started = now()
+        await asyncio.gather(*(client.queues.get_inbound(FIRST) for _ in range(5)))
+        assert now() - started == pytest.approx(4.5, abs=0.1)
+
+
+@pytest.mark.looptime
+async def test_wait_for_the_rate_limit_is_not_inside_the_timeouts() -> None:
+    """Requests beyond the budget of a window wait for the next and still have their whole time."""
+    async with (
+        Sandbox(queues=3, route_limit=2) as sandbox,
+        sandbox.client(timeouts=Timeouts(connect=1, read=1, total=1), retry=ONCE) as client,
+    ):
+        await asyncio.gather(*(client.queues.get_inbound(FIRST) for _ in range(5)))
+        assert now() >= 20
+        assert {sent.status for sent in sandbox.requests} == {200}
+
+
+# The deadline: lesson 20
+
+
+@pytest.mark.parametrize("deadline", [0.5, 3.0, 7.7])
+@pytest.mark.looptime
+async def test_deadline_covers_attempts_and_backoff(sandbox: Sandbox, deadline: float) -> None:
+    """However attempts and waits fall, the call ends by the deadline, and says what happened."""
+    sandbox.fail(HtmlPage(503), next=None)
+    sandbox.latency = 0.4
+    policy = RetryPolicy(max_retries=100, backoff=1, max_backoff=2)
+    async with sandbox.client(retry=policy) as client:
+        for _ in range(5):
+            sandbox.clear()
+            started = now()
+            with pytest.raises(DeadlineExceededError) as caught:
+                await client.queues.get_inbound(FIRST, deadline=deadline)
+            assert now() - started <= deadline + 1e-6
+            assert isinstance(caught.value.__cause__, InternalServerError)
+            assert f"not done within its deadline of {deadline:.2f} s" in str(caught.value)
+            assert "the last error: GET /v1/queues/inbound/1001226 failed with HTTP 503" in str(caught.value)
+            told = re.search(r"\((\d+) attempts\)", str(caught.value))
+            assert told is not None
+            assert int(told[1]) - len(sandbox.requests) in {0, 1}  # the last may have been on its way
+            assert caught.value.maybe_sent
+            assert idle(client)
+            await asyncio.sleep(1)  # lets the sandbox note what was on its way
+
+
+@pytest.mark.looptime
+async def test_deadline_is_over_a_slow_answer(sandbox: Sandbox) -> None:
+    """An answer that does not come ends exactly at the deadline, whatever the timeouts are."""
+    sandbox.fail(Delay(50), next=None)
+    async with sandbox.client() as client:
+        started = now()
+        with pytest.raises(DeadlineExceededError, match="it passed") as caught:
+            await client.queues.get_inbound(FIRST, deadline=3.3)
+        assert now() - started == pytest.approx(3.3, abs=1e-4)
+        assert caught.value.maybe_sent
+        assert isinstance(caught.value, APITimeoutError)
+        assert idle(client)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.looptime
+async def test_wait_that_would_pass_the_deadline_is_not_begun(sandbox: Sandbox, status: int) -> None:
+    """`Retry-After: 20` with 5 seconds left raises at once, with the answer as its cause."""
+    sandbox.fail(Status(status, retry_after="20"))
+    async with sandbox.client() as client:
+        started = now()
+        with pytest.raises(DeadlineExceededError, match=r"20\.00 s") as caught:
+            await client.queues.get_inbound(FIRST, deadline=5)
+        assert now() - started < 0.1
+        assert isinstance(caught.value.__cause__, APIStatusError)
+        assert caught.value.__cause__.retry_after == 20
+        assert idle(client)
+
+
+@pytest.mark.looptime
+async def test_deadline_covers_the_wait_for_the_rate_limit() -> None:
+    """With the budget spent, a call that cannot wait long enough is not sent, and says that nothing was."""
+    async with Sandbox(queues=3, route_limit=1) as sandbox, sandbox.client() as client:
+        await client.queues.get_inbound(FIRST)
+        started = now()
+        with pytest.raises(DeadlineExceededError, match="the rate limit") as caught:
+            await client.queues.get_inbound(FIRST, deadline=2)
+        assert now() - started <= 2 + 1e-6
+        assert not caught.value.maybe_sent
+        assert len(sandbox.requests) == 1
+        assert idle(client)
+        await client.queues.get_inbound(FIRST, deadline=30)
+
+
+@pytest.mark.looptime
+async def test_limiters_own_bound_is_not_taken_for_the_deadline() -> None:
+    """What the limiter itself refuses is `RateLimitWaitError` even when there is a longer deadline."""
+    async with (
+        Sandbox(queues=3, route_limit=1) as sandbox,
+        sandbox.client(rate_limiter=RateLimiter(max_wait=0.5)) as client,
+    ):
+        await client.queues.get_inbound(FIRST)
+        with pytest.raises(RateLimitWaitError):
+            await client.queues.get_inbound(FIRST, deadline=600)
+        with pytest.raises(DeadlineExceededError):
+            await client.queues.get_inbound(FIRST, deadline=0.25)
+
+
+@pytest.mark.looptime
+async def test_deadline_of_the_call_overrules_that_of_the_client(sandbox: Sandbox) -> None:
+    """The constructor's, `with_options`' and each call's own: the nearest counts."""
+    sandbox.fail(Delay(50), next=None)
+    async with sandbox.client(deadline=4) as client:
+        copy = client.with_options(deadline=2)
+        for asked, own, expected in ((client, None, 4), (copy, None, 2), (client, 1, 1)):
+            calls: list[Coroutine[Any, Any, object]] = [
+                asked.queues.get_inbound(FIRST, deadline=own),
+                asked.queues.update_inbound(FIRST, max_wait=1, deadline=own),
+                asked.request("GET", LIST, deadline=own),
+                asked.queues.list_inbound(deadline=own).collect(),
+                asked.paginate(LIST, deadline=own).collect(),
+            ]
+            for call in calls:
+                started = now()
+                with pytest.raises(DeadlineExceededError):
+                    await call
+                assert now() - started == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.looptime
+async def test_deadline_of_a_walk_is_over_all_its_pages(sandbox: Sandbox) -> None:
+    """The walk ends in time in the middle of a page, and its token goes on there."""
+    sandbox.latency = 2.0
+    async with sandbox.client() as client:
+        pager = client.queues.list_inbound(page_size=10, deadline=5)
+        started = now()
+        got: list[int] = []
+        with pytest.raises(DeadlineExceededError) as caught:
+            await _drain(pager, got)
+        assert now() - started == pytest.approx(5, abs=0.01)
+        assert len(got) == 20
+        assert caught.value.resume_token == pager.token
+        got += [found.id async for found in client.queues.list_inbound(token=caught.value.resume_token)]
+    assert got == [stored["callinId"] for stored in sandbox.queues]
+
+
+@pytest.mark.looptime
+async def test_deadline_covers_waiting_for_a_connection(sandbox: Sandbox) -> None:
+    """With one connection in use, the next call's deadline runs while it waits."""
+    sandbox.latency = 3.0
+    async with sandbox.client(max_connections=1) as client:
+        await client.queues.get_inbound(FIRST)
+        first = asyncio.ensure_future(client.queues.get_inbound(FIRST))
+        await asyncio.sleep(0.1)
+        started = now()
+        with pytest.raises(DeadlineExceededError, match="0 attempts") as caught:
+            await client.queues.update_inbound(FIRST, max_wait=1, deadline=2)
+        assert now() - started == pytest.approx(2, abs=0.01)
+        assert not caught.value.maybe_sent
+        assert (await first).id == FIRST
+        assert len(sandbox.requests) == 2
+
+
+@pytest.mark.looptime
+async def test_users_own_timeout_is_the_users(sandbox: Sandbox) -> None:
+    """`asyncio.timeout` around a call raises the plain `TimeoutError` at its time, also with a deadline set."""
+    sandbox.fail(Delay(50), next=None)
+    async with sandbox.client(deadline=30) as client:
+        started = now()
+        with pytest.raises(TimeoutError) as caught:
+            async with asyncio.timeout(2):
+                await client.queues.get_inbound(FIRST)
+        assert not isinstance(caught.value, AlohubError)
+        assert now() - started == pytest.approx(2, abs=0.01)
+        assert idle(client)
+
+
+# Connections and reservations: lessons 4, 15 and 19
+
+
+@pytest.mark.parametrize("kind", ["own", "given"])
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.looptime
+async def test_failed_answer_gives_its_connection_back_before_the_wait(
+    sandbox: Sandbox, kind: str, status: int
+) -> None:
+    """With a pool of one, another call goes through while a failed one waits for its retry (19)."""
+    sandbox.fail(
+        Reply(b"x" * 300_000, status=status, headers={"Retry-After": "30" if status == 503 else "1"}),
+        path=f"{LIST}/{FIRST}",
+    )
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session,
+        sandbox.client(max_connections=1, session=session if kind == "given" else None) as client,
+    ):
+        await client.queues.list_inbound().first()
+        failed = asyncio.ensure_future(client.queues.get_inbound(FIRST))
+        await until(lambda: len(sandbox.requests) == 2)
+        started = now()
+        await client.queues.list_inbound().first()
+        if status == 503:
+            assert now() - started < 1
+        assert (await failed).id == FIRST
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("fault", [None, Status(503), Status(429, retry_after="0.01"), DropConnection()])
+async def test_cancelled_anywhere_a_call_leaves_nothing_behind(call: str, fault: Fault | None) -> None:
+    """Cancelled after any number of steps: no booking, task or connection stays, and the next call works."""
+    before = asyncio.all_tasks()
+    async with (
+        Sandbox(queues=3, tenant_limit=None, route_limit=None) as sandbox,
+        sandbox.client(retry=RetryPolicy(backoff=0.001), max_connections=1) as client,
+    ):
+        steps = finished = 0
+        while not finished:
+            if fault is not None:
+                sandbox.heal()
+                sandbox.fail(fault)
+            task = asyncio.create_task(CALLS[call](client))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            finished = task.done()
+            task.cancel()
+            results = await asyncio.gather(task, return_exceptions=True)
+            assert finished or isinstance(results[0], asyncio.CancelledError)
+            assert idle(client)
+            steps += 1 if steps < 40 else 7
+        sandbox.heal()
+        await CALLS[call](client)
+        assert steps > 10
+    assert asyncio.all_tasks() == before
+
+
+@pytest.mark.looptime
+async def test_cancelled_while_it_waits_a_call_leaves_nothing_behind() -> None:
+    """In the backoff, in the wait for the limit and for a connection, a cancelled call holds up nobody (4, 15)."""
+    async with Sandbox(queues=3, route_limit=3) as sandbox, sandbox.client(max_connections=2) as client:
+        sandbox.latency = 0.5
+        for number in range(12):
+            calls = [asyncio.ensure_future(client.queues.get_inbound(FIRST)) for _ in range(8)]
+            await asyncio.sleep(0.3 * number)
+            for doomed in calls[::2]:
+                doomed.cancel()
+            results = await asyncio.gather(*calls, return_exceptions=True)
+            survivors = results[1::2]
+            assert not [result for result in survivors if isinstance(result, BaseException)]
+            assert idle(client)
+
+
+@pytest.mark.looptime
+async def test_cancelled_in_the_backoff_a_call_sends_no_more(sandbox: Sandbox) -> None:
+    """No retry comes after the cancellation."""
+    sandbox.fail(Status(503, retry_after="10"), next=None)
+    async with sandbox.client() as client:
+        task = asyncio.ensure_future(client.queues.get_inbound(FIRST))
+        await asyncio.sleep(5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.sleep(60)
+        assert len(sandbox.requests) == 1
+        assert idle(client)
+
+
+async def test_break_leaves_nothing_behind() -> None:
+    """`break` in `async for`, of records and of pages, leaves no task, booking or further request (15)."""
+    before = asyncio.all_tasks()
+    async with Sandbox(queues=25) as sandbox, sandbox.client() as client:
+        pager = client.queues.list_inbound(page_size=5)
+        during = asyncio.all_tasks()
+        async for _ in pager:
+            break
+        async for _ in pager.pages():
+            break
+        await asyncio.sleep(0.01)
+        assert len(asyncio.all_tasks() - during) <= 1  # the sandbox's, of the kept connection
+        assert idle(client)
+        assert len(sandbox.requests) == 1
+        rest = [found.id async for found in pager]
+        assert rest == [stored["callinId"] for stored in sandbox.queues][5:]
+    assert asyncio.all_tasks() == before
+
+
+async def _drain(pager: Pager[InboundQueue], ids: list[int]) -> None:
+    async for found in pager:
+        ids.append(found.id)  # noqa: PERF401 (what came before an error counts)
+
+
+@pytest.mark.parametrize("fault", [Status(500), DropConnection(), TruncatedBody(), BadJson(), HtmlPage(502)])
+async def test_walk_goes_on_after_a_failed_page(sandbox: Sandbox, fault: Fault) -> None:
+    """The same pager tries the failed page again and the rest of the list is not lost (8, 13)."""
+    sandbox.fail(fault, page=1, next=2)
+    async with sandbox.client(retry=ONCE) as client:
+        pager = client.queues.list_inbound(page_size=10)
+        got: list[int] = []
+        for _ in range(2):
+            with pytest.raises(AlohubError) as caught:
+                await _drain(pager, got)
+            assert len(got) == 10
+            assert caught.value.resume_token == pager.token
+            assert client.queues.list_inbound(token=pager.token).token == pager.token
+        await _drain(pager, got)
+    assert got == [stored["callinId"] for stored in sandbox.queues]
+
+
+# Surely not sent, or maybe: lesson 21
+
+
+@pytest.mark.parametrize(
+    ("steps", "maybe_sent"),
+    [(["close"], True), ([b"HTTP/1.1 200 OK\r\n", "close"], True), ([b"nonsense\r\n\r\n"], True), ([9.0], True)],
+)
+@pytest.mark.looptime
+async def test_what_was_taken_may_have_been_done(steps: list[Step], *, maybe_sent: bool) -> None:
+    """Once the server took the request, `maybe_sent` is True."""
+    async with (
+        RawServer(lambda _: steps) as server,
+        AlohubClient(KEY, endpoint=server.url, retry=ONCE, timeouts=Timeouts(read=2)) as client,
+    ):
+        with pytest.raises(APIConnectionError) as caught:
+            await client.queues.update_inbound(1, max_wait=1)
+        assert caught.value.maybe_sent is maybe_sent
+        assert len(server.requests) == 1
+
+
+@pytest.mark.looptime
+async def test_deadline_remembers_an_earlier_transmission() -> None:
+    """If any attempt may have reached the server, the deadline's error says so, though the last one did not."""
+    async with RawServer(lambda _: ["close"]) as server:
+        client = AlohubClient(KEY, endpoint=server.url, retry=RetryPolicy(max_retries=50, backoff=0.5))
+        task = asyncio.ensure_future(client.queues.update_inbound(1, max_wait=1, deadline=5))
+        await until(lambda: len(server.requests) == 1)
+    with pytest.raises(DeadlineExceededError) as caught:
+        await task
+    assert caught.value.maybe_sent
+    async with client:
+        with pytest.raises(DeadlineExceededError) as caught:
+            await client.queues.update_inbound(1, max_wait=1, deadline=5)
+        assert not caught.value.maybe_sent
+
+
+# The budget of a tenant, end to end: lessons 1 and 3
+
+
+@pytest.mark.looptime
+async def test_many_callers_stay_within_the_budget() -> None:
+    """Thirty callers against five requests a window lose no call and draw no 429."""
+    async with (
+        Sandbox(queues=3, route_limit=5, window=2.0, latency=0.05) as sandbox,
+        sandbox.client(rate_limiter=RateLimiter(window=2.0)) as client,
+    ):
+        found = await asyncio.gather(*(client.queues.get_inbound(FIRST) for _ in range(30)))
+        assert len(found) == 30
+        assert [sent.status for sent in sandbox.requests] == [200] * 30
+
+
+async def test_429_without_end_is_its_error(sandbox: Sandbox) -> None:
+    """When the retries are used up the 429 itself comes out, with its time."""
+    sandbox.fail(Status(429, retry_after="0"), next=None)
+    async with sandbox.client(retry=RetryPolicy(max_retries=2, backoff=0)) as client:
+        with pytest.raises(RateLimitError) as caught:
+            await client.queues.get_inbound(FIRST)
+    assert caught.value.retry_after == 0
+    assert len(sandbox.requests) == 3

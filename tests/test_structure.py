@@ -1,0 +1,255 @@
+"""The package as a whole: what it exports, what it imports, what it leaves alone."""
+
+import ast
+import importlib
+import inspect
+import json
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast, get_args, get_type_hints
+
+import pytest
+
+import alohub_async
+import alohub_async.testing
+
+ROOT = Path(alohub_async.__file__).parent
+
+
+def modules() -> list[str]:
+    """Every module of the package, by name."""
+    found = pkgutil.walk_packages([str(ROOT)], prefix="alohub_async.")
+    return ["alohub_async", *sorted(module.name for module in found if not module.name.endswith("__main__"))]
+
+
+def run(code: str) -> Any:
+    """What a fresh interpreter prints as JSON."""
+    done = subprocess.run(  # noqa: S603 (our own interpreter and code)
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+# Exports
+
+
+def test_all_is_what_can_be_imported() -> None:
+    """`__all__` names each public object once, sorted, and nothing else is left lying about in the namespace."""
+    names = alohub_async.__all__
+    assert len(set(names)) == len(names)
+    public = {
+        name
+        for name, value in vars(alohub_async).items()
+        if not name.startswith("_") and not isinstance(value, ModuleType)
+    }
+    assert public | {"__version__"} == set(names)
+
+
+def test_star_import_works() -> None:
+    """`from alohub_async import *` gives just those names."""
+    assert set(
+        run("from alohub_async import *\nimport json\nprint(json.dumps([n for n in dir() if n != 'json']))")
+    ) >= {name for name in alohub_async.__all__ if not name.startswith("__")}
+
+
+def _classes_in(hint: object) -> Iterator[type]:
+    if inspect.isclass(hint) and hint.__module__.startswith("alohub_async"):
+        yield hint
+    parts: Iterable[object] = cast("list[object]", hint) if isinstance(hint, list) else get_args(hint)
+    for part in parts:  # a list holds the arguments of a Callable
+        yield from _classes_in(part)
+
+
+def test_types_of_public_signatures_are_public() -> None:
+    """What the public classes take, return and inherit from can be imported from the package itself."""
+    missing: set[str] = set()
+    for name in set(alohub_async.__all__) - {"__version__"}:
+        value = getattr(alohub_async, name)
+        if not inspect.isclass(value):
+            continue
+        hinted: list[object] = [value, value.__init__, *(member for _, member in _public_members(value))]
+        for member in hinted:
+            function = member.fget if isinstance(member, property) else member
+            for hint in get_type_hints(function).values():
+                missing |= {f"{found.__name__} of {name}" for found in _classes_in(hint) if not _is_public(found)}
+        missing |= {f"{base.__name__} of {name}" for base in value.__mro__ if not _is_public(base)}
+    assert missing <= {"PageToken of Pager", "Requestor of Queues", "Turn of RateLimiter"}  # nobody needs to name these
+
+
+def _is_public(cls: type) -> bool:
+    return not cls.__module__.startswith("alohub_async") or cls.__name__ in alohub_async.__all__
+
+
+def test_every_error_is_public() -> None:
+    """Each class of the tree can be caught by its name, and all of them by `AlohubError`."""
+    errors = importlib.import_module("alohub_async.errors")
+    classes = {name for name, value in vars(errors).items() if inspect.isclass(value) and issubclass(value, Exception)}
+    assert classes <= set(alohub_async.__all__)
+    assert all(issubclass(getattr(errors, name), alohub_async.AlohubError) for name in classes)
+    tree = errors.__doc__ or ""
+    assert all(name in tree for name in classes)
+
+
+def _public_members(cls: type) -> Iterator[tuple[str, object]]:
+    for name, value in vars(cls).items():
+        member: object = getattr(value, "__func__", value)  # of a class method
+        is_documented_kind = inspect.isfunction(member) or isinstance(member, property)
+        if not name.startswith("_") and is_documented_kind:
+            yield name, member
+
+
+@pytest.mark.parametrize("package", [alohub_async, alohub_async.testing], ids=lambda package: package.__name__)
+def test_public_objects_have_docstrings(package: ModuleType) -> None:
+    """Each exported class, each of its public methods and properties, and each function."""
+    bare: list[str] = []
+    for name in package.__all__:
+        value = getattr(package, name)
+        if inspect.isclass(value) and value.__module__.startswith("alohub_async"):
+            if not value.__doc__ or value.__doc__.startswith(f"{name}("):
+                bare.append(name)
+            bare += [f"{name}.{member}" for member, found in _public_members(value) if not inspect.getdoc(found)]
+        elif inspect.isfunction(value) and not value.__doc__:
+            bare.append(name)
+    assert bare == []
+
+
+@pytest.mark.parametrize("name", sorted(set(alohub_async.__all__) - {"__version__"}))
+def test_public_names_that_are_no_classes_are_documented_beside_them(name: str) -> None:
+    """An alias or a constant has a string literal after it in its module."""
+    value = getattr(alohub_async, name)
+    if inspect.isclass(value):
+        return
+    for path in ROOT.rglob("*.py"):
+        body = ast.parse(path.read_text()).body
+        for node, after in zip(body, [*body[1:], None], strict=True):
+            targets: list[ast.expr] = node.targets if isinstance(node, ast.Assign) else []
+            if isinstance(node, ast.AnnAssign):
+                targets = [node.target]
+            if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+                assert isinstance(after, ast.Expr), f"{path}: {name}"
+                assert isinstance(after.value, ast.Constant)
+                return
+    pytest.fail(f"{name} is defined nowhere")
+
+
+@pytest.mark.parametrize("module", modules())
+def test_each_module_has_a_docstring_and_says_what_it_exports(module: str) -> None:
+    """A module says what it is for; an `__all__` names only what is there."""
+    found = importlib.import_module(module)
+    assert found.__doc__
+    assert all(hasattr(found, name) for name in getattr(found, "__all__", []))
+
+
+# Imports
+
+
+def test_each_module_imports_alone() -> None:
+    """With none of the others loaded, warnings being errors: there is no cycle that works in one order only."""
+    failed = run(
+        "import importlib, json, sys\n"
+        "failed = {}\n"
+        f"for module in {modules()!r}:\n"
+        "    for name in [name for name in sys.modules if name.partition('.')[0] == 'alohub_async']:\n"
+        "        del sys.modules[name]\n"
+        "    try:\n"
+        "        importlib.import_module(module)\n"
+        "    except Exception as error:\n"
+        "        failed[module] = repr(error)\n"
+        "print(json.dumps(failed))\n"
+    )
+    assert failed == {}
+
+
+def _under(loaded: Iterable[str], *packages: str) -> set[str]:
+    return {name for name in loaded if any(f"{name}.".startswith(f"{package}.") for package in packages)}
+
+
+def test_import_brings_no_optional_package_and_touches_nothing() -> None:
+    """Plain `import alohub_async` loads no extra, starts no thread or loop, and leaves logging and warnings alone."""
+    state = run(
+        "import json, logging, signal, sys, threading, warnings\n"
+        "before = (list(warnings.filters), signal.getsignal(signal.SIGINT), set(logging.root.manager.loggerDict))\n"
+        "import alohub_async\n"
+        "new = set(logging.root.manager.loggerDict) - before[2]\n"
+        "print(json.dumps({\n"
+        "    'loaded': sorted(sys.modules),\n"
+        "    'threads': threading.active_count(),\n"
+        "    'handlers': len(logging.root.handlers) + len(logging.getLogger('alohub_async').handlers),\n"
+        "    'levels': [logging.root.level, logging.getLogger('alohub_async').level],\n"
+        "    'propagate': logging.getLogger('alohub_async').propagate,\n"
+        "    'others': [n for n in new if logging.getLogger(n).level or logging.getLogger(n).handlers],\n"
+        "    'filters': before[0] == list(warnings.filters),\n"
+        "    'signals': before[1] == signal.getsignal(signal.SIGINT),\n"
+        "}))\n"
+    )
+    loaded = set(state["loaded"])
+    extras = ("typer", "click", "rich", "msgspec", "orjson", "pytest", "hypothesis", "looptime", "pydantic")
+    assert not _under(loaded, *extras, "alohub_async.cli", "alohub_async.testing")
+    of_aiohttp = run("import aiohttp, json, sys\nprint(json.dumps(sorted(sys.modules)))")
+    assert "aiohttp.web" not in loaded - set(of_aiohttp)
+    assert state["threads"] == 1
+    assert state["handlers"] == 0
+    assert state["levels"] == [30, 0]
+    assert state["propagate"] is True
+    assert state["others"] == []
+    assert state["filters"]
+    assert state["signals"]
+
+
+def test_using_the_client_brings_no_sandbox_and_no_command() -> None:
+    """Nor does making a client and asking of it what needs no server."""
+    loaded = run(
+        "import asyncio, json, sys\n"
+        "from alohub_async import AlohubClient, RetryPolicy, AlohubError\n"
+        "async def main():\n"
+        "    once = RetryPolicy(max_retries=0)\n"
+        "    async with AlohubClient('sk_live_x', endpoint='http://127.0.0.1:9', retry=once) as c:\n"
+        "        try:\n"
+        "            await c.queues.list_inbound().collect()\n"
+        "        except AlohubError:\n"
+        "            pass\n"
+        "asyncio.run(main())\n"
+        "print(json.dumps(sorted(sys.modules)))\n"
+    )
+    assert not _under(loaded, "alohub_async.cli", "alohub_async.testing", "typer", "rich")
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports are not the house's way"
+            yield node.module or ""
+
+
+@pytest.mark.parametrize("module", ["wire", "converter", "models", "routes", "config", "errors", "retries"])
+def test_pure_modules_know_neither_asyncio_nor_aiohttp(module: str) -> None:
+    """Decisions are apart from doing: no event loop and no clock in these (`design/house.md`)."""
+    assert not {"asyncio", "aiohttp", "time", "random", "logging"} & set(_imports(ROOT / f"{module}.py"))
+
+
+@pytest.mark.parametrize("module", ["gauge", "weighted", "tally", "snapshots"])
+def test_window_state_is_pure(module: str) -> None:
+    """The clock is an argument there."""
+    assert not {"asyncio", "aiohttp", "time", "random"} & set(_imports(ROOT / "rate_limits" / f"{module}.py"))
+
+
+def test_only_the_transport_uses_aiohttps_client() -> None:
+    """One room knows the HTTP library; the sandbox uses its server."""
+    users = {
+        str(path.relative_to(ROOT))
+        for path in ROOT.rglob("*.py")
+        if any(name.partition(".")[0] == "aiohttp" for name in _imports(path))
+    }
+    assert {name for name in users if not name.startswith("testing")} == {"transport.py"}
+
+
+def test_typed_package_says_so() -> None:
+    """The marker for type checkers is there."""
+    assert (ROOT / "py.typed").exists()

@@ -1,0 +1,296 @@
+"""The sandbox's fault script: each kind of fault, and which requests it happens to."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from attrs import evolve, frozen
+
+from alohub_async.testing import (
+    Answer,
+    BadJson,
+    Delay,
+    DropConnection,
+    EmptyBody,
+    Failure,
+    Fault,
+    HtmlPage,
+    JsonAnswer,
+    Sandbox,
+    Status,
+    TruncatedBody,
+)
+from tests.testing.raw import LIST, Raw, open_raw
+
+UPDATE = {"max_wait_sec": "77"}
+
+
+@pytest.fixture(name="raw")
+async def _raw() -> AsyncIterator[Raw]:
+    async with open_raw(queues=45, tenant_limit=100) as raw:
+        yield raw
+
+
+def _updated(raw: Raw) -> bool:
+    return raw.sandbox.queues[0]["timeWait"] == "77"
+
+
+async def _left(raw: Raw) -> int:
+    """What the tenant's window has left, after the request that asks."""
+    return int((await raw.get()).limits["X-RateLimit-Remaining-Tenant"])
+
+
+# Kinds
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, "INVALID_INPUT"),
+        (401, "UNAUTHORIZED"),
+        (403, "INSUFFICIENT_SCOPE"),
+        (404, "NOT_FOUND"),
+        (429, "RATE_LIMIT_EXCEEDED"),
+        (500, "FAIL"),
+        (502, "FAIL"),
+        (503, "FAIL"),
+        (504, "FAIL"),
+    ],
+)
+async def test_status_has_the_contracts_shape(raw: Raw, status: int, code: str) -> None:
+    """A scripted status has the contract's code and headers, happens as often as said, and does not do the request."""
+    raw.sandbox.fail(next=2, status=status)
+    for _ in range(2):
+        reply = await raw.put(raw.first_id, UPDATE)
+        assert reply.problem == (status, code)
+        assert "X-RateLimit-Remaining-Tenant" in reply.limits
+        assert not _updated(raw)
+    assert (await raw.put(raw.first_id, UPDATE)).status == 200
+    assert [request.status for request in raw.sandbox.requests] == [status, status, 200]
+
+
+async def test_status_is_charged_unless_429(raw: Raw) -> None:
+    """A scripted error costs the budget a request, a scripted 429 does not."""
+    raw.sandbox.fail(status=500)
+    raw.sandbox.fail(status=429)
+    await raw.get()
+    await raw.get()
+    assert await _left(raw) == 98
+
+
+@pytest.mark.parametrize("retry_after", ["7", "2.5", "Wed, 21 Oct 2026 07:28:00 GMT", "soon"])
+@pytest.mark.parametrize("status", [429, 503])
+async def test_retry_after_is_verbatim(raw: Raw, status: int, retry_after: str) -> None:
+    """Retry-After is sent as it was written."""
+    raw.sandbox.fail(status=status, retry_after=retry_after)
+    assert (await raw.get()).headers["Retry-After"] == retry_after
+
+
+async def test_status_with_its_own_words(raw: Raw) -> None:
+    """Code and message of a scripted status can be given."""
+    raw.sandbox.fail(Status(400, error_code="X1", error_message="Lý do"))
+    assert (await raw.get()).json == {"success": "0", "error_code": "X1", "error_message": "Lý do"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "payload"),
+    [
+        (Failure(), {"success": "0", "error_code": "0", "error_message": "Thao tác thất bại"}),
+        (Failure("NOT_FOUND", "Không"), {"success": "0", "error_code": "NOT_FOUND", "error_message": "Không"}),
+        (Failure("E", "M", camel_case=True), {"success": "0", "errorCode": "E", "errorMessage": "M"}),
+    ],
+)
+async def test_failure_under_200(raw: Raw, fault: Fault, payload: dict[str, str]) -> None:
+    """A failure under HTTP 200 says so in its body only, in either spelling, and nothing was done."""
+    raw.sandbox.fail(fault)
+    reply = await raw.put(raw.first_id, UPDATE)
+    assert (reply.status, reply.json) == (200, payload)
+    assert "X-RateLimit-Remaining-Route" in reply.limits
+    assert not _updated(raw)
+
+
+async def test_any_payload(raw: Raw) -> None:
+    """Any JSON can be sent with any status."""
+    raw.sandbox.fail(JsonAnswer({"message": "no Route matched"}, 404))
+    reply = await raw.get()
+    assert (reply.status, reply.json) == (404, {"message": "no Route matched"})
+
+
+async def test_dropped_before_it_was_processed(raw: Raw) -> None:
+    """A dropped connection sends nothing back; the request was neither done nor counted but is in the log.
+
+    Twice, since aiohttp's client resends a PUT by itself.
+    """
+    raw.sandbox.fail(DropConnection(), next=2)
+    with pytest.raises(aiohttp.ServerDisconnectedError):
+        await raw.put(raw.first_id, UPDATE)
+    assert not _updated(raw)
+    assert [request.status for request in raw.sandbox.requests] == [None, None]
+    assert await _left(raw) == 99
+
+
+async def test_dropped_after_it_was_processed(raw: Raw) -> None:
+    """A connection dropped after processing sends nothing back, but the update took effect and was counted."""
+    raw.sandbox.fail(DropConnection(processed=True), next=2)
+    with pytest.raises(aiohttp.ServerDisconnectedError):
+        await raw.put(raw.first_id, UPDATE)
+    assert _updated(raw)
+    assert await _left(raw) == 97
+
+
+async def test_truncated_body(raw: Raw) -> None:
+    """A truncated body is shorter than its Content-Length, though the request took effect."""
+    raw.sandbox.fail(TruncatedBody())
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await raw.put(raw.first_id, UPDATE)
+    assert _updated(raw)
+    assert raw.sandbox.requests[0].status == 200
+
+
+async def test_bad_json(raw: Raw) -> None:
+    """Bad JSON is a whole answer, declared as JSON, that does not decode."""
+    raw.sandbox.fail(BadJson())
+    reply = await raw.get()
+    assert (reply.status, int(reply.headers["Content-Length"])) == (200, len(reply.text.encode()))
+    with pytest.raises(ValueError, match="line 1"):
+        _ = reply.json
+
+
+@pytest.mark.parametrize("status", [502, 503, 504, 200])
+async def test_html_page(raw: Raw, status: int) -> None:
+    """An HTML page comes from in front of the service: not counted, no rate-limit headers."""
+    raw.sandbox.fail(HtmlPage(status))
+    reply = await raw.get()
+    assert (reply.status, reply.headers["Content-Type"]) == (status, "text/html; charset=utf-8")
+    assert reply.text.startswith("<html>")
+    assert not reply.limits
+    assert await _left(raw) == 99
+
+
+@pytest.mark.parametrize("status", [200, 204, 502])
+async def test_empty_body(raw: Raw, status: int) -> None:
+    """An empty body comes from in front of the service too."""
+    raw.sandbox.fail(EmptyBody(status))
+    reply = await raw.put(raw.first_id, UPDATE)
+    assert (reply.status, reply.text, reply.limits) == (status, "", {})
+    assert not _updated(raw)
+
+
+@pytest.mark.looptime
+async def test_delay(raw: Raw) -> None:
+    """A delayed answer is the usual one, that much later; the update took effect before."""
+    raw.sandbox.fail(Delay(30))
+    start = asyncio.get_running_loop().time()
+    asking = asyncio.create_task(raw.put(raw.first_id, UPDATE))
+    await asyncio.sleep(1)
+    assert _updated(raw)
+    assert (await asking).status == 200
+    assert asyncio.get_running_loop().time() - start == pytest.approx(30)
+
+
+@pytest.mark.looptime
+async def test_close_does_not_wait_for_a_delayed_answer(raw: Raw) -> None:
+    """Closing the sandbox breaks off what is still waiting."""
+    raw.sandbox.fail(Delay(3600))
+    asking = asyncio.create_task(raw.get())
+    await asyncio.sleep(1)
+    await asyncio.wait_for(raw.sandbox.close(), 1)
+    with pytest.raises(aiohttp.ClientError):
+        await asking
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("fault", [None, DropConnection(), TruncatedBody()])
+async def test_client_that_hung_up(raw: Raw, fault: Fault | None, caplog: pytest.LogCaptureFixture) -> None:
+    """A request whose client hung up is still done and written down, and nothing is logged as an error."""
+    raw.sandbox.latency = 4.0
+    if fault is not None:
+        raw.sandbox.fail(fault)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(raw.put(raw.first_id, UPDATE), 1)
+    await asyncio.sleep(10)
+    assert len(raw.sandbox.requests) == 1
+    assert _updated(raw) == (fault != DropConnection())
+    assert not caplog.records
+
+
+async def test_fault_of_ones_own(raw: Raw) -> None:
+    """A subclass of Fault is a fault like any other."""
+
+    @frozen
+    class Teapot(Fault):
+        def spoil(self, answer: Answer) -> Answer:
+            return evolve(answer, status=418)
+
+    raw.sandbox.fail(Teapot())
+    assert (await raw.get()).status == 418
+
+
+# Script
+
+
+async def test_faults_happen_in_order(raw: Raw) -> None:
+    """Faults are used in the order they were scripted, then all is well."""
+    raw.sandbox.fail(next=2, status=500)
+    raw.sandbox.fail(HtmlPage())
+    raw.sandbox.fail()
+    assert raw.sandbox.faults_left == 4
+    assert [(await raw.get()).status for _ in range(5)] == [500, 500, 502, 500, 200]
+    assert raw.sandbox.faults_left == 0
+
+
+async def test_faults_pick_their_requests(raw: Raw) -> None:
+    """A fault waits for a request with its method, path or template, and page; others pass it."""
+    fail, detail = raw.sandbox.fail, f"{LIST}/{raw.first_id}"
+    fail(status=501, method="put")
+    fail(status=502, page=1)
+    fail(status=503, path=detail)
+    fail(status=504, path=f"/api{LIST}/{{id}}", method="GET")
+    assert [(await raw.get()).status, (await raw.get(page=1)).status, (await raw.get(page=1)).status] == [200, 502, 200]
+    assert [(await raw.get(detail)).status for _ in range(3)] == [503, 504, 200]
+    assert [(await raw.put(raw.first_id, UPDATE)).status for _ in range(2)] == [501, 200]
+
+
+async def test_fault_until_healed(raw: Raw) -> None:
+    """next=None happens to every matching request until heal."""
+    raw.sandbox.fail(next=None, status=503)
+    assert {(await raw.get()).status for _ in range(5)} == {503}
+    assert raw.sandbox.faults_left == 1
+    raw.sandbox.heal()
+    assert (await raw.get()).status == 200
+    assert raw.sandbox.faults_left == 0
+
+
+async def test_service_faults_wait_for_an_admitted_request(raw: Raw) -> None:
+    """A fault of the service is not used up by a wrong key or a refused request; one in front of it meets them too."""
+    raw.sandbox.fail(status=500)
+    assert (await raw.send("GET", LIST, headers={})).status == 401
+    raw.sandbox.tenant_limit = 0
+    assert (await raw.get()).problem == (429, "RATE_LIMIT_EXCEEDED")
+    raw.sandbox.tenant_limit = 100
+    assert (await raw.get()).status == 500
+    raw.sandbox.fail(HtmlPage())
+    assert (await raw.send("GET", LIST, headers={})).status == 502
+
+
+async def test_fault_stands_in_for_another_endpoint(raw: Raw) -> None:
+    """A payload scripted for a path the sandbox does not have is served there."""
+    raw.sandbox.fail(JsonAnswer({"success": "1", "data": [1]}), path="/v1/agents")
+    assert (await raw.get("/v1/agents")).json["data"] == [1]
+    assert (await raw.get("/v1/agents")).status == 404
+
+
+def test_fault_arguments_are_checked() -> None:
+    """A fault together with a status, a next below 1 and an impossible status are ValueErrors."""
+    sandbox = Sandbox()
+    with pytest.raises(ValueError, match="pass either"):
+        sandbox.fail(HtmlPage(), status=503)
+    with pytest.raises(ValueError, match="pass either"):
+        sandbox.fail(HtmlPage(), retry_after="1")
+    with pytest.raises(ValueError, match="next must be"):
+        sandbox.fail(next=0)
+    with pytest.raises(ValueError, match="status"):
+        sandbox.fail(status=20)
+    with pytest.raises(NotImplementedError):
+        Fault().spoil(Answer(200))

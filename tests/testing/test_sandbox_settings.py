@@ -1,0 +1,294 @@
+"""The sandbox's settings: limits, windows, caps, styles, latency."""
+
+import asyncio
+from typing import Any, get_args
+
+import pytest
+
+from alohub_async.testing import Sandbox, WindowKind
+from tests.testing.raw import LIST, Raw, open_raw
+
+# Limits
+
+
+async def test_every_counted_answer_has_the_four_headers() -> None:
+    """Limit and remaining of both scopes come with every answer, errors too; routes count apart, the tenant all."""
+    async with open_raw(tenant_limit=10, route_limit=5) as raw:
+        replies = [
+            await raw.get(),
+            await raw.get(page="x"),
+            await raw.get(f"{LIST}/1"),
+            await raw.put(raw.first_id, {}),
+        ]
+        assert [reply.status for reply in replies] == [200, 400, 404, 400]
+        assert [tuple(reply.limits.values()) for reply in replies] == [
+            ("10", "9", "5", "4"),
+            ("10", "8", "5", "3"),
+            ("10", "7", "5", "4"),
+            ("10", "6", "5", "4"),
+        ]
+
+
+async def test_both_ways_of_access_share_a_route() -> None:
+    """A route's budget is the same through the gateway and straight to the backend."""
+    async with open_raw(route_limit=5) as raw:
+        await raw.get()
+        reply = await raw.send("GET", f"/api{LIST}", headers={"Authorization": raw.sandbox.api_key})
+        assert reply.limits["X-RateLimit-Remaining-Route"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("style", "names"),
+    [
+        (
+            "scope-last",
+            {
+                "X-RateLimit-Limit-Tenant",
+                "X-RateLimit-Remaining-Tenant",
+                "X-RateLimit-Limit-Route",
+                "X-RateLimit-Remaining-Route",
+            },
+        ),
+        (
+            "scope-first",
+            {
+                "X-RateLimit-Tenant-Limit",
+                "X-RateLimit-Tenant-Remaining",
+                "X-RateLimit-Route-Limit",
+                "X-RateLimit-Route-Remaining",
+            },
+        ),
+    ],
+)
+async def test_header_word_order(style: str, names: set[str]) -> None:
+    """The four headers come in either word order."""
+    async with open_raw(rate_limit_headers=style) as raw:
+        assert (await raw.get()).limits.keys() == names
+
+
+async def test_no_limit_means_no_headers() -> None:
+    """A scope whose limit is None is neither counted nor announced."""
+    async with open_raw(tenant_limit=None, route_limit=2) as raw:
+        assert (await raw.get()).limits == {"X-RateLimit-Limit-Route": "2", "X-RateLimit-Remaining-Route": "1"}
+        raw.sandbox.route_limit = None
+        assert [(await raw.get()).status for _ in range(5)] == [200] * 5
+        assert (raw.sandbox.requests[-1].tenant_remaining, raw.sandbox.requests[-1].route_remaining) == (None, None)
+
+
+@pytest.mark.looptime
+async def test_refused_by_one_window_is_charged_to_neither() -> None:
+    """A 429 says how many whole seconds to wait, and costs neither the tenant nor the route anything."""
+    async with open_raw(tenant_limit=10, route_limit=2, window=10.0) as raw:
+        await raw.get()
+        await asyncio.sleep(2.5)
+        await raw.get()
+        refused = await raw.get()
+        assert refused.problem == (429, "RATE_LIMIT_EXCEEDED")
+        assert refused.limits == {
+            "Retry-After": "8",
+            "X-RateLimit-Limit-Tenant": "10",
+            "X-RateLimit-Remaining-Tenant": "8",
+            "X-RateLimit-Limit-Route": "2",
+            "X-RateLimit-Remaining-Route": "0",
+        }
+        assert (await raw.get(f"{LIST}/{raw.first_id}")).limits["X-RateLimit-Remaining-Tenant"] == "7"
+        await asyncio.sleep(8)
+        assert (await raw.get()).status == 200
+
+
+@pytest.mark.looptime
+async def test_refused_by_the_tenants_window() -> None:
+    """The tenant's window refuses every route, and the wait is the longer of the two windows'."""
+    async with open_raw(tenant_limit=1, route_limit=1) as raw:
+        await raw.get()
+        await asyncio.sleep(9.5)
+        refused = await raw.put(raw.first_id, {"strategy": 2})
+        assert (refused.problem, refused.limits["Retry-After"]) == ((429, "RATE_LIMIT_EXCEEDED"), "1")
+        assert refused.limits["X-RateLimit-Remaining-Route"] == "1"
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize(("count_denied", "status"), [(False, 200), (True, 429)])
+async def test_denied_requests_may_count(count_denied: bool, status: int) -> None:  # noqa: FBT001
+    """Under count_denied a refused request keeps the window full, else it does not."""
+    async with open_raw(route_limit=1, window_kind="sliding-log", count_denied=count_denied) as raw:
+        await raw.get()
+        await asyncio.sleep(5)
+        assert (await raw.get()).status == 429
+        await asyncio.sleep(5)
+        assert (await raw.get()).status == status
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("kind", get_args(WindowKind))
+async def test_each_kind_of_window(kind: WindowKind) -> None:
+    """Every kind admits the limit at once, refuses the next, and admits again after the wait it named."""
+    async with open_raw(tenant_limit=None, route_limit=4, window_kind=kind) as raw:
+        assert [(await raw.get()).status for _ in range(5)] == [200, 200, 200, 200, 429]
+        refused = await raw.get()
+        await asyncio.sleep(int(refused.headers["Retry-After"]))
+        assert (await raw.get()).status == 200
+
+
+async def test_limits_change_while_it_runs() -> None:
+    """A new limit holds from the next request on, up and down, and remaining is never negative."""
+    async with open_raw(tenant_limit=None, route_limit=5) as raw:
+        await raw.get()
+        await raw.get()
+        raw.sandbox.route_limit = 1
+        assert (await raw.get()).limits == {
+            "Retry-After": "10",
+            "X-RateLimit-Limit-Route": "1",
+            "X-RateLimit-Remaining-Route": "0",
+        }
+        raw.sandbox.route_limit = 9
+        assert (await raw.get()).limits["X-RateLimit-Remaining-Route"] == "6"
+
+
+async def test_limit_of_zero_refuses_all() -> None:
+    """A limit of 0 is a 429 with a window's length to wait."""
+    async with open_raw(tenant_limit=0, window=2.0) as raw:
+        assert (await raw.get()).limits["Retry-After"] == "2"
+
+
+async def test_tenants_have_budgets_of_their_own() -> None:
+    """Another tenant's requests cost this one nothing; another key of the tenant spends from its budget."""
+    async with open_raw(tenant_limit=5, route_limit=3) as raw:
+        foreign = raw.sandbox.add_key(tenant_id=raw.sandbox.foreign_tenant_id)
+        await raw.send("GET", LIST, headers={"X-Api-Key": foreign})
+        await raw.send("GET", LIST, headers={"X-Api-Key": raw.sandbox.add_key()})
+        assert (await raw.get()).limits["X-RateLimit-Remaining-Tenant"] == "3"
+
+
+async def test_default_limits_let_a_walk_through() -> None:
+    """The default sandbox serves a walk of its 250 queues, 20 at a time, without a 429."""
+    async with open_raw() as raw:
+        assert {(await raw.get(page=page)).status for page in range(13)} == {200}
+
+
+# Styles and caps
+
+
+@pytest.mark.parametrize(
+    ("style", "total"), [("int", {"totalRecord": 250}), ("string", {"totalRecord": "250"}), ("missing", {})]
+)
+async def test_total_styles(style: str, total: dict[str, object]) -> None:
+    """The total arrives as an integer, as a string, or not at all."""
+    async with open_raw(total_style=style) as raw:
+        body = (await raw.get()).json
+        assert {name: value for name, value in body.items() if name == "totalRecord"} == total
+
+
+async def test_detail_styles() -> None:
+    """A detail may come enveloped, as an object or as a list of one."""
+    async with open_raw(detail_style="object") as raw:
+        path = f"{LIST}/{raw.first_id}"
+        envelope = {"success": "1", "error_code": "SUCCESS"}
+        assert (await raw.get(path)).json == envelope | {"data": raw.sandbox.queues[0]}
+        raw.sandbox.detail_style = "list"
+        assert (await raw.get(path)).json == envelope | {"data": [raw.sandbox.queues[0]]}
+
+
+async def _indexes(raw: Raw, *, page: int, size: int) -> list[int]:
+    ids = [queue["callinId"] for queue in raw.sandbox.queues]
+    return [ids.index(queue["callinId"]) for queue in (await raw.get(page=page, size=size)).json["data"]]
+
+
+@pytest.mark.parametrize(
+    ("style", "second"), [("rebase", range(10, 20)), ("truncate", range(25, 35))], ids=["rebase", "truncate"]
+)
+async def test_page_size_cap(style: str, second: range) -> None:
+    """A capped page is shorter; the cap moves the offset or it does not; a smaller size is left alone."""
+    async with open_raw(page_size_cap=10, cap_style=style) as raw:
+        assert await _indexes(raw, page=0, size=25) == list(range(10))
+        assert await _indexes(raw, page=1, size=25) == list(second)
+        assert await _indexes(raw, page=1, size=5) == list(range(5, 10))
+        raw.sandbox.page_size_cap = None
+        assert await _indexes(raw, page=1, size=25) == list(range(25, 50))
+
+
+# Latency
+
+
+@pytest.mark.looptime
+async def test_fixed_latency_is_half_before_and_half_after() -> None:
+    """A request is counted half the latency after it was sent and answered the other half later."""
+    async with open_raw(latency=3.0) as raw:
+        start = asyncio.get_running_loop().time()
+        await raw.get()
+        assert asyncio.get_running_loop().time() - start == pytest.approx(3.0)
+        assert raw.sandbox.requests[0].at - start == pytest.approx(1.5)
+
+
+@pytest.mark.looptime
+async def test_latency_range_lets_answers_overtake() -> None:
+    """With a range, requests sent together come back within it and in another order than they were counted."""
+    async with open_raw(latency=(1.0, 5.0)) as raw:
+        start = asyncio.get_running_loop().time()
+        came: list[tuple[float, str]] = []
+
+        async def ask() -> None:
+            reply = await raw.get()
+            took = asyncio.get_running_loop().time() - start
+            came.append((took, reply.limits["X-RateLimit-Remaining-Tenant"]))
+
+        await asyncio.gather(*(ask() for _ in range(20)))
+        assert all(1.0 <= took <= 5.0 for took, _ in came)
+        remaining = [int(left) for _, left in came]
+        assert remaining != sorted(remaining, reverse=True)
+
+
+@pytest.mark.looptime
+async def test_waiting_request_is_in_the_log() -> None:
+    """A request that arrived and is not answered yet has no status, and gets none after a clear."""
+    async with open_raw(latency=4.0) as raw:
+        asking = asyncio.create_task(raw.get())
+        await asyncio.sleep(3)
+        assert [request.status for request in raw.sandbox.requests] == [None]
+        raw.sandbox.clear()
+        await asking
+        assert raw.sandbox.requests == []
+
+
+# Checks
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"tenant_limit": -1},
+        {"route_limit": -1},
+        {"window": 0},
+        {"window_kind": "leaky"},
+        {"rate_limit_headers": "none"},
+        {"page_size_cap": 0},
+        {"cap_style": "x"},
+        {"total_style": "float"},
+        {"detail_style": "x"},
+        {"latency": -1.0},
+        {"latency": (2.0, 1.0)},
+        {"latency": float("inf")},
+    ],
+)
+def test_bad_settings_are_refused(settings: dict[str, Any]) -> None:
+    """A setting outside its range is a ValueError that names it."""
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        Sandbox(**settings)
+
+
+def test_settings_are_checked_when_changed() -> None:
+    """Settings are checked when set later too, and those that shape the windows cannot be."""
+    sandbox = Sandbox()
+    with pytest.raises(ValueError, match="route_limit"):
+        sandbox.route_limit = -1
+    with pytest.raises(AttributeError):
+        sandbox.window = 2.0
+
+
+async def test_a_record_that_utf_8_cannot_say_is_sent_escaped() -> None:
+    """Half a surrogate pair in a given queue reaches the client as it was."""
+    async with (
+        Sandbox(queues=[{"callinId": 1, "callinName": "\ud800"}]) as sandbox,
+        sandbox.client() as client,
+    ):
+        assert (await client.queues.get_inbound(1)).name == "\ud800"

@@ -1,0 +1,104 @@
+"""What users' type checkers see: checked by mypy and pyright, never run."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any, assert_type
+
+import attrs
+
+from alohub_async import (
+    UNSET,
+    AlohubClient,
+    AlohubError,
+    ApiResponse,
+    APIStatusError,
+    Endpoint,
+    InboundQueue,
+    InboundQueueUpdate,
+    Page,
+    Pager,
+    QueueStrategy,
+    RateLimiter,
+    RateLimitStatus,
+    RetryPolicy,
+    StopReason,
+    Timeouts,
+    UnsetType,
+    UpdateResult,
+)
+
+
+@attrs.frozen
+class Agent:
+    """A user's own model."""
+
+    id: int
+
+
+async def fetch_key() -> str:
+    """An async key provider."""
+    return "sk_live_x"
+
+
+def make_clients() -> list[AlohubClient]:
+    """Every way to make one."""
+    return [
+        AlohubClient("sk_live_x"),
+        AlohubClient(lambda: "sk_live_x", tenant_id="20260310", endpoint=Endpoint.development()),
+        AlohubClient(fetch_key, endpoint="https://proxy.example", timeouts=Timeouts(connect=1, read=2.5, total=9)),
+        AlohubClient.from_env(retry=RetryPolicy(max_retries=0), rate_limiter=RateLimiter(window=10), strict=True),
+        AlohubClient("sk_live_x", endpoint=Endpoint.direct("https://backend.example")).with_options(deadline=3),
+    ]
+
+
+async def walk(client: AlohubClient) -> None:
+    """A pager is an async iterator of its records."""
+    pager = client.queues.list_inbound(page_size=50, token=None, deadline=9.5)
+    assert_type(pager, Pager[InboundQueue])
+    async for queue in pager:
+        assert_type(queue, InboundQueue)
+        assert_type(queue.id, int)
+        assert_type(queue.name, str)
+        assert_type(queue.strategy, QueueStrategy | None)
+        assert_type(queue.max_wait, int | None)
+        assert_type(queue.announce_position, bool | None)
+    assert_type(await anext(pager), InboundQueue)
+    assert_type(pager.pages(), AsyncIterator[Page[InboundQueue]])
+    assert_type(await pager.collect(), list[InboundQueue])
+    assert_type(await pager.first(), InboundQueue | None)
+    assert_type(await pager.count(), int | None)
+    assert_type(pager.token, str)
+    assert_type(pager.stopped_by, StopReason | None)
+    assert_type(client.paginate("/v1/agents", model=Agent), Pager[Agent])
+    assert_type(client.paginate("/v1/agents"), Pager[dict[str, Any]])
+
+
+async def call(client: AlohubClient) -> None:
+    """The single calls."""
+    assert_type(await client.queues.get_inbound(1, deadline=1), InboundQueue)
+    changes = InboundQueueUpdate(max_wait=timedelta(minutes=1), strategy=2, announce_position=UNSET)
+    assert_type(changes.max_wait, int | UnsetType)
+    assert_type(changes.strategy, QueueStrategy | UnsetType)
+    assert_type(await client.queues.update_inbound(1, changes), UpdateResult)
+    await client.queues.update_inbound(1, music_on_hold="a.wav", max_wait=60, strategy=QueueStrategy.VIP)
+    assert_type(await client.request("GET", "/v1/agents", params={"page": 0, "q": "x"}), ApiResponse)
+    assert_type(client.rate_limits, RateLimitStatus)
+
+
+def explain(error: AlohubError) -> str | None:
+    """What errors tell."""
+    assert_type(error.resume_token, str | None)
+    if isinstance(error, APIStatusError):
+        assert_type(error.status, int)
+        assert_type(error.error_code, str | None)
+        assert_type(error.retry_after, float | None)
+        return error.message
+    return None
+
+
+async def wrong_calls_are_flagged(client: AlohubClient) -> None:
+    """The unused-ignore checks of mypy and pyright fail if one of these becomes acceptable."""
+    await client.queues.get_inbound("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await client.queues.update_inbound(1, max_wait=None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    InboundQueueUpdate(strategy=None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.queues.list_inbound(limit=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
