@@ -1,0 +1,19 @@
+"""The `alohub` command. It needs the extra `cli`; `import alohub_async` never imports it."""
+
+import sys
+from typing import Final
+
+_EXTRA: Final = frozenset({"typer", "rich"})
+_NOT_INSTALLED: Final = 7  # ExitCode.NOT_INSTALLED; see errors.py
+
+
+def main() -> None:
+    """Run the command line of this process, and exit with the code `alohub --help` explains."""
+    try:
+        from alohub_async.cli.app import run  # noqa: PLC0415 (the extra may be missing)
+    except ModuleNotFoundError as exc:
+        if exc.name is None or exc.name.partition(".")[0] not in _EXTRA:
+            raise
+        sys.stderr.write(f"alohub: {exc.name} is not installed; run: pip install 'alohub-async[cli]'\n")
+        sys.exit(_NOT_INSTALLED)
+    sys.exit(run())

@@ -1,0 +1,213 @@
+"""`alohub queues`: list, get and update inbound queues."""
+
+from typing import Annotated, TypeAlias
+
+import typer
+
+from alohub_async.cli.access import (
+    Access,
+    AllowHttpOption,
+    BaseUrlOption,
+    DeadlineOption,
+    DirectOption,
+    EnvOption,
+    RetriesOption,
+    SandboxOption,
+    TenantOption,
+    VerboseOption,
+)
+from alohub_async.cli.errors import CommandError, ExitCode
+from alohub_async.cli.output import json_text, one_line, print_queue, print_queues, progress, queue_record, write
+from alohub_async.client import AlohubClient
+from alohub_async.models import UNSET, InboundQueue, InboundQueueUpdate, QueueStrategy, UpdateResult
+from alohub_async.pagination import Pager
+
+app: typer.Typer = typer.Typer(
+    help="List, get and update the tenant's inbound queues.",
+    epilog="Example: alohub queues list --sandbox",
+    rich_markup_mode=None,
+)
+
+_ID_HELP = "The queue's id, such as 1001226."
+
+IdArgument: TypeAlias = Annotated[int, typer.Argument(metavar="ID", min=1, show_default=False, help=_ID_HELP)]
+
+
+@app.command("list", epilog="Example: alohub queues list --jsonl > queues.jsonl")
+def list_command(
+    *,
+    page_size: Annotated[int | None, typer.Option(metavar="N", help="Queues a page; 100 if not given.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON array.")] = False,
+    as_jsonl: Annotated[bool, typer.Option("--jsonl", help="Write a JSON object a line, as pages arrive.")] = False,
+    sandbox: SandboxOption = False,
+    base_url: BaseUrlOption = None,
+    env: EnvOption = None,
+    direct: DirectOption = False,
+    allow_http: AllowHttpOption = False,
+    tenant_id: TenantOption = None,
+    deadline: DeadlineOption = None,
+    retries: RetriesOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """List all inbound queues, as a table or as JSON."""
+    if as_json and as_jsonl:
+        raise CommandError("give either --json or --jsonl, not both")
+    show = _show_json if as_json else _show_jsonl if as_jsonl else _show_table
+
+    async def work(client: AlohubClient) -> Pager[InboundQueue]:
+        pager = client.queues.list_inbound(page_size=page_size, deadline=deadline)
+        await show(pager)
+        return pager
+
+    access = Access(
+        sandbox=sandbox,
+        base_url=base_url,
+        env=env,
+        direct=direct,
+        allow_http=allow_http,
+        tenant_id=tenant_id,
+        retries=retries,
+        verbose=verbose,
+    )
+    pager = access.run(work)
+    if pager.stopped_by != "total" and pager.total is not None:
+        raise typer.Exit(ExitCode.INCOMPLETE)  # the pager's warning has told why
+
+
+async def _show_table(pager: Pager[InboundQueue]) -> None:
+    print_queues(await _collect(pager))
+
+
+async def _show_json(pager: Pager[InboundQueue]) -> None:
+    write(json_text([queue_record(queue) for queue in await _collect(pager)], indent=2), as_utf8=True)
+
+
+async def _show_jsonl(pager: Pager[InboundQueue]) -> None:
+    async for page in pager.pages():
+        write("".join(json_text(queue_record(queue)) for queue in page.items), as_utf8=True)
+
+
+async def _collect(pager: Pager[InboundQueue]) -> list[InboundQueue]:
+    queues: list[InboundQueue] = []
+    with progress() as tell:
+        async for page in pager.pages():
+            queues.extend(page.items)
+            tell(len(queues), page.total)
+    return queues
+
+
+@app.command("get", epilog="Example: alohub queues get 1001226 --json")
+def get_command(
+    queue_id: IdArgument,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Write a JSON object.")] = False,
+    sandbox: SandboxOption = False,
+    base_url: BaseUrlOption = None,
+    env: EnvOption = None,
+    direct: DirectOption = False,
+    allow_http: AllowHttpOption = False,
+    tenant_id: TenantOption = None,
+    deadline: DeadlineOption = None,
+    retries: RetriesOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Get one inbound queue."""
+
+    async def work(client: AlohubClient) -> InboundQueue:
+        return await client.queues.get_inbound(queue_id, deadline=deadline)
+
+    access = Access(
+        sandbox=sandbox,
+        base_url=base_url,
+        env=env,
+        direct=direct,
+        allow_http=allow_http,
+        tenant_id=tenant_id,
+        retries=retries,
+        verbose=verbose,
+    )
+    queue = access.run(work)
+    if as_json:
+        write(json_text(queue_record(queue), indent=2), as_utf8=True)
+    else:
+        print_queue(queue)
+
+
+def _read_strategy(text: str) -> QueueStrategy:
+    known = {strategy.name: strategy for strategy in QueueStrategy}
+    found = known.get(text.upper()) or {str(int(strategy)): strategy for strategy in QueueStrategy}.get(text)
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is none of {_strategies()}")
+    return found
+
+
+def _strategies() -> str:
+    return ", ".join(f"{strategy.name} ({int(strategy)})" for strategy in QueueStrategy)
+
+
+def _complete_strategy(begun: str) -> list[str]:
+    return [strategy.name for strategy in QueueStrategy if strategy.name.startswith(begun.upper())]
+
+
+StrategyOption: TypeAlias = Annotated[
+    QueueStrategy | None,
+    typer.Option(
+        parser=_read_strategy,
+        metavar="NAME",
+        help=f"By name or number: {_strategies()}.",
+        autocompletion=_complete_strategy,
+    ),
+]
+MaxWaitOption: TypeAlias = Annotated[int | None, typer.Option(metavar="SECONDS", min=0, help="The longest wait.")]
+MusicOption: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="FILE", help="The music's file name, without a path.")
+]
+AnnounceOption: TypeAlias = Annotated[
+    bool | None,
+    typer.Option("--announce-position/--no-announce-position", help="Whether callers are told their position."),
+]
+
+
+@app.command("update", epilog="Example: alohub queues update 1001226 --max-wait 180 --strategy VIP")
+def update_command(
+    queue_id: IdArgument,
+    *,
+    max_wait: MaxWaitOption = None,
+    strategy: StrategyOption = None,
+    music_on_hold: MusicOption = None,
+    announce_position: AnnounceOption = None,
+    sandbox: SandboxOption = False,
+    base_url: BaseUrlOption = None,
+    env: EnvOption = None,
+    direct: DirectOption = False,
+    allow_http: AllowHttpOption = False,
+    tenant_id: TenantOption = None,
+    deadline: DeadlineOption = None,
+    retries: RetriesOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Update one inbound queue: what is given is set, the rest stays as it is."""
+    changes = InboundQueueUpdate(
+        max_wait=UNSET if max_wait is None else max_wait,
+        strategy=UNSET if strategy is None else strategy,
+        music_on_hold=UNSET if music_on_hold is None else music_on_hold,
+        announce_position=UNSET if announce_position is None else announce_position,
+    )
+    if changes == InboundQueueUpdate():
+        raise CommandError("nothing to change: give --max-wait, --strategy, --music-on-hold or --announce-position")
+
+    async def work(client: AlohubClient) -> UpdateResult:
+        return await client.queues.update_inbound(queue_id, changes, deadline=deadline)
+
+    access = Access(
+        sandbox=sandbox,
+        base_url=base_url,
+        env=env,
+        direct=direct,
+        allow_http=allow_http,
+        tenant_id=tenant_id,
+        retries=retries,
+        verbose=verbose,
+    )
+    result = access.run(work)
+    write(one_line(f"Queue {result.id} is updated. {result.message or ''}") + "\n")

@@ -1,0 +1,94 @@
+"""`alohub queues get` and `alohub queues update`."""
+
+import pytest
+
+from alohub_async.cli.errors import ExitCode
+from alohub_async.testing import JsonAnswer, WireQueue
+from tests.cli.command import Alohub, records
+
+ID = "1001226"
+GET = ("queues", "get", ID)
+UPDATE = ("queues", "update", ID)
+
+
+def _stored(alohub: Alohub) -> WireQueue:
+    return alohub.sandbox.queues[0]
+
+
+def test_get(alohub: Alohub) -> None:
+    """`get` shows each attribute of the queue."""
+    outcome = alohub(*GET)
+    assert (outcome.code, outcome.err) == (0, "")
+    rows = dict(line.split(maxsplit=1) for line in outcome.out.splitlines())
+    assert [*rows] == [name for name in records([_stored(alohub)])[0] if name != "extra"]
+    assert rows["id"] == ID
+    assert rows["name"] == _stored(alohub)["callinName"]
+
+
+def test_get_shows_unknown_fields(alohub: Alohub) -> None:
+    """`get` shows what the SDK does not know, too."""
+    alohub.sandbox.fail(JsonAnswer({"callinId": 1001226, "callinName": "test", "màu": ["đỏ"]}))
+    assert alohub(*GET).out.splitlines()[-1].split(maxsplit=1) == ["extra.màu", '["đỏ"]']
+
+
+def test_get_json(alohub: Alohub) -> None:
+    """`get --json` writes the SDK's record."""
+    assert alohub(*GET, "--json").json == records([_stored(alohub)])[0]
+
+
+def test_update_sets_what_is_given(alohub: Alohub) -> None:
+    """`update` sets all four fields, in the API's write forms, and says so in a line."""
+    outcome = alohub(
+        *UPDATE, "--max-wait", "77", "--strategy", "divert", "--music-on-hold", "tết.wav", "--announce-position"
+    )
+    assert outcome.code == 0
+    assert outcome.out == "Queue 1001226 is updated. Inbound queue updated successfully\n"
+    stored = _stored(alohub)
+    assert (stored["timeWait"], stored["strategy"]) == ("77", 4)
+    assert (stored["musicinQueue"], stored["nguongRanhRoi"]) == ("tết.wav", "1")
+
+
+@pytest.mark.parametrize(
+    ("option", "body"),
+    [
+        (("--max-wait", "0"), {"max_wait_sec": "0"}),
+        (("--strategy", "VIP"), {"strategy": 2}),
+        (("--strategy", "99"), {"strategy": 99}),
+        (("--music-on-hold", "a.wav"), {"moh_file_id": "a.wav"}),
+        (("--no-announce-position",), {"announce_position": "0"}),
+    ],
+)
+def test_update_leaves_the_rest(alohub: Alohub, option: tuple[str, ...], body: dict[str, object]) -> None:
+    """`update` sends what is given and nothing else."""
+    assert alohub(*UPDATE, *option).code == 0
+    assert [request.json for request in alohub.sandbox.requests] == [body]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ((), "nothing to change: give --max-wait"),
+        (("--max-wait", "-1"), "--max-wait"),
+        (("--max-wait", "1.5"), "--max-wait"),
+        (("--strategy", "gold"), "'gold' is none of NORMAL (1), VIP (2)"),
+        (("--strategy", "5"), "'5' is none of"),
+        (("--music-on-hold", "../a.wav"), "plain file name"),
+        (("--music-on-hold", ""), "plain file name"),
+    ],
+)
+def test_update_refuses(alohub: Alohub, options: tuple[str, ...], told: str) -> None:
+    """What cannot be set is refused in one line, before anything is sent."""
+    outcome = alohub(*UPDATE, *options)
+    assert outcome.code == ExitCode.USAGE
+    assert told in outcome.error
+    assert alohub.sandbox.requests == []
+
+
+@pytest.mark.parametrize("queue_id", ["0", "x", "1.5", "-3", "9" * 5000])
+@pytest.mark.parametrize("command", ["get", "update"])
+def test_ids(alohub: Alohub, command: str, queue_id: str) -> None:
+    """What is no id is refused in one line, before anything is sent."""
+    outcome = alohub("queues", command, queue_id)
+    assert outcome.code == ExitCode.USAGE
+    assert len(outcome.error) < 300
+    assert alohub.sandbox.requests == []
