@@ -147,6 +147,7 @@ class Transport:
         loop = asyncio.get_running_loop()
         if loop not in self._states:
             await self._close_sessions([other for other in self._states if other.is_closed()])
+        if loop not in self._states:  # another task may have been here while this one closed sessions
             session = self._given_session or self._new_session()
             self._states[loop] = _LoopState(session, asyncio.Semaphore(self._max_connections))
         return self._states[loop]

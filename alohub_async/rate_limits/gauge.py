@@ -11,8 +11,8 @@ is sent. So an answer that leaves R leaves room for R requests, less every other
 was sent (it may have been counted later). That much is *credit*:
 
 - Each send books one. No answer gives a booking back; only room that the server shows does.
-- An answer that shows more room than there is credit has seen a refill: it is adopted. One that shows less, and was sent
-  after the last refill was seen, lowers the credit: somebody else spends.
+- An answer that shows more room than there is credit has seen a refill: it is adopted. One that shows less, and whose
+  request was sent after the last refill was seen, lowers the credit: somebody else spends.
 - The *lowest* R since the last refill, less what is in flight, is a second bound of the same kind. Both must allow it.
 - While nothing is known, and when the last answer is older than a window, one request goes first.
 
@@ -20,10 +20,10 @@ was sent (it may have been counted later). That much is *credit*:
 its answer says how many may follow.
 
 - *Memory.* A server has forgotten a request one window after its answer came. While fewer than `limit` of ours are not
-  answered or not that old, one more is safe under all but the weighted counter. Once the server has said that nothing is
-  left, others hold what we do not, so it is the first of ours to be forgotten after that.
+  answered or not that old, one more is safe under all but the weighted counter. Once the server has said that nothing
+  is left, others hold what we do not, so it is the first of ours to be forgotten after that.
 - *The weighted counter's opening* (`weighted.py`), as long as such a counter explains all that was seen: the later of
-  the two clocks, or the opening alone once requests more than a window old were seen to count.
+  the two clocks, or the opening alone once it has outlived a window after older requests were seen to count.
 - *`Retry-After`* blocks until it is over. A `reset`, which the vendor does not document, shortens the wait until it is
   first seen to be wrong.
 
@@ -33,8 +33,9 @@ Patience lets several of our requests be forgotten, or time pass, before the nex
 others take between an answer's leaving and our next arriving is not known to anyone.
 
 **Weak spots.** A server whose window is longer than the gauge's is overrun about once a window until a `Retry-After`
-teaches better (see `Gauge.settle`). Answers slower than a tenth of a window are not waited for, at some loss of precision
-with strangers. A weighted counter shared with strangers is left to memory and patience.
+teaches better (see `Gauge.settle`). Answers slower than a tenth of a window are not waited for, at some loss of
+precision with strangers. A request that was given up may be counted later than the gauge thinks. A weighted counter
+shared with strangers is left to memory and patience.
 """
 
 import math
@@ -44,7 +45,7 @@ import attrs
 
 from alohub_async.rate_limits.snapshots import RateLimit
 from alohub_async.rate_limits.tally import Tally
-from alohub_async.rate_limits.weighted import WeightedFit
+from alohub_async.rate_limits.weighted import Observation, WeightedFit
 
 _SLOW: Final = 0.1  # windows: an answer that takes longer is not waited for
 _LEAST_PATIENCE: Final = 0.01  # windows
@@ -100,7 +101,6 @@ class Gauge:
 
     __slots__ = (
         "_answers",
-        "_counts_older",
         "_credit",
         "_denied_in_row",
         "_due",
@@ -111,6 +111,7 @@ class Gauge:
         "_lowest",
         "_newest",
         "_now",
+        "_older_since",
         "_open",
         "_patience",
         "_reset_at",
@@ -127,10 +128,10 @@ class Gauge:
     def __init__(self, window: float = 10.0) -> None:
         if not 0 < window < math.inf:
             raise ValueError(f"a window is a number of seconds above 0, got {window}")
-        self.window = window
+        self.window: float = window
         self.limit: int | None = None
-        self.denials = 0
-        self.blocked_until = -math.inf
+        self.denials: int = 0
+        self.blocked_until: float = -math.inf
         self._unlimited = False
         self._now = -math.inf
         self._open: set[Ticket] = set()
@@ -148,7 +149,7 @@ class Gauge:
         self._reset_at = math.inf
         self._trusts_reset = True
         self._fit = WeightedFit(window)
-        self._counts_older = False  # the server counts requests more than a window old, as only a weighted counter does
+        self._older_since = math.inf  # when requests more than a window old were first seen to count
         self._due: float | None = None  # what the clocks say, until something changes
         # strangers
         self._patience = 0.0
@@ -220,9 +221,10 @@ class Gauge:
             now: When the answer was there.
             snapshot: What it said of this scope; None if it said nothing or there was none.
             denied: It was a 429 for which this scope is to blame: nothing remains in it, or in no scope.
-            retry_after: Seconds a 429 asks to wait. Longer than the window, it shows that the window is longer than thought
-                (a little longer, and it may be a weighted counter's).
+            retry_after: Seconds a 429 asks to wait. More than a window shows that the window is longer than thought (a
+                little more may come from a weighted counter).
             lost: There was no answer: failed, timed out, cancelled. It may have been counted, so its booking stays.
+                (An answer without headers of a scope that has had some is treated alike.)
         """
         if ticket not in self._open:
             return
@@ -231,13 +233,16 @@ class Gauge:
         self._answers.add(now)
         if snapshot is not None:
             self._read(ticket, snapshot, now)
-        elif self.limit is None and not lost and not denied:
-            self._unlimited = True
+            if not denied and self._fit.possible:
+                self._observe(ticket, snapshot, now)
+        else:
+            self._unlimited = self._unlimited or not (lost or denied)
+            self._fit.doubt(now)
         if denied:
             self._deny(now, retry_after)
             if retry_after is not None and snapshot is not None and snapshot.remaining <= 0:
                 self._learn(now, retry_after)
-        elif snapshot is not None:
+        elif not lost:
             self._denied_in_row = 0
             self._patience *= _CALMING
             if self._patience < self.window * _LEAST_PATIENCE / 4:
@@ -266,18 +271,13 @@ class Gauge:
         if remaining == 0 and ticket.sent_at >= self._zero_sent_at:
             self._zero_sent_at = ticket.sent_at
             self._reset_at = math.inf if snapshot.reset is None else now + snapshot.reset
-        if not self._fit.possible:
-            return
-        if snapshot.limit - remaining > self._sends.total - self._answers.by(ticket.sent_at - self.window):
-            self._counts_older = True
-        self._fit.observe(
-            sent=ticket.sent_at,
-            answered=now,
-            least=ticket.answered + 1,
-            most=self._sends.total,
-            used=snapshot.limit - remaining,
-            full=remaining == 0,
-        )
+
+    def _observe(self, ticket: Ticket, snapshot: RateLimit, now: float) -> None:
+        """Keep it for the weighted fit."""
+        used, sent = snapshot.limit - max(0, min(snapshot.remaining, snapshot.limit)), self._sends.total
+        if self._older_since == math.inf and used > sent - self._answers.by(ticket.sent_at - self.window) + 1:
+            self._older_since = now
+        self._fit.observe(Observation(ticket.sent_at, now, ticket.answered + 1, sent, used))
 
     def _deny(self, now: float, retry_after: float | None) -> None:
         self.denials += 1
@@ -290,7 +290,7 @@ class Gauge:
             retry_after = self.window * min(1.0, _UNKNOWN_WAIT * 2.0 ** min(self._denied_in_row - 1, 9))
         self.blocked_until = now + retry_after
         self._fit.restart(now)
-        self._counts_older = False
+        self._older_since = math.inf
 
     def _learn(self, now: float, retry_after: float) -> None:
         """Lengthen the window if this `Retry-After` cannot come from one as short as thought.
@@ -326,6 +326,6 @@ class Gauge:
         if self._denied_in_row:
             return due
         opening = self._fit.opening(now, max(self.limit or 1, 1), self._sends, self._answers)
-        if self._counts_older and opening > -math.inf:
+        if now >= self._older_since + self.window and opening > -math.inf:
             due = opening
         return min(max(due, opening), self._reset_at) if self._trusts_reset else max(due, opening)

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 import attrs
 
@@ -66,17 +66,16 @@ class RateLimitStatus:
     routes: Mapping[str, ScopeStatus]
 
 
-@attrs.frozen
-class _Outcome:
+class _Outcome(NamedTuple):
     """What came of a booking."""
 
-    answered: bool = False
-    denied: bool = False
-    snapshots: Mapping[Scope, RateLimit] = attrs.field(factory=dict[Scope, RateLimit])
-    retry_after: float | None = None
+    answered: bool
+    denied: bool
+    snapshots: Mapping[Scope, RateLimit]
+    retry_after: float | None
 
 
-_LOST: Final = _Outcome()
+_LOST: Final = _Outcome(answered=False, denied=False, snapshots={}, retry_after=None)
 _Tickets: TypeAlias = tuple[Ticket, Ticket]
 
 
@@ -107,8 +106,8 @@ class _Lane:
         """Take out those who may not wait that many seconds for a `Retry-After`."""
         out = [turn for turn in self.waiters if not turn.gone and turn.max_retry_after < blocked]
         if out:
-            self.waiters = deque(turn for turn in self.waiters if not turn.gone and turn.max_retry_after >= blocked)
-            self.waiting = len(self.waiters)
+            self.waiters = deque(turn for turn in self.waiters if turn.gone or turn.max_retry_after >= blocked)
+            self.waiting -= len(out)
         return out
 
     def head(self) -> "Turn | None":
@@ -310,22 +309,31 @@ class _Schedule:
     def settle(self, lane: _Lane, tickets: _Tickets, outcome: _Outcome) -> None:
         """Tell both gauges what came of a booking, and let go who may go now."""
         now = self.now()
-        at_fault = [scope for scope, said in outcome.snapshots.items() if said.remaining == 0]
-        both: tuple[tuple[Scope, Gauge], tuple[Scope, Gauge]] = (("tenant", self.tenant), ("route", lane.gauge))
-        for (scope, gauge), ticket in zip(both, tickets, strict=True):
-            gauge.settle(
-                ticket,
-                now,
-                outcome.snapshots.get(scope),
-                # A 429 does not name the budget that was spent: it is the one with nothing left, or either.
-                denied=outcome.denied and (not at_fault or scope in at_fault),
-                retry_after=outcome.retry_after if outcome.denied else None,
-                lost=not outcome.answered,
-            )
-        if outcome.denied:
+        answered, denied, said, retry_after = outcome
+        # A 429 does not name the budget that was spent: it is the one with nothing left, or either.
+        spent = [scope for scope, limit in said.items() if not limit.remaining] if denied else []
+        self.tenant.settle(
+            tickets[0],
+            now,
+            said.get("tenant"),
+            denied=denied and (not spent or "tenant" in spent),
+            retry_after=retry_after,
+            lost=not answered,
+        )
+        lane.gauge.settle(
+            tickets[1],
+            now,
+            said.get("route"),
+            denied=denied and (not spent or "route" in spent),
+            retry_after=retry_after,
+            lost=not answered,
+        )
+        if denied:
             self._turn_away(now)
-        if any(each.waiting for each in self.lanes.values()):
-            self._wake()
+        for each in self.lanes.values():
+            if each.waiting:
+                self._wake()
+                break
 
     def _turn_away(self, now: float) -> None:
         """Have those who wait raise if the server wants to be left alone for longer than they may wait."""

@@ -26,7 +26,7 @@ class Tally:
     __slots__ = ("_counts", "_forgotten", "_late", "_step_ends", "_times", "_window", "total")
 
     def __init__(self, window: float, *, late: bool) -> None:
-        self.total = 0
+        self.total: int = 0
         self._window = window
         self._late = late
         self._times: list[float] = []

@@ -15,6 +15,7 @@ V lies between the requests answered by x and those sent by x, so every phase gi
 The phases are cut into cells. A cell whose bounds contradict a `remaining` we were told cannot hold the boundary, and
 is struck out. While we are alone, the true cell is never struck out; so the latest opening of those that are left is
 late enough, and the first answers leave few. All cells struck out: it is no weighted counter, or we are not alone.
+Whether a request that got no answer was counted is not known: for three windows each makes the bounds wider by one.
 
 Nothing here is needed to understand the gauge, which asks one question: when would such a counter let one in?
 """
@@ -32,17 +33,16 @@ _PROBATION: Final = 4.0  # windows that a new beginning must outlive
 _ROUNDING: Final = 1.0  # requests: servers round `remaining`, or the share of the previous window, up or down
 
 
-@attrs.frozen
-class _Observation:
-    """What one answer said.
+@attrs.define(eq=False)  # not frozen: one is made for each answer, and that would double its cost
+class Observation:
+    """What the answer to a request that was served said.
 
     Attributes:
         since: When its request was sent.
         until: When it was there.
-        least: Of our requests, itself included, how many had surely been counted when it was.
+        least: How many of our requests, itself included, had surely been counted when it was.
         most: How many had perhaps.
         used: What of the limit was used then, as the server said.
-        full: Nothing was left: more than that may have been used.
     """
 
     since: float
@@ -50,7 +50,6 @@ class _Observation:
     least: int
     most: int
     used: int
-    full: bool
 
 
 class WeightedFit:
@@ -60,13 +59,15 @@ class WeightedFit:
         window: Seconds.
     """
 
-    __slots__ = ("_cells", "_seen", "_trusted_from", "_width", "_window")
+    __slots__ = ("_cells", "_doubted_until", "_doubts", "_seen", "_trusted_from", "_width", "_window")
 
     def __init__(self, window: float) -> None:
         self._window = window
         self._width = window / _CELLS
         self._cells = [cell * self._width for cell in range(_CELLS)]
-        self._seen: list[_Observation] = []
+        self._seen: list[Observation] = []
+        self._doubts = 0
+        self._doubted_until = -math.inf
         self._trusted_from = -math.inf
 
     @property
@@ -84,12 +85,16 @@ class WeightedFit:
             self._trusted_from = now + _PROBATION * self._window
             self._cells = [cell * self._width for cell in range(_CELLS)]
 
-    def observe(self, *, sent: float, answered: float, least: int, most: int, used: int, full: bool) -> None:
-        """Keep what an answer said for the next fit; the arguments are those of an observation, see there."""
-        if self._cells:
-            if len(self._seen) >= _KEPT:
-                del self._seen[::2]
-            self._seen.append(_Observation(sent, answered, least, most, used, full))
+    def doubt(self, now: float) -> None:
+        """Note that a request ended of which nobody knows whether it was counted."""
+        self._doubts = self._doubts + 1 if now < self._doubted_until else 1
+        self._doubted_until = now + 3 * self._window
+
+    def observe(self, seen: Observation) -> None:
+        """Keep what an answer said for the next fit."""
+        if len(self._seen) >= _KEPT:
+            del self._seen[::2]
+        self._seen.append(seen)
 
     def opening(self, now: float, limit: int, sends: Tally, answers: Tally) -> float:
         """When a weighted counter lets one request in for certain; -inf if there is none that explains what was seen.
@@ -100,14 +105,17 @@ class WeightedFit:
             sends: Our requests, by when they were sent.
             answers: The same, by when they were answered.
         """
+        if now >= self._doubted_until:
+            self._doubts = 0
         for seen in self._seen:
-            self._cells = [cell for cell in self._cells if self._explains(cell, seen, sends, answers)]
+            if seen.since > now - self._window:  # of what is older, the tallies may have forgotten the windows before
+                self._cells = [cell for cell in self._cells if self._explains(cell, seen, sends, answers)]
         self._seen.clear()
         if now < self._trusted_from:
             return -math.inf
         return max((self._opens(cell, now, limit, answers, sends.total) for cell in self._cells), default=-math.inf)
 
-    def _explains(self, cell: float, seen: _Observation, sends: Tally, answers: Tally) -> bool:
+    def _explains(self, cell: float, seen: Observation, sends: Tally, answers: Tally) -> bool:
         """Whether a boundary in this cell is possible, given what one answer said."""
         window, width = self._window, self._width
         start = math.floor((seen.since - cell) / window) * window + cell
@@ -115,14 +123,12 @@ class WeightedFit:
             return True  # the boundary may have come between: nothing can be said
         least_gone = (seen.since - start - width) / window
         most = seen.most - least_gone * answers.by(start) - (1.0 - least_gone) * answers.by(start - window)
-        if most < seen.used - _ROUNDING:
+        if most < seen.used - _ROUNDING - self._doubts:
             return False
-        if seen.full:
-            return True
         most_gone = (seen.until - start) / window
         end = start + width
         least = seen.least - most_gone * sends.by(end) - (1.0 - most_gone) * sends.by(end - window)
-        return least <= seen.used + _ROUNDING
+        return least <= seen.used + _ROUNDING + self._doubts
 
     def _opens(self, cell: float, now: float, limit: int, answers: Tally, sent: int) -> float:
         """When a counter with its boundary at the end of this cell has room for one, if nothing more is sent."""
@@ -132,7 +138,7 @@ class WeightedFit:
             (answers.by(start - window), answers.by(start)),  # the window that began at `start`
             (answers.by(start), answers.total),  # the next one
         ):
-            over = sent - before - limit + 1  # requests that must fade
+            over = sent - before - limit + 1 + self._doubts  # requests that must fade
             faded = over / (by_then - before) if by_then > before else math.inf if over > 0 else 0.0
             if faded <= 1.0:
                 return start + width + max(faded, 0.0) * window

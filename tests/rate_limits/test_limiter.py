@@ -249,6 +249,26 @@ async def test_a_retry_after_beyond_the_cap_raises_instead_of_stalling() -> None
     assert asyncio.get_running_loop().time() >= 3600
 
 
+async def test_waiters_cancelled_in_the_moment_of_a_long_retry_after_are_counted_once() -> None:
+    """Giving up and being turned away at once leaves the count of waiters right."""
+    limiter = RateLimiter()
+    turn = limiter.acquire(LIST_INBOUND)
+
+    async def waiter() -> None:
+        async with limiter.acquire(LIST_INBOUND, max_retry_after=60):
+            pass
+
+    async with turn:
+        tasks = [asyncio.ensure_future(waiter()) for _ in range(4)]
+        await asyncio.sleep(0.1)
+        turn.observe(429, CIMultiDict(), retry_after=3600.0)
+        for task in tasks[:2]:
+            task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(result) for result in results] == [asyncio.CancelledError] * 2 + [RateLimitWaitError] * 2
+    assert limiter.status().tenant.waiting == 0
+
+
 async def test_a_stall_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """Waiting for more than five seconds leaves one line in the log, not one per waiter."""
     server, limiter = Server(tenant=5), RateLimiter()

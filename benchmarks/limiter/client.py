@@ -1,0 +1,140 @@
+"""The near side: requests in line per route, sent when the limiters of all their scopes allow it.
+
+It does what the asyncio limiter does, without asyncio: first come, first served per route; of the routes whose limiters
+allow it, the one whose head is oldest; a denied request keeps its place in line; one timer for all.
+"""
+
+import heapq
+import math
+import random
+from collections.abc import Mapping, Sequence
+from typing import Generic, Protocol, TypeVar
+
+import attrs
+
+from alohub_async.rate_limits.snapshots import RateLimit
+from benchmarks.limiter.server import Answer, Server
+
+T = TypeVar("T")
+
+
+class Limiter(Protocol[T]):
+    """What decides when a request of one scope may go: a `Gauge`, or another way to the same end."""
+
+    def ready_at(self, now: float) -> float:
+        """When one may go."""
+        ...
+
+    def send(self, now: float) -> T:
+        """Book one."""
+        ...
+
+    def settle(
+        self,
+        ticket: T,
+        now: float,
+        snapshot: RateLimit | None,
+        *,
+        denied: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        """Note its answer."""
+        ...
+
+
+@attrs.define(eq=False)
+class Request:
+    """One request; `waited` is how long it was in line in all when it was last sent, in seconds."""
+
+    number: int
+    scopes: tuple[str, ...]
+    arrived: float
+    tries: int = 0
+    waited: float = 0.0
+
+    def __lt__(self, other: "Request") -> bool:
+        return self.number < other.number
+
+
+class Client(Generic[T]):
+    """Sends what is submitted, through one limiter per scope.
+
+    Attributes:
+        done: The requests that were served, in the order of their answers.
+        denials: When each 429 arrived.
+        overtakings: Requests that were sent while an older one of their route was in line.
+    """
+
+    def __init__(
+        self, server: Server, limiters: Mapping[str, Limiter[T]], legs: tuple[float, float], rng: random.Random
+    ) -> None:
+        self.done: list[Request] = []
+        self.denials: list[float] = []
+        self.overtakings = 0
+        self._server = server
+        self._loop = server.loop
+        self._limiters = limiters
+        self._legs = legs
+        self._rng = rng
+        self._lines: dict[tuple[str, ...], list[Request]] = {}
+        self._submitted = 0
+        self._timer = math.inf
+
+    def submit(self, scopes: tuple[str, ...], count: int = 1) -> None:
+        """Put requests in line; the last of the scopes is their route."""
+        line = self._lines.setdefault(scopes, [])
+        for _ in range(count):
+            heapq.heappush(line, Request(self._submitted, scopes, self._loop.now))
+            self._submitted += 1
+        self._pump()
+
+    def _pump(self) -> None:
+        now = self._loop.now
+        while True:
+            oldest: Request | None = None
+            due = math.inf
+            for scopes, line in self._lines.items():
+                if not line:
+                    continue
+                at = max(self._limiters[scope].ready_at(now) for scope in scopes)
+                if at > now:
+                    due = min(due, at)
+                elif oldest is None or line[0] < oldest:
+                    oldest = line[0]
+            if oldest is None:
+                break
+            self._send(oldest)
+        if due < math.inf and not now < self._timer <= due:
+            self._timer = due
+            self._loop.at(due, self._pump)
+
+    def _send(self, request: Request) -> None:
+        now = self._loop.now
+        line = self._lines[request.scopes]
+        heapq.heappop(line)
+        self.overtakings += bool(line) and line[0] < request
+        request.tries += 1
+        request.waited = now - request.arrived
+        tickets = [self._limiters[scope].send(now) for scope in request.scopes]
+        self._server.on_the_way.update(request.scopes)
+
+        def arrive() -> None:
+            self._server.on_the_way.subtract(request.scopes)
+            answer = self._server.serve(request.scopes)
+            self._loop.at(self._loop.now + self._rng.uniform(*self._legs), lambda: self._take(request, tickets, answer))
+
+        self._loop.at(now + self._rng.uniform(*self._legs), arrive)
+
+    def _take(self, request: Request, tickets: Sequence[T], answer: Answer) -> None:
+        now = self._loop.now
+        for scope, ticket in zip(request.scopes, tickets, strict=True):
+            snapshot = answer.snapshots[scope]
+            denied = answer.denied and snapshot.remaining == 0
+            retry_after = answer.retry_after if denied else None
+            self._limiters[scope].settle(ticket, now, snapshot, denied=denied, retry_after=retry_after)
+        if answer.denied:
+            self.denials.append(now)
+            heapq.heappush(self._lines[request.scopes], request)
+        else:
+            self.done.append(request)
+        self._pump()

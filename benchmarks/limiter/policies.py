@@ -1,0 +1,186 @@
+"""Other ways to limit oneself, to measure the gauges against. Each is for one scope whose window is known."""
+
+import heapq
+import math
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from alohub_async.rate_limits.snapshots import RateLimit
+from benchmarks.limiter.client import Limiter
+from benchmarks.limiter.server import Server
+
+_LOOK_AGAIN = 0.002  # seconds
+
+
+class Omniscient:
+    """Sees the server's window, and how many requests are on their way to it. Not its rival, nor a leg."""
+
+    def __init__(self, server: Server, scope: str) -> None:
+        self._server = server
+        self._scope = scope
+
+    def ready_at(self, now: float) -> float:
+        """As soon as there is room for one more than are on their way."""
+        window = self._server.windows[self._scope]
+        if window.free(now) > self._server.on_the_way[self._scope]:
+            return now
+        if self._server.on_the_way[self._scope]:
+            return now + _LOOK_AGAIN
+        return now + max(window.retry_after(now), 1e-6)
+
+    def send(self, now: float) -> None:
+        """Nothing to book."""
+
+    def settle(
+        self,
+        ticket: None,
+        now: float,
+        snapshot: RateLimit | None,
+        *,
+        denied: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        """Nothing to learn."""
+
+
+class _OneFirst(ABC):
+    """Sends one request and learns the limit from its answer; what then is up to the subclass.
+
+    A subclass says when one may go (`_next`), counts those that go (`_book`), and takes in the answers (`_learn`).
+    """
+
+    def __init__(self, window: float) -> None:
+        self.window = window
+        self.limit: int | None = None
+        self.in_flight = 0
+
+    def ready_at(self, now: float) -> float:
+        if self.limit is None:
+            return math.inf if self.in_flight else now
+        return self._next(now, self.limit)
+
+    @abstractmethod
+    def _next(self, now: float, limit: int) -> float:
+        """When one may go, the limit being known."""
+
+    def send(self, now: float) -> None:
+        self.in_flight += 1
+        self._book(now)
+
+    @abstractmethod
+    def _book(self, now: float) -> None:
+        """Count one that goes now."""
+
+    def settle(
+        self,
+        ticket: None,
+        now: float,
+        snapshot: RateLimit | None,
+        *,
+        denied: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        del ticket
+        self.in_flight -= 1
+        if snapshot is not None:
+            self.limit = snapshot.limit
+            self._learn(now, snapshot.remaining, retry_after if denied else None)
+
+    @abstractmethod
+    def _learn(self, now: float, remaining: int, retry_after: float | None) -> None:
+        """Take in an answer; `retry_after` is set only if it is a 429."""
+
+
+class SyncedBucket(_OneFirst):
+    """A token bucket refilled continuously, set to `remaining` by each answer."""
+
+    tokens = 1.0
+    at = 0.0
+
+    def _next(self, now: float, limit: int) -> float:
+        self.tokens, self.at = min(limit, self.tokens + (now - self.at) * limit / self.window), now
+        return now if self.tokens >= 1.0 else now + (1.0 - self.tokens) * self.window / limit + 1e-6
+
+    def _book(self, now: float) -> None:
+        del now
+        self.tokens -= 1.0
+
+    def _learn(self, now: float, remaining: int, retry_after: float | None) -> None:
+        del retry_after
+        self.tokens, self.at = float(remaining), now
+
+
+class LeakyBucket(_OneFirst):
+    """A leaky bucket of the limit's size and rate, that does not listen to answers."""
+
+    level = 0.0
+    at = 0.0
+
+    def _next(self, now: float, limit: int) -> float:
+        self.level, self.at = max(0.0, self.level - (now - self.at) * limit / self.window), now
+        over = self.level + 1.0 - limit
+        return now if over <= 1e-9 else now + over * self.window / limit + 1e-6
+
+    def _book(self, now: float) -> None:
+        del now
+        self.level += 1.0
+
+    def _learn(self, now: float, remaining: int, retry_after: float | None) -> None:
+        """It does not."""
+
+
+class React(_OneFirst):
+    """Twenty workers that send at once; one that gets a 429 sleeps for its `Retry-After`, jittered."""
+
+    def __init__(self, window: float) -> None:
+        super().__init__(window)
+        self._rng = random.Random(0)
+        self._idle = [0.0] * 20
+
+    def _next(self, now: float, limit: int) -> float:
+        del limit
+        return max(now, self._idle[0]) if self._idle else math.inf
+
+    def _book(self, now: float) -> None:
+        del now
+        heapq.heappop(self._idle)
+
+    def _learn(self, now: float, remaining: int, retry_after: float | None) -> None:
+        del remaining
+        heapq.heappush(self._idle, now if retry_after is None else now + retry_after * self._rng.uniform(1.0, 1.5))
+
+
+class DrainThenWait(_OneFirst):
+    """Sends what is left, then waits a whole window and begins again."""
+
+    left = 1
+    until = -math.inf
+
+    def _next(self, now: float, limit: int) -> float:
+        if self.left > 0:
+            return now
+        if now >= self.until:
+            self.left = limit
+            return now
+        return self.until
+
+    def _book(self, now: float) -> None:
+        self.left -= 1
+        if self.left <= 0:
+            self.until = now + self.window
+
+    def _learn(self, now: float, remaining: int, retry_after: float | None) -> None:
+        if retry_after is not None:
+            self.left, self.until = 0, now + max(retry_after, self.window)
+        elif self.until == -math.inf or remaining < self.left:
+            self.left = remaining
+
+
+OTHERS: dict[str, Callable[[float], Limiter[None]]] = {
+    "bucket synced to remaining": SyncedBucket,
+    "leaky bucket at the rate": LeakyBucket,
+    "react to 429s": React,
+    "drain, then wait": DrainThenWait,
+}
+"""What is in use elsewhere, by name; each made with the window's length in seconds."""

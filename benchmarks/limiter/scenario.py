@@ -1,0 +1,162 @@
+"""One run of one client against one server, and what came of it."""
+
+import bisect
+import functools
+import random
+import statistics
+from collections.abc import Callable, Mapping
+from typing import Literal, TypeVar
+
+import attrs
+
+from alohub_async.rate_limits.gauge import Gauge
+from alohub_async.testing.windows import WindowKind, make_window
+from benchmarks.limiter.client import Client, Limiter
+from benchmarks.limiter.loop import Loop
+from benchmarks.limiter.policies import Omniscient
+from benchmarks.limiter.server import Rival, Server
+
+T = TypeVar("T")
+WINDOW = 10.0  # seconds
+KINDS: Mapping[str, tuple[WindowKind, bool]] = {
+    "a": ("aligned", False),
+    "b": ("first-request", False),
+    "c": ("sliding-log", False),
+    "d": ("sliding-counter", False),
+    "e": ("token-bucket", False),
+    "d'": ("sliding-counter", True),
+}
+"""How the server counts, and whether denied requests count too, by the letter it has in the table."""
+Legs = Literal["small", "large"]
+LEGS: Mapping[Legs, tuple[float, float]] = {"small": (0.005, 0.020), "large": (0.005, 0.200)}
+"""Seconds a request is on its way, and its answer: evenly between these, each for itself, so they overtake."""
+
+
+@attrs.frozen
+class Setup:
+    """What is simulated.
+
+    Attributes:
+        kind: Key of `KINDS`.
+        limit: Requests a window, of the tenant.
+        legs: Key of `LEGS`.
+        seed: Of everything random.
+        windows: How long, in windows.
+        rival: Share of the limit that somebody else asks for.
+        load: Requests submitted, as a share of the limit: at random times (Poisson), or all at the start if None.
+        burst: How many come at each of those times.
+        routes: Limits of the routes; none means that there is only the tenant's.
+        limits: From which window on the tenant's limit is another.
+    """
+
+    kind: str
+    limit: int
+    legs: Legs = "small"
+    seed: int = 0
+    windows: int = 100
+    rival: float = 0.0
+    load: float | None = None
+    burst: int = 1
+    routes: tuple[int, ...] = ()
+    limits: tuple[tuple[int, int], ...] = ()
+
+
+@attrs.frozen
+class Outcome:
+    """What came of it.
+
+    Attributes:
+        start: When it began, in seconds.
+        served: When each request was served, anybody's.
+        rate: Requests served per second in the second half.
+        per_thousand: 429s per 1,000 successes.
+        denials: When each 429 arrived.
+        most_tries: Of one request.
+        overtakings: Requests sent before an older one of their route.
+        waits: How long each request was in line, in seconds.
+        by_route: Requests served, by route.
+    """
+
+    start: float
+    served: list[float]
+    rate: float
+    per_thousand: float
+    denials: list[float]
+    most_tries: int
+    overtakings: int
+    waits: list[float]
+    by_route: Mapping[str, int]
+
+    def wait(self, quantile: int) -> float:
+        """The wait that so many percent of the requests did not exceed."""
+        return statistics.quantiles(self.waits, n=100, method="inclusive")[quantile - 1]
+
+
+def steady_rate(served: list[float], middle: float, cycle: int) -> float:
+    """Requests per second after `middle`, over a whole number of cycles of that many requests.
+
+    0 if there is no whole cycle. Clients that send in bursts, one a window, would make the plain count jump by a
+    window's worth with the phase.
+    """
+    first = bisect.bisect_left(served, middle)
+    cycles = (len(served) - 1 - first) // cycle
+    return cycles * cycle / (served[first + cycles * cycle] - served[first]) if cycles > 0 else 0.0
+
+
+def run(setup: Setup, make: Callable[[Server, str], Limiter[T]]) -> Outcome:
+    """Simulate it, with the limiters that `make` gives for a server's scope."""
+    rng = random.Random(repr(attrs.astuple(setup)))
+    loop = Loop(start := rng.uniform(0.0, 1000.0))
+    kind, count_denied = KINDS[setup.kind]
+    limits = {"tenant": setup.limit} | {f"route {number}": limit for number, limit in enumerate(setup.routes)}
+    windows = {name: make_window(kind, limit, count_denied=count_denied) for name, limit in limits.items()}
+    server = Server(loop, windows)
+    client = Client(server, {scope: make(server, scope) for scope in windows}, LEGS[setup.legs], rng)
+    if setup.rival:
+        Rival(server, "tenant", setup.rival * setup.limit / WINDOW, random.Random(f"rival {setup.seed}"))
+    for window, limit in setup.limits:
+        loop.at(start + window * WINDOW, functools.partial(setattr, windows["tenant"], "limit", limit))
+    _submit(setup, loop, client, random.Random(f"arrivals {setup.seed}"))
+    loop.run(start + setup.windows * WINDOW)
+    by_route = dict.fromkeys(limits, 0)
+    for request in client.done:
+        by_route[request.scopes[-1]] += 1
+    return Outcome(
+        start=start,
+        served=server.served,
+        rate=steady_rate(server.served, start + setup.windows * WINDOW / 2, setup.limit),
+        per_thousand=1000 * len(client.denials) / len(client.done),
+        denials=client.denials,
+        most_tries=max(request.tries for request in client.done),
+        overtakings=client.overtakings,
+        waits=[request.waited for request in client.done],
+        by_route=by_route,
+    )
+
+
+def _submit(setup: Setup, loop: Loop, client: Client[T], rng: random.Random) -> None:
+    routes: list[tuple[str, ...]] = [("tenant", f"route {number}") for number in range(len(setup.routes))] or [
+        ("tenant",)
+    ]
+    if setup.load is None:
+        for scopes in routes:
+            client.submit(scopes, max(setup.limit, *(limit for _, limit in setup.limits), 0) * (setup.windows + 3))
+        return
+    rate = setup.load * setup.limit / WINDOW / setup.burst
+
+    def arrive() -> None:
+        client.submit(rng.choice(routes), setup.burst)
+        loop.at(loop.now + rng.expovariate(rate), arrive)
+
+    loop.at(loop.now + rng.expovariate(rate), arrive)
+
+
+def gauges(setup: Setup) -> Outcome:
+    """The run with the shipped gauges."""
+    return run(setup, lambda _server, _scope: Gauge(WINDOW))
+
+
+@functools.cache
+def omniscient(setup: Setup) -> Outcome:
+    """The same run by a client that sees the server's windows."""
+    return run(setup, Omniscient)

@@ -1,0 +1,160 @@
+"""The running count, and the fit of a weighted counter to what the server said."""
+
+import math
+import pickle
+from typing import TYPE_CHECKING
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alohub_async.rate_limits.tally import Tally
+from alohub_async.rate_limits.weighted import Observation, WeightedFit
+from alohub_async.testing.windows import WindowKind, make_window
+
+if TYPE_CHECKING:
+    from alohub_async.testing.windows import ServerWindow
+
+WINDOW = 10.0
+LEG = 0.02  # seconds to the server, and as many back
+
+
+class Log:
+    """A client that sends one request after another, and keeps for the fit what it must know."""
+
+    def __init__(self, kind: WindowKind, limit: int) -> None:
+        self.window: ServerWindow = make_window(kind, limit)
+        self.fit = WeightedFit(WINDOW)
+        self.sends, self.answers = Tally(WINDOW, late=False), Tally(WINDOW, late=True)
+
+    def request(self, now: float) -> None:
+        """Send one now and hear its answer two legs later."""
+        counted = self.answers.total + 1
+        self.sends.add(now)
+        self.window.take(now + LEG)
+        used = self.window.limit - self.window.free(now + LEG)
+        self.answers.add(now + 2 * LEG)
+        self.fit.observe(Observation(now, now + 2 * LEG, counted, self.sends.total, used))
+
+    def opening(self, now: float) -> float:
+        """When the fit would let the next one go."""
+        return self.fit.opening(now, self.window.limit, self.sends, self.answers)
+
+    def run(self, until: float, now: float) -> float:
+        """Send whatever the server allows until that time; a little slower than it would."""
+        while now < until:
+            if self.window.free(now + LEG):
+                self.request(now)
+            else:
+                self.opening(now)
+            now += 0.05
+        return now
+
+
+def test_a_tally_counts_what_came_by_a_time() -> None:
+    """The time itself included."""
+    tally = Tally(WINDOW, late=True)
+    for at in (1.0, 2.0, 2.0, 5.0):
+        tally.add(at)
+    assert [tally.by(at) for at in (0.9, 1.0, 2.0, 4.9, 5.0)] == [0, 1, 3, 3, 4]
+
+
+def test_a_tally_knows_when_a_count_was_reached() -> None:
+    """Never, if it has not been; long ago, if it is nothing."""
+    tally = Tally(WINDOW, late=True)
+    for at in (1.0, 2.0, 5.0):
+        tally.add(at)
+    assert [tally.reached(count) for count in (-1, 0, 1, 3, 4)] == [-math.inf, -math.inf, 1.0, 5.0, math.inf]
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    steps=st.lists(st.sampled_from([0.0, 0.001, 0.004, 0.5, 7.0]), min_size=1, max_size=400),
+    asked=st.floats(0.0, 12.0),
+)
+def test_a_tally_errs_on_its_side_by_a_grain_at_most(steps: list[float], asked: float) -> None:
+    """A late one never counts what came later; an early one never misses what had come."""
+    early, late = Tally(WINDOW, late=False), Tally(WINDOW, late=True)
+    now, times = 100.0, list[float]()
+    for step in steps:
+        now += step
+        times.append(now)
+        early.add(now)
+        late.add(now)
+    time = max(now - asked, times[0])
+    grain = WINDOW / 2048
+    true = sum(at <= time for at in times)
+    assert sum(at <= time - grain for at in times) <= late.by(time) <= true
+    assert true <= early.by(time) <= sum(at <= time + grain for at in times)
+
+
+def test_a_tally_stays_small() -> None:
+    """A million events in three windows take a few thousand steps; old ones are forgotten, not their number."""
+    tally = Tally(WINDOW, late=True)
+    for number in range(300_000):
+        tally.add(number / 10_000)
+    assert len(pickle.dumps(tally)) < 160_000
+    for number in range(200):
+        tally.add(1000.0 + number)
+    assert tally.by(1199.0) == 300_200
+    assert tally.reached(1) == -math.inf
+    assert len(pickle.dumps(tally)) < 6_000
+
+
+def test_nothing_seen_allows_any_phase() -> None:
+    """A full limit of requests at one time: one more is let in when the latest phase would have it."""
+    log = Log("sliding-counter", 10)
+    for _ in range(10):
+        log.request(103.0)
+    assert 114.0 < log.opening(103.1) < 114.2
+
+
+def test_the_opening_is_never_before_the_servers() -> None:
+    """Whatever has been seen; and once enough has, it is not much later either."""
+    log = Log("sliding-counter", 20)
+    now = 1003.7
+    lags: list[float] = []
+    while now < 1103.7:
+        if log.window.free(now + LEG):
+            log.request(now)
+            now += 0.05
+            continue
+        true = now + LEG + log.window.retry_after(now + LEG)
+        lags.append(log.opening(now) - true)
+        now = max(now + 0.05, true)
+    assert min(lags) > -LEG - 1e-6
+    assert max(lags[-20:]) < 0.6
+
+
+def test_other_windows_are_told_apart() -> None:
+    """A sliding log, for one, contradicts every phase within a few windows."""
+    log = Log("sliding-log", 20)
+    log.run(1060.0, 1003.7)
+    assert log.opening(1060.0) == -math.inf
+    assert not log.fit.possible
+
+
+def test_a_new_beginning_counts_after_four_windows() -> None:
+    """Strangers may have been the reason: what is left must outlive them first."""
+    log = Log("sliding-counter", 20)
+    for at in (1002.0, 1003.0):
+        log.fit.observe(Observation(at, at + 0.1, 1, 1, 15))  # fifteen used, and one of them ours
+    assert log.opening(1003.2) == -math.inf
+    log.fit.restart(1004.0)
+    now = log.run(1040.0, 1004.0)
+    assert log.fit.possible
+    assert log.opening(now) == -math.inf
+    now = log.run(1050.0, now)
+    assert log.opening(now) > now - WINDOW
+
+
+def test_a_lost_request_makes_the_bounds_wider() -> None:
+    """It may have been counted or not: neither may strike out the true phase, nor make the opening too early."""
+    log = Log("sliding-counter", 10)
+    for _ in range(9):
+        log.request(103.0)
+    log.sends.add(103.5)
+    log.answers.add(103.6)
+    log.fit.doubt(103.6)
+    log.request(109.0)
+    assert log.fit.opening(109.1, 10, log.sends, log.answers) > 114.9
+    assert log.fit.possible

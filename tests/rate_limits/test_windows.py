@@ -1,0 +1,153 @@
+"""The server's windows: what each kind of counting allows, and when it would allow the next."""
+
+import math
+from typing import get_args
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alohub_async.testing.windows import ServerWindow, WindowKind, make_window
+
+KINDS: tuple[WindowKind, ...] = get_args(WindowKind)
+
+
+def fill(window: ServerWindow, now: float) -> int:
+    """Take all that is free, and say how much it was."""
+    count = window.free(now)
+    for _ in range(count):
+        window.take(now)
+    return count
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_unused_window_has_its_whole_limit_free(kind: WindowKind) -> None:
+    """Whatever the kind, and wherever the clock stands."""
+    assert make_window(kind, 7).free(1234.5) == 7
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_taken_is_not_free(kind: WindowKind) -> None:
+    """Each request served takes one away, until there are none."""
+    window = make_window(kind, 3)
+    left: list[int] = []
+    for _ in range(3):
+        window.take(4.0)
+        left.append(window.free(4.0))
+    assert left == [2, 1, 0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("count_denied", [False, True])
+def test_a_limit_of_zero_never_allows_anything(kind: WindowKind, *, count_denied: bool) -> None:
+    """There is nothing to wait for, yet `retry_after` stays a number that a header can carry."""
+    window = make_window(kind, 0, count_denied=count_denied)
+    window.deny(1.0)
+    assert [window.free(float(now)) for now in range(0, 50, 7)] == [0] * 8
+    assert window.retry_after(60.0) == 10.0
+
+
+def test_an_aligned_window_turns_with_the_clock() -> None:
+    """It is full until the next multiple of its length, and then empty at once."""
+    window = make_window("aligned", 5)
+    fill(window, 19.0)
+    assert (window.free(19.9), window.retry_after(19.0), window.free(20.0)) == (0, 1.0, 5)
+
+
+def test_a_first_request_window_turns_one_length_after_its_first_request() -> None:
+    """Requests that come later in it do not prolong it."""
+    window = make_window("first-request", 2)
+    window.take(3.0)
+    window.take(12.0)
+    assert (window.free(12.9), window.retry_after(12.0), window.free(13.0)) == (0, 1.0, 2)
+
+
+def test_a_sliding_log_forgets_each_request_by_itself() -> None:
+    """One is free again exactly one window after each."""
+    window = make_window("sliding-log", 2)
+    window.take(3.0)
+    window.take(5.0)
+    assert [window.free(at) for at in (12.9, 13.0, 14.9, 15.0)] == [0, 1, 1, 2]
+    assert window.retry_after(15.0) == 0.0
+
+
+def test_a_sliding_counter_weighs_the_previous_window_by_what_is_in_view() -> None:
+    """Of ten requests in the previous window, seven count three tenths into this one."""
+    window = make_window("sliding-counter", 10)
+    fill(window, 9.0)
+    assert [window.free(at) for at in (9.9, 10.0, 10.9, 11.0, 13.0, 19.9)] == [0, 0, 0, 1, 3, 9]
+
+
+def test_a_sliding_counter_serves_one_less_than_its_limit_at_a_steady_rate() -> None:
+    """Whole requests must fit: it is the price of rounding."""
+    window = make_window("sliding-counter", 10)
+    served = [sum(fill(window, tick / 100) for tick in range(at, at + 1000)) for at in range(0, 20_000, 1000)]
+    assert set(served[3:]) == {9}
+
+
+def test_a_token_bucket_refills_evenly() -> None:
+    """Five in ten seconds is one every two seconds, and never more than five."""
+    window = make_window("token-bucket", 5)
+    fill(window, 100.0)
+    assert [window.free(at) for at in (101.9, 102.0, 104.0, 500.0)] == [0, 1, 2, 5]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_denied_requests_count_only_if_asked(kind: WindowKind) -> None:
+    """A client that hammers a window which counts them locks itself out for longer."""
+    waits: list[float] = []
+    for count_denied in (False, True):
+        window = make_window(kind, 4, count_denied=count_denied)
+        for at in (11.0, 12.0, 13.0, 14.0):
+            window.take(at)
+        for _ in range(4):
+            window.deny(15.0)
+        waits.append(window.retry_after(15.0))
+    longer = kind in {"sliding-log", "sliding-counter", "token-bucket"}
+    assert (waits[1] > waits[0]) is longer
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_changed_limit_counts_at_once(kind: WindowKind) -> None:
+    """More is free when it is raised (a bucket must first fill), nothing when it is lowered under what was used."""
+    window = make_window(kind, 10)
+    for _ in range(6):
+        window.take(2.0)
+    window.limit = 20
+    raised = window.free(2.0)
+    window.limit = 5
+    assert (raised, window.free(2.0)) == ((4, 4) if kind == "token-bucket" else (14, 0))
+
+
+@pytest.mark.parametrize(("limit", "seconds"), [(-1, 10.0), (1, 0.0), (1, -1.0), (1, math.nan)])
+def test_a_window_must_have_a_length_and_a_limit(limit: int, seconds: float) -> None:
+    """Nonsense is refused when the window is made."""
+    with pytest.raises(ValueError, match="a window needs"):
+        make_window("aligned", limit, seconds=seconds)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    kind=st.sampled_from(KINDS),
+    limit=st.integers(1, 6),
+    count_denied=st.booleans(),
+    steps=st.lists(st.floats(0.0, 12.0), max_size=40),
+)
+def test_retry_after_is_when_the_next_is_allowed(
+    kind: WindowKind, limit: int, steps: list[float], *, count_denied: bool
+) -> None:
+    """Not a moment sooner, nor later, whatever came before."""
+    window = make_window(kind, limit, count_denied=count_denied)
+    now = 3.0
+    for step in steps:
+        now += step
+        if window.free(now):
+            window.take(now)
+        else:
+            window.deny(now)
+        wait = window.retry_after(now)
+        assert (wait == 0.0) == (window.free(now) > 0)
+    wait = window.retry_after(now)
+    if wait > 2e-6:
+        assert window.free(now + wait - 1e-6) == 0
+    assert window.free(now + wait + 1e-6) > 0
