@@ -18,7 +18,7 @@ from alohub_async.errors import (
     InvalidArgumentTypeError,
 )
 from alohub_async.pagination import Pager
-from alohub_async.rate_limits.limiter import RateLimiter, RateLimitStatus
+from alohub_async.rate_limits import RateLimiter, RateLimitStatus
 from alohub_async.requestor import Requestor
 from alohub_async.resources.paging import make_pager
 from alohub_async.resources.queues import Queues

@@ -20,7 +20,8 @@ from alohub_async.errors import (
     RateLimitError,
     RateLimitWaitError,
 )
-from alohub_async.rate_limits.limiter import RateLimiter, Turn
+from alohub_async.rate_limits import RateLimiter
+from alohub_async.rate_limits.schedule import Turn
 from alohub_async.retries import RetryPolicy, RetryQuota
 from alohub_async.transport import Transport
 from alohub_async.wire import ApiResponse, Request, Response, decode_response, request_headers, retry_after_seconds

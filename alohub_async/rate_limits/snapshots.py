@@ -1,4 +1,6 @@
-"""What one answer says of one budget."""
+"""Where budgets stand: as one answer says, and as the limiter knows."""
+
+from collections.abc import Mapping
 
 import attrs
 
@@ -17,3 +19,39 @@ class RateLimit:
     limit: int
     remaining: int
     reset: float | None = None
+
+
+@attrs.frozen
+class ScopeStatus:
+    """Where one budget stands.
+
+    Attributes:
+        limit: Requests a window; None while unknown, or if the server does not limit this scope.
+        free: Requests that may go now; None if unlimited.
+        in_flight: Requests sent and not answered yet.
+        waiting: Requests that wait for their turn.
+        next_due: Seconds until the next one may go: 0.0 now, `math.inf` if only an answer can tell.
+        denied: 429s so far.
+        waited: Seconds that requests have waited in all.
+    """
+
+    limit: int | None
+    free: int | None
+    in_flight: int
+    waiting: int
+    next_due: float
+    denied: int
+    waited: float
+
+
+@attrs.frozen
+class RateLimitStatus:
+    """Where all budgets stand.
+
+    Attributes:
+        tenant: The tenant's.
+        routes: Each route's, by its key (method and path template).
+    """
+
+    tenant: ScopeStatus
+    routes: Mapping[str, ScopeStatus]

@@ -1,0 +1,356 @@
+"""Who waits, who goes next, and when to look again: the asyncio side of the rate limit.
+
+What may be sent when is the gauges' business (`gauge.py`): one for the tenant, one for each route. A request needs both
+of its gauges. Here they are asked, in this order of fairness: first come, first served within a route; across routes,
+the one that waited longest among those whose gauges allow it. One timer serves any number of waiters, and a waiter is
+woken only to go.
+"""
+
+import asyncio
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Final, NamedTuple, Self, TypeAlias
+
+import attrs
+
+from alohub_async.errors import ConfigurationError, RateLimitWaitError
+from alohub_async.rate_limits.gauge import Gauge, Ticket
+from alohub_async.rate_limits.headers import HeaderReader, Scope
+from alohub_async.rate_limits.snapshots import RateLimit, ScopeStatus
+
+_logger = logging.getLogger("alohub_async")
+
+_STALL: Final = 5.0  # seconds of waiting that are worth a line in the log
+_MAX_LANES: Final = 1000  # routes that are remembered; the API has a handful
+
+
+class _Outcome(NamedTuple):
+    """What came of a booking."""
+
+    answered: bool
+    denied: bool
+    snapshots: Mapping[Scope, RateLimit]
+    retry_after: float | None
+
+
+_LOST: Final = _Outcome(answered=False, denied=False, snapshots={}, retry_after=None)
+_Tickets: TypeAlias = tuple[Ticket, Ticket]
+
+
+@attrs.define
+class Lane:
+    """One route: its gauge and its waiters, oldest first."""
+
+    gauge: Gauge
+    waiters: deque["Turn"] = attrs.field(factory=deque["Turn"])  # with those that gave up, until their turn would come
+    waiting: int = 0  # without those
+    waited: float = 0.0  # seconds, by all its requests
+
+    def add(self, turn: "Turn") -> None:
+        """Put a request in line, by its place."""
+        at = len(self.waiters)
+        while at and self.waiters[at - 1].place > turn.place:
+            at -= 1  # only one that was in line before finds any to pass
+        self.waiters.insert(at, turn)
+        self.waiting += 1
+
+    def give_up(self) -> None:
+        """Count one waiter less; the waiter itself is marked by its cancelled future."""
+        self.waiting -= 1
+        if len(self.waiters) > 2 * self.waiting + 64:
+            self.waiters = deque(turn for turn in self.waiters if not turn.gone)
+
+    def take_out(self, blocked: float) -> "list[Turn]":
+        """Take out those who may not wait that many seconds for a `Retry-After`."""
+        out = [turn for turn in self.waiters if not turn.gone and turn.max_retry_after < blocked]
+        if out:
+            self.waiters = deque(turn for turn in self.waiters if turn.gone or turn.max_retry_after >= blocked)
+            self.waiting -= len(out)
+        return out
+
+    def head(self) -> "Turn | None":
+        """The waiter that goes next."""
+        while self.waiters and self.waiters[0].gone:
+            self.waiters.popleft()
+        return self.waiters[0] if self.waiters else None
+
+    def pop(self) -> "Turn":
+        """Take the head out."""
+        self.waiting -= 1
+        return self.waiters.popleft()
+
+
+class Turn:
+    """A request's turn, to be entered for each of its attempts; made by `RateLimiter.acquire`.
+
+        async with limiter.acquire(route) as turn:
+            response = ...
+            turn.observe(response.status, response.headers, retry_after=None)
+
+    Entering waits until the request may go, and books it. Leaving settles the booking with what `observe` was told, or
+    as lost. Entered again, the request has its old place in line: it has waited longer than all who came after it.
+
+    Attributes:
+        lane: Its route.
+        place: Its place in line, over all routes; lower goes first.
+        max_wait: Most seconds to wait when entered; None for no end.
+        max_retry_after: Raise rather than wait when the server asks to stay away for more seconds than this.
+        granted: While it waits: done when it may go.
+    """
+
+    __slots__ = ("_outcome", "_schedule", "_tickets", "granted", "lane", "max_retry_after", "max_wait", "place")
+
+    def __init__(
+        self, schedule: "Schedule", lane: Lane, place: int, *, max_wait: float | None, max_retry_after: float
+    ) -> None:
+        self.lane: Lane = lane
+        self.place: int = place
+        self.max_wait: float | None = max_wait
+        self.max_retry_after: float = max_retry_after
+        self.granted: asyncio.Future[None] | None = None
+        self._outcome = _LOST
+        self._schedule = schedule
+        self._tickets: _Tickets | None = None
+
+    def let_go(self, error: RateLimitWaitError | None = None) -> None:
+        """End its waiting: it may go, or it must raise."""
+        if self.granted is None:
+            return
+        if error is None:
+            self.granted.set_result(None)
+        else:
+            self.granted.set_exception(error)
+
+    @property
+    def gone(self) -> bool:
+        """Whether it gave up waiting."""
+        return self.granted is not None and self.granted.cancelled()
+
+    async def __aenter__(self) -> Self:
+        self._outcome = _LOST
+        self._tickets = self._schedule.book_now(self.lane) or await self._schedule.wait(self)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._tickets is not None:
+            self._schedule.settle(self.lane, self._tickets, self._outcome)
+            self._tickets = None
+
+    def observe(self, status: int, headers: Mapping[str, str], *, retry_after: float | None) -> None:
+        """Tell what was answered; errors count too.
+
+        Args:
+            status: HTTP status; 429 means that the request was refused.
+            headers: Of the answer, case-insensitive.
+            retry_after: Seconds the server asks to wait, if it does.
+        """
+        snapshots = self._schedule.reader.read(headers, wall_clock=time.time())
+        self._outcome = _Outcome(
+            answered=True, denied=status == HTTPStatus.TOO_MANY_REQUESTS, snapshots=snapshots, retry_after=retry_after
+        )
+
+
+class Schedule:
+    """Who may go, and when to look again. One event loop at a time uses it."""
+
+    def __init__(self, *, window: float, reader: HeaderReader) -> None:
+        self.window: float = window
+        self.reader: HeaderReader = reader
+        self.tenant: Gauge = Gauge(window)
+        self.lanes: dict[str, Lane] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._granted: Turn | None = None  # who was let go and has not booked yet
+        self._stalled = False
+
+    def lane(self, key: str) -> Lane:
+        """The lane of a route, made when first asked for."""
+        lane = self.lanes.get(key)
+        if lane is None:
+            if len(self.lanes) >= _MAX_LANES:
+                idle = (name for name, old in self.lanes.items() if not old.waiting and not old.gauge.in_flight)
+                self.lanes.pop(next(idle, key), None)
+            lane = self.lanes[key] = Lane(Gauge(self.window))
+        return lane
+
+    def now(self) -> float:
+        """The time of the running event loop.
+
+        Raises:
+            ConfigurationError: Another event loop, still open, uses this limiter.
+        """
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            if self._loop is not None and not self._loop.is_closed():
+                raise ConfigurationError(
+                    "this RateLimiter (or its client) is used by another event loop; make one client for each loop"
+                )
+            self._loop = loop
+            self._timer = self._granted = None
+            for lane in self.lanes.values():  # whoever waited there died with the other loop
+                lane.waiters.clear()
+                lane.waiting = 0
+        return loop.time()
+
+    def clock(self) -> float:
+        """The time of the event loop that uses this limiter; 0.0 if none did yet."""
+        return 0.0 if self._loop is None else self._loop.time()
+
+    def ready_at(self, lane: Lane, now: float) -> float:
+        """When a request of this lane may go, by both of its gauges."""
+        return max(self.tenant.ready_at(now), lane.gauge.ready_at(now))
+
+    def book_now(self, lane: Lane) -> _Tickets | None:
+        """Book, if nobody waits before and both gauges allow it now."""
+        now = self.now()
+        return None if lane.waiting or self._granted is not None else self._book(lane, now)
+
+    def _book(self, lane: Lane, now: float) -> _Tickets | None:
+        if self.ready_at(lane, now) > now:
+            return None
+        return self.tenant.send(now), lane.gauge.send(now)
+
+    async def wait(self, turn: Turn) -> _Tickets:
+        """Wait in line until the request may go, and book it.
+
+        Raises:
+            RateLimitWaitError: That would take longer than it may.
+        """
+        started, lane = self.now(), turn.lane
+        self._refuse_long_wait(turn, started)
+        try:
+            async with asyncio.timeout(turn.max_wait):
+                while True:
+                    turn.granted = asyncio.get_running_loop().create_future()
+                    lane.add(turn)
+                    self._wake()
+                    await turn.granted
+                    self._granted = None
+                    tickets = self._book(lane, self.now())  # an answer may have come since
+                    if tickets is not None:
+                        return tickets
+        except BaseException as exc:
+            if turn.gone:
+                lane.give_up()
+            elif self._granted is turn:  # it was let go in the very moment it gave up, and has not booked
+                self._granted = None
+            if isinstance(exc, TimeoutError):
+                raise self._too_long(turn, self.ready_at(lane, self.now()) - started) from None
+            raise
+        finally:
+            lane.waited += self.now() - started
+            self._wake()
+
+    def _refuse_long_wait(self, turn: Turn, now: float) -> None:
+        lane = turn.lane
+        wait = self.ready_at(lane, now) - now
+        if self._blocked(lane, now) > turn.max_retry_after:
+            raise self._too_long(turn, wait)
+        if turn.max_wait is not None and wait < math.inf:
+            limits = [gauge.limit for gauge in (self.tenant, lane.gauge) if gauge.limit]
+            wait += lane.waiting // min(limits) * self.window if limits else 0.0
+            if wait > turn.max_wait:
+                raise self._too_long(turn, wait)
+
+    def _blocked(self, lane: Lane, now: float) -> float:
+        """Seconds that a `Retry-After` still blocks this lane."""
+        return max(self.tenant.blocked_until, lane.gauge.blocked_until) - now
+
+    def _too_long(self, turn: Turn, wait: float) -> RateLimitWaitError:
+        most = min(turn.max_retry_after, math.inf if turn.max_wait is None else turn.max_wait)
+        return RateLimitWaitError(
+            f"the rate limit would have the request wait for {wait:.2f} s, at most {most:.2f} s are allowed;"
+            " try again later, or allow more",
+            wait=wait,
+        )
+
+    def settle(self, lane: Lane, tickets: _Tickets, outcome: _Outcome) -> None:
+        """Tell both gauges what came of a booking, and let go who may go now."""
+        now = self.now()
+        answered, denied, said, retry_after = outcome
+        # A 429 does not name the budget that was spent: it is the one with nothing left, or either.
+        spent = [scope for scope, limit in said.items() if not limit.remaining] if denied else []
+        self.tenant.settle(
+            tickets[0],
+            now,
+            said.get("tenant"),
+            denied=denied and (not spent or "tenant" in spent),
+            retry_after=retry_after,
+            lost=not answered,
+        )
+        lane.gauge.settle(
+            tickets[1],
+            now,
+            said.get("route"),
+            denied=denied and (not spent or "route" in spent),
+            retry_after=retry_after,
+            lost=not answered,
+        )
+        if denied:
+            self._turn_away(now)
+        for each in self.lanes.values():
+            if each.waiting:
+                self._wake()
+                break
+
+    def _turn_away(self, now: float) -> None:
+        """Have those who wait raise if the server wants to be left alone for longer than they may wait."""
+        for lane in self.lanes.values():
+            blocked = self._blocked(lane, now)
+            if blocked > _STALL:
+                for turn in lane.take_out(blocked):
+                    turn.let_go(self._too_long(turn, blocked))
+
+    def _wake(self) -> None:
+        """Let the next one go, if one may go now; else set the timer for it.
+
+        One at a time: it books when it runs, and then lets the next one go. So whoever is cancelled before has booked
+        nothing.
+        """
+        if self._granted is not None:
+            return
+        now = self.now()
+        due, ready, ready_place = math.inf, None, math.inf
+        tenant_at = self.tenant.ready_at(now)
+        for lane in self.lanes.values():
+            head = lane.head()
+            if head is None:
+                continue
+            at = max(tenant_at, lane.gauge.ready_at(now))
+            if at > now:
+                due = min(due, at)
+            elif head.place < ready_place:
+                ready, ready_place = lane, head.place
+        if ready is not None:
+            self._granted = ready.pop()
+            self._granted.let_go()
+            self._stalled = False
+        self._set_timer(due, now)
+
+    def _set_timer(self, due: float, now: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if due == math.inf or self._loop is None:
+            return
+        self._timer = self._loop.call_at(due, self._wake)
+        if due - now > _STALL and not self._stalled:
+            self._stalled = True
+            waiting = sum(lane.waiting for lane in self.lanes.values())
+            _logger.warning("the rate limit is used up: %d requests wait, the next for %.1f s", waiting, due - now)
+
+    def status(self, gauge: Gauge, lanes: Sequence[Lane], now: float) -> ScopeStatus:
+        """Where a gauge stands that these lanes spend from."""
+        return ScopeStatus(
+            limit=gauge.limit,
+            free=gauge.free(now),
+            in_flight=gauge.in_flight,
+            waiting=sum(lane.waiting for lane in lanes),
+            next_due=max(0.0, gauge.ready_at(now) - now),
+            denied=gauge.denials,
+            waited=sum(lane.waited for lane in lanes),
+        )
