@@ -51,6 +51,7 @@ _SLOW: Final = 0.1  # windows: an answer that takes longer is not waited for
 _LEAST_PATIENCE: Final = 0.01  # windows
 _MOST_PATIENCE: Final = 0.25  # windows
 _CALMING: Final = 0.98  # of the patience is left after a request was served: with 3 % of 429s it stays what it is
+_ROUNDING: Final = 1e-6  # seconds: what differences of clock readings may be off by
 _UNKNOWN_WAIT: Final = 0.1  # windows to wait after a 429 without `Retry-After`, doubled by each in a row
 
 
@@ -108,6 +109,7 @@ class Gauge:
         "_fit",
         "_fresh_until",
         "_last_send",
+        "_limit_since",
         "_lowest",
         "_newest",
         "_now",
@@ -143,6 +145,7 @@ class Gauge:
         self._lowest = 0  # remaining, of all answers since the last refill
         self._fence = 0  # number of the first ticket sent after that refill was seen
         self._newest = -1  # number of the ticket that said what `limit` is
+        self._limit_since = -math.inf
         self._fresh_until = -math.inf
         # clocks
         self._zero_sent_at = -math.inf  # when the newest request that found nothing left was sent
@@ -257,7 +260,9 @@ class Gauge:
         """Take in what an answer said: see the module's part on counts."""
         if ticket.number > self._newest:
             self._newest = ticket.number
-            self.limit = snapshot.limit
+            if self.limit != snapshot.limit:
+                self._older_since, self._limit_since = math.inf, -math.inf if self.limit is None else now
+                self.limit = snapshot.limit
         remaining = max(0, min(snapshot.remaining, snapshot.limit))
         room = remaining - (self._sends.total - ticket.answered - 1)
         if room > self._credit:
@@ -275,7 +280,11 @@ class Gauge:
     def _observe(self, ticket: Ticket, snapshot: RateLimit, now: float) -> None:
         """Keep it for the weighted fit."""
         used, sent = snapshot.limit - max(0, min(snapshot.remaining, snapshot.limit)), self._sends.total
-        if self._older_since == math.inf and used > sent - self._answers.by(ticket.sent_at - self.window) + 1:
+        if (
+            self._older_since == math.inf
+            and now >= self._limit_since + self.window  # (a bucket made larger, not full at once, looks the same)
+            and used > sent - self._answers.by(ticket.sent_at - self.window) + 1
+        ):
             self._older_since = now
         self._fit.observe(Observation(ticket.sent_at, now, ticket.answered + 1, sent, used))
 
@@ -301,7 +310,7 @@ class Gauge:
         longest = self.window + max(1.0, 2 * self.window / max(self.limit or 1, 1))
         if retry_after > longest:
             oldest = self._answers.reached(self._sends.total - max(self.limit or 1, 1))
-            self.window = retry_after + (min(now - oldest, retry_after) if oldest > -math.inf else 0.0)
+            self.window = retry_after + (min(now - oldest, retry_after) if math.isfinite(oldest) else 0.0)
             self._sends.lengthen(self.window)
             self._answers.lengthen(self.window)
             self._fit = WeightedFit(self.window)
@@ -309,7 +318,7 @@ class Gauge:
     def _memory(self) -> float:
         """When the server has surely forgotten one of our requests that it had counted, or asked us to come back."""
         limit, window, answers = max(self.limit or 1, 1), self.window, self._answers
-        forgotten = answers.by(self._zero_sent_at - window) if self._lowest <= 0 else 0
+        forgotten = answers.by(self._zero_sent_at - window + _ROUNDING) if self._lowest <= 0 else 0
         if self._denied_in_row:
             due = self.blocked_until
         else:
