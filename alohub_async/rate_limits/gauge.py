@@ -109,6 +109,7 @@ class Gauge:
         "_fit",
         "_fresh_until",
         "_last_send",
+        "_limit_before",
         "_limit_since",
         "_lowest",
         "_newest",
@@ -145,7 +146,8 @@ class Gauge:
         self._lowest = 0  # remaining, of all answers since the last refill
         self._fence = 0  # number of the first ticket sent after that refill was seen
         self._newest = -1  # number of the ticket that said what `limit` is
-        self._limit_since = -math.inf
+        self._limit_since = -math.inf  # when it was last seen to change
+        self._limit_before = 0  # the least it was in the window before that
         self._fresh_until = -math.inf
         # clocks
         self._zero_sent_at = -math.inf  # when the newest request that found nothing left was sent
@@ -261,8 +263,7 @@ class Gauge:
         if ticket.number > self._newest:
             self._newest = ticket.number
             if self.limit != snapshot.limit:
-                self._older_since, self._limit_since = math.inf, -math.inf if self.limit is None else now
-                self.limit = snapshot.limit
+                self._change_limit(snapshot.limit, now)
         remaining = max(0, min(snapshot.remaining, snapshot.limit))
         room = remaining - (self._sends.total - ticket.answered - 1)
         if room > self._credit:
@@ -277,12 +278,23 @@ class Gauge:
             self._zero_sent_at = ticket.sent_at
             self._reset_at = math.inf if snapshot.reset is None else now + snapshot.reset
 
+    def _change_limit(self, limit: int, now: float) -> None:
+        """Follow it at once in what answers say; in what the clocks say, a raised one counts only after a window.
+
+        A token bucket that was made larger is not full at once.
+        """
+        if self.limit is not None:
+            recent = self._limit_before if now < self._limit_since + self.window else self.limit
+            self._limit_before, self._limit_since = min(recent, self.limit), now
+            self._older_since = math.inf
+        self.limit = limit
+
     def _observe(self, ticket: Ticket, snapshot: RateLimit, now: float) -> None:
         """Keep it for the weighted fit."""
         used, sent = snapshot.limit - max(0, min(snapshot.remaining, snapshot.limit)), self._sends.total
         if (
             self._older_since == math.inf
-            and now >= self._limit_since + self.window  # (a bucket made larger, not full at once, looks the same)
+            and now >= self._limit_since + self.window
             and used > sent - self._answers.by(ticket.sent_at - self.window) + 1
         ):
             self._older_since = now
@@ -317,7 +329,9 @@ class Gauge:
 
     def _memory(self) -> float:
         """When the server has surely forgotten one of our requests that it had counted, or asked us to come back."""
-        limit, window, answers = max(self.limit or 1, 1), self.window, self._answers
+        limit, window, answers = max(self.limit or 0, 1), self.window, self._answers
+        if self._now < self._limit_since + window:
+            limit = max(1, min(limit, self._limit_before))
         forgotten = answers.by(self._zero_sent_at - window + _ROUNDING) if self._lowest <= 0 else 0
         if self._denied_in_row:
             due = self.blocked_until

@@ -112,11 +112,11 @@ class HeaderReader:
     def _read_named(self, headers: Mapping[str, str], wall_clock: float) -> dict[Scope, RateLimit]:
         found: dict[Scope, RateLimit] = {}
         for scope, names in self._names.items():
-            limit = self._number(headers, names["limit"])
-            remaining = self._number(headers, names["remaining"], least=None)
+            limit = self._number(names["limit"], headers.get(names["limit"]))
+            remaining = self._number(names["remaining"], headers.get(names["remaining"]), least=None)
             if limit is None or remaining is None:
                 continue
-            reset = self._number(headers, names["reset"]) if "reset" in names else None
+            reset = self._number(names["reset"], headers.get(names["reset"])) if "reset" in names else None
             if reset is not None and reset >= _EPOCH_FROM:
                 reset = max(0.0, reset - wall_clock)
             found[scope] = RateLimit(
@@ -124,11 +124,10 @@ class HeaderReader:
             )
         return found
 
-    def _number(self, headers: Mapping[str, str], name: str, *, least: int | None = 0) -> float | None:
-        text = headers.get(name)
+    def _number(self, name: str, text: str | None, *, least: int | None = 0) -> float | None:
         if text is None:
             return None
-        if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS:
+        if len(text) <= _MAX_DIGITS and text.isdigit() and text.isascii():
             return int(text)
         match = _NUMBER.fullmatch(text)
         if match is None or (least is not None and float(match[1]) < least):

@@ -1,13 +1,13 @@
 """Where budgets stand: as one answer says, and as the limiter knows."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import attrs
 
 
-@attrs.frozen
-class RateLimit:
-    """What one answer said of one scope's budget (`X-RateLimit-…`).
+class RateLimit(NamedTuple):
+    """What one answer said of one scope's budget (`X-RateLimit-…`); a tuple, since two are made of every answer.
 
     Attributes:
         limit: Requests the scope may make in one window. 0 or more.
