@@ -242,7 +242,8 @@ class Gauge:
                 self._observe(ticket, snapshot, now)
         else:
             self._unlimited = self._unlimited or not (lost or denied)
-            self._fit.doubt(now)
+            if self.limit is not None:
+                self._fit.doubt(now)
         if denied:
             self._deny(now, retry_after)
             if retry_after is not None and snapshot is not None and snapshot.remaining <= 0:
@@ -337,9 +338,7 @@ class Gauge:
             due = self.blocked_until
         else:
             forgotten = max(forgotten, self._sends.total - limit)
-            due = answers.reached(forgotten + 1) + window
-            if self._trusts_reset:
-                due = min(due, self._reset_at)
+            due = min(answers.reached(forgotten + 1) + window, self._reset())
         if self._patience:
             several = forgotten + 1 + int(self._patience * limit / window)
             due = max(due, min(answers.reached(several) + window, due + self._patience))
@@ -351,4 +350,8 @@ class Gauge:
         opening = self._fit.opening(now, max(self.limit or 1, 1), self._sends, self._answers)
         if now >= self._older_since + self.window and opening > -math.inf:
             due = opening
-        return min(max(due, opening), self._reset_at) if self._trusts_reset else max(due, opening)
+        return min(max(due, opening), self._reset())
+
+    def _reset(self) -> float:
+        """When the server said that the budget is full again, if it has said so of the state it is in now."""
+        return self._reset_at if self._trusts_reset and self._lowest <= 0 else math.inf

@@ -248,6 +248,15 @@ def test_a_reset_that_was_wrong_once_is_not_believed_again() -> None:
     assert gauge.ready_at(15.0) > 23.0
 
 
+def test_a_reset_of_the_past_is_forgotten() -> None:
+    """It said when the budget would be full after it was used up; it is being used again."""
+    gauge = Gauge(WINDOW)
+    answered(gauge, 5.0, 2, 0, reset=2.0)
+    answered(gauge, 7.1, 2, 1)
+    gauge.settle(gauge.send(7.2), 7.3, None, lost=True)
+    assert gauge.ready_at(7.3) > 14.0
+
+
 def test_a_clock_that_goes_back_stands_still() -> None:
     """Nothing is booked or forgotten twice for it."""
     gauge = Gauge(WINDOW)
