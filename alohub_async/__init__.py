@@ -7,7 +7,7 @@ async with AlohubClient("sk_live_…", tenant_id="20260310") as client:
 
 from alohub_async._version import __version__
 from alohub_async.client import AlohubClient
-from alohub_async.config import ApiKey, Endpoint, Environment, KeyHeader, Timeouts
+from alohub_async.config import ApiKey, Endpoint, Environment, KeyHeader, Priority, Timeouts
 from alohub_async.errors import (
     AlohubError,
     APIConnectionError,
@@ -18,18 +18,20 @@ from alohub_async.errors import (
     BadRequestError,
     ClientClosedError,
     ConfigurationError,
+    ConflictError,
     DeadlineExceededError,
     InternalServerError,
     InvalidArgumentError,
     InvalidArgumentTypeError,
     NotFoundError,
+    PageDriftError,
     PermissionDeniedError,
     RateLimitError,
     RateLimitWaitError,
     RequestFailedError,
 )
 from alohub_async.models import UNSET, InboundQueue, InboundQueueUpdate, QueueStrategy, UnsetType, UpdateResult
-from alohub_async.pagination import Page, Pager, StopReason
+from alohub_async.pagination import Consistency, Drift, Estimate, Page, Pager, StopReason
 from alohub_async.rate_limits import RateLimiter, RateLimitHeaders, RateLimitStatus, ScopeStatus
 from alohub_async.resources import Queues
 from alohub_async.retries import RetryPolicy
@@ -50,9 +52,13 @@ __all__ = [
     "BadRequestError",
     "ClientClosedError",
     "ConfigurationError",
+    "ConflictError",
+    "Consistency",
     "DeadlineExceededError",
+    "Drift",
     "Endpoint",
     "Environment",
+    "Estimate",
     "InboundQueue",
     "InboundQueueUpdate",
     "InternalServerError",
@@ -61,8 +67,10 @@ __all__ = [
     "KeyHeader",
     "NotFoundError",
     "Page",
+    "PageDriftError",
     "Pager",
     "PermissionDeniedError",
+    "Priority",
     "QueueStrategy",
     "Queues",
     "RateLimitError",

@@ -8,7 +8,8 @@ from typing import Any, Final, Self, TypeVar, get_origin, overload
 import attrs
 from cattrs import BaseValidationError, StructureHandlerNotFoundError, transform_error
 
-from alohub_async.config import ApiKey, ClientConfig, Endpoint, Timeouts, check_deadline, read_environment
+from alohub_async.calls import CallOptions, check_priority
+from alohub_async.config import ApiKey, ClientConfig, Endpoint, Priority, Timeouts, check_deadline, read_environment
 from alohub_async.converter import converter_for
 from alohub_async.errors import (
     APIResponseError,
@@ -17,10 +18,10 @@ from alohub_async.errors import (
     InvalidArgumentError,
     InvalidArgumentTypeError,
 )
-from alohub_async.pagination import Pager
+from alohub_async.pagination import Consistency, Pager
 from alohub_async.rate_limits import RateLimiter, RateLimitStatus
 from alohub_async.requestor import Requestor
-from alohub_async.resources.paging import make_pager
+from alohub_async.resources.paging import DEFAULT_MAX_PASSES, DEFAULT_PREFETCH, WalkOptions, make_pager
 from alohub_async.resources.queues import Queues
 from alohub_async.retries import RetryPolicy, RetryQuota
 from alohub_async.routes import Route
@@ -57,6 +58,7 @@ class AlohubClient:
         timeouts: Timeouts | None = None,
         retry: RetryPolicy | None = None,
         deadline: float | None = None,
+        priority: Priority = "normal",
         rate_limiter: RateLimiter | None = None,
         session: Session | None = None,
         max_connections: int = 100,
@@ -74,6 +76,7 @@ class AlohubClient:
             timeouts: Seconds for each attempt.
             retry: When a failed attempt is repeated.
             deadline: Seconds for each call in all (for each page of a walk), waits included; None for no end.
+            priority: Of all calls that do not say otherwise: who goes first where requests wait for the rate limit.
             rate_limiter: Share one between all clients of a tenant in this process; by default each client has its own.
             session: An `aiohttp.ClientSession` to use, with its proxies and certificates; it is never closed here. By
                 default the client makes its own.
@@ -84,7 +87,7 @@ class AlohubClient:
 
         Raises:
             ConfigurationError: An argument the client cannot work with. It never shows the key.
-            InvalidArgumentError: A deadline that is no number of seconds above 0.
+            InvalidArgumentError: A deadline that is no number of seconds above 0, or an unknown priority.
         """
         config = ClientConfig(
             api_key=api_key,
@@ -98,6 +101,7 @@ class AlohubClient:
                 timeouts=_instance("timeouts", timeouts, Timeouts),
                 retry=_instance("retry", retry, RetryPolicy),
                 deadline=check_deadline(deadline),
+                priority=check_priority(priority) or "normal",
                 transport=Transport(session=session, max_connections=max_connections),
                 limiter=_instance("rate_limiter", rate_limiter, RateLimiter),
                 quota=RetryQuota(),
@@ -120,6 +124,7 @@ class AlohubClient:
         timeouts: Timeouts | None = None,
         retry: RetryPolicy | None = None,
         deadline: float | None = None,
+        priority: Priority = "normal",
         rate_limiter: RateLimiter | None = None,
         session: Session | None = None,
         max_connections: int = 100,
@@ -145,6 +150,7 @@ class AlohubClient:
             timeouts=timeouts,
             retry=retry,
             deadline=deadline,
+            priority=priority,
             rate_limiter=rate_limiter,
             session=session,
             max_connections=max_connections,
@@ -158,6 +164,7 @@ class AlohubClient:
         timeouts: Timeouts | None = None,
         retry: RetryPolicy | None = None,
         deadline: float | None = None,
+        priority: Priority | None = None,
         strict: bool | None = None,
     ) -> "AlohubClient":
         """A cheap copy with other options; what is not given stays. Connections, rate limit and retry quota are shared.
@@ -168,11 +175,12 @@ class AlohubClient:
             timeouts: Seconds for each attempt.
             retry: When a failed attempt is repeated.
             deadline: Seconds for each call in all, waits included.
+            priority: Who goes first where requests wait for the rate limit.
             strict: Whether a value that does not fit raises.
 
         Raises:
             ConfigurationError: An option of a wrong type.
-            InvalidArgumentError: A deadline that is no number of seconds above 0.
+            InvalidArgumentError: A deadline that is no number of seconds above 0, or an unknown priority.
         """
         mine = self._requestor
         requestor = attrs.evolve(
@@ -180,6 +188,7 @@ class AlohubClient:
             timeouts=mine.timeouts if timeouts is None else _instance("timeouts", timeouts, Timeouts),
             retry=mine.retry if retry is None else _instance("retry", retry, RetryPolicy),
             deadline=mine.deadline if deadline is None else check_deadline(deadline),
+            priority=check_priority(priority) or mine.priority,
             transport=mine.transport.lend(),
         )
         copy = object.__new__(type(self))
@@ -199,6 +208,8 @@ class AlohubClient:
         params: Mapping[str, str | int] | None = None,
         json: object = None,
         deadline: float | None = None,
+        max_wait: float | None = None,
+        priority: Priority | None = None,
     ) -> ApiResponse:
         """Call an endpoint the SDK does not list, with the same rate limit, retries and errors.
 
@@ -210,15 +221,17 @@ class AlohubClient:
             params: The query.
             json: The body, if not None.
             deadline: Seconds for the call in all, waits included; None for the client's.
+            max_wait: Most seconds to wait for the rate limit; beyond it `RateLimitWaitError` at once.
+            priority: Who goes first where requests wait for the rate limit; None for the client's.
 
         Raises:
             InvalidArgumentError: Not a method, a path that could leave the base URL, a body JSON cannot say, …
             AlohubError: As for every call.
         """
         route = Route.of(_checked_method(method), check_path(path))
-        seconds = check_deadline(deadline)
+        options = CallOptions(deadline=deadline, max_wait=max_wait, priority=priority)
         request = build_request(route, self._requestor.config.endpoint, path=path, params=params, json=json)
-        return await self._requestor.send(request, deadline=seconds)
+        return await self._requestor.send(request, options)
 
     @overload
     def paginate(
@@ -229,7 +242,13 @@ class AlohubClient:
         params: Mapping[str, str | int] | None = None,
         page_size: int | None = None,
         token: str | None = None,
+        prefetch: int = DEFAULT_PREFETCH,
+        ordered: bool = True,
+        consistency: Consistency = "detect",
+        max_passes: int = DEFAULT_MAX_PASSES,
         deadline: float | None = None,
+        max_wait: float | None = None,
+        priority: Priority | None = None,
         key: str | None = None,
     ) -> Pager[ModelT]: ...
 
@@ -242,7 +261,13 @@ class AlohubClient:
         params: Mapping[str, str | int] | None = None,
         page_size: int | None = None,
         token: str | None = None,
+        prefetch: int = DEFAULT_PREFETCH,
+        ordered: bool = True,
+        consistency: Consistency = "detect",
+        max_passes: int = DEFAULT_MAX_PASSES,
         deadline: float | None = None,
+        max_wait: float | None = None,
+        priority: Priority | None = None,
         key: str | None = None,
     ) -> Pager[dict[str, Any]]: ...
 
@@ -254,7 +279,13 @@ class AlohubClient:
         params: Mapping[str, str | int] | None = None,
         page_size: int | None = None,
         token: str | None = None,
+        prefetch: int = DEFAULT_PREFETCH,
+        ordered: bool = True,
+        consistency: Consistency = "detect",
+        max_passes: int = DEFAULT_MAX_PASSES,
         deadline: float | None = None,
+        max_wait: float | None = None,
+        priority: Priority | None = None,
         key: str | None = None,
     ) -> Pager[Any]:
         """Walk a list the SDK does not list: a `GET` with `page` and `size`, answered with `data` and `totalRecord`.
@@ -266,9 +297,14 @@ class AlohubClient:
             params: The query, apart from `page` and `size`.
             page_size: Records a page, 100 if not given.
             token: Go on where `pager.token` or `error.resume_token` stood.
+            prefetch: As for `list_inbound`.
+            ordered: As for `list_inbound`.
+            consistency: As for `list_inbound`; without `key`, a record that comes again is not noticed.
+            max_passes: As for `list_inbound`.
             deadline: Seconds for the whole walk.
-            key: Wire name of the field no two records share; lets the pager leave out a record that came with the page
-                before already.
+            max_wait: Most seconds each page may wait for the rate limit; beyond it `RateLimitWaitError` at once.
+            priority: Who goes first where requests wait for the rate limit; None for the client's.
+            key: Wire name of the field no two records share; lets the pager leave out a record that came already.
 
         Raises:
             InvalidArgumentError: As for `request` and `list_inbound`; or a model no record can be made of.
@@ -277,11 +313,17 @@ class AlohubClient:
             self._requestor,
             Route.of("GET", check_path(path)),
             _structurer(model, strict=self._strict),
+            WalkOptions(
+                page_size=page_size,
+                token=token,
+                prefetch=prefetch,
+                ordered=ordered,
+                consistency=consistency,
+                max_passes=max_passes,
+            ),
+            CallOptions(deadline=deadline, max_wait=max_wait, priority=priority),
             path=path,
             params=params,
-            page_size=page_size,
-            token=token,
-            deadline=deadline,
             key=key,
         )
 

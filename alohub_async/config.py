@@ -20,6 +20,10 @@ ApiKey: TypeAlias = str | Callable[[], str | Awaitable[str]]
 Environment: TypeAlias = Literal["production", "development"]
 """The gateways of the vendor."""
 
+Priority: TypeAlias = Literal["interactive", "normal", "bulk"]
+"""Who goes first where requests wait for the rate limit: `interactive` (a person waits), `normal`, or `bulk` (an
+export, which leaves a share of each window to the others as long as they wait)."""
+
 # The vendor's page, "Base URL".
 _GATEWAYS: Final[dict[Environment, str]] = {
     "production": "https://xapi.alohub.vn",

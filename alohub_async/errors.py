@@ -6,6 +6,8 @@
     │   └── InvalidArgumentTypeError     … because of its type (also TypeError)
     ├── ClientClosedError                the client was used after it was closed
     ├── RateLimitWaitError               the rate limit would have made the call wait longer than it may
+    ├── PageDriftError                   a list moved while it was walked
+    ├── ConflictError                    a record is not as the caller expected it
     ├── APIConnectionError               no complete answer came
     │   └── APITimeoutError              … in time
     │       └── DeadlineExceededError    … within the call's deadline, over attempts and waits
@@ -38,9 +40,11 @@ class AlohubError(Exception):
     Attributes:
         resume_token: Set on errors raised while a list is iterated: hand it to `list_inbound(token=…)` to go on at the
             item that could not be had. None elsewhere.
+        attempts: Transmissions that were made for the call that failed; 0 if nothing was sent.
     """
 
     resume_token: str | None = None
+    attempts: int = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The default calls cls(*args), which fails for every class with keyword-only arguments.
@@ -74,6 +78,32 @@ class RateLimitWaitError(AlohubError):
     def __init__(self, message: str, *, wait: float) -> None:
         super().__init__(message)
         self.wait = wait
+
+
+class PageDriftError(AlohubError):
+    """The list moved while it was walked, so records may be missing; raised with `consistency="raise"`.
+
+    Attributes:
+        duplicates: Records that came again.
+        totals: The totals that pages told, in order.
+    """
+
+    def __init__(self, message: str, *, duplicates: int, totals: tuple[int, ...]) -> None:
+        super().__init__(message)
+        self.duplicates = duplicates
+        self.totals = totals
+
+
+class ConflictError(AlohubError):
+    """A record is not as the caller expected it; nothing was written.
+
+    Attributes:
+        differences: By name of the field: what was expected, and what was found.
+    """
+
+    def __init__(self, message: str, *, differences: Mapping[str, tuple[object, object]]) -> None:
+        super().__init__(message)
+        self.differences = differences
 
 
 class APIConnectionError(AlohubError):

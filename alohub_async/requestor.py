@@ -10,7 +10,8 @@ from http import HTTPStatus
 
 import attrs
 
-from alohub_async.config import ClientConfig, Timeouts
+from alohub_async.calls import CallOptions
+from alohub_async.config import ClientConfig, Priority, Timeouts
 from alohub_async.errors import (
     AlohubError,
     APIConnectionError,
@@ -49,6 +50,7 @@ class Requestor:
         timeouts: Of each attempt.
         retry: When to try again.
         deadline: Seconds for a call in all, if the call does not bring its own; None for no end.
+        priority: Of a call that does not bring its own.
         transport: Sends.
         limiter: Says when to send.
         quota: Retries the client may still spend.
@@ -58,36 +60,48 @@ class Requestor:
     timeouts: Timeouts
     retry: RetryPolicy
     deadline: float | None
+    priority: Priority
     transport: Transport
     limiter: RateLimiter
     quota: RetryQuota
 
-    async def send(self, request: Request, *, deadline: float | None = None) -> ApiResponse:
+    async def send(self, request: Request, options: CallOptions) -> ApiResponse:
         """Send a request until it succeeds, fails for good, or the time is up.
 
         Args:
             request: What to send.
-            deadline: Seconds for attempts, backoff and waits for the rate limit together; None for the client's.
+            options: How.
 
         Raises:
             DeadlineExceededError: It cannot be done by the deadline.
+            RateLimitWaitError: It would have to wait longer than it may.
             AlohubError: The last attempt's error.
         """
         self.transport.require_open()
         now = asyncio.get_running_loop().time()
-        seconds = self.deadline if deadline is None else deadline
+        seconds = self.deadline if options.deadline is None else options.deadline
         call = _Call(started=now, ends=None if seconds is None else now + seconds)
         limit = asyncio.timeout_at(call.ends)
         try:
             async with limit:
-                return await self._send_until_done(request, call)
+                return await self._send_until_done(request, call, self._turn(request, options))
         except TimeoutError as exc:
             if not limit.expired():
                 raise  # a key provider's own
             raise self._deadline_exceeded(request, call, "it passed") from (call.error or exc)
+        except AlohubError as error:
+            error.attempts = call.attempts
+            raise
 
-    async def _send_until_done(self, request: Request, call: _Call) -> ApiResponse:
-        turn = self.limiter.acquire(request.route, max_retry_after=self.retry.max_retry_after)
+    def _turn(self, request: Request, options: CallOptions) -> Turn:
+        return self.limiter.acquire(
+            request.route,
+            priority=options.priority or self.priority,
+            max_wait=options.max_wait,
+            max_retry_after=self.retry.max_retry_after,
+        )
+
+    async def _send_until_done(self, request: Request, call: _Call, turn: Turn) -> ApiResponse:
         while True:
             try:
                 response = await self._attempt(request, call, turn)
@@ -151,10 +165,12 @@ class Requestor:
     def _deadline_exceeded(self, request: Request, call: _Call, why: str) -> DeadlineExceededError:
         seconds = (call.ends or 0.0) - call.started
         last = f"; the last error: {call.error}" if call.error is not None else ""
-        return DeadlineExceededError(
+        error = DeadlineExceededError(
             f"{request}: not done within its deadline of {seconds:.2f} s ({call.attempts} attempts): {why}{last}",
             maybe_sent=call.maybe_sent,
         )
+        error.attempts = call.attempts
+        return error
 
     async def _key(self) -> str:
         key = self.config.api_key

@@ -311,7 +311,7 @@ async def test_total_that_changes_between_pages_is_followed(
     """The latest total counts, growing or shrinking or there at times only: nothing is lost and nothing twice."""
     for number, total in enumerate(totals, 1):
         sandbox.fail(json_reply(envelope(queue(callinId=number)) | {"totalRecord": total}))
-    assert [found.id async for found in client.queues.list_inbound(page_size=1)] == [1, 2, 3]
+    assert [found.id async for found in client.queues.list_inbound(page_size=1, prefetch=0)] == [1, 2, 3]
     assert len(sandbox.requests) == 3
 
 

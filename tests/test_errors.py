@@ -19,11 +19,13 @@ from alohub_async.errors import (
     BadRequestError,
     ClientClosedError,
     ConfigurationError,
+    ConflictError,
     DeadlineExceededError,
     InternalServerError,
     InvalidArgumentError,
     InvalidArgumentTypeError,
     NotFoundError,
+    PageDriftError,
     PermissionDeniedError,
     RateLimitError,
     RateLimitWaitError,
@@ -37,6 +39,8 @@ PARENTS: dict[type[AlohubError], tuple[type[BaseException], ...]] = {
     InvalidArgumentTypeError: (InvalidArgumentError, TypeError),
     ClientClosedError: (AlohubError,),
     RateLimitWaitError: (AlohubError,),
+    PageDriftError: (AlohubError,),
+    ConflictError: (AlohubError,),
     APIConnectionError: (AlohubError,),
     APITimeoutError: (APIConnectionError,),
     DeadlineExceededError: (APITimeoutError,),
@@ -77,10 +81,15 @@ def _samples() -> list[AlohubError]:
             samples.append(kind("no JSON", status=200, body="<html>", undecodable=True))
         elif issubclass(kind, RateLimitWaitError):
             samples.append(kind("too long", wait=12.5))
+        elif issubclass(kind, PageDriftError):
+            samples.append(kind("it moved", duplicates=2, totals=(25, 26)))
+        elif issubclass(kind, ConflictError):
+            samples.append(kind("not as expected", differences={"max_wait": (60, 90)}))
         else:
             samples.append(kind(f"a {kind.__name__}"))
     for number, error in enumerate(samples):
         error.resume_token = f"token-{number}"
+        error.attempts = number + 1
         error.add_note("page 3, index 7")
     return samples
 

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -21,6 +22,8 @@ from alohub_async import (
     InboundQueueUpdate,
     InternalServerError,
     KeyHeader,
+    PageDriftError,
+    Pager,
     Queues,
     RateLimiter,
     RateLimitError,
@@ -465,6 +468,120 @@ async def _key() -> None:
                 sandbox.fail(json_reply({"success": "1", "totalRecord": 4, "data": page}))
             records = await client.paginate(LIST, page_size=2, key=key).collect()
             assert [record["id"] for record in records] == expected
+
+
+def walk(name: str, client: AlohubClient, **options: Any) -> Pager[Any]:
+    """A walk over the queues in either way."""
+    if name == "paginate":
+        return client.paginate(LIST, key="callinId", **options)
+    return client.queues.list_inbound(**options)
+
+
+def call(name: str, client: AlohubClient, **options: Any) -> Awaitable[object]:
+    """One call of that name."""
+    if name in {"list_inbound", "paginate"}:
+        return walk(name, client, **options).collect()
+    if name == "get_inbound":
+        return client.queues.get_inbound(FIRST, **options)
+    if name == "request":
+        return client.request("GET", LIST, **options)
+    options = {"max_rate_limit_wait" if option == "max_wait" else option: value for option, value in options.items()}
+    return client.queues.update_inbound(FIRST, InboundQueueUpdate(max_wait=1), **options)
+
+
+WALKS = ("list_inbound", "paginate")
+ALL_CALLS = (*WALKS, "get_inbound", "request", "update_inbound")
+
+
+@effect("list_inbound.prefetch", "paginate.prefetch")
+async def _prefetch() -> None:
+    for name in WALKS:
+        for prefetch, expected in ((0, [0]), (3, [0, 1, 2])):
+            async with Sandbox(queues=20) as sandbox, sandbox.client() as client:
+                pager = walk(name, client, page_size=2, prefetch=prefetch)
+                await anext(pager)
+                await asyncio.sleep(1)
+                await pager.aclose()
+                assert [sent.page for sent in sandbox.requests] == expected
+
+
+@effect("list_inbound.ordered", "paginate.ordered")
+async def _ordered() -> None:
+    for name in WALKS:
+        for ordered in (True, False):
+            async with Sandbox(queues=20) as sandbox, sandbox.client() as client:
+                sandbox.fail(Delay(5), page=1)
+                pager = walk(name, client, page_size=5, ordered=ordered)
+                numbers = [page.number async for page in pager.pages()]
+                assert (numbers == [0, 1, 2, 3]) == ordered
+                assert sorted(numbers) == [0, 1, 2, 3]
+
+
+@effect("list_inbound.consistency", "paginate.consistency", "list_inbound.max_passes", "paginate.max_passes")
+async def _consistency() -> None:
+    def script(sandbox: Sandbox, *pages: tuple[int, int]) -> None:
+        for number, total in pages:
+            told = {"success": "1", "totalRecord": total, "data": [queue(callinId=number)]}
+            sandbox.fail(json_reply(told))
+
+    for name in WALKS:
+        async with Sandbox(queues=20) as sandbox, sandbox.client() as client:
+            await walk(name, client, consistency="repair").collect()
+            assert len(sandbox.requests) == 2
+            script(sandbox, (1, 3), (2, 4))
+            with pytest.raises(PageDriftError):
+                await walk(name, client, consistency="raise", page_size=1, prefetch=0).collect()
+        for max_passes in (2, 4):
+            async with Sandbox(queues=20) as sandbox, sandbox.client() as client:
+                script(sandbox, *((number, 1) for number in range(1, 9)))  # each walk sees another list
+                pager = walk(name, client, consistency="repair", max_passes=max_passes)
+                await pager.collect()
+                assert (pager.drift.passes, len(sandbox.requests)) == (max_passes, max_passes)
+
+
+@effect("list_inbound.details")
+async def _details() -> None:
+    async with Sandbox(queues=3) as sandbox, sandbox.client() as client:
+        await client.queues.list_inbound(details=True).collect()
+        assert [sent.page for sent in sandbox.requests] == [0, None, None, None]
+
+
+@effect("update_inbound.max_rate_limit_wait", *(f"{name}.max_wait" for name in ALL_CALLS[:-1]))
+async def _max_wait_of_a_call() -> None:
+    for name in ALL_CALLS:
+        async with Sandbox(queues=3, route_limit=1, tenant_limit=None) as sandbox, sandbox.client() as client:
+            await call(name, client)
+            assert await seconds_of(call(name, client, max_wait=1), RateLimitWaitError) == 0
+            assert await seconds_of(call(name, client, max_wait=60)) > 5
+
+
+async def _place_of_the_urgent(low: Callable[[], Awaitable[object]], high: Callable[[], Awaitable[object]]) -> int:
+    order: list[str] = []
+
+    async def note(name: str, work: Awaitable[object]) -> None:
+        await work
+        order.append(name)
+
+    await low()
+    tasks = [asyncio.create_task(note("bulk", low())) for _ in range(6)]
+    await asyncio.sleep(1)
+    tasks.append(asyncio.create_task(note("urgent", high())))
+    await asyncio.gather(*tasks)
+    return order.index("urgent")
+
+
+@effect(*(f"{name}.priority" for name in (*ALL_CALLS, "AlohubClient", "with_options")), "RateLimiter.bulk_leaves")
+async def _priority() -> None:
+    for name in ALL_CALLS:
+        limiter = RateLimiter(bulk_leaves=0.9)
+        async with (
+            Sandbox(queues=3, tenant_limit=2) as sandbox,
+            sandbox.client(priority="bulk", rate_limiter=limiter) as client,
+        ):
+            urgent = client.with_options(priority="interactive")
+            assert await _place_of_the_urgent(partial(call, name, client), partial(call, name, urgent)) < 4
+            bulk, interactive = (partial(call, name, urgent, priority=priority) for priority in ("bulk", "interactive"))
+            assert await _place_of_the_urgent(bulk, interactive) < 4
 
 
 @effect("list_inbound.page_size", "list_inbound.token")

@@ -641,7 +641,7 @@ async def test_deadline_of_a_walk_is_over_all_its_pages(sandbox: Sandbox) -> Non
     """The walk ends in time in the middle of a page, and its token goes on there."""
     sandbox.latency = 2.0
     async with sandbox.client() as client:
-        pager = client.queues.list_inbound(page_size=10, deadline=5)
+        pager = client.queues.list_inbound(page_size=10, prefetch=0, deadline=5)
         started = now()
         got: list[int] = []
         with pytest.raises(DeadlineExceededError) as caught:

@@ -12,7 +12,9 @@ from alohub_async import (
     AlohubError,
     ApiResponse,
     APIStatusError,
+    Drift,
     Endpoint,
+    Estimate,
     InboundQueue,
     InboundQueueUpdate,
     Page,
@@ -69,6 +71,11 @@ async def walk(client: AlohubClient) -> None:
     assert_type(await pager.count(), int | None)
     assert_type(pager.token, str)
     assert_type(pager.stopped_by, StopReason | None)
+    assert_type(pager.drift, Drift)
+    assert_type(pager.complete, bool)
+    assert_type(await pager.estimate(), Estimate | None)
+    ahead = client.queues.list_inbound(prefetch=8, ordered=False, consistency="repair", details=True, priority="bulk")
+    assert_type(ahead, Pager[InboundQueue])
     assert_type(client.paginate("/v1/agents", model=Agent), Pager[Agent])
     assert_type(client.paginate("/v1/agents"), Pager[dict[str, Any]])
 
@@ -101,4 +108,5 @@ async def wrong_calls_are_flagged(client: AlohubClient) -> None:
     await client.queues.get_inbound("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await client.queues.update_inbound(1, max_wait=None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     InboundQueueUpdate(strategy=None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.queues.list_inbound(priority="high")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     client.queues.list_inbound(limit=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

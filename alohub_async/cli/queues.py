@@ -70,7 +70,7 @@ def list_command(
         verbose=verbose,
     )
     pager = access.run(work)
-    if pager.stopped_by != "total" and pager.total is not None:
+    if not pager.complete:
         raise typer.Exit(ExitCode.INCOMPLETE)  # the pager's warning has told why
 
 

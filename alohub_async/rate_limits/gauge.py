@@ -196,6 +196,20 @@ class Gauge:
             self._due = self._weighted(due, max(now, self._now))
         return max(now, self._due)
 
+    def forecast(self, requests: int, now: float) -> float:
+        """The least seconds until the last of so many requests can go, if they are the next ones and all of this scope.
+
+        0.0 if all of them may go now, or as far as is known.
+        """
+        if self.limit is None:
+            return max(0.0, self.blocked_until - now)
+        free = self.free(now) or 0
+        if requests <= free:
+            return 0.0
+        # With some free, an answer may show a refill at any moment; with none, nothing goes before the next look.
+        first = 0.0 if free else self.ready_at(now) - now
+        return first + self.window * ((requests - free - 1) // max(self.limit, 1))
+
     def send(self, now: float) -> Ticket:
         """Book one request. It should be `ready_at` now; if it is not, it is booked all the same."""
         now = self._tick(now)

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from alohub_async.config import Priority
 from alohub_async.errors import ConfigurationError
 from alohub_async.rate_limits.headers import HeaderReader, RateLimitHeaders
 from alohub_async.rate_limits.schedule import Schedule, Turn
@@ -31,6 +32,7 @@ class RateLimiter:
         window: float = 10.0,
         headers: RateLimitHeaders | None = None,
         max_wait: float | None = None,
+        bulk_leaves: float = 0.2,
         route_key: Callable[[Route], str] = str,
     ) -> None:
         """Make a limiter.
@@ -39,32 +41,57 @@ class RateLimiter:
             window: Seconds a budget is for; the vendor's page says 10.
             headers: Names of the rate-limit headers; None recognises them.
             max_wait: Most seconds a request waits for its turn; beyond it raises. None for no end.
+            bulk_leaves: The share of each window that requests of priority `bulk` leave to others while they wait:
+                above 0 and below 1. Where nobody else waits, they use all of it.
             route_key: What counts as one route. Not documented; by default each method and path template is one.
 
         Raises:
-            ConfigurationError: A number of seconds out of range.
+            ConfigurationError: A number out of range.
         """
         _check_seconds(window=window, max_wait=max_wait)
-        self._schedule = Schedule(window=window, reader=HeaderReader(headers))
+        self._schedule = Schedule(window=window, reader=HeaderReader(headers), bulk_leaves=_checked_share(bulk_leaves))
         self._max_wait = max_wait
         self._route_key = route_key
         self._places = itertools.count()
 
-    def acquire(self, route: Route, *, max_wait: float | None = None, max_retry_after: float = math.inf) -> Turn:
+    def acquire(
+        self,
+        route: Route,
+        *,
+        priority: Priority = "normal",
+        max_wait: float | None = None,
+        max_retry_after: float = math.inf,
+    ) -> Turn:
         """A request's turn: an async context manager that waits until the request may go, see `Turn`.
 
         Args:
             route: Which budget, besides the tenant's.
-            max_wait: Most seconds to wait; None for the limiter's.
+            priority: Who goes first.
+            max_wait: Most seconds to wait, over all attempts; None for the limiter's.
             max_retry_after: Raise rather than wait when the server asks to stay away for more seconds than this.
         """
         return Turn(
             self._schedule,
             self._schedule.lane(self._route_key(route)),
             next(self._places),
+            priority=priority,
             max_wait=self._max_wait if max_wait is None else max_wait,
             max_retry_after=max_retry_after,
         )
+
+    def forecast(self, route: Route, requests: int) -> float:
+        """The least seconds until the last of so many more requests can go; 0.0 if all can go now, or nothing is known.
+
+        Args:
+            route: Which budget, besides the tenant's.
+            requests: How many, besides those that wait already.
+        """
+        schedule = self._schedule
+        if requests < 1:
+            return 0.0
+        now, lane = schedule.clock(), schedule.lane(self._route_key(route))
+        waiting = sum(each.waiting for each in schedule.lanes.values())
+        return max(schedule.tenant.forecast(waiting + requests, now), lane.gauge.forecast(lane.waiting + requests, now))
 
     def status(self) -> RateLimitStatus:
         """Where all budgets stand."""
@@ -80,3 +107,9 @@ def _check_seconds(**given: Any) -> None:
     for name, value in given.items():
         if value is not None and not (isinstance(value, int | float) and 0 < value < math.inf):
             raise ConfigurationError(f"{name} must be a number of seconds above 0; {value!r} was given")
+
+
+def _checked_share(share: Any) -> float:
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
+        raise ConfigurationError(f"bulk_leaves must be a number above 0 and below 1; {share!r} was given")
+    return float(share)

@@ -1,25 +1,23 @@
 """Who waits, who goes next, and when to look again: the asyncio side of the rate limit.
 
 What may be sent when is the gauges' business (`gauge.py`): one for the tenant, one for each route. A request needs both
-of its gauges. Here they are asked, in this order of fairness: first come, first served within a route; across routes,
-the one that waited longest among those whose gauges allow it. One timer serves any number of waiters, and a waiter is
-woken only to go.
+of its gauges. Here they are asked; whose turn it is among those they allow is the business of `lanes.py`. One timer
+serves any number of waiters, and a waiter is woken only to go.
 """
 
 import asyncio
 import logging
 import math
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Final, NamedTuple, Self, TypeAlias
 
-import attrs
-
+from alohub_async.config import Priority
 from alohub_async.errors import ConfigurationError, RateLimitWaitError
 from alohub_async.rate_limits.gauge import Gauge, Ticket
 from alohub_async.rate_limits.headers import HeaderReader, Scope
+from alohub_async.rate_limits.lanes import Choice, Lane
 from alohub_async.rate_limits.snapshots import RateLimit, ScopeStatus
 
 _logger = logging.getLogger("alohub_async")
@@ -41,49 +39,6 @@ _LOST: Final = _Outcome(answered=False, denied=False, snapshots={}, retry_after=
 _Tickets: TypeAlias = tuple[Ticket, Ticket]
 
 
-@attrs.define
-class Lane:
-    """One route: its gauge and its waiters, oldest first."""
-
-    gauge: Gauge
-    waiters: deque["Turn"] = attrs.field(factory=deque["Turn"])  # with those that gave up, until their turn would come
-    waiting: int = 0  # without those
-    waited: float = 0.0  # seconds, by all its requests
-
-    def add(self, turn: "Turn") -> None:
-        """Put a request in line, by its place."""
-        at = len(self.waiters)
-        while at and self.waiters[at - 1].place > turn.place:
-            at -= 1  # only one that was in line before finds any to pass
-        self.waiters.insert(at, turn)
-        self.waiting += 1
-
-    def give_up(self) -> None:
-        """Count one waiter less; the waiter itself is marked by its cancelled future."""
-        self.waiting -= 1
-        if len(self.waiters) > 2 * self.waiting + 64:
-            self.waiters = deque(turn for turn in self.waiters if not turn.gone)
-
-    def take_out(self, blocked: float) -> "list[Turn]":
-        """Take out those who may not wait that many seconds for a `Retry-After`."""
-        out = [turn for turn in self.waiters if not turn.gone and turn.max_retry_after < blocked]
-        if out:
-            self.waiters = deque(turn for turn in self.waiters if turn.gone or turn.max_retry_after >= blocked)
-            self.waiting -= len(out)
-        return out
-
-    def head(self) -> "Turn | None":
-        """The waiter that goes next."""
-        while self.waiters and self.waiters[0].gone:
-            self.waiters.popleft()
-        return self.waiters[0] if self.waiters else None
-
-    def pop(self) -> "Turn":
-        """Take the head out."""
-        self.waiting -= 1
-        return self.waiters.popleft()
-
-
 class Turn:
     """A request's turn, to be entered for each of its attempts; made by `RateLimiter.acquire`.
 
@@ -97,18 +52,40 @@ class Turn:
     Attributes:
         lane: Its route.
         place: Its place in line, over all routes; lower goes first.
-        max_wait: Most seconds to wait when entered; None for no end.
+        priority: Which line.
+        arrived: When it first waited, in the loop's seconds.
+        max_wait: Most seconds it may still wait, over all the times it is entered; None for no end.
         max_retry_after: Raise rather than wait when the server asks to stay away for more seconds than this.
         granted: While it waits: done when it may go.
     """
 
-    __slots__ = ("_outcome", "_schedule", "_tickets", "granted", "lane", "max_retry_after", "max_wait", "place")
+    __slots__ = (
+        "_outcome",
+        "_schedule",
+        "_tickets",
+        "arrived",
+        "granted",
+        "lane",
+        "max_retry_after",
+        "max_wait",
+        "place",
+        "priority",
+    )
 
     def __init__(
-        self, schedule: "Schedule", lane: Lane, place: int, *, max_wait: float | None, max_retry_after: float
+        self,
+        schedule: "Schedule",
+        lane: "Lane[Turn]",
+        place: int,
+        *,
+        priority: Priority,
+        max_wait: float | None,
+        max_retry_after: float,
     ) -> None:
-        self.lane: Lane = lane
+        self.lane: Lane[Turn] = lane
         self.place: int = place
+        self.priority: Priority = priority
+        self.arrived: float = math.inf
         self.max_wait: float | None = max_wait
         self.max_retry_after: float = max_retry_after
         self.granted: asyncio.Future[None] | None = None
@@ -157,17 +134,18 @@ class Turn:
 class Schedule:
     """Who may go, and when to look again. One event loop at a time uses it."""
 
-    def __init__(self, *, window: float, reader: HeaderReader) -> None:
+    def __init__(self, *, window: float, reader: HeaderReader, bulk_leaves: float) -> None:
         self.window: float = window
         self.reader: HeaderReader = reader
         self.tenant: Gauge = Gauge(window)
-        self.lanes: dict[str, Lane] = {}
+        self.lanes: dict[str, Lane[Turn]] = {}
+        self._choice = Choice[Turn](bulk_leaves=bulk_leaves, window=window)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._granted: Turn | None = None  # who was let go and has not booked yet
         self._stalled = False
 
-    def lane(self, key: str) -> Lane:
+    def lane(self, key: str) -> Lane[Turn]:
         """The lane of a route, made when first asked for."""
         lane = self.lanes.get(key)
         if lane is None:
@@ -192,24 +170,23 @@ class Schedule:
             self._loop = loop
             self._timer = self._granted = None
             for lane in self.lanes.values():  # whoever waited there died with the other loop
-                lane.waiters.clear()
-                lane.waiting = 0
+                lane.clear()
         return loop.time()
 
     def clock(self) -> float:
         """The time of the event loop that uses this limiter; 0.0 if none did yet."""
         return 0.0 if self._loop is None else self._loop.time()
 
-    def ready_at(self, lane: Lane, now: float) -> float:
+    def ready_at(self, lane: Lane[Turn], now: float) -> float:
         """When a request of this lane may go, by both of its gauges."""
         return max(self.tenant.ready_at(now), lane.gauge.ready_at(now))
 
-    def book_now(self, lane: Lane) -> _Tickets | None:
+    def book_now(self, lane: Lane[Turn]) -> _Tickets | None:
         """Book, if nobody waits before and both gauges allow it now."""
         now = self.now()
         return None if lane.waiting or self._granted is not None else self._book(lane, now)
 
-    def _book(self, lane: Lane, now: float) -> _Tickets | None:
+    def _book(self, lane: Lane[Turn], now: float) -> _Tickets | None:
         if self.ready_at(lane, now) > now:
             return None
         return self.tenant.send(now), lane.gauge.send(now)
@@ -221,21 +198,25 @@ class Schedule:
             RateLimitWaitError: That would take longer than it may.
         """
         started, lane = self.now(), turn.lane
+        line = lane.lines[turn.priority]
+        turn.arrived = min(turn.arrived, started)
         self._refuse_long_wait(turn, started)
         try:
             async with asyncio.timeout(turn.max_wait):
                 while True:
                     turn.granted = asyncio.get_running_loop().create_future()
-                    lane.add(turn)
+                    line.add(turn)
                     self._wake()
                     await turn.granted
                     self._granted = None
                     tickets = self._book(lane, self.now())  # an answer may have come since
                     if tickets is not None:
+                        if turn.max_wait is not None:
+                            turn.max_wait = max(0.0, turn.max_wait - (self.now() - started))
                         return tickets
         except BaseException as exc:
             if turn.gone:
-                lane.give_up()
+                line.give_up()
             elif self._granted is turn:  # it was let go in the very moment it gave up, and has not booked
                 self._granted = None
             if isinstance(exc, TimeoutError):
@@ -246,17 +227,17 @@ class Schedule:
             self._wake()
 
     def _refuse_long_wait(self, turn: Turn, now: float) -> None:
+        """Raise if it is certain that the turn would wait too long."""
         lane = turn.lane
-        wait = self.ready_at(lane, now) - now
         if self._blocked(lane, now) > turn.max_retry_after:
-            raise self._too_long(turn, wait)
-        if turn.max_wait is not None and wait < math.inf:
-            limits = [gauge.limit for gauge in (self.tenant, lane.gauge) if gauge.limit]
-            wait += lane.waiting // min(limits) * self.window if limits else 0.0
+            raise self._too_long(turn, self.ready_at(lane, now) - now)
+        if turn.max_wait is not None:
+            place = lane.lines[turn.priority].waiting + 1  # who waits with another priority may go before it, or after
+            wait = max(self.tenant.forecast(place, now), lane.gauge.forecast(place, now))
             if wait > turn.max_wait:
                 raise self._too_long(turn, wait)
 
-    def _blocked(self, lane: Lane, now: float) -> float:
+    def _blocked(self, lane: Lane[Turn], now: float) -> float:
         """Seconds that a `Retry-After` still blocks this lane."""
         return max(self.tenant.blocked_until, lane.gauge.blocked_until) - now
 
@@ -268,7 +249,7 @@ class Schedule:
             wait=wait,
         )
 
-    def settle(self, lane: Lane, tickets: _Tickets, outcome: _Outcome) -> None:
+    def settle(self, lane: Lane[Turn], tickets: _Tickets, outcome: _Outcome) -> None:
         """Tell both gauges what came of a booking, and let go who may go now."""
         now = self.now()
         answered, denied, said, retry_after = outcome
@@ -302,8 +283,9 @@ class Schedule:
         for lane in self.lanes.values():
             blocked = self._blocked(lane, now)
             if blocked > _STALL:
-                for turn in lane.take_out(blocked):
-                    turn.let_go(self._too_long(turn, blocked))
+                for line in lane.lines.values():
+                    for turn in line.take_out(blocked):
+                        turn.let_go(self._too_long(turn, blocked))
 
     def _wake(self) -> None:
         """Let the next one go, if one may go now; else set the timer for it.
@@ -314,20 +296,21 @@ class Schedule:
         if self._granted is not None:
             return
         now = self.now()
-        due, ready, ready_place = math.inf, None, math.inf
+        due, allowed = math.inf, list[Turn]()
         tenant_at = self.tenant.ready_at(now)
         for lane in self.lanes.values():
-            head = lane.head()
-            if head is None:
-                continue
-            at = max(tenant_at, lane.gauge.ready_at(now))
-            if at > now:
-                due = min(due, at)
-            elif head.place < ready_place:
-                ready, ready_place = lane, head.place
-        if ready is not None:
-            self._granted = ready.pop()
-            self._granted.let_go()
+            if lane.waiting:
+                at = max(tenant_at, lane.gauge.ready_at(now))
+                if at > now:
+                    due = min(due, at)
+                else:
+                    allowed += lane.heads()
+        if allowed:
+            self._granted = chosen = self._choice.best(allowed)
+            limits = [gauge.limit for gauge in (self.tenant, chosen.lane.gauge) if gauge.limit]
+            self._choice.let_go(chosen, allowed, limit=min(limits, default=None))
+            chosen.lane.lines[chosen.priority].pop()
+            chosen.let_go()
             self._stalled = False
         self._set_timer(due, now)
 
@@ -343,7 +326,7 @@ class Schedule:
             waiting = sum(lane.waiting for lane in self.lanes.values())
             _logger.warning("the rate limit is used up: %d requests wait, the next for %.1f s", waiting, due - now)
 
-    def status(self, gauge: Gauge, lanes: Sequence[Lane], now: float) -> ScopeStatus:
+    def status(self, gauge: Gauge, lanes: Sequence[Lane[Turn]], now: float) -> ScopeStatus:
         """Where a gauge stands that these lanes spend from."""
         return ScopeStatus(
             limit=gauge.limit,

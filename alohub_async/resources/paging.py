@@ -1,13 +1,24 @@
 """From a route that lists to a `Pager`: the one place where fetching, structuring and the deadline of a walk meet."""
 
 import asyncio
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from typing import Any, Final, Generic, TypeVar, get_args
 from urllib.parse import urlencode
 
-from alohub_async.config import check_deadline
-from alohub_async.errors import DeadlineExceededError, InvalidArgumentError
-from alohub_async.pagination import FetchedPage, Pager, PageToken, check_page_size
+import attrs
+
+from alohub_async.calls import CallOptions, TimeBudget
+from alohub_async.errors import InvalidArgumentError, InvalidArgumentTypeError, NotFoundError
+from alohub_async.pagination import (
+    Consistency,
+    Estimate,
+    FetchedPage,
+    Pager,
+    PageToken,
+    RepairingPager,
+    check_count,
+    check_page_size,
+)
 from alohub_async.requestor import Requestor
 from alohub_async.routes import Route
 from alohub_async.wire import build_request, read_list
@@ -17,18 +28,101 @@ T = TypeVar("T")
 DEFAULT_PAGE_SIZE: Final = 100
 """Records a page when neither the caller nor a token says. The API's own default is 20 (the vendor's page)."""
 
+DEFAULT_PREFETCH: Final = 4
+DEFAULT_MAX_PASSES: Final = 5
+_MAX_PREFETCH: Final = 100
+_MAX_PASSES: Final = 100
+_DETAILS_AT_ONCE: Final = 16
+
+
+@attrs.frozen(kw_only=True)
+class WalkOptions:
+    """How a list is walked; see `Queues.list_inbound`."""
+
+    page_size: int | None
+    token: str | None
+    prefetch: int
+    ordered: bool
+    consistency: Consistency
+    max_passes: int
+
+    def __attrs_post_init__(self) -> None:
+        if self.page_size is not None:
+            check_page_size(self.page_size)
+        check_count("prefetch", self.prefetch, least=0, most=_MAX_PREFETCH)
+        check_count("max_passes", self.max_passes, least=2, most=_MAX_PASSES)
+        if not isinstance(self.ordered, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgumentTypeError(f"ordered must be True or False; {self.ordered!r} was given")
+        if self.consistency not in get_args(Consistency):
+            raise InvalidArgumentError(
+                f"consistency must be one of {get_args(Consistency)}; {self.consistency!r} was given"
+            )
+
+    def start(self, listed: str) -> PageToken:
+        """Where the walk over this list begins."""
+        repair = self.consistency == "repair"
+        if self.token is None:
+            size = self.page_size or DEFAULT_PAGE_SIZE
+            return PageToken(listed=listed, size=size, asked=size, repair=repair)
+        start = PageToken.decode(self.token, listed=listed)
+        if self.page_size not in {None, start.asked}:
+            raise InvalidArgumentError(
+                f"the token is of a walk with page_size={start.asked}; leave page_size={self.page_size} out,"
+                " or start anew"
+            )
+        if start.repair != repair:
+            was = 'consistency="repair"' if start.repair else 'a consistency other than "repair"'
+            raise InvalidArgumentError(f"the token is of a walk with {was}; go on with the same, or start anew")
+        return start
+
+
+class _Details(Generic[T]):
+    """Looks up the detail of each record of a page, a bounded few at a time; what was found survives a failure."""
+
+    def __init__(self, look_up: Callable[[int, CallOptions], Awaitable[T]], budget: TimeBudget) -> None:
+        self._look_up = look_up
+        self._budget = budget
+        self._places = asyncio.Semaphore(_DETAILS_AT_ONCE)
+        self._found: dict[int, dict[int, T | None]] = {}  # by page and id; None if it is gone
+
+    async def fill(self, number: int, page: FetchedPage[T]) -> FetchedPage[T]:
+        found = self._found.setdefault(number, {})
+        ids = [key for key in page.keys if isinstance(key, int)]
+        tasks = [asyncio.ensure_future(self._find(found, queue_id)) for queue_id in {*ids} - found.keys()]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks)
+        self._found.pop(number, None)
+        items = [
+            found.get(key) or item if isinstance(key, int) else item
+            for key, item in zip(page.keys, page.items, strict=True)
+        ]
+        gone = frozenset(index for index, key in enumerate(page.keys) if isinstance(key, int) and found[key] is None)
+        return attrs.evolve(page, items=items, gone=gone)
+
+    async def _find(self, found: dict[int, T | None], queue_id: int) -> None:
+        async with self._places:
+            try:
+                found[queue_id] = await self._look_up(queue_id, self._budget.next_call())
+            except NotFoundError:
+                found[queue_id] = None
+
 
 def make_pager(
     requestor: Requestor,
     route: Route,
     structure: Callable[[Sequence[Any], int], list[T]],
+    walk: WalkOptions,
+    options: CallOptions,
     *,
     path: str | None = None,
     params: Mapping[str, str | int] | None = None,
-    page_size: int | None,
-    token: str | None,
-    deadline: float | None,
     key: str | None,
+    detail: tuple[Route, Callable[[int, CallOptions], Awaitable[T]]] | None = None,
 ) -> Pager[T]:
     """Make the pager of a list; nothing is sent yet.
 
@@ -36,12 +130,12 @@ def make_pager(
         requestor: Sends.
         route: The list's route.
         structure: Makes the records of a page, given its number.
+        walk: How the list is walked.
+        options: Of each page; the deadline is that of the whole walk, from its first request.
         path: The literal path, if the route does not name it.
         params: The query, apart from `page` and `size`.
-        page_size: Records a page; None for the token's, or `DEFAULT_PAGE_SIZE`.
-        token: Where to start.
-        deadline: Seconds for the whole walk, from its first request.
         key: Wire name of the field by which a record is known; None if there is none.
+        detail: Looks up what is handed out instead of a listed record, by its id; and on which route.
 
     Raises:
         InvalidArgumentError: An argument outside of what is said above.
@@ -54,44 +148,46 @@ def make_pager(
     # Bad input is refused here, not at the first step.
     build_request(route, requestor.config.endpoint, path=path, params=query)
     listed = f"{route.method} {path or route.template}?{urlencode(sorted(query.items()))}".rstrip("?")
-    start = None if token is None else PageToken.decode(token, listed=listed)
-    if page_size is not None and check_page_size(page_size) and start is not None and start.asked != page_size:
-        raise InvalidArgumentError(
-            f"the token is of a walk with page_size={start.asked}; leave page_size={page_size} out, or start anew"
-        )
-    seconds = check_deadline(deadline)
-    ends: float | None = None
+    start = walk.start(listed)
+    budget = TimeBudget(options, what=listed)
+    fill = None if detail is None else _Details(detail[1], budget).fill
 
     async def fetch(page: int, size: int) -> FetchedPage[T]:
-        nonlocal ends
-        left: float | None = None
-        if seconds is not None:
-            now = asyncio.get_running_loop().time()
-            ends = now + seconds if ends is None else ends
-            left = ends - now
-            if left <= 0:
-                raise DeadlineExceededError(
-                    f"{listed}: not walked within its deadline of {seconds:.2f} s", maybe_sent=False
-                )
         request = build_request(
             route, requestor.config.endpoint, path=path, params={**query, "page": page, "size": size}
         )
-        response = await requestor.send(request, deadline=left)
+        response = await requestor.send(request, budget.next_call())
         found = read_list(response.payload, request=str(request))
-        return FetchedPage(
-            structure(found.items, page), [_known_by(record, key) for record in found.items], found.total
-        )
+        keys = [_known_by(record, key) for record in found.items]
+        return FetchedPage(structure(found.items, page), keys, found.total)
 
+    def forecast(pages: int, records: int) -> Estimate:
+        limiter = requestor.limiter
+        if detail is None:
+            return Estimate(pages, limiter.forecast(route, pages))
+        seconds = max(limiter.forecast(route, pages), limiter.forecast(detail[0], records))
+        return Estimate(pages + records, seconds)
+
+    if walk.consistency == "repair":
+        return RepairingPager(fetch, start, prefetch=walk.prefetch, max_passes=walk.max_passes, forecast=forecast)
     return Pager(
         fetch,
-        listed=listed,
-        page_size=start.size if start is not None else (page_size or DEFAULT_PAGE_SIZE),
-        unique=key is not None,
-        token=start,
+        start,
+        fill=fill,
+        prefetch=walk.prefetch,
+        ordered=walk.ordered,
+        strict=walk.consistency == "raise",
+        forecast=forecast,
     )
 
 
 def _known_by(record: Mapping[str, Any], key: str | None) -> Hashable:
-    # A record without its id is known by all it says, so that two broken ones are not taken for one.
     value = record.get(key) if key is not None else None
-    return value if isinstance(value, int | str) else repr(record)
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _LONGEST_NUMBER:
+        return int(value)
+    if isinstance(value, int | str) and not isinstance(value, bool):
+        return value
+    return (repr(record),)  # a record without an id is known by all it says, and never taken for another
+
+
+_LONGEST_NUMBER: Final = 19  # digits

@@ -6,13 +6,14 @@ from typing import Any, Final
 
 import attrs
 
-from alohub_async.config import check_deadline
+from alohub_async.calls import CallOptions
+from alohub_async.config import Priority
 from alohub_async.converter import FieldError, converter_for
 from alohub_async.errors import APIResponseError, InvalidArgumentError, InvalidArgumentTypeError
 from alohub_async.models import UNSET, InboundQueue, InboundQueueUpdate, QueueStrategy, UnsetType, UpdateResult
-from alohub_async.pagination import Pager
+from alohub_async.pagination import Consistency, Pager
 from alohub_async.requestor import Requestor
-from alohub_async.resources.paging import make_pager
+from alohub_async.resources.paging import DEFAULT_MAX_PASSES, DEFAULT_PREFETCH, WalkOptions, make_pager
 from alohub_async.routes import GET_INBOUND, LIST_INBOUND, UPDATE_INBOUND
 from alohub_async.wire import build_request, read_record, read_success
 
@@ -33,7 +34,18 @@ class Queues:
     _strict: bool
 
     def list_inbound(
-        self, *, page_size: int | None = None, token: str | None = None, deadline: float | None = None
+        self,
+        *,
+        page_size: int | None = None,
+        token: str | None = None,
+        prefetch: int = DEFAULT_PREFETCH,
+        ordered: bool = True,
+        consistency: Consistency = "detect",
+        max_passes: int = DEFAULT_MAX_PASSES,
+        details: bool = False,
+        deadline: float | None = None,
+        max_wait: float | None = None,
+        priority: Priority | None = None,
     ) -> Pager[InboundQueue]:
         """List the inbound queues; nothing is sent before the first step of the pager.
 
@@ -41,36 +53,84 @@ class Queues:
             page_size: Queues a page, 100 if not given. How many the server allows is not documented; if it caps the
                 size, the pager follows. Not how many queues you get: that is all of them.
             token: Go on where `pager.token` or `error.resume_token` stood.
+            prefetch: Pages under way or in memory at most, 0 to 100, once the first has told how many there are; 0
+                fetches each when it is asked for. A slow consumer stops the fetching.
+            ordered: False hands pages out as they arrive.
+            consistency: What to do about a list that moves while it is walked; see below.
+            max_passes: Most walks that `repair` makes, 2 to 100.
+            details: Hand out what `get_inbound` says of each queue, looked up while the walk goes on, up to 16 at a
+                time. A queue that is gone by then is left out and counted in `pager.drift.gone`.
             deadline: Seconds for the whole walk from its first request, waits included; None for no end.
+            max_wait: Most seconds each request may wait for the rate limit; beyond it `RateLimitWaitError` at once.
+            priority: Who goes first where requests wait for the rate limit; None for the client's.
+
+        The API counts pages by position, so a queue that is added or removed shifts all behind it. Whatever is chosen,
+        each queue is handed out once. Then
+
+        - `detect`: if the list does not move, all queues are. If it does, some may be missing; `pager.drift` tells of
+          what was noticed (totals that changed, queues that came again). One that is removed and one that is added
+          between two requests leave no trace, so nothing noticed is no proof.
+        - `raise`: as `detect`, but `PageDriftError` as soon as something is noticed. Going on goes on all the same.
+        - `repair`: the list is gathered first, walked at least twice, until a walk brings just as many queues as the
+          list had when that walk began, all of them known before. Every queue that was there the whole time is then
+          handed out, by id, as it was seen last, with those that were seen and removed since. `pager.drift.settled` is
+          False if the list did not hold still for one of `max_passes` walks. Takes twice the requests, and memory for
+          the whole list.
+
+        No list that is counted by position can promise what was added or removed while it was walked, nor that all
+        queues it shows were there at one moment, unless it was proven so.
 
         Raises:
-            InvalidArgumentError: A page size out of range, a string that is no token, a token of another list, …
+            InvalidArgumentError: A value out of range, a string that is no token, a token of another list, …
         """
         return make_pager(
             self._requestor,
             LIST_INBOUND,
             self._structure_page,
-            page_size=page_size,
-            token=token,
-            deadline=deadline,
+            WalkOptions(
+                page_size=page_size,
+                token=token,
+                prefetch=prefetch,
+                ordered=ordered,
+                consistency=consistency,
+                max_passes=max_passes,
+            ),
+            CallOptions(deadline=deadline, max_wait=max_wait, priority=priority),
             key=_ID_FIELD,
+            detail=(GET_INBOUND, self._detail) if details else None,
         )
 
-    async def get_inbound(self, queue_id: int, *, deadline: float | None = None) -> InboundQueue:
+    async def get_inbound(
+        self,
+        queue_id: int,
+        *,
+        deadline: float | None = None,
+        max_wait: float | None = None,
+        priority: Priority | None = None,
+    ) -> InboundQueue:
         """Get one inbound queue.
 
         Args:
             queue_id: Its id, 1 or more.
             deadline: Seconds for the call in all, waits included; None for the client's.
+            max_wait: Most seconds to wait for the rate limit; beyond it `RateLimitWaitError` at once.
+            priority: Who goes first where requests wait for the rate limit; None for the client's.
 
         Raises:
             InvalidArgumentError: `queue_id` is no int of 1 or more.
             NotFoundError: No such queue, or it belongs to another tenant.
         """
+        return (await self._get(queue_id, CallOptions(deadline=deadline, max_wait=max_wait, priority=priority)))[0]
+
+    async def _get(self, queue_id: int, options: CallOptions) -> tuple[InboundQueue, int]:
+        """A queue, and the transmissions it took."""
         request = build_request(GET_INBOUND, self._requestor.config.endpoint, path_values={"id": _checked_id(queue_id)})
-        response = await self._requestor.send(request, deadline=check_deadline(deadline))
+        response = await self._requestor.send(request, options)
         record = read_record(response.payload, id_field=_ID_FIELD, request=str(request))
-        return self._structure(record, where=str(request))
+        return self._structure(record, where=str(request)), response.attempts
+
+    async def _detail(self, queue_id: int, options: CallOptions) -> InboundQueue:
+        return (await self._get(queue_id, options))[0]
 
     async def update_inbound(
         self,
@@ -83,6 +143,8 @@ class Queues:
         strategy: QueueStrategy | int | UnsetType = UNSET,
         announce_position: bool | UnsetType = UNSET,
         deadline: float | None = None,
+        max_rate_limit_wait: float | None = None,
+        priority: Priority | None = None,
     ) -> UpdateResult:
         """Update an inbound queue: what is given is set, the rest stays as it is.
 
@@ -96,6 +158,8 @@ class Queues:
             strategy: A known `QueueStrategy`, or its number.
             announce_position: Whether to tell callers their position.
             deadline: Seconds for the call in all, waits included; None for the client's.
+            max_rate_limit_wait: What the other calls name `max_wait`: most seconds to wait for the rate limit.
+            priority: Who goes first where requests wait for the rate limit; None for the client's.
 
         Raises:
             InvalidArgumentError: Nothing to change, both `changes` and fields, or a value outside of what is said
@@ -111,7 +175,8 @@ class Queues:
         request = build_request(
             UPDATE_INBOUND, self._requestor.config.endpoint, path_values={"id": queue_id}, json=body
         )
-        response = await self._requestor.send(request, deadline=check_deadline(deadline))
+        options = CallOptions(deadline=deadline, max_wait=max_rate_limit_wait, priority=priority)
+        response = await self._requestor.send(request, options)
         said = None
         if response.payload is not None:  # an answer without content (204) says yes, too
             said = read_success(response.payload, request=str(request)).get("error_message")

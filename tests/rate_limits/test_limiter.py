@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from multidict import CIMultiDict
 
-from alohub_async import ConfigurationError, RateLimiter, RateLimitHeaders, RateLimitWaitError
+from alohub_async import ConfigurationError, Priority, RateLimiter, RateLimitHeaders, RateLimitWaitError
 from alohub_async.routes import GET_INBOUND, LIST_INBOUND, UPDATE_INBOUND, Route
 from alohub_async.testing import windows
 
@@ -51,10 +51,16 @@ class Server:
         return 429, headers, float(max(1, math.ceil(max(window.retry_after(now) for window in counts.values()))))
 
     async def request(
-        self, limiter: RateLimiter, route: Route = LIST_INBOUND, who: object = None, *, max_wait: float | None = None
+        self,
+        limiter: RateLimiter,
+        route: Route = LIST_INBOUND,
+        who: object = None,
+        *,
+        max_wait: float | None = None,
+        priority: Priority = "normal",
     ) -> int:
         """One attempt through the limiter; the status."""
-        async with limiter.acquire(route, max_wait=max_wait) as turn:
+        async with limiter.acquire(route, max_wait=max_wait, priority=priority) as turn:
             self.sent.append(who)
             await asyncio.sleep(self.latency)
             status, headers, retry_after = self.answer(route, who)

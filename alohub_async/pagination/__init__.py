@@ -1,0 +1,22 @@
+"""Walking lists page by page, ahead of who wants the records, and knowing whether all of them came."""
+
+from alohub_async.pagination.pager import Forecast, Pager, check_count, check_page_size
+from alohub_async.pagination.records import MAX_PAGE_SIZE, Consistency, Drift, Estimate, FetchedPage, Page, StopReason
+from alohub_async.pagination.repair import RepairingPager
+from alohub_async.pagination.tokens import PageToken
+
+__all__ = [
+    "MAX_PAGE_SIZE",
+    "Consistency",
+    "Drift",
+    "Estimate",
+    "FetchedPage",
+    "Forecast",
+    "Page",
+    "PageToken",
+    "Pager",
+    "RepairingPager",
+    "StopReason",
+    "check_count",
+    "check_page_size",
+]

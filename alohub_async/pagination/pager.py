@@ -1,0 +1,360 @@
+"""`Pager`, what users see of a walk: records, pages, tokens, and what is known of a list that moves.
+
+A pager is a class, not an async generator, so that a failed page leaves it where it was and the next `async for` tries
+that page again; a generator would be dead, and its next `anext` would end quietly with the rest of the list missing.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeAlias, TypeVar
+
+from alohub_async.errors import AlohubError, InvalidArgumentError, InvalidArgumentTypeError, PageDriftError
+from alohub_async.pagination.keys import KeySet
+from alohub_async.pagination.records import MAX_PAGE_SIZE, Drift, Estimate, Fetch, FetchedPage, Fill, Page, StopReason
+from alohub_async.pagination.stream import PageStream
+from alohub_async.pagination.tokens import PageToken, as_runs
+from alohub_async.pagination.walk import Walk
+
+T = TypeVar("T")
+
+Forecast: TypeAlias = Callable[[int, int], Estimate]
+"""What so many pages, of so many records together, take."""
+
+_logger = logging.getLogger("alohub_async")
+
+
+class Pager(AsyncIterator[T]):
+    """Walks a list: `async for` over its records, `pages()` over its pages.
+
+    Nothing is sent before the first step. A pager is one walk: after `break` or an error, going on goes on where it was
+    (a page that failed is tried again), and once exhausted it stays exhausted. Pages are fetched ahead only as long as
+    a loop over the pager runs: leaving it, in whatever way, cancels what is under way.
+    """
+
+    def __init__(
+        self,
+        fetch: Fetch[T],
+        start: PageToken,
+        *,
+        fill: Fill[T] | None = None,
+        prefetch: int = 0,
+        ordered: bool = True,
+        strict: bool = False,
+        forecast: Forecast | None = None,
+    ) -> None:
+        """Made by `list_inbound` and `paginate`.
+
+        Args:
+            fetch: Fetches a page.
+            start: Where to start.
+            fill: Completes a page; None if it is complete.
+            prefetch: Most pages under way or in memory; 0 fetches each when it is asked for.
+            ordered: Whether pages come in order, or as they arrive.
+            strict: Whether to raise when the list is seen to move.
+            forecast: Says what pages take; None knows of no limits.
+        """
+        self._start = start
+        walk = Walk(
+            size=start.size,
+            base=start.page,
+            beyond=frozenset(start.pages_beyond()),
+            received=start.received,
+            total=start.total,
+            before=start.before,
+        )
+        self._stream = PageStream(fetch, walk, fill=fill, prefetch=prefetch, ordered=ordered, first=start.at)
+        self._strict = strict
+        self._forecast: Forecast = forecast or _without_limits
+        self._page: FetchedPage[T] | None = None  # the page at hand
+        self._number = start.at
+        self._index = start.index  # of the next record in the page at hand, or in the page to come
+        self._skipped: frozenset[int] = frozenset()  # indexes in it that are not handed out
+        self._seen = KeySet()
+        self._duplicates = 0
+        self._gone = 0
+        self._exhausted = start.done
+        self._lock = asyncio.Lock()
+
+    # Where it stands
+
+    @property
+    def stopped_by(self) -> StopReason | None:
+        """Why the walk ended; None while it has not."""
+        return self._stream.walk.stopped_by
+
+    @property
+    def total(self) -> int | None:
+        """Records in the whole list, as last told; None before any page told it, or if the server does not."""
+        return self._stream.walk.total
+
+    @property
+    def drift(self) -> Drift:
+        """What this walk has noticed of the list moving under it."""
+        walk = self._stream.walk
+        return Drift(
+            duplicates=self._duplicates,
+            totals=tuple(walk.totals),
+            gone=self._gone,
+            passes=int(walk.stopped_by is not None),
+        )
+
+    @property
+    def complete(self) -> bool:
+        """Whether the walk has ended with the whole list, as far as can be told.
+
+        That is: as many records came as the server tells of (or it tells nothing), and nothing was seen to move; with
+        `consistency="repair"`, that the last walk proved it.
+        """
+        walk = self._stream.walk
+        short = walk.total is not None and walk.received < walk.total
+        return walk.stopped_by is not None and not short and not self.drift.moved
+
+    @property
+    def token(self) -> str:
+        """Where this walk stands, as a string; `list_inbound(token=…)` goes on there.
+
+        It points behind the record handed out last. So store it when you are done with that record, not before.
+        """
+        return self._make_token().encode()
+
+    def _has_more(self) -> bool:
+        return self._page is not None and self._index < len(self._page.keys)
+
+    def _make_token(self) -> PageToken:
+        walk, page, at, index = self._stream.walk, self._page, self._number, self._index
+        base, beyond, received, before = walk.base, {*walk.beyond}, walk.received, walk.latest
+        if page is not None and index < len(page.keys):  # it is not done
+            beyond = (beyond | {*range(at + 1, base)}) - {at}
+            base, received, before = min(base, at), received - len(page.keys), walk.before
+        elif page is not None or at < base or at in beyond:
+            at, index = base, 0
+        return PageToken(
+            listed=self._start.listed,
+            page=base,
+            beyond=as_runs(beyond),
+            at=at,
+            index=index,
+            size=walk.size,
+            asked=self._start.asked,
+            received=received,
+            total=walk.total,
+            done=self._exhausted or (walk.stopped_by is not None and not self._has_more()),
+            before="" if beyond else before,
+        )
+
+    # Ways to walk
+
+    def __aiter__(self) -> AsyncIterator[T]:  # noqa: PYI034  (another one, whose end is the loop's)
+        return _Records(self)
+
+    async def __anext__(self) -> T:
+        while True:
+            page = self._page
+            if page is not None and (index := self._index) < len(page.keys):
+                self._index = index + 1
+                if not self._skipped or index not in self._skipped:
+                    return page.items[index]
+                continue
+            page = None  # this page need not stay in memory while the next one is waited for
+            if not await self._load():
+                raise StopAsyncIteration
+
+    def pages(self) -> AsyncIterator[Page[T]]:
+        """The rest of the walk, page by page; the first is what is left of the page at hand, if any is."""
+        return _Pages(self)
+
+    async def collect(self) -> list[T]:
+        """The rest of the walk as a list."""
+        items: list[T] = []
+        async for page in self.pages():
+            items += page.items
+        return items
+
+    async def first(self) -> T | None:
+        """The next record, or None if there is none. It is handed out: `async for` goes on behind it."""
+        async for item in self:
+            return item
+        return None
+
+    async def count(self) -> int | None:
+        """Records in the whole list, as the server last told; None if it does not tell.
+
+        Fetches the next page if no page told so far; that page is kept for the walk.
+        """
+        if self.total is None and self._page is None and not self._exhausted:
+            await self._load()
+            self.release()
+        return self.total
+
+    async def estimate(self) -> Estimate | None:
+        """What the rest of the walk takes; None if the server does not tell how long the list is.
+
+        Fetches the next page if no page told so far, as `count` does.
+        """
+        total = await self.count()
+        if total is None:
+            return None
+        walk = self._stream.walk
+        pages = 0 if self._exhausted or walk.stopped_by else self._stream.requests_left(total)
+        return self._forecast(pages, min(pages * walk.size, max(0, total - walk.received)))
+
+    async def next_page(self) -> Page[T] | None:
+        """What is left of the page at hand, or the next page with anything on it, or None at the end."""
+        while True:
+            page = self._page
+            if page is not None and self._index < len(page.keys):
+                rest = range(self._index, len(page.keys))
+                self._index = len(page.keys)
+                fresh = tuple(page.items[i] for i in rest if i not in self._skipped)
+                if fresh:
+                    return Page(fresh, self._number, self._stream.walk.size, self.total)
+                continue
+            page = None  # as in __anext__
+            if not await self._load():
+                return None
+
+    # Between two steps
+
+    def release(self) -> None:
+        """Cancel what is fetched ahead, unless somebody waits for it; what came already is kept.
+
+        Leaving a loop over the pager does this. Going on afterwards is fine.
+        """
+        self._stream.release()
+
+    async def aclose(self) -> None:
+        """Cancel what is fetched ahead, wait until it is gone, and let go of the pages that came.
+
+        Going on afterwards is fine: they are fetched again.
+        """
+        await self._stream.aclose()
+
+    async def _load(self) -> bool:
+        """Have the next page at hand; False at the end. What was reached changes only after success."""
+        async with self._lock:
+            if self._has_more():
+                return True  # another task fetched it while this one waited for the lock
+            try:
+                return await self._load_next()
+            except BaseException as error:
+                self.release()
+                if isinstance(error, AlohubError):
+                    error.resume_token = self.token
+                raise
+
+    async def _load_next(self) -> bool:
+        if self._exhausted:
+            return False
+        page = self._page
+        if page is not None:
+            self._page = page = None  # at most so many pages are in memory, and this one is done
+            self._number, self._index = self._stream.walk.base, 0
+        told = max(1, len(self._stream.walk.totals))
+        arrived = await self._stream.next()
+        changed = len(self._stream.walk.totals) > told
+        if arrived is not None:
+            self._take(*arrived)
+            changed = changed or len(self._skipped) > 0
+        if changed and self._strict:
+            raise self._drift_error()
+        if arrived is None:
+            self._finish()
+        return arrived is not None
+
+    def _take(self, number: int, page: FetchedPage[T]) -> None:
+        """Have this page at hand."""
+        if number != self._number:
+            self._index = 0
+        self._number, self._page = number, page
+        repeated = self._seen.add_all(page.keys)
+        self._skipped = repeated | page.gone
+        self._duplicates += len(repeated)
+        self._gone += len(page.gone)
+
+    def _drift_error(self) -> PageDriftError:
+        drift = self.drift
+        return PageDriftError(
+            f"the list {self._start.listed} moved while it was walked ({drift}); records may be missing: walk it again,"
+            ' or with consistency="repair"; the token goes on all the same',
+            duplicates=drift.duplicates,
+            totals=drift.totals,
+        )
+
+    def _finish(self) -> None:
+        self._exhausted = True
+        self._page = None
+        walk, drift = self._stream.walk, self.drift
+        if drift.moved:
+            _logger.warning(
+                "the list %s moved while it was walked (%s); records may be missing", self._start.listed, drift
+            )
+        elif walk.total is not None and walk.received < walk.total:
+            _logger.warning(
+                "the walk over %s ended with %d records of %d, by an unexpected end: %s",
+                self._start.listed,
+                walk.received,
+                walk.total,
+                walk.stopped_by,
+            )
+
+
+def _without_limits(pages: int, _: int) -> Estimate:
+    return Estimate(pages, 0.0)
+
+
+class _Records(AsyncIterator[T]):
+    """A loop over the records. It is there as long as the loop is, so when it goes, nothing is wanted any more."""
+
+    def __init__(self, pager: Pager[T]) -> None:
+        self._pager = pager
+
+    def __aiter__(self) -> "_Records[T]":
+        return self
+
+    def __anext__(self) -> Awaitable[T]:
+        return self._pager.__anext__()
+
+    def __del__(self) -> None:
+        self._pager.release()
+
+
+class _Pages(AsyncIterator[Page[T]]):
+    """A loop over the pages, likewise."""
+
+    def __init__(self, pager: Pager[T]) -> None:
+        self._pager = pager
+
+    def __aiter__(self) -> "_Pages[T]":
+        return self
+
+    async def __anext__(self) -> Page[T]:
+        page = await self._pager.next_page()
+        if page is None:
+            raise StopAsyncIteration
+        return page
+
+    def __del__(self) -> None:
+        self._pager.release()
+
+
+def check_page_size(page_size: Any) -> int:
+    """Return `page_size` if it can be one.
+
+    Raises:
+        InvalidArgumentError: It is no int from 1 to `MAX_PAGE_SIZE`.
+    """
+    return check_count("page_size", page_size, least=1, most=MAX_PAGE_SIZE)
+
+
+def check_count(name: str, value: Any, *, least: int, most: int) -> int:
+    """Return `value` if it is an int in this range.
+
+    Raises:
+        InvalidArgumentError: It is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidArgumentTypeError(f"{name} must be an int; {value!r} was given")
+    if not least <= value <= most:
+        raise InvalidArgumentError(f"{name} must be from {least} to {most}; {value!r} was given")
+    return value

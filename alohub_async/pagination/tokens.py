@@ -1,0 +1,118 @@
+"""Where a walk stands, as one string to keep."""
+
+import base64
+import json
+from typing import Any, Final
+
+import attrs
+
+from alohub_async.errors import InvalidArgumentError, InvalidArgumentTypeError
+
+_VERSION: Final = 2
+MAX_PAGES: Final = 1_000_000  # no list has more; a server that never stops sending pages is stopped there
+_KINDS: Final = 2  # the last kind of sort key: 0 for a number, 1 for a string, 2 for a record without an id
+
+
+@attrs.frozen(kw_only=True)
+class PageToken:
+    """Where a walk stands; `encode` makes the string that users keep.
+
+    Attributes:
+        listed: What is listed; a token of another list is refused.
+        page: The first page that is not done, counted from 0.
+        beyond: Pages behind it that are done: first and last of each run, one after the other.
+        at: The page that `index` is of.
+        index: The next record's place in page `at`, counted from 0.
+        size: Records a page.
+        asked: Records a page as the user asked; the server may have made another size of it.
+        received: Records in the pages that are done.
+        total: The total as last told; None if none was.
+        done: Whether the walk has ended.
+        before: Fingerprint of the page before `page`, so that going on knows a server that sends it again; "" if none.
+        repair: Whether the walk repairs; it then begins anew, and leaves out what is not behind `after`.
+        after: Of a walk that repairs: the sort key of the record handed out last; None before the first.
+    """
+
+    listed: str
+    page: int = 0
+    beyond: tuple[int, ...] = ()
+    at: int = 0
+    index: int = 0
+    size: int
+    asked: int
+    received: int = 0
+    total: int | None = None
+    done: bool = False
+    before: str = ""
+    repair: bool = False
+    after: tuple[int, int | str] | None = None
+
+    def encode(self) -> str:
+        """One string of letters, digits, `-` and `_`."""
+        text = json.dumps([_VERSION, *attrs.astuple(self, recurse=False)], ensure_ascii=False, separators=(",", ":"))
+        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+    @classmethod
+    def decode(cls, token: object, *, listed: str) -> "PageToken":
+        """Read what `encode` made.
+
+        Raises:
+            InvalidArgumentError: It is no token, or one of another list.
+        """
+        if not isinstance(token, str):
+            raise InvalidArgumentTypeError(f"token must be a string that pager.token gave; {token!r} was given")
+        try:
+            version, *values = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+            names = [field.name for field in attrs.fields(cls)]
+            found = cls(**dict(zip(names, map(_tupled, values), strict=True)))
+            sound = version == _VERSION and found._is_sound()
+        except (ValueError, TypeError, RecursionError):
+            sound = False
+            found = None
+        if found is None or not sound:
+            raise InvalidArgumentError(f"token must be a string that pager.token gave; {token!r} was given")
+        if found.listed != listed:
+            raise InvalidArgumentError(f"the token is of another list: {found.listed!r}, not {listed!r}")
+        return found
+
+    def _is_sound(self) -> bool:
+        counts = (self.page, self.at, self.index, self.received, self.size, self.asked, *self.beyond)
+        edges = (self.page, *self.beyond)  # of runs that must not touch
+        rising = [low < high for low, high in zip(edges[::2], edges[1::2], strict=False)]
+        rising += [low <= high for low, high in zip(self.beyond[::2], self.beyond[1::2], strict=True)]
+        return (
+            all(type(number) is int and number >= 0 for number in counts)
+            and (self.total is None or (type(self.total) is int and self.total >= 0))
+            and min(self.size, self.asked) >= 1
+            and self.at >= self.page
+            and max(self.beyond, default=0) < MAX_PAGES
+            and all(rising)
+            and (type(self.done), type(self.before), type(self.repair)) == (bool, str, bool)
+            and (self.after is None or self._after_is_sound(*self.after))
+        )
+
+    def _after_is_sound(self, kind: Any, key: Any) -> bool:
+        return type(kind) is int and 0 <= kind <= _KINDS and type(key) is (int if kind == 0 else str)
+
+    def pages_beyond(self) -> set[int]:
+        """The pages that `beyond` means."""
+        runs = zip(self.beyond[::2], self.beyond[1::2], strict=True)
+        return {number for low, high in runs for number in range(low, high + 1)}
+
+
+def _tupled(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    values: list[Any] = value
+    return tuple(values)
+
+
+def as_runs(numbers: set[int]) -> tuple[int, ...]:
+    """First and last of each run of numbers, one after the other."""
+    runs: list[int] = []
+    for number in sorted(numbers):
+        if runs and runs[-1] == number - 1:
+            runs[-1] = number
+        else:
+            runs += (number, number)
+    return tuple(runs)

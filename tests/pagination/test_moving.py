@@ -1,0 +1,382 @@
+"""Lists that move while they are walked: what is handed out, what is noticed, what is repaired."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from alohub_async.errors import AlohubError, APIConnectionError, PageDriftError
+from alohub_async.pagination import Drift, FetchedPage, Pager, PageToken, RepairingPager
+from tests.pagination.server import LISTED, Server, beginning
+
+Move = Callable[[list[int]], None]
+
+
+@attrs.define(kw_only=True)
+class Moving(Server):
+    """A server whose list moves.
+
+    Attributes:
+        moves: What happens to the list before a fetch is answered, by the number of the fetch.
+    """
+
+    moves: dict[int, Move] = attrs.field(factory=dict[int, Move])
+
+    async def fetch(self, page: int, size: int) -> FetchedPage[Any]:
+        """Move, then answer."""
+        move = self.moves.get(len(self.fetched))
+        if move is not None:
+            records = [*self.records]
+            move(records)
+            self.records = records
+        return await Server.fetch(self, page, size)
+
+    def repairing(self, *, page_size: int = 10, prefetch: int = 0, max_passes: int = 5) -> RepairingPager[Any]:
+        """A walk that repairs."""
+        start = attrs.evolve(beginning(page_size), repair=True)
+        return RepairingPager(self.fetch, start, prefetch=prefetch, max_passes=max_passes)
+
+
+def _remove(record: int) -> Move:
+    return lambda records: records.remove(record)
+
+
+def _insert(index: int, record: int) -> Move:
+    return lambda records: records.insert(index, record)
+
+
+# Detect
+
+
+async def test_quiet_list_shows_no_drift() -> None:
+    """One total, no duplicates: nothing moved, and the walk knows that it is complete."""
+    pager = Server(records=range(25)).pager(prefetch=3)
+    await pager.collect()
+    assert pager.drift == Drift(totals=(25,), passes=1)
+    assert not pager.drift.moved
+    assert pager.complete
+
+
+async def test_record_that_comes_again_is_left_out_and_counted() -> None:
+    """One that was added in front pushes another onto the next page."""
+    server = Moving(records=range(25), moves={1: _insert(0, 99)})
+    pager = server.pager()
+    assert await pager.collect() == [*range(25)]
+    assert pager.drift == Drift(duplicates=1, totals=(25, 26), passes=1)
+    assert not pager.complete
+
+
+async def test_record_is_known_however_many_pages_lie_between() -> None:
+    """One that moves to the end of the list is not handed out again."""
+
+    def to_the_end(records: list[int]) -> None:
+        records.append(records.pop(0))
+
+    server = Moving(records=range(25), moves={2: to_the_end})
+    pager = server.pager()
+    got = await pager.collect()
+    assert len(got) == len({*got})
+    assert pager.drift.duplicates == 1
+
+
+async def test_removal_is_noticed_by_the_total(caplog: pytest.LogCaptureFixture) -> None:
+    """What slid onto a page that was fetched already is missing; the drift and the log say that something may be."""
+    server = Moving(records=range(25), moves={1: _remove(0)})
+    pager = server.pager()
+    with caplog.at_level(logging.WARNING, "alohub_async"):
+        assert await pager.collect() == [*range(10), *range(11, 25)]
+    assert pager.drift.totals == (25, 24)
+    assert not pager.complete
+    assert ["moved while it was walked" in message for message in caplog.messages] == [True]
+
+
+async def test_drift_is_noticed_across_a_token() -> None:
+    """The token knows the total of before."""
+    server = Moving(records=range(25))
+    pager = server.pager()
+    assert [await anext(pager) for _ in range(10)] == [*range(10)]
+    server.records = range(1, 25)
+    again = server.pager(token=pager.token)
+    await again.collect()
+    assert again.drift.totals == (25, 24)
+
+
+# Raise
+
+
+async def test_drift_raises_with_the_token_and_can_be_gone_on_from() -> None:
+    """The records before are handed out, the error says what was seen, and both ways of going on bring the rest."""
+    for resumed in (False, True):
+        server = Moving(records=range(25), moves={1: _insert(0, 99)})
+        pager = Pager(server.fetch, beginning(10), strict=True)
+        assert [await anext(pager) for _ in range(10)] == [*range(10)]
+        with pytest.raises(PageDriftError, match="moved while it was walked") as caught:
+            await anext(pager)
+        assert (caught.value.duplicates, caught.value.totals) == (1, (25, 26))
+        token = caught.value.resume_token
+        assert token == pager.token
+        if resumed:
+            pager = Pager(server.fetch, PageToken.decode(token, listed=LISTED), strict=True)
+        assert await pager.collect() == [*([9] if resumed else []), *range(10, 25)]
+
+
+async def test_drift_on_the_last_empty_page_raises_too() -> None:
+    """A total that changes where nothing more comes is no less a sign."""
+    server = Moving(records=range(20), hidden=frozenset({15}), moves={2: _remove(0)})
+    pager = Pager(server.fetch, beginning(10), strict=True)
+    with pytest.raises(PageDriftError):
+        await pager.collect()
+    assert await pager.collect() == []
+
+
+# Repair
+
+
+async def test_quiet_list_is_walked_twice() -> None:
+    """The second walk proves the first; records come by id."""
+    server = Moving(records=[*reversed(range(25))])
+    pager = server.repairing(prefetch=4)
+    assert await pager.collect() == [*range(25)]
+    assert pager.drift == Drift(totals=(25,), passes=2, settled=True)
+    assert pager.complete
+    assert len(server.fetched) == 6
+
+
+async def test_shifted_region_is_fetched_again() -> None:
+    """What slid away is found at the edge where the total changed, so that two walks are enough."""
+    server = Moving(records=range(35), moves={2: _remove(0)})
+    pager = server.repairing()
+    assert await pager.collect() == [*range(35)]
+    assert pager.drift == Drift(totals=(35, 34), refetched=2, passes=2, settled=True)
+
+
+async def test_what_nothing_shows_is_repaired_too() -> None:
+    """One removed and one added between two fetches leave the total as it is; the second walk finds the hole."""
+
+    def swap(records: list[int]) -> None:
+        records.remove(0)
+        records.append(99)
+
+    server = Moving(records=range(25), moves={1: swap})
+    pager = server.repairing()
+    assert await pager.collect() == [*range(25), 99]
+    assert pager.drift.settled
+    assert pager.drift.passes == 3
+
+
+async def test_list_that_never_holds_still_is_handed_out_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """After as many walks as allowed, what was seen comes, and that it did not settle is said."""
+    moves = {number: _insert(0, 1000 + number) for number in range(100)}
+    pager = Moving(records=range(25), moves=moves).repairing(max_passes=3)
+    with caplog.at_level(logging.WARNING, "alohub_async"):
+        got = await pager.collect()
+    assert {*range(25)} <= {*got}
+    assert len(got) == len({*got})
+    assert (pager.drift.passes, pager.drift.settled, pager.complete) == (3, False, False)
+    assert "moved during each of 3 walks" in caplog.text
+
+
+async def test_repair_hands_out_what_was_seen_last() -> None:
+    """A record that changed between two walks comes as the second saw it."""
+    walks = 0
+
+    async def fetch(page: int, size: int) -> FetchedPage[str]:
+        nonlocal walks
+        walks += page == 0
+        ids = [*range(5)][page * size : (page + 1) * size]
+        return FetchedPage([f"{number} of walk {walks}" for number in ids], ids, 5)
+
+    pager = RepairingPager(fetch, attrs.evolve(beginning(2), repair=True))
+    assert await pager.collect() == [f"{number} of walk 2" for number in range(5)]
+
+
+async def test_repair_goes_on_after_errors_and_through_tokens() -> None:
+    """An error says where to go on; a token says which id was last, and the rest follows."""
+    server = Moving(records=[*reversed(range(25))], fails=frozenset({1, 2, 5}))
+    pager = server.repairing(page_size=4)
+    got: list[int] = []
+    for _ in range(60):
+        try:
+            record = await anext(pager, None)
+        except AlohubError as error:
+            start = PageToken.decode(error.resume_token, listed=LISTED)
+            pager = RepairingPager(server.fetch, start) if len(got) == 0 else pager
+            continue
+        if record is None:
+            break
+        got.append(record)
+        if len(got) == 11:
+            start = PageToken.decode(pager.token, listed=LISTED)
+            pager = RepairingPager(server.fetch, start)
+    assert got == [*range(25)]
+    assert PageToken.decode(pager.token, listed=LISTED).done
+    again = RepairingPager(server.fetch, PageToken.decode(pager.token, listed=LISTED))
+    assert await again.collect() == []
+
+
+async def test_repair_settles_where_records_are_not_shown() -> None:
+    """Two walks that bring the same, and see nothing move, must do where the total counts more than is shown."""
+    pager = Moving(records=range(25), hidden=frozenset({3, 17})).repairing()
+    assert await pager.collect() == [record for record in range(25) if record not in {3, 17}]
+    assert (pager.drift.passes, pager.drift.settled) == (2, True)
+
+
+async def test_count_and_estimate_of_a_repair() -> None:
+    """The total costs one page, which is kept; two walks are the least there can be."""
+    server = Moving(records=range(25))
+    pager = server.repairing()
+    assert await pager.count() == 25
+    estimate = await pager.estimate()
+    assert estimate is not None
+    assert estimate.requests == 5
+    assert await pager.collect() == [*range(25)]
+    assert len(server.fetched) == 6
+    assert (await pager.estimate() or estimate).requests == 0
+
+
+# Anything at any time
+
+
+@attrs.define(eq=False)
+class _Asked:
+    page: int
+    size: int
+    answer: "asyncio.Future[bool]"
+
+
+class MovingList(RuleBasedStateMachine):
+    """A list is walked while records are added and removed, in any order with the answers and the failures."""
+
+    @initialize(
+        count=st.integers(0, 14),
+        page_size=st.integers(1, 5),
+        cap=st.none() | st.integers(1, 5),
+        prefetch=st.integers(0, 4),
+        kind=st.sampled_from(["ordered", "unordered", "repair"]),
+    )
+    def begin(self, count: int, page_size: int, cap: int | None, prefetch: int, kind: str) -> None:
+        """Begin to walk."""
+        self.loop = asyncio.new_event_loop()
+        self.records = [*range(count)]
+        self.stable = {*self.records}
+        self.ever = {*self.records}
+        self.cap = cap
+        self.moves = self.failures = 0
+        self.asked: list[_Asked] = []
+        self.got: list[int] = []
+        self.pager: Pager[int]
+        if kind == "repair":
+            start = attrs.evolve(beginning(page_size), repair=True)
+            self.pager = RepairingPager(self.fetch, start, prefetch=prefetch, max_passes=40)
+        else:
+            self.pager = Pager(self.fetch, beginning(page_size), prefetch=prefetch, ordered=kind == "ordered")
+        self.task = self.loop.create_task(self.walk())
+        self.settle()
+
+    async def fetch(self, page: int, size: int) -> FetchedPage[int]:
+        """Wait until it is told what becomes of it; the list is read at that moment."""
+        asked = _Asked(page, size, asyncio.get_running_loop().create_future())
+        self.asked.append(asked)
+        try:
+            served = await asked.answer
+        finally:
+            self.asked.remove(asked)
+        if not served:
+            raise APIConnectionError("lost", maybe_sent=True)
+        most = min(size, self.cap or size)
+        found = self.records[page * most :][:most]
+        return FetchedPage(found, found, len(self.records))
+
+    async def walk(self) -> None:
+        """Walk to the end, going on after each error."""
+        while True:
+            try:
+                async for record in self.pager:
+                    self.got.append(record)
+            except AlohubError:  # lost; or a page came again just so that the server seems not to heed its number
+                continue
+            return
+
+    def settle(self) -> None:
+        """Let all run until they wait for an answer."""
+        for _ in range(12):
+            self.loop.run_until_complete(asyncio.sleep(0))
+
+    @precondition(lambda self: self.asked)
+    @rule(data=st.data())
+    def answer(self, data: st.DataObject) -> None:
+        """One of the fetches is answered."""
+        self._finish(data.draw(st.sampled_from(self.asked)), served=True)
+
+    @precondition(lambda self: self.asked and self.failures < 4)
+    @rule(data=st.data())
+    def fail(self, data: st.DataObject) -> None:
+        """One of the fetches fails."""
+        self.failures += 1
+        self._finish(data.draw(st.sampled_from(self.asked)), served=False)
+
+    @rule()
+    def wait(self) -> None:
+        """Nothing happens."""
+        self.settle()
+
+    def _finish(self, asked: _Asked, *, served: bool) -> None:
+        if not asked.answer.done():
+            asked.answer.set_result(served)
+        self.settle()
+
+    @precondition(lambda self: self.moves < 8)
+    @rule(data=st.data())
+    def insert(self, data: st.DataObject) -> None:
+        """A record is added somewhere; its id is one that was never used."""
+        self.moves += 1
+        record = 100 + self.moves
+        self.records.insert(data.draw(st.integers(0, len(self.records))), record)
+        self.ever.add(record)
+
+    @precondition(lambda self: self.moves < 8 and self.records)
+    @rule(data=st.data())
+    def remove(self, data: st.DataObject) -> None:
+        """A record is removed."""
+        self.moves += 1
+        record = data.draw(st.sampled_from(self.records))
+        self.records.remove(record)
+        self.stable.discard(record)
+
+    def teardown(self) -> None:
+        """Answer the rest, and look at what was handed out."""
+        if not hasattr(self, "loop"):
+            return
+        try:
+            for _ in range(2000):
+                if self.task.done():
+                    break
+                self._finish(self.asked[0], served=True)
+            self.task.result()
+            self.settle()
+            assert not self.asked
+            self.check()
+        finally:
+            self.loop.close()
+
+    def check(self) -> None:
+        """What each way of walking promises."""
+        assert len(self.got) == len({*self.got})
+        assert {*self.got} <= self.ever
+        if self.moves == 0:
+            assert sorted(self.got) == [*self.records]
+            assert self.pager.complete
+            assert not self.pager.drift.moved
+        if isinstance(self.pager, RepairingPager):
+            assert self.pager.drift.settled
+            assert self.stable <= {*self.got}
+
+
+MovingList.TestCase.settings = settings(max_examples=600, stateful_step_count=40, deadline=None)
+TestMovingList = MovingList.TestCase

@@ -1,0 +1,417 @@
+"""Fetching ahead: how far, in which order, and what is left behind (nothing)."""
+
+import asyncio
+import gc
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import attrs
+import pytest
+
+from alohub_async import AlohubClient
+from alohub_async.errors import APIConnectionError
+from alohub_async.pagination import FetchedPage, Pager
+from alohub_async.testing import Sandbox
+from tests.pagination.server import Server, beginning, untold
+from tests.support import LIST, until
+
+
+@attrs.define(kw_only=True)
+class Slow(Server):
+    """A server that answers each fetch when it is told to.
+
+    Attributes:
+        open: Fetches that wait, by page.
+        most: Fetches that waited at once, at most.
+    """
+
+    open: dict[int, "asyncio.Future[None]"] = attrs.field(factory=dict[int, "asyncio.Future[None]"])
+    most: int = 0
+
+    async def fetch(self, page: int, size: int) -> FetchedPage[Any]:
+        """Wait to be told."""
+        self.open[page] = asyncio.get_running_loop().create_future()
+        self.most = max(self.most, len(self.open))
+        try:
+            await self.open[page]
+        finally:
+            del self.open[page]
+        return await Server.fetch(self, page, size)
+
+    def answer(self, page: int) -> None:
+        """Let this fetch go on."""
+        self.open[page].set_result(None)
+
+
+async def _idle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def _open(server: Slow, *pages: int) -> None:
+    """Wait until these fetches, and no others, are under way."""
+    await _idle()
+    assert {*server.open} == {*pages}
+
+
+async def test_pages_ahead_are_on_their_way_while_the_first_is_handed_out() -> None:
+    """The first page is fetched alone; then so many pages are under way or at hand as allowed."""
+    server = Slow(records=range(95))
+    pager = server.pager(prefetch=4)
+    first = asyncio.ensure_future(anext(pager))
+    await _open(server, 0)
+    server.answer(0)
+    assert await first == 0
+    await _open(server, 1, 2, 3)
+    assert [await anext(pager) for _ in range(9)] == [*range(1, 10)]
+    await _open(server, 1, 2, 3)
+    more = asyncio.ensure_future(anext(pager))
+    await _open(server, 1, 2, 3, 4)
+    for page in (4, 3, 2):
+        server.answer(page)
+    await _open(server, 1)
+    server.answer(1)
+    assert await more == 10
+    await _open(server)  # pages 1 to 4 are there, and no more are wanted
+    await pager.aclose()
+
+
+async def test_slow_consumer_stops_the_fetching() -> None:
+    """No page is asked for while as many as allowed wait to be handed out."""
+    server = Server(records=range(1000))
+    pager = server.pager(prefetch=5)
+    await anext(pager)
+    await _idle()
+    assert len(server.fetched) == 5
+    await pager.aclose()
+
+
+@pytest.mark.parametrize("prefetch", [1, 2, 7, 100])
+async def test_never_more_under_way_than_allowed(prefetch: int) -> None:
+    """Under way at once are `prefetch` pages at most, and as many when the consumer waits."""
+    server = Slow(records=range(300))
+    pager = server.pager(prefetch=prefetch)
+    walk = asyncio.ensure_future(pager.collect())
+    while not walk.done():
+        await _idle()
+        for page in sorted(server.open, reverse=True)[:2]:
+            server.answer(page)
+    assert await walk == [*range(300)]
+    assert server.most == min(prefetch, 29)
+
+
+async def test_no_page_beyond_the_latest_total_is_asked_for() -> None:
+    """Neither past the total of the first page, nor past one that came later and is smaller."""
+    server = Server(records=range(45))
+    await server.pager(prefetch=50).collect()
+    assert sorted(page for page, _ in server.fetched) == [0, 1, 2, 3, 4]
+
+    slow = Slow(records=range(95))
+    pager = slow.pager(prefetch=3)
+    walk = asyncio.ensure_future(pager.collect())
+    await _open(slow, 0)
+    slow.answer(0)
+    await _open(slow, 1, 2, 3)
+    slow.records = range(40)
+    slow.answer(3)
+    await _idle()
+    slow.answer(1)
+    await _open(slow, 2)
+    slow.answer(2)
+    assert await walk == [*range(40)]
+    assert {page for page, _ in slow.fetched} == {0, 1, 2, 3}
+
+
+async def test_nothing_is_fetched_ahead_while_the_total_is_not_known() -> None:
+    """A server that tells no total is walked page by page."""
+    server = Slow(records=range(35), total=untold)
+    walk = asyncio.ensure_future(server.pager(prefetch=4).collect())
+    while not walk.done():
+        await _idle()
+        for page in [*server.open]:
+            server.answer(page)
+    assert await walk == [*range(35)]
+    assert server.most == 1
+
+
+async def test_unordered_pages_come_as_they_arrive() -> None:
+    """A page that is there is not kept back by one that is not; each tells its number."""
+    server = Slow(records=range(50))
+    pager = server.pager(prefetch=4, ordered=False)
+    numbers: list[int] = []
+
+    async def walk() -> None:
+        async for page in pager.pages():
+            assert page.items == tuple(range(page.number * 10, page.number * 10 + 10))
+            numbers.append(page.number)
+
+    task = asyncio.ensure_future(walk())
+    await _open(server, 0)
+    server.answer(0)
+    await _open(server, 1, 2, 3, 4)
+    for page in (3, 1, 4, 2):
+        server.answer(page)
+        await _idle()
+    await task
+    assert numbers == [0, 3, 1, 4, 2]
+    assert pager.complete
+
+
+async def test_failed_page_surfaces_in_its_turn() -> None:
+    """The records before it come first; the token points at it; going on tries it again, and loses nothing."""
+    server = Server(records=range(60), fails=frozenset({3}))
+    pager = server.pager(prefetch=4)
+    got: list[int] = []
+    with pytest.raises(APIConnectionError) as caught:
+        await _walk(pager, got)
+    assert got == [*range(server.fetched[3][0] * 10)]
+    resumed = server.pager(token=caught.value.resume_token, prefetch=4)
+    assert await resumed.collect() == [*range(len(got), 60)]
+    await _walk(pager, got)
+    assert got == [*range(60)]
+
+
+async def _walk(pager: Pager[Any], got: list[Any]) -> None:
+    async for item in pager:
+        got.append(item)  # noqa: PERF401  (a comprehension would lose them at an error)
+
+
+async def test_estimate_counts_what_is_left() -> None:
+    """Requests that are neither made nor under way; None where the server tells no total."""
+    server = Server(records=range(95))
+    pager = server.pager(prefetch=0)
+    estimate = await pager.estimate()
+    assert estimate is not None
+    assert (estimate.requests, estimate.seconds) == (9, 0.0)
+    await pager.collect()
+    assert (await pager.estimate() or estimate).requests == 0
+    assert await Server(records=range(95), total=untold).pager().estimate() is None
+
+
+# Nothing is left behind
+
+
+async def _break(pager: Pager[Any]) -> None:
+    async for _ in pager:
+        break
+
+
+async def _raise(pager: Pager[Any]) -> None:
+    with pytest.raises(LookupError):
+        await _walk_into_an_error(pager)
+
+
+async def _walk_into_an_error(pager: Pager[Any]) -> None:
+    async for _ in pager:
+        raise LookupError
+
+
+async def _cancel(pager: Pager[Any]) -> None:
+    task = asyncio.create_task(_walk(pager, []))
+    await _idle()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def _break_pages(pager: Pager[Any]) -> None:
+    async for _ in pager.pages():
+        break
+
+
+async def _first(pager: Pager[Any]) -> None:
+    await pager.first()
+
+
+async def _count(pager: Pager[Any]) -> None:
+    await pager.count()
+
+
+async def _close(pager: Pager[Any]) -> None:
+    await anext(pager)
+    await pager.aclose()
+
+
+ENDS: dict[str, Callable[[Pager[Any]], Awaitable[None]]] = {
+    "break": _break,
+    "exception": _raise,
+    "cancellation": _cancel,
+    "break by page": _break_pages,
+    "first": _first,
+    "count": _count,
+    "aclose": _close,
+}
+
+
+@pytest.mark.parametrize("ordered", [True, False], ids=["ordered", "as they come"])
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+async def test_end_of_a_loop_leaves_no_task(end: Callable[[Pager[Any]], Awaitable[None]], *, ordered: bool) -> None:
+    """However it ends, what was fetched ahead is cancelled; and going on delivers the rest."""
+    server = Slow(records=range(95))
+    pager = server.pager(prefetch=4, ordered=ordered)
+    walk = asyncio.ensure_future(end(pager))
+    await _open(server, 0)
+    if not walk.done():
+        server.answer(0)
+    await asyncio.wait([walk])
+    walk.result()
+    await _open(server)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    plain = Server(records=range(95)).pager(token=pager.token, ordered=ordered)
+    rest = await plain.collect()
+    assert rest == [*range(95 - len(rest), 95)]
+
+
+async def test_pager_that_is_dropped_leaves_no_task() -> None:
+    """Also without a loop that ends, and also after an error."""
+    server = Slow(records=range(95))
+    pager = server.pager(prefetch=4)
+    step = asyncio.ensure_future(anext(pager))
+    await _open(server, 0)
+    server.answer(0)
+    await step
+    await _open(server, 1, 2, 3)
+    gc.disable()  # what goes must go at once, not when cycles are looked for
+    try:
+        del pager, step
+        await _open(server)
+    finally:
+        gc.enable()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+def test_pager_may_outlive_its_event_loop() -> None:
+    """What was under way died with the loop; going on in another one fetches it again."""
+    server = Server(records=range(95))
+    pager = server.pager(prefetch=4)
+
+    async def some() -> list[int]:
+        return [await anext(pager) for _ in range(15)]
+
+    got = asyncio.run(some())
+    got += asyncio.run(pager.collect())
+    assert got == [*range(95)]
+
+
+async def test_error_of_a_page_that_nobody_takes_is_not_reported() -> None:
+    """A page that failed ahead of a `break` is no exception that was never retrieved."""
+    reports: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.append(context))
+    server = Server(records=range(95), fails=frozenset({2, 3}))
+    pager = server.pager(prefetch=4)
+    await anext(pager)
+    await _idle()
+    del pager
+    gc.collect()
+    await _idle()
+    assert reports == []
+
+
+# Over sockets
+
+
+async def test_fetching_ahead_over_sockets(sandbox: Sandbox, client: AlohubClient) -> None:
+    """The default fetches ahead, and the walk is whole."""
+    queues = await client.queues.list_inbound(page_size=3).collect()
+    assert [queue.id for queue in queues] == [stored["callinId"] for stored in sandbox.queues]
+    assert sorted(request.page or 0 for request in sandbox.requests) == [*range(9)]
+
+
+@pytest.mark.looptime
+async def test_prefetch_waits_its_turn_at_the_limiter() -> None:
+    """A task that asked before the pages ahead did goes before them; nothing is refused."""
+    async with Sandbox(queues=100, tenant_limit=2, route_limit=None) as sandbox, sandbox.client() as client:
+        await client.queues.get_inbound(int(str(sandbox.queues[0]["callinId"])))
+        pager = client.queues.list_inbound(page_size=10, prefetch=8)
+        await anext(pager)
+        await until(lambda: client.rate_limits.tenant.waiting == 7)
+        other = asyncio.create_task(client.queues.get_inbound(int(str(sandbox.queues[1]["callinId"]))))
+        await until(lambda: client.rate_limits.tenant.waiting == 8)
+        rest = asyncio.create_task(pager.collect())
+        await other
+        assert len(await rest) == 99
+        order = [request.page for request in sandbox.requests]
+        assert order[:10] == [None, 0, 1, 2, 3, 4, 5, 6, 7, None]
+        assert {request.status for request in sandbox.requests} == {200}
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize(("prefetch", "details"), [(0, False), (3, False), (3, True)])
+async def test_cancelled_at_any_await_nothing_is_sent_any_more(prefetch: int, *, details: bool) -> None:
+    """Cancelled at each of its awaits in turn, a walk sends nothing further and takes no slot with it."""
+    counted, at = 0, 0
+    while at == 0 or counted >= at:
+        at += 1
+        async with (
+            Sandbox(queues=30, tenant_limit=4, route_limit=None, latency=0.1) as sandbox,
+            sandbox.client() as client,
+        ):
+            pager = client.queues.list_inbound(page_size=5, prefetch=prefetch, details=details)
+            counted = await _cancelled_at(at, pager)
+            await asyncio.sleep(0.2)  # what was on its way has arrived
+            sent = len(sandbox.requests)
+            await asyncio.sleep(100)
+            assert len(sandbox.requests) == sent
+            status = client.rate_limits.tenant
+            assert (status.in_flight, status.waiting) == (0, 0)
+            assert asyncio.all_tasks() - _servers() == {asyncio.current_task()}
+            assert len(await client.queues.list_inbound(page_size=5).collect()) == 30
+            assert {request.status for request in sandbox.requests} <= {200, None}
+    assert at > 5
+
+
+def _servers() -> set["asyncio.Task[Any]"]:
+    """The tasks of the sandbox."""
+    return {task for task in asyncio.all_tasks() if "RequestHandler" in repr(task.get_coro())}
+
+
+async def _cancelled_at(at: int, pager: Pager[Any]) -> int:
+    """Walk in a task that is cancelled at its await of that number; how many there were."""
+    counted = 0
+
+    class Counting:
+        def __await__(self) -> Any:
+            nonlocal counted
+            walk = _walk(pager, [])
+            step = partial(walk.send, None)
+            try:
+                while True:
+                    waits_for = step()
+                    counted += 1
+                    if counted == at:
+                        task = asyncio.current_task()
+                        assert task is not None
+                        asyncio.get_running_loop().call_soon(task.cancel)
+                    try:
+                        yield waits_for
+                        step = partial(walk.send, None)
+                    except BaseException as error:  # noqa: BLE001  (it goes where it belongs)
+                        step = partial(walk.throw, error)
+            except StopIteration:
+                return
+
+    async def count() -> None:
+        await Counting()
+
+    task = asyncio.create_task(count())
+    await asyncio.wait([task])
+    assert task.cancelled() == (counted >= at)
+    return counted
+
+
+async def test_break_leaves_no_request_behind(sandbox: Sandbox, client: AlohubClient) -> None:
+    """After `break`, the limiter has nothing in flight and nothing waiting."""
+    sandbox.latency = 0.02
+    async for _ in client.queues.list_inbound(page_size=2, prefetch=8):
+        break
+    await until(lambda: client.rate_limits.tenant.in_flight == 0)
+    status = client.rate_limits.routes[f"GET {LIST}"]
+    assert (status.in_flight, status.waiting) == (0, 0)
+
+
+async def test_beginning_is_one_page_whatever_the_prefetch() -> None:
+    """A list of one page costs one request."""
+    server = Server(records=range(5))
+    assert await Pager(server.fetch, beginning(10), prefetch=8).collect() == [*range(5)]
+    assert server.fetched == [(0, 10)]

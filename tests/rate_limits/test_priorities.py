@@ -1,0 +1,255 @@
+"""Who goes first: interactive, normal and bulk requests on one budget, and what waits are foretold."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alohub_async import ConfigurationError, Priority, RateLimiter, RateLimitWaitError
+from alohub_async.rate_limits.gauge import Gauge
+from alohub_async.rate_limits.lanes import Choice, Lane
+from alohub_async.rate_limits.snapshots import RateLimit
+from alohub_async.routes import GET_INBOUND, LIST_INBOUND, UPDATE_INBOUND, Route
+from alohub_async.testing.windows import WindowKind, make_window
+from tests.rate_limits.test_limiter import Server
+
+looptime = pytest.mark.looptime
+PRIORITIES: tuple[Priority, ...] = ("interactive", "normal", "bulk")
+
+
+async def _many(
+    server: Server, limiter: RateLimiter, counts: dict[Priority, int], routes: dict[Priority, Route] | None = None
+) -> list[Priority]:
+    """All at once; who was served, in order."""
+    calls = [
+        server.request(limiter, (routes or {}).get(priority, LIST_INBOUND), priority, priority=priority)
+        for priority, count in counts.items()
+        for _ in range(count)
+    ]
+    assert {*await asyncio.gather(*calls)} == {200}
+    assert server.denied == 0
+    served: list[Any] = [who for _, _, who in server.served]
+    return served
+
+
+@looptime
+@pytest.mark.parametrize("routes", [None, {"bulk": LIST_INBOUND, "interactive": GET_INBOUND}], ids=["one", "two"])
+@pytest.mark.parametrize(("share", "limit"), [(0.2, 10), (0.5, 10), (0.1, 50), (0.2, 3)])
+async def test_bulk_leaves_the_others_their_share(
+    share: float, limit: int, routes: dict[Priority, Route] | None
+) -> None:
+    """While both wait, they get just that share, on one route and on two that share the tenant's budget."""
+    count = limit * 12
+    served = await _many(
+        Server(tenant=limit), RateLimiter(bulk_leaves=share), {"bulk": count, "interactive": count}, routes
+    )
+    first = Counter(served[: limit * 10])
+    assert first["interactive"] / (limit * 10) == pytest.approx(share, abs=0.05)
+
+
+@looptime
+async def test_bulk_alone_uses_all() -> None:
+    """Where nobody else waits, nothing is left."""
+    started = asyncio.get_running_loop().time()
+    await _many(Server(tenant=10), RateLimiter(), {"bulk": 50})
+    assert asyncio.get_running_loop().time() - started < 45
+
+
+@looptime
+async def test_interactive_request_goes_at_the_next_opening() -> None:
+    """It waits for less than a window, however much bulk work came before it."""
+    server, limiter = Server(tenant=5), RateLimiter()
+    bulk = [asyncio.create_task(server.request(limiter, priority="bulk")) for _ in range(100)]
+    for _ in range(6):
+        await asyncio.sleep(17)
+        started = asyncio.get_running_loop().time()
+        assert await server.request(limiter, priority="interactive") == 200
+        assert asyncio.get_running_loop().time() - started < 10.5
+    await asyncio.gather(*bulk)
+    assert server.denied == 0
+
+
+@looptime
+async def test_interactive_goes_before_normal_that_came_just_before() -> None:
+    """But not before one that has waited for a window longer."""
+    server, limiter = Server(tenant=1), RateLimiter()
+    await server.request(limiter)
+    order: list[str] = []
+
+    async def call(who: str, priority: Priority) -> None:
+        await server.request(limiter, priority=priority)
+        order.append(who)
+
+    tasks = [asyncio.create_task(call("old", "normal")), asyncio.create_task(call("older bulk", "bulk"))]
+    await asyncio.sleep(1)
+    tasks.append(asyncio.create_task(call("second", "normal")))
+    await asyncio.sleep(1)
+    tasks.append(asyncio.create_task(call("urgent", "interactive")))
+    await asyncio.sleep(13)
+    tasks.append(asyncio.create_task(call("late", "interactive")))
+    await asyncio.gather(*tasks)
+    assert order.index("urgent") < order.index("second") < order.index("late")
+
+
+def _turns(count: int) -> st.SearchStrategy[list[tuple[Priority, int, float, bool]]]:
+    turn = st.tuples(st.sampled_from(PRIORITIES), st.integers(0, 2), st.floats(0, 60), st.booleans())
+    return st.lists(turn, min_size=1, max_size=count)
+
+
+@looptime
+@settings(max_examples=150)
+@given(_turns(30), st.integers(1, 6), st.none() | st.integers(1, 4))
+async def test_everybody_is_served_in_order_and_nobody_is_refused(
+    turns: list[tuple[Priority, int, float, bool]], tenant: int, route: int | None
+) -> None:
+    """Whoever comes when, with which priority, and whoever gives up: first come, first served within both."""
+    server, limiter = Server(tenant=tenant, route=route), RateLimiter()
+    routes = (LIST_INBOUND, GET_INBOUND, UPDATE_INBOUND)
+    arrived: dict[tuple[str, str], list[int]] = {}
+
+    async def call(number: int, priority: Priority, at: int, delay: float) -> None:
+        await asyncio.sleep(delay)
+        arrived.setdefault((priority, str(routes[at])), []).append(number)
+        await server.request(limiter, routes[at], (priority, str(routes[at]), number), priority=priority)
+
+    tasks = [
+        asyncio.create_task(call(number, priority, at, delay)) for number, (priority, at, delay, _) in enumerate(turns)
+    ]
+    await asyncio.sleep(20)
+    for task, (*_, gives_up) in zip(tasks, turns, strict=True):
+        if gives_up:
+            task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert server.denied == 0
+    for (priority, name), numbers in arrived.items():
+        sent: list[Any] = server.sent
+        mine = [number for whose, where, number in sent if (whose, where) == (priority, name)]
+        assert mine == [number for number in numbers if number in mine]
+        assert {number for number in numbers if not turns[number][3]} <= {*mine}
+    status = limiter.status().tenant
+    assert (status.in_flight, status.waiting) == (0, 0)
+
+
+@attrs.define
+class _Waiter:
+    place: int
+    priority: Priority
+    arrived: float = 0.0
+    max_retry_after: float = 0.0
+    gone: bool = False
+
+
+@given(st.lists(st.sampled_from(PRIORITIES), min_size=1, max_size=60), st.floats(0.01, 0.99))
+def test_nobody_starves(arrivals: list[Priority], share: float) -> None:
+    """Against any stream of newcomers, the oldest of each kind goes within 1 / share, or 1 / (1 - share), turns."""
+    choice = Choice[_Waiter](bulk_leaves=share, window=10.0)
+    lane = Lane[_Waiter](Gauge(10.0))
+    waited: Counter[str] = Counter()
+    for place, priority in enumerate(arrivals * 4):
+        for each in PRIORITIES:  # there is always one of each
+            if not lane.lines[each].waiting:
+                lane.lines[each].add(_Waiter(place, each, arrived=float(place)))
+        lane.lines[priority].add(_Waiter(place, priority, arrived=float(place)))
+        heads = [*lane.heads()]
+        chosen = choice.best(heads)
+        choice.let_go(chosen, heads, limit=10)
+        lane.lines[chosen.priority].pop()
+        for kind in ("bulk", "other"):
+            waited[kind] = 0 if (chosen.priority == "bulk") == (kind == "bulk") else waited[kind] + 1
+        assert waited["other"] <= 1 / share + 1
+        assert waited["bulk"] <= max(1, share * 10) / (1 - share) + 2
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.5, 1.5, True, "0.2", None], ids=repr)
+def test_share_out_of_range_is_refused(share: Any) -> None:
+    """None at all would starve the others, all of it bulk."""
+    with pytest.raises(ConfigurationError, match="bulk_leaves must be a number above 0 and below 1"):
+        RateLimiter(bulk_leaves=share)
+
+
+# What is foretold
+
+
+@pytest.mark.parametrize("kind", ["aligned", "first-request", "sliding-log", "sliding-counter", "token-bucket"])
+@given(limit=st.integers(1, 12), used=st.integers(0, 20), requests=st.integers(1, 40), start=st.floats(0, 30))
+@settings(max_examples=40)
+def test_forecast_is_never_more_than_it_takes(
+    kind: WindowKind, limit: int, used: int, requests: int, start: float
+) -> None:
+    """Sent one after the other as soon as each may go, the last one goes no sooner than was foretold."""
+    gauge, window, now = Gauge(10.0), make_window(kind, limit), start
+
+    def send() -> None:
+        nonlocal now
+        now = max(now, gauge.ready_at(now))
+        ticket = gauge.send(now)
+        now += 0.01
+        if window.free(now) > 0:
+            window.take(now)
+            gauge.settle(ticket, now, window_snapshot())
+        else:  # a weighted counter may refuse one while the gauge does not know it yet
+            gauge.settle(ticket, now, window_snapshot(), denied=True, retry_after=window.retry_after(now))
+
+    def window_snapshot() -> RateLimit:
+        return RateLimit(limit=limit, remaining=max(0, window.free(now)))
+
+    for _ in range(used + 1):
+        send()
+    foretold, asked_at = gauge.forecast(requests, now), now
+    for _ in range(requests - 1):
+        send()
+    goes = max(now, gauge.ready_at(now)) - asked_at
+    assert foretold <= goes + 1e-6
+
+
+@looptime
+async def test_forecast_of_the_limiter_counts_who_waits() -> None:
+    """Both budgets, whichever takes longer; 0.0 while nothing is known, and for no requests."""
+    server, limiter = Server(tenant=20, route=5), RateLimiter()
+    assert limiter.forecast(LIST_INBOUND, 1000) == 0.0
+    for _ in range(5):
+        await server.request(limiter)
+    assert limiter.forecast(LIST_INBOUND, 0) == 0.0
+    assert 9 < limiter.forecast(LIST_INBOUND, 5) < 13
+    assert 19 < limiter.forecast(LIST_INBOUND, 6) < 23
+    assert limiter.forecast(GET_INBOUND, 15) == 0.0
+    waiting = [asyncio.create_task(server.request(limiter)) for _ in range(5)]
+    await asyncio.sleep(0)
+    assert 19 < limiter.forecast(LIST_INBOUND, 1) < 23
+    await asyncio.gather(*waiting)
+
+
+@looptime
+async def test_too_long_a_wait_is_refused_at_once_with_the_time() -> None:
+    """The error comes before any waiting, and has the seconds that it would have taken."""
+    server, limiter = Server(tenant=5), RateLimiter()
+    await _many(server, limiter, {"normal": 5})
+    tasks = [asyncio.create_task(server.request(limiter)) for _ in range(10)]
+    await asyncio.sleep(0)
+    started = asyncio.get_running_loop().time()
+    with pytest.raises(RateLimitWaitError) as caught:
+        await server.request(limiter, max_wait=25)
+    assert asyncio.get_running_loop().time() == started
+    assert 29 < caught.value.wait < 33
+    with pytest.raises(RateLimitWaitError):
+        await server.request(limiter, max_wait=0)
+    assert await server.request(limiter, max_wait=15, priority="interactive") == 200
+    await asyncio.gather(*tasks)
+
+
+@looptime
+async def test_max_wait_is_for_all_attempts_together() -> None:
+    """What was waited for the first turn is not there for the second."""
+    server, limiter = Server(tenant=1), RateLimiter()
+    await server.request(limiter)
+    turn = limiter.acquire(LIST_INBOUND, max_wait=21)
+    async with turn:
+        assert turn.max_wait is not None
+        assert turn.max_wait < 9
+    with pytest.raises(RateLimitWaitError):
+        async with turn:
+            pass
