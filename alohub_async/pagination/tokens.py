@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Iterable
 from typing import Any, Final
 
 import attrs
@@ -11,6 +12,17 @@ from alohub_async.errors import InvalidArgumentError, InvalidArgumentTypeError
 _VERSION: Final = 2
 MAX_PAGES: Final = 1_000_000  # no list has more; a server that never stops sending pages is stopped there
 _KINDS: Final = 2  # the last kind of sort key: 0 for a number, 1 for a string, 2 for a record without an id
+
+
+def _numbers(given: Iterable[int]) -> tuple[int, ...]:
+    return tuple(given)
+
+
+def _pair(given: Iterable[Any] | None) -> tuple[int, int | str] | None:
+    if given is None:
+        return None
+    kind, key = given
+    return kind, key
 
 
 @attrs.frozen(kw_only=True)
@@ -35,7 +47,7 @@ class PageToken:
 
     listed: str
     page: int = 0
-    beyond: tuple[int, ...] = ()
+    beyond: tuple[int, ...] = attrs.field(default=(), converter=_numbers)
     at: int = 0
     index: int = 0
     size: int
@@ -45,7 +57,7 @@ class PageToken:
     done: bool = False
     before: str = ""
     repair: bool = False
-    after: tuple[int, int | str] | None = None
+    after: tuple[int, int | str] | None = attrs.field(default=None, converter=_pair)
 
     def encode(self) -> str:
         """One string of letters, digits, `-` and `_`."""
@@ -64,7 +76,7 @@ class PageToken:
         try:
             version, *values = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
             names = [field.name for field in attrs.fields(cls)]
-            found = cls(**dict(zip(names, map(_tupled, values), strict=True)))
+            found = cls(**dict(zip(names, values, strict=True)))
             sound = version == _VERSION and found._is_sound()
         except (ValueError, TypeError, RecursionError):
             sound = False
@@ -98,13 +110,6 @@ class PageToken:
         """The pages that `beyond` means."""
         runs = zip(self.beyond[::2], self.beyond[1::2], strict=True)
         return {number for low, high in runs for number in range(low, high + 1)}
-
-
-def _tupled(value: Any) -> Any:
-    if not isinstance(value, list):
-        return value
-    values: list[Any] = value
-    return tuple(values)
 
 
 def as_runs(numbers: set[int]) -> tuple[int, ...]:

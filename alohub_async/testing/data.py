@@ -1,7 +1,7 @@
 """The sandbox's records: seeded queues as they look on the wire, and the table that holds a tenant's."""
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
 
 from attrs import define, field
@@ -100,14 +100,19 @@ def _id_of(queue: Mapping[str, object]) -> int | None:
 class QueueTable:
     """One tenant's queues, in the order the list shows them."""
 
-    rows: Sequence[WireQueue]
+    rows: list[WireQueue]
     _by_id: dict[int, WireQueue] = field(init=False, repr=False, factory=dict[int, WireQueue])
+    _next_id: int = field(init=False, repr=False, default=0)
 
     def __attrs_post_init__(self) -> None:
         for row in self.rows:
-            queue_id = _id_of(row)
-            if queue_id is not None:
-                self._by_id.setdefault(queue_id, row)
+            self._note(row)
+
+    def _note(self, row: WireQueue) -> None:
+        queue_id = _id_of(row)
+        if queue_id is not None:
+            self._by_id.setdefault(queue_id, row)
+            self._next_id = max(self._next_id, queue_id + 1)
 
     @classmethod
     def of(cls, queues: int | Iterable[Mapping[str, object]], *, seed: int) -> "QueueTable":
@@ -122,3 +127,33 @@ class QueueTable:
     def free_id(self) -> int:
         """An id that no queue here has."""
         return max(self._by_id, default=FIRST_ID) + 1_000
+
+    def fresh(self) -> WireQueue:
+        """A queue with an id that no queue here has or had; it is not in the list yet."""
+        self._next_id = max(self._next_id, FIRST_ID) + 1
+        [queue] = seed_queues(1, seed=self._next_id)
+        return {**queue, "callinId": self._next_id - 1}
+
+    def insert(self, index: int, queue: WireQueue) -> None:
+        """Put a queue in the list, as `list.insert` does."""
+        self.rows.insert(index, queue)
+        self._note(queue)
+
+    def remove(self, queue_id: int) -> bool:
+        """Take the queue of that id out of the list; False if there is none."""
+        queue = self._by_id.get(queue_id)
+        if queue is None:
+            return False
+        self.remove_at(next(index for index, row in enumerate(self.rows) if row is queue))
+        return True
+
+    def remove_at(self, index: int) -> None:
+        """Take the queue at that place out of the list."""
+        gone = self.rows.pop(index)
+        queue_id = _id_of(gone)
+        if queue_id is not None and self._by_id.get(queue_id) is gone:
+            del self._by_id[queue_id]
+            if len(self._by_id) < len(self.rows):  # then another one may have its id
+                again = next((row for row in self.rows if _id_of(row) == queue_id), None)
+                if again is not None:
+                    self._by_id[queue_id] = again

@@ -18,6 +18,7 @@ from alohub_async.rate_limits import RateLimiter
 from alohub_async.testing.contract import Answer, find_target
 from alohub_async.testing.data import QueueTable, WireQueue
 from alohub_async.testing.faults import Fault, Status
+from alohub_async.testing.moves import Change
 from alohub_async.testing.request_log import RecordedRequest, RequestFilter, RequestLog
 from alohub_async.testing.service import Service
 from alohub_async.testing.settings import SandboxSettings, latency_range
@@ -147,6 +148,90 @@ class Sandbox(SandboxSettings):
     def clear(self) -> None:
         """Empty the request log."""
         self._log.clear()
+
+    # A list that moves
+
+    def insert_queue(
+        self,
+        queue: Mapping[str, object] | None = None,
+        *,
+        index: int = 0,
+        before_page: int | None = None,
+        after_page: int | None = None,
+    ) -> int:
+        """Add a queue to the list: now, or once as a client walks it.
+
+        Args:
+            queue: Under its wire names; None seeds one.
+            index: Its place, as for `list.insert`.
+            before_page: Right before this page is read the next time (counted from 0, by whoever asks for it).
+            after_page: Right after that, so that the page shows the list as it was.
+
+        Returns:
+            Its id; a seeded one's is new, and never that of a removed queue.
+
+        Raises:
+            ValueError: Both pages, or a negative one.
+            TypeError: A queue without an id.
+        """
+        table = self._service.tables[self.tenant_id]
+        row = table.fresh() if queue is None else dict(queue)
+        queue_id = row.get("callinId")
+        if not isinstance(queue_id, int):
+            raise TypeError(f"queue must have an int as its callinId; {queue_id!r} was given")
+        self._move(lambda moved: moved.insert(index, row), before_page, after_page)
+        return queue_id
+
+    def remove_queue(self, queue_id: int, *, before_page: int | None = None, after_page: int | None = None) -> None:
+        """Take a queue out of the list: now, or once as a client walks it. When it is gone by then, nothing happens.
+
+        Args:
+            queue_id: Its id.
+            before_page: As for `insert_queue`.
+            after_page: As for `insert_queue`.
+
+        Raises:
+            ValueError: No such queue now, both pages, or a negative one.
+        """
+        if self._service.tables[self.tenant_id].find(queue_id) is None:
+            raise ValueError(f"queue_id must be that of a queue in the list; {queue_id!r} was given")
+        self._move(lambda table: table.remove(queue_id), before_page, after_page)
+
+    def move_at_random(self, *, seed: int = 0, chance: float = 0.5, most: int = 3) -> None:
+        """From now on, add and remove queues at random places before pages are read; the same for the same seed.
+
+        Args:
+            seed: Any number.
+            chance: How often a page finds the list moved, from 0 to 1.
+            most: Queues added or removed at a time, 1 or more.
+
+        Raises:
+            ValueError: A number out of range.
+        """
+        if not 0 <= chance <= 1 or most < 1:
+            raise ValueError(f"chance must be from 0 to 1 and most 1 or more; {chance!r} and {most!r} were given")
+        self._service.moves.add_random(seed=seed, chance=chance, most=most)
+
+    @property
+    def moves_left(self) -> int:
+        """How many scripted moves were not met yet."""
+        return self._service.moves.waiting()
+
+    def stop_moving(self) -> None:
+        """Forget the scripted moves that were not met yet, and those at random."""
+        self._service.moves.clear()
+
+    def _move(self, change: Change, before_page: int | None, after_page: int | None) -> None:
+        page = after_page if before_page is None else before_page
+        if page is None:
+            change(self._service.tables[self.tenant_id])
+        elif page < 0 or (before_page is not None and after_page is not None):
+            raise ValueError(
+                "give before_page or after_page, 0 or more, and not both;"
+                f" {before_page!r} and {after_page!r} were given"
+            )
+        else:
+            self._service.moves.add(change, when="after" if before_page is None else "before", page=page)
 
     # Faults
 

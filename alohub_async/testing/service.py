@@ -22,6 +22,7 @@ from alohub_async.testing.contract import (
 from alohub_async.testing.data import QueueTable
 from alohub_async.testing.faults import FaultScript, Status
 from alohub_async.testing.limits import Gate, RateLimits
+from alohub_async.testing.moves import MoveScript
 from alohub_async.testing.request_log import RecordedRequest
 from alohub_async.testing.settings import SandboxSettings
 
@@ -44,6 +45,7 @@ class Service:
     settings: SandboxSettings
     tables: dict[str, QueueTable]
     faults: FaultScript = field(init=False, factory=FaultScript)
+    moves: MoveScript = field(init=False, factory=MoveScript)
     keys: dict[str, KeyGrant] = field(init=False, factory=dict[str, KeyGrant], repr=False)
     limits: RateLimits = field(init=False)
 
@@ -114,9 +116,14 @@ class Service:
         asked = read_page_request(request.query)
         if isinstance(asked, str):
             return problem(400, message=asked)
-        settings = self.settings
+        settings, moving = self.settings, table is self.tables[self.settings.tenant_id]
+        if moving:
+            self.moves.play("before", asked.page, table)
         rows = table.rows[page_slice(asked, cap=settings.page_size_cap, cap_style=settings.cap_style)]
-        return json_answer(list_envelope(rows, total=len(table.rows), total_style=settings.total_style))
+        answer = json_answer(list_envelope(rows, total=len(table.rows), total_style=settings.total_style))
+        if moving:
+            self.moves.play("after", asked.page, table)
+        return answer
 
     def _detail(self, target: Target, table: QueueTable) -> Answer:
         queue = table.find(target.queue_id)

@@ -1,0 +1,71 @@
+"""A list that moves while it is walked: queues that are added and removed by script, or at random by seed."""
+
+import random
+from collections.abc import Callable
+from typing import Literal, TypeAlias
+
+from attrs import define, field, frozen
+
+from alohub_async.testing.data import QueueTable
+
+When: TypeAlias = Literal["before", "after"]
+"""Right before a page is read, so that it shows the list as it is then; or right after, so that it does not."""
+
+Change: TypeAlias = Callable[[QueueTable], object]
+"""What happens to the list."""
+
+
+@frozen
+class _Move:
+    when: When
+    page: int
+    change: Change
+
+
+@define(eq=False)
+class MoveScript:
+    """What becomes of the list as its pages are read."""
+
+    _moves: list[_Move] = field(init=False, factory=list[_Move])
+    _at_random: Change | None = field(init=False, default=None)
+
+    def add(self, change: Change, *, when: When, page: int) -> None:
+        """Script a change for the next time that this page is read."""
+        self._moves.append(_Move(when, page, change))
+
+    def add_random(self, *, seed: int, chance: float, most: int) -> None:
+        """From now on, change something at random before pages are read."""
+        rng = random.Random(seed)
+
+        def change(table: QueueTable) -> None:
+            if rng.random() < chance:
+                for _ in range(rng.randint(1, most)):
+                    _change_at_random(table, rng)
+
+        self._at_random = change
+
+    def waiting(self) -> int:
+        """How many scripted changes were not met yet."""
+        return len(self._moves)
+
+    def clear(self) -> None:
+        """Forget all that was not met yet, and stop what happens at random."""
+        self._moves.clear()
+        self._at_random = None
+
+    def play(self, when: When, page: int, table: QueueTable) -> None:
+        """Do what is due: this page is read now, or was."""
+        if when == "before" and self._at_random is not None:
+            self._at_random(table)
+        due = [move for move in self._moves if (move.when, move.page) == (when, page)]
+        for move in due:
+            self._moves.remove(move)
+            move.change(table)
+
+
+def _change_at_random(table: QueueTable, rng: random.Random) -> None:
+    count = len(table.rows)
+    if rng.random() < 0.5:  # noqa: PLR2004  (one or the other)
+        table.insert(rng.randint(0, count), table.fresh())
+    elif count:
+        table.remove_at(rng.randrange(count))

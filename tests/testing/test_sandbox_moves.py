@@ -1,0 +1,134 @@
+"""The sandbox's list moves: by script, at random by seed, and never with an id that was there before."""
+
+from typing import Any
+
+import pytest
+
+from alohub_async import AlohubClient
+from alohub_async.testing import Sandbox
+from tests.support import QUEUE, json_reply
+
+
+def _ids(sandbox: Sandbox) -> list[Any]:
+    return [stored["callinId"] for stored in sandbox.queues]
+
+
+async def _walk(client: AlohubClient, **options: Any) -> list[int]:
+    return [queue.id async for queue in client.queues.list_inbound(page_size=10, prefetch=0, **options)]
+
+
+async def test_queue_is_inserted_at_once(sandbox: Sandbox, client: AlohubClient) -> None:
+    """It is in the list at its place, and can be had by its id."""
+    before = _ids(sandbox)
+    new = sandbox.insert_queue(index=3)
+    given = sandbox.insert_queue({**QUEUE, "callinId": 7, "callinName": "mới"})
+    assert _ids(sandbox) == [7, *before[:3], new, *before[3:]]
+    assert new not in before
+    assert (await client.queues.get_inbound(given)).name == "mới"
+    assert (await client.queues.get_inbound(new)).id == new
+
+
+async def test_queue_is_removed_at_once(sandbox: Sandbox, client: AlohubClient) -> None:
+    """It is neither in the list nor to be had."""
+    gone, *rest = _ids(sandbox)
+    sandbox.remove_queue(gone)
+    assert _ids(sandbox) == rest
+    assert await _walk(client) == rest
+    with pytest.raises(ValueError, match="queue_id must be that of a queue in the list"):
+        sandbox.remove_queue(gone)
+
+
+async def test_page_shows_the_list_as_it_was_before_a_move_after_it(sandbox: Sandbox, client: AlohubClient) -> None:
+    """A queue that is added in front after page 0 pushes the last one of page 0 onto page 1."""
+    ids = _ids(sandbox)
+    sandbox.insert_queue(after_page=0)
+    assert sandbox.moves_left == 1
+    pager = client.queues.list_inbound(page_size=10, prefetch=0)
+    assert [queue.id async for queue in pager] == ids
+    assert (pager.drift.duplicates, pager.drift.totals) == (1, (25, 26))
+    assert sandbox.moves_left == 0
+
+
+async def test_page_shows_the_list_as_it_is_after_a_move_before_it(sandbox: Sandbox, client: AlohubClient) -> None:
+    """A queue of page 0 that is removed before page 1 lets one slide onto page 0 unseen."""
+    ids = _ids(sandbox)
+    sandbox.remove_queue(ids[0], before_page=1)
+    assert await _walk(client) == [*ids[:10], *ids[11:]]
+
+
+async def test_repair_finds_what_slid_away(sandbox: Sandbox, client: AlohubClient) -> None:
+    """The walk that repairs hands out every queue that was there the whole time."""
+    ids = _ids(sandbox)
+    sandbox.remove_queue(ids[0], before_page=1)
+    sandbox.insert_queue(after_page=1)
+    pager = client.queues.list_inbound(page_size=10, consistency="repair")
+    got = [queue.id async for queue in pager]
+    assert {*ids[1:]} <= {*got}
+    assert len(got) == len({*got})
+    assert pager.drift.settled
+
+
+async def test_scripted_removal_of_what_is_gone_does_nothing(sandbox: Sandbox, client: AlohubClient) -> None:
+    """By the time its page is read, somebody else may have removed it."""
+    ids = _ids(sandbox)
+    sandbox.remove_queue(ids[0], before_page=1)
+    sandbox.remove_queue(ids[0])
+    assert await _walk(client) == ids[1:]
+    assert sandbox.moves_left == 0
+
+
+async def test_moves_at_random_are_those_of_the_seed() -> None:
+    """The same seed moves the list in the same way; another one does not."""
+
+    async def moved(seed: int) -> list[Any]:
+        async with Sandbox(queues=40, tenant_limit=None, route_limit=None) as sandbox, sandbox.client() as client:
+            sandbox.move_at_random(seed=seed)
+            await _walk(client)
+            sandbox.stop_moving()
+            ids = _ids(sandbox)
+            assert await _walk(client) == ids
+            return ids
+
+    assert await moved(1) == await moved(1) != await moved(2)
+
+
+async def test_no_id_is_given_twice(sandbox: Sandbox) -> None:
+    """Not even that of a queue that was removed."""
+    given: set[int] = {*_ids(sandbox)}
+    for _ in range(10):
+        new = sandbox.insert_queue()
+        assert new not in given
+        given.add(new)
+        sandbox.remove_queue(new)
+
+
+async def test_only_a_page_that_is_read_moves_the_list(sandbox: Sandbox, client: AlohubClient) -> None:
+    """A fault in place of the page, a wrong key or a refused request leave the script as it is."""
+    sandbox.insert_queue(before_page=0)
+    sandbox.fail(json_reply({}, status=502))
+    sandbox.fail(status=500)
+    await client.queues.list_inbound(page_size=100).first()
+    assert [request.status for request in sandbox.requests] == [502, 500, 200]
+    assert (sandbox.moves_left, len(sandbox.queues)) == (0, 26)
+
+
+async def test_twin_of_a_removed_queue_is_found() -> None:
+    """Should two queues have one id, the second is had once the first is gone."""
+    twins = [{**QUEUE, "callinName": name} for name in ("một", "hai")]
+    async with Sandbox(queues=twins) as sandbox, sandbox.client() as client:
+        queue_id = int(str(QUEUE["callinId"]))
+        sandbox.remove_queue(queue_id)
+        assert (await client.queues.get_inbound(queue_id)).name == "hai"
+
+
+async def test_nonsense_is_refused(sandbox: Sandbox) -> None:
+    """The message says what was given and what is allowed."""
+    with pytest.raises(ValueError, match="before_page or after_page, 0 or more, and not both; 1 and 2 were given"):
+        sandbox.insert_queue(before_page=1, after_page=2)
+    with pytest.raises(ValueError, match="-1 and None were given"):
+        sandbox.insert_queue(before_page=-1)
+    with pytest.raises(TypeError, match="queue must have an int as its callinId; None was given"):
+        sandbox.insert_queue({"callinName": "không số"})
+    for options in ({"chance": 1.5}, {"chance": -0.1}, {"most": 0}):
+        with pytest.raises(ValueError, match="chance must be from 0 to 1 and most 1 or more"):
+            sandbox.move_at_random(**options)  # pyright: ignore[reportArgumentType]
