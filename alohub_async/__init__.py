@@ -33,7 +33,7 @@ from alohub_async.errors import (
 from alohub_async.models import UNSET, InboundQueue, InboundQueueUpdate, QueueStrategy, UnsetType, UpdateResult
 from alohub_async.pagination import Consistency, Drift, Estimate, Page, Pager, StopReason
 from alohub_async.rate_limits import RateLimiter, RateLimitHeaders, RateLimitStatus, ScopeStatus
-from alohub_async.resources import Queues
+from alohub_async.resources import Edit, Outcome, Outcomes, Queues
 from alohub_async.retries import RetryPolicy
 from alohub_async.routes import Route
 from alohub_async.wire import ApiResponse
@@ -56,6 +56,7 @@ __all__ = [
     "Consistency",
     "DeadlineExceededError",
     "Drift",
+    "Edit",
     "Endpoint",
     "Environment",
     "Estimate",
@@ -66,6 +67,8 @@ __all__ = [
     "InvalidArgumentTypeError",
     "KeyHeader",
     "NotFoundError",
+    "Outcome",
+    "Outcomes",
     "Page",
     "PageDriftError",
     "Pager",

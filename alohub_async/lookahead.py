@@ -82,16 +82,23 @@ class Lookahead(Generic[K, T]):
         finally:
             self._waiting -= 1
 
-    def release(self) -> list[K]:
-        """Cancel what is under way and forget what failed, unless somebody waits for it; say which were cut off."""
+    def release(self, *, keep: K | None = None) -> list[K]:
+        """Cancel what is under way and forget what failed, unless somebody waits for it; say which those were.
+
+        Args:
+            keep: One that is left alone.
+        """
         if self._waiting:
             return []
-        cut = [key for key, task in self._tasks.items() if not task.done()]
-        failed = [k for k, task in self._tasks.items() if task.done() and (task.cancelled() or task.exception())]
-        self._cancel([self._tasks.pop(key) for key in cut])
-        for key in failed:
+        unwanted = {
+            key: task
+            for key, task in self._tasks.items()
+            if key != keep and (not task.done() or task.cancelled() or task.exception() is not None)
+        }
+        self._cancel(task for task in unwanted.values() if not task.done())
+        for key in unwanted:
             del self._tasks[key]
-        return cut + failed
+        return [*unwanted]
 
     def clear(self) -> None:
         """Cancel what is under way, and forget all results."""

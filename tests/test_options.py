@@ -17,11 +17,14 @@ from alohub_async import (
     APIResponseError,
     APITimeoutError,
     ConfigurationError,
+    ConflictError,
     DeadlineExceededError,
     Endpoint,
     InboundQueueUpdate,
     InternalServerError,
     KeyHeader,
+    NotFoundError,
+    Outcomes,
     PageDriftError,
     Pager,
     Queues,
@@ -33,7 +36,7 @@ from alohub_async import (
     Timeouts,
     UpdateResult,
 )
-from alohub_async.testing import Delay, HtmlPage, Sandbox, Status
+from alohub_async.testing import Delay, HtmlPage, Sandbox, Status, seed_queues
 from tests.support import FIRST, LIST, QUEUE, RawServer, deaf_endpoint, http, json_reply, queue
 
 ONCE = RetryPolicy(max_retries=0)
@@ -66,7 +69,14 @@ def documented() -> set[str]:
         options |= _options_of(kind, kind.__name__)
     for name in ("with_options", "request", "paginate"):
         options |= _options_of(getattr(AlohubClient, name), name)
-    for name in ("list_inbound", "get_inbound", "update_inbound"):
+    for name in (
+        "list_inbound",
+        "get_inbound",
+        "update_inbound",
+        "edit_inbound",
+        "get_many_inbound",
+        "update_many_inbound",
+    ):
         options |= _options_of(getattr(Queues, name), name)
     options |= _options_of(Endpoint.direct, "Endpoint.direct")
     return options
@@ -477,20 +487,43 @@ def walk(name: str, client: AlohubClient, **options: Any) -> Pager[Any]:
     return client.queues.list_inbound(**options)
 
 
-def call(name: str, client: AlohubClient, **options: Any) -> Awaitable[object]:
-    """One call of that name."""
-    if name in {"list_inbound", "paginate"}:
+def call(name: str, client: AlohubClient, *, queue_id: int = FIRST, **options: Any) -> Awaitable[object]:
+    """One call of that name, about that queue if it is about one."""
+    change, queues = InboundQueueUpdate(max_wait=1), client.queues
+
+    def walk_all(**options: Any) -> Awaitable[object]:
         return walk(name, client, **options).collect()
-    if name == "get_inbound":
-        return client.queues.get_inbound(FIRST, **options)
-    if name == "request":
-        return client.request("GET", LIST, **options)
-    options = {"max_rate_limit_wait" if option == "max_wait" else option: value for option, value in options.items()}
-    return client.queues.update_inbound(FIRST, InboundQueueUpdate(max_wait=1), **options)
+
+    def get_many(**options: Any) -> Awaitable[object]:
+        return _all_of(queues.get_many_inbound([queue_id], **options))
+
+    def update_many(**options: Any) -> Awaitable[object]:
+        return _all_of(queues.update_many_inbound({queue_id: change}, **options))
+
+    def update(*, max_wait: float | None = None, **options: Any) -> Awaitable[object]:
+        return queues.update_inbound(queue_id, change, max_rate_limit_wait=max_wait, **options)
+
+    calls: dict[str, Callable[..., Awaitable[object]]] = {
+        "list_inbound": walk_all,
+        "paginate": walk_all,
+        "request": partial(client.request, "GET", LIST),
+        "get_inbound": partial(queues.get_inbound, queue_id),
+        "edit_inbound": partial(queues.edit_inbound, queue_id, change),
+        "get_many_inbound": get_many,
+        "update_many_inbound": update_many,
+        "update_inbound": update,
+    }
+    return calls[name](**options)
+
+
+async def _all_of(many: Outcomes[Any]) -> None:
+    for outcome in await many.collect():
+        outcome.unwrap()
 
 
 WALKS = ("list_inbound", "paginate")
-ALL_CALLS = (*WALKS, "get_inbound", "request", "update_inbound")
+MANY = ("get_many_inbound", "update_many_inbound")
+ALL_CALLS = (*WALKS, *MANY, "get_inbound", "request", "edit_inbound", "update_inbound")
 
 
 @effect("list_inbound.prefetch", "paginate.prefetch")
@@ -555,7 +588,7 @@ async def _max_wait_of_a_call() -> None:
             assert await seconds_of(call(name, client, max_wait=60)) > 5
 
 
-async def _place_of_the_urgent(low: Callable[[], Awaitable[object]], high: Callable[[], Awaitable[object]]) -> int:
+async def _place_of_the_urgent(low: Callable[..., Awaitable[object]], high: Callable[..., Awaitable[object]]) -> int:
     order: list[str] = []
 
     async def note(name: str, work: Awaitable[object]) -> None:
@@ -563,9 +596,10 @@ async def _place_of_the_urgent(low: Callable[[], Awaitable[object]], high: Calla
         order.append(name)
 
     await low()
-    tasks = [asyncio.create_task(note("bulk", low())) for _ in range(6)]
+    ids = [int(str(stored["callinId"])) for stored in seed_queues(7)]  # reads of one queue would share a request
+    tasks = [asyncio.create_task(note("bulk", low(queue_id=queue_id))) for queue_id in ids[1:]]
     await asyncio.sleep(1)
-    tasks.append(asyncio.create_task(note("urgent", high())))
+    tasks.append(asyncio.create_task(note("urgent", high(queue_id=ids[0]))))
     await asyncio.gather(*tasks)
     return order.index("urgent")
 
@@ -575,7 +609,7 @@ async def _priority() -> None:
     for name in ALL_CALLS:
         limiter = RateLimiter(bulk_leaves=0.9)
         async with (
-            Sandbox(queues=3, tenant_limit=2) as sandbox,
+            Sandbox(queues=7, tenant_limit=2) as sandbox,
             sandbox.client(priority="bulk", rate_limiter=limiter) as client,
         ):
             urgent = client.with_options(priority="interactive")
@@ -591,6 +625,59 @@ async def _list() -> None:
         await pager.first()
         assert sandbox.requests[0].query["size"] == "2"
         assert len(await client.queues.list_inbound(token=pager.token).collect()) == 4
+
+
+@effect(*(f"{name}.deadline" for name in (*MANY, "edit_inbound")))
+async def _deadline_of_several_requests() -> None:
+    for name in (*MANY, "edit_inbound"):
+        async with Sandbox(queues=3, latency=4.0) as sandbox, sandbox.client() as client:
+            await call(name, client)
+            assert await seconds_of(call(name, client, deadline=3), DeadlineExceededError) <= 3
+
+
+def many_of(name: str, client: AlohubClient, ids: list[int], **options: Any) -> Outcomes[Any]:
+    """The outcomes of reading or updating these queues."""
+    if name == "get_many_inbound":
+        return client.queues.get_many_inbound(ids, **options)
+    return client.queues.update_many_inbound(
+        [(queue_id, InboundQueueUpdate(max_wait=1)) for queue_id in ids], **options
+    )
+
+
+@effect(
+    "get_many_inbound.ids",
+    "update_many_inbound.changes",
+    *(f"{name}.{option}" for name in MANY for option in ("concurrency", "ordered", "stop_on_error")),
+)
+async def _many() -> None:
+    for name in MANY:
+        async with Sandbox(queues=9, latency=1.0) as sandbox, sandbox.client() as client:
+            ids = [int(str(stored["callinId"])) for stored in sandbox.queues]
+            for concurrency, seconds in ((1, 9), (3, 3)):
+                assert await seconds_of(many_of(name, client, ids, concurrency=concurrency).collect()) == seconds
+            sandbox.clear()
+            for ordered in (True, False):
+                sandbox.fail(Delay(9), path=f"{LIST}/{ids[0]}")
+                outcomes = await many_of(name, client, ids, ordered=ordered).collect()
+                assert ([outcome.id for outcome in outcomes] == ids) == ordered
+            with pytest.raises(NotFoundError):
+                await many_of(name, client, [5, *ids], stop_on_error=True).collect()
+            assert len(await many_of(name, client, [5, *ids]).collect()) == 10
+
+
+@effect(*(f"edit_inbound.{option}" for option in ("queue_id", "changes", "expect", "dry_run", "verify")))
+async def _edit() -> None:
+    async with Sandbox(queues=3) as sandbox, sandbox.client() as client:
+        change = InboundQueueUpdate(max_wait=77)
+        tried: list[tuple[dict[str, Any], str]] = [({"dry_run": True}, "G"), ({"verify": False}, "GP"), ({}, "G")]
+        for options, methods in tried:
+            sandbox.clear()
+            assert (await client.queues.edit_inbound(FIRST, change, **options)).id == FIRST
+            assert [sent.method[0] for sent in sandbox.requests] == [*methods]
+        expect = await client.queues.get_inbound(FIRST)
+        await client.queues.update_inbound(FIRST, max_wait=1)
+        with pytest.raises(ConflictError):
+            await client.queues.edit_inbound(FIRST, InboundQueueUpdate(max_wait=2), expect=expect)
 
 
 @effect("get_inbound.queue_id", "update_inbound.queue_id")

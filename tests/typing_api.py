@@ -13,10 +13,13 @@ from alohub_async import (
     ApiResponse,
     APIStatusError,
     Drift,
+    Edit,
     Endpoint,
     Estimate,
     InboundQueue,
     InboundQueueUpdate,
+    Outcome,
+    Outcomes,
     Page,
     Pager,
     QueueStrategy,
@@ -90,6 +93,22 @@ async def call(client: AlohubClient) -> None:
     await client.queues.update_inbound(1, music_on_hold="a.wav", max_wait=60, strategy=QueueStrategy.VIP)
     assert_type(await client.request("GET", "/v1/agents", params={"page": 0, "q": "x"}), ApiResponse)
     assert_type(client.rate_limits, RateLimitStatus)
+    edit = await client.queues.edit_inbound(1, changes, dry_run=True)
+    assert_type(edit, Edit)
+    assert_type(edit.after, InboundQueue)
+    assert_type(edit.changed, tuple[str, ...])
+
+
+async def many(client: AlohubClient, later: AsyncIterator[int]) -> None:
+    """Many calls at once."""
+    async for outcome in client.queues.get_many_inbound(range(1, 9), ordered=True):
+        assert_type(outcome, Outcome[InboundQueue])
+        assert_type(outcome.unwrap(), InboundQueue)
+        assert_type(outcome.error, AlohubError | None)
+    assert_type(client.queues.get_many_inbound(later), Outcomes[InboundQueue])
+    change = InboundQueueUpdate(max_wait=60)
+    assert_type(await client.queues.update_many_inbound({1: change}).collect(), list[Outcome[UpdateResult]])
+    client.queues.update_many_inbound((number, change) for number in range(1, 9))
 
 
 def explain(error: AlohubError) -> str | None:

@@ -1,23 +1,45 @@
 """The inbound queues of a tenant."""
 
-from collections.abc import Sequence
+import asyncio
+import random
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeAlias, cast
+from weakref import WeakValueDictionary
 
 import attrs
 
-from alohub_async.calls import CallOptions
+from alohub_async.calls import CallOptions, TimeBudget
 from alohub_async.config import Priority
 from alohub_async.converter import FieldError, converter_for
-from alohub_async.errors import APIResponseError, InvalidArgumentError, InvalidArgumentTypeError
+from alohub_async.errors import (
+    AlohubError,
+    APIConnectionError,
+    APIResponseError,
+    DeadlineExceededError,
+    InternalServerError,
+    InvalidArgumentError,
+    InvalidArgumentTypeError,
+)
 from alohub_async.models import UNSET, InboundQueue, InboundQueueUpdate, QueueStrategy, UnsetType, UpdateResult
-from alohub_async.pagination import Consistency, Pager
+from alohub_async.pagination import Consistency, Pager, check_count
 from alohub_async.requestor import Requestor
+from alohub_async.resources.edits import Edit, check_expected, differing, refuse_conflict, wanted_values
+from alohub_async.resources.outcomes import (
+    DEFAULT_CONCURRENCY,
+    MAX_CONCURRENCY,
+    Outcome,
+    Outcomes,
+    SharedCalls,
+    check_arguments,
+    outcome_of,
+)
 from alohub_async.resources.paging import DEFAULT_MAX_PASSES, DEFAULT_PREFETCH, WalkOptions, make_pager
 from alohub_async.routes import GET_INBOUND, LIST_INBOUND, UPDATE_INBOUND
 from alohub_async.wire import build_request, read_record, read_success
 
 _ID_FIELD: Final = "callinId"
+_Pairs: TypeAlias = Iterable[tuple[int, InboundQueueUpdate]] | AsyncIterable[tuple[int, InboundQueueUpdate]]
 _ID_LIMIT: Final = 10**19  # more than any 64-bit number
 
 
@@ -32,6 +54,9 @@ class Queues:
 
     _requestor: Requestor
     _strict: bool
+    _reads: SharedCalls[Outcome[InboundQueue]] = attrs.field(
+        init=False, factory=SharedCalls[Outcome[InboundQueue]], eq=False, repr=False
+    )
 
     def list_inbound(
         self,
@@ -171,16 +196,207 @@ class Queues:
         fields = InboundQueueUpdate(
             music_on_hold=music_on_hold, max_wait=max_wait, strategy=strategy, announce_position=announce_position
         )
-        body = _update_body(_chosen(changes, fields))
-        request = build_request(
-            UPDATE_INBOUND, self._requestor.config.endpoint, path_values={"id": queue_id}, json=body
-        )
         options = CallOptions(deadline=deadline, max_wait=max_rate_limit_wait, priority=priority)
-        response = await self._requestor.send(request, options)
+        return await self._update(queue_id, _chosen(changes, fields), options)
+
+    async def _update(
+        self, queue_id: int, changes: InboundQueueUpdate, options: CallOptions, requestor: Requestor | None = None
+    ) -> UpdateResult:
+        request = build_request(
+            UPDATE_INBOUND,
+            self._requestor.config.endpoint,
+            path_values={"id": queue_id},
+            json=_update_body(changes),
+        )
+        response = await (requestor or self._requestor).send(request, options)
         said = None
         if response.payload is not None:  # an answer without content (204) says yes, too
             said = read_success(response.payload, request=str(request)).get("error_message")
         return UpdateResult(queue_id, said if isinstance(said, str) else None, response.attempts)
+
+    async def edit_inbound(
+        self,
+        queue_id: int,
+        changes: InboundQueueUpdate,
+        *,
+        expect: InboundQueue | None = None,
+        dry_run: bool = False,
+        verify: bool = True,
+        deadline: float | None = None,
+        max_wait: float | None = None,
+        priority: Priority | None = None,
+    ) -> Edit:
+        """Read a queue, update what differs, and read it back.
+
+        Where nothing differs, nothing is sent. Where an update may have been taken although no answer came, the queue
+        is read before the update is repeated. The API has no conditional update: what somebody else writes between the
+        reading and the writing is not noticed.
+
+        Args:
+            queue_id: Its id, 1 or more.
+            changes: What it should be.
+            expect: A snapshot; a field that would be written must still be as it is there.
+            dry_run: Send no update; only say what it would change.
+            verify: Read the queue back after the update.
+            deadline: Seconds for all requests together, waits included; None for the client's, for each.
+            max_wait: Most seconds each request may wait for the rate limit; beyond it `RateLimitWaitError` at once.
+            priority: Who goes first where requests wait for the rate limit; None for the client's.
+
+        Raises:
+            InvalidArgumentError: Nothing to change, or a value outside of what is said above.
+            ConflictError: A field is not as expected; nothing was written.
+            NotFoundError: No such queue, or it belongs to another tenant.
+        """
+        queue_id = _checked_id(queue_id)
+        wanted, expect = wanted_values(changes), check_expected(queue_id, expect)
+        budget = TimeBudget(
+            CallOptions(deadline=deadline, max_wait=max_wait, priority=priority), what=f"edit of queue {queue_id}"
+        )
+        before, _ = await self._get(queue_id, budget.next_call())
+        difference = differing(before, wanted)
+        refuse_conflict(before, expect, difference)
+        after, sent = attrs.evolve(before, **difference), bool(difference) and not dry_run
+        if sent:
+            seen = await self._write_safely(queue_id, difference, budget)
+            if seen is None and verify:
+                try:
+                    seen, _ = await self._get(queue_id, budget.next_call())
+                except AlohubError as error:
+                    error.add_note(f"the update of queue {queue_id} was accepted; only reading it back failed")
+                    raise
+            after = after if seen is None else seen
+        return Edit(
+            id=queue_id,
+            before=before,
+            after=after,
+            changed=tuple(difference),
+            sent=sent,
+            not_taken=tuple(differing(after, difference)),
+        )
+
+    async def _write_safely(self, queue_id: int, values: dict[str, Any], budget: TimeBudget) -> InboundQueue | None:
+        """Update; after a failure that leaves open whether it was done, look. What was seen, if it was looked."""
+        policy = self._requestor.retry
+        once = attrs.evolve(self._requestor, retry=attrs.evolve(policy, retry_writes=False))
+        changes, attempt = InboundQueueUpdate(**values), 0
+        while True:
+            attempt += 1
+            try:
+                await self._update(queue_id, changes, budget.next_call(), once)
+            except (APIConnectionError, APIResponseError, InternalServerError) as error:
+                if isinstance(error, DeadlineExceededError):
+                    raise
+                # It is looked whether it was done, so it may be repeated whenever a read may be.
+                method = GET_INBOUND.method if policy.retry_writes else UPDATE_INBOUND.method
+                delay = policy.delay(attempt, method, error, random.random)
+                seen, _ = await self._get(queue_id, budget.next_call())
+                if not differing(seen, values):
+                    return seen
+                if delay is None:
+                    raise
+                await asyncio.sleep(delay)
+            else:
+                return None
+
+    def get_many_inbound(
+        self,
+        ids: Iterable[int] | AsyncIterable[int],
+        *,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        ordered: bool = False,
+        stop_on_error: bool = False,
+        deadline: float | None = None,
+        max_wait: float | None = None,
+        priority: Priority | None = None,
+    ) -> Outcomes[InboundQueue]:
+        """Get many queues at once, each with an outcome of its own; nothing is sent before the first step.
+
+        An id that is asked for twice at the same time, here or in another such call of this client, costs one request.
+
+        Args:
+            ids: Of the queues; taken as they are wanted, so there may be millions of them.
+            concurrency: Most calls that are under way, or done and not handed out; 1 to 1,000.
+            ordered: Whether the outcomes come in the order of the ids, rather than as they complete.
+            stop_on_error: Raise the first failure and cancel the rest. A wrong key or a missing scope, which the rest
+                would fail by too, always does so.
+            deadline: Seconds for all of them together, from the first request; what is not done by then has a
+                `DeadlineExceededError` for its outcome. None for the client's, for each.
+            max_wait: Most seconds each may wait for the rate limit.
+            priority: Who goes first where requests wait for the rate limit; None for the client's.
+
+        Raises:
+            InvalidArgumentError: An argument outside of what is said above. A single bad id is an outcome.
+        """
+        options = CallOptions(deadline=deadline, max_wait=max_wait, priority=priority)
+        budget = TimeBudget(options, what="get_many_inbound")
+        check_arguments("ids", ids)
+        shared_by = options if deadline is None else budget
+
+        async def get(queue_id: int) -> Outcome[InboundQueue]:
+            return await outcome_of(queue_id, lambda: self._get(queue_id, budget.next_call()))
+
+        return Outcomes(
+            ids,
+            lambda queue_id: self._reads.call((repr(queue_id), shared_by), lambda: get(queue_id)),
+            concurrency=check_count("concurrency", concurrency, least=1, most=MAX_CONCURRENCY),
+            ordered=ordered,
+            stop_on_error=stop_on_error,
+            finish=False,
+        )
+
+    def update_many_inbound(
+        self,
+        changes: Mapping[int, InboundQueueUpdate] | _Pairs,
+        *,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        ordered: bool = False,
+        stop_on_error: bool = False,
+        deadline: float | None = None,
+        max_wait: float | None = None,
+        priority: Priority | None = None,
+    ) -> Outcomes[UpdateResult]:
+        """Update many queues at once, each with an outcome of its own; nothing is sent before the first step.
+
+        Two updates of one queue follow each other, in the order given.
+
+        Args:
+            changes: What to change, by id or as pairs of id and change; taken as they are wanted.
+            concurrency: As for `get_many_inbound`.
+            ordered: As for `get_many_inbound`.
+            stop_on_error: Begin no more after the first failure, let those under way finish, then raise it. A wrong key
+                or a missing scope always does so.
+            deadline: As for `get_many_inbound`.
+            max_wait: As for `get_many_inbound`.
+            priority: As for `get_many_inbound`.
+
+        Raises:
+            InvalidArgumentError: An argument outside of what is said above. A single bad id or change is an outcome.
+        """
+        options = CallOptions(deadline=deadline, max_wait=max_wait, priority=priority)
+        budget = TimeBudget(options, what="update_many_inbound")
+        locks = WeakValueDictionary[str, asyncio.Lock]()
+
+        async def update(pair: tuple[int, InboundQueueUpdate]) -> Outcome[UpdateResult]:
+            queue_id, change = _checked_pair(pair)
+            lock = locks.setdefault(repr(queue_id), asyncio.Lock())
+            async with lock:
+                return await outcome_of(queue_id, lambda: self._update_counted(queue_id, change, budget))
+
+        check_arguments("changes", changes)
+        return Outcomes(
+            cast("Mapping[int, InboundQueueUpdate]", changes).items() if isinstance(changes, Mapping) else changes,
+            update,
+            concurrency=check_count("concurrency", concurrency, least=1, most=MAX_CONCURRENCY),
+            ordered=ordered,
+            stop_on_error=stop_on_error,
+            finish=True,
+        )
+
+    async def _update_counted(
+        self, queue_id: int, change: InboundQueueUpdate, budget: TimeBudget
+    ) -> tuple[UpdateResult, int]:
+        result = await self._update(_checked_id(queue_id), _chosen(change, InboundQueueUpdate()), budget.next_call())
+        return result, result.attempts
 
     def _structure_page(self, records: Sequence[Any], page: int) -> list[InboundQueue]:
         return [self._structure(record, where=f"page {page}, index {index}") for index, record in enumerate(records)]
@@ -201,6 +417,16 @@ def _checked_id(queue_id: Any) -> int:
         shown = queue_id if abs(queue_id) < _ID_LIMIT else "a number of far more digits"
         raise InvalidArgumentError(f"queue_id must be 1 or more, of at most 19 digits; {shown} was given")
     return queue_id
+
+
+def _checked_pair(pair: Any) -> tuple[int, InboundQueueUpdate]:
+    try:
+        queue_id, change = pair
+    except (TypeError, ValueError) as exc:
+        raise InvalidArgumentTypeError(
+            f"changes must be pairs of id and InboundQueueUpdate; {pair!r} was given"
+        ) from exc
+    return queue_id, change
 
 
 def _chosen(changes: Any, fields: InboundQueueUpdate) -> InboundQueueUpdate:

@@ -1,0 +1,205 @@
+"""Safe updates: what is read, compared, sent, read back, and looked at before it is sent again."""
+
+from typing import Any
+
+import attrs
+import pytest
+
+from alohub_async import (
+    UNSET,
+    AlohubClient,
+    APIConnectionError,
+    ConflictError,
+    DeadlineExceededError,
+    InboundQueue,
+    InboundQueueUpdate,
+    InternalServerError,
+    InvalidArgumentError,
+    NotFoundError,
+    QueueStrategy,
+    RetryPolicy,
+)
+from alohub_async.testing import DropConnection, Fault, HtmlPage, Sandbox, Status
+from tests.support import FIRST, json_reply, queue
+
+pytestmark = pytest.mark.looptime
+
+
+def _methods(sandbox: Sandbox) -> list[str]:
+    return [request.method for request in sandbox.requests]
+
+
+CHANGE = InboundQueueUpdate(max_wait=777)
+"""What no seeded queue has yet."""
+
+
+def _changed(found: InboundQueue) -> InboundQueue:
+    return attrs.evolve(found, max_wait=777)
+
+
+async def test_edit_reads_writes_and_reads_back(sandbox: Sandbox, client: AlohubClient) -> None:
+    """Before and after are told, and the names of what was changed."""
+    found = await client.queues.get_inbound(FIRST)
+    sandbox.clear()
+    edit = await client.queues.edit_inbound(FIRST, CHANGE)
+    assert (edit.id, edit.before, edit.sent, edit.changed, edit.not_taken) == (FIRST, found, True, ("max_wait",), ())
+    assert edit.after == _changed(found)
+    assert edit.after == await client.queues.get_inbound(FIRST)
+    assert _methods(sandbox)[:3] == ["GET", "PUT", "GET"]
+
+
+async def test_only_what_differs_is_sent(sandbox: Sandbox, client: AlohubClient) -> None:
+    """A field that is as wanted already is left out."""
+    found = await client.queues.get_inbound(FIRST)
+    assert found.max_wait is not None
+    change = InboundQueueUpdate(max_wait=found.max_wait, music_on_hold="khac.wav")
+    edit = await client.queues.edit_inbound(FIRST, change)
+    assert edit.changed == ("music_on_hold",)
+    [put] = sandbox.find_requests(method="PUT")
+    assert put.json == {"moh_file_id": "khac.wav"}
+
+
+async def test_nothing_is_sent_where_nothing_differs(sandbox: Sandbox, client: AlohubClient) -> None:
+    """One read is all it takes."""
+    found = await client.queues.get_inbound(FIRST)
+    sandbox.clear()
+    edit = await client.queues.edit_inbound(FIRST, InboundQueueUpdate(max_wait=found.max_wait or 0))
+    assert (edit.sent, edit.changed, edit.after) == (False, (), found)
+    assert _methods(sandbox) == ["GET"]
+
+
+async def test_dry_run_sends_nothing_and_says_what_it_would(sandbox: Sandbox, client: AlohubClient) -> None:
+    """The queue stays as it is."""
+    found = await client.queues.get_inbound(FIRST)
+    edit = await client.queues.edit_inbound(FIRST, CHANGE, dry_run=True)
+    assert (edit.sent, edit.changed, edit.before) == (False, ("max_wait",), found)
+    assert edit.after == _changed(found)
+    assert await client.queues.get_inbound(FIRST) == found
+    assert "PUT" not in _methods(sandbox)
+
+
+async def test_unverified_edit_is_not_read_back(sandbox: Sandbox, client: AlohubClient) -> None:
+    """It takes two requests, and tells the queue as it should be."""
+    found = await client.queues.get_inbound(FIRST)
+    sandbox.clear()
+    edit = await client.queues.edit_inbound(FIRST, CHANGE, verify=False)
+    assert edit.after == _changed(found)
+    assert _methods(sandbox) == ["GET", "PUT"]
+
+
+async def test_field_the_server_did_not_take_is_reported(sandbox: Sandbox, client: AlohubClient) -> None:
+    """It said yes, and the value is as before."""
+    found = await client.queues.get_inbound(FIRST)
+    sandbox.fail(json_reply({"success": "1", "error_code": "SUCCESS"}), method="PUT")
+    edit = await client.queues.edit_inbound(FIRST, CHANGE)
+    assert (edit.sent, edit.changed, edit.not_taken, edit.after) == (True, ("max_wait",), ("max_wait",), found)
+
+
+async def test_conflict_names_both_values_and_writes_nothing(sandbox: Sandbox, client: AlohubClient) -> None:
+    """Somebody else changed a field that would be written."""
+    found = await client.queues.get_inbound(FIRST)
+    await client.queues.update_inbound(FIRST, max_wait=999)
+    sandbox.clear()
+    with pytest.raises(ConflictError, match=rf"max_wait is 999, not {found.max_wait!r}; nothing was written") as caught:
+        await client.queues.edit_inbound(FIRST, CHANGE, expect=found)
+    assert caught.value.differences == {"max_wait": (found.max_wait, 999)}
+    assert _methods(sandbox) == ["GET"]
+
+
+async def test_difference_in_another_field_is_no_conflict(client: AlohubClient) -> None:
+    """Only what would be written counts; nor does it when somebody else wrote just what was wanted."""
+    found = await client.queues.get_inbound(FIRST)
+    await client.queues.update_inbound(FIRST, music_on_hold="khac.wav")
+    assert (await client.queues.edit_inbound(FIRST, CHANGE, expect=found)).sent
+    assert not (await client.queues.edit_inbound(FIRST, CHANGE, expect=found)).sent
+
+
+AMBIGUOUS: dict[str, Fault] = {
+    "connection": DropConnection(),
+    "status": Status(502),
+    "html": HtmlPage(status=200),
+}
+
+
+@pytest.mark.parametrize("fault", AMBIGUOUS.values(), ids=AMBIGUOUS)
+async def test_ambiguous_failure_is_looked_at_before_it_is_repeated(
+    sandbox: Sandbox, client: AlohubClient, fault: Fault
+) -> None:
+    """The update was not done: it is read, then sent again."""
+    sandbox.fail(fault, method="PUT")
+    sandbox.clear()
+    edit = await client.queues.edit_inbound(FIRST, CHANGE)
+    assert (edit.sent, edit.not_taken, edit.after.max_wait) == (True, (), 777)
+    expected = ["GET", "PUT", "GET", "PUT", "GET"]
+    assert _methods(sandbox) == expected
+
+
+async def test_update_that_was_taken_without_an_answer_is_not_repeated(sandbox: Sandbox, client: AlohubClient) -> None:
+    """Reading shows that it was done; that reading is the verification."""
+    sandbox.fail(DropConnection(processed=True), method="PUT")
+    sandbox.clear()
+    edit = await client.queues.edit_inbound(FIRST, CHANGE)
+    assert (edit.sent, edit.not_taken, edit.after.max_wait) == (True, (), 777)
+    assert _methods(sandbox) == ["GET", "PUT", "GET"]
+
+
+async def test_retries_are_the_policys(sandbox: Sandbox) -> None:
+    """As many as it allows, and none if writes are not to be repeated; the error is the update's own."""
+    for policy, puts in ((RetryPolicy(max_retries=2), 3), (RetryPolicy(retry_writes=False), 1)):
+        async with sandbox.client(retry=policy) as client:
+            sandbox.clear()
+            sandbox.fail(status=500, method="PUT", next=None)
+            with pytest.raises(InternalServerError):
+                await client.queues.edit_inbound(FIRST, CHANGE)
+            assert _methods(sandbox).count("PUT") == puts
+            sandbox.heal()
+
+
+async def test_failure_to_read_back_says_that_the_update_was_accepted(sandbox: Sandbox) -> None:
+    """So that nobody takes it for one that was not done."""
+    async with sandbox.client(retry=RetryPolicy(max_retries=0)) as client:
+        edit = client.queues.edit_inbound(FIRST, CHANGE)
+        sandbox.fail(json_reply(queue(callinId=FIRST, timeWait="1")), method="GET")
+        sandbox.fail(status=503, method="GET")
+        with pytest.raises(InternalServerError) as caught:
+            await edit
+        assert caught.value.__notes__ == [f"the update of queue {FIRST} was accepted; only reading it back failed"]
+
+
+async def test_deadline_is_for_all_requests_together(sandbox: Sandbox, client: AlohubClient) -> None:
+    """Three requests of two seconds do not fit into five."""
+    sandbox.latency = 2.0
+    with pytest.raises(DeadlineExceededError):
+        await client.queues.edit_inbound(FIRST, CHANGE, deadline=5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0, InboundQueueUpdate(max_wait=1)), "queue_id must be 1 or more"),
+        ((FIRST, InboundQueueUpdate()), "nothing to change: give at least one of music_on_hold, max_wait"),
+        ((FIRST, {"max_wait": 1}), "changes must be an InboundQueueUpdate; dict was given"),
+        ((FIRST, UNSET), "changes must be an InboundQueueUpdate; UnsetType was given"),
+    ],
+)
+async def test_bad_arguments_are_refused_before_anything_is_sent(
+    sandbox: Sandbox, client: AlohubClient, arguments: tuple[Any, ...], message: str
+) -> None:
+    """The message says what was given and what is allowed."""
+    with pytest.raises(InvalidArgumentError, match=message):
+        await client.queues.edit_inbound(*arguments)
+    for expect, said in ((InboundQueue(5, "x"), "one of 5 was given"), ("x", "str was given")):
+        wrong: Any = expect
+        with pytest.raises(InvalidArgumentError, match=said):
+            await client.queues.edit_inbound(FIRST, InboundQueueUpdate(max_wait=1), expect=wrong)
+    assert sandbox.requests == []
+
+
+async def test_errors_of_the_first_reading_are_its_own(client: AlohubClient, sandbox: Sandbox) -> None:
+    """No such queue, no edit."""
+    with pytest.raises(NotFoundError):
+        await client.queues.edit_inbound(5, InboundQueueUpdate(strategy=QueueStrategy.VIP))
+    sandbox.fail(DropConnection(), next=4, method="GET")
+    with pytest.raises(APIConnectionError):
+        await client.queues.edit_inbound(FIRST, InboundQueueUpdate(strategy=QueueStrategy.VIP))
+    assert sandbox.find_requests(method="PUT") == []
