@@ -5,7 +5,7 @@ routes, the one that waited longest goes. Between priorities:
 
 - *Bulk and the others.* While both wait, bulk leaves a share of the requests to the others: each request that is let
   go earns them that share of a turn, and for a whole turn one of them goes before bulk. What they do not use is kept,
-  up to their share of a window. So one that comes now and then goes at the next opening, many get their share, and
+  up to their share of three windows. So one that comes now and then goes at the next opening, many get their share, and
   bulk gets the rest for certain. Where only one kind waits, it goes.
 - *Interactive and normal.* An interactive request goes before normal ones that came less than a window before it.
 """
@@ -20,6 +20,7 @@ from alohub_async.config import Priority
 from alohub_async.rate_limits.gauge import Gauge
 
 _PRIORITIES: Final[tuple[Priority, ...]] = ("interactive", "normal", "bulk")
+_KEPT: Final = 3  # windows' shares that others may save up: enough for those that come at random, one with another
 _LITTER: Final = 64  # waiters that gave up and are not worth clearing away
 
 
@@ -141,7 +142,7 @@ class Choice(Generic[WaiterT]):
         """Take account of who goes; `limit` is what a window holds, if that is known."""
         contended = chosen.priority != "bulk" and any(head.priority == "bulk" for head in heads)
         earned = self._earned + self._share - (1.0 if contended else 0.0)
-        self._earned = min(earned, max(1.0, self._share * (limit or 0)))
+        self._earned = min(earned, max(1.0, _KEPT * self._share * (limit or 0)))
 
     def _rank(self, waiter: WaiterT) -> tuple[float, int]:
         return waiter.arrived + (self._window if waiter.priority == "normal" else 0.0), waiter.place

@@ -42,7 +42,8 @@ class RateLimiter:
             headers: Names of the rate-limit headers; None recognises them.
             max_wait: Most seconds a request waits for its turn; beyond it raises. None for no end.
             bulk_leaves: The share of each window that requests of priority `bulk` leave to others while they wait:
-                above 0 and below 1. Where nobody else waits, they use all of it.
+                above 0 and below 1. Where nobody else waits, they use all of it. What the others did not use of their
+                share is kept for them, as much as three windows' worth.
             route_key: What counts as one route. Not documented; by default each method and path template is one.
 
         Raises:

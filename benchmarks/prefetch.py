@@ -1,0 +1,155 @@
+"""How close fetching ahead comes to the ideal, and how much memory a long walk takes: `python -m benchmarks.prefetch`.
+
+The server is the sandbox in a process of its own. Times are those of one interleaved run: every round walks the list
+once in each way. Two ideals, worked out from just the latencies that round's pages had:
+
+- *any order*: so many pages under way at every moment, whatever comes of them.
+- *in order*: the same, but a page takes its place in memory until all before it are handed out. No walk that delivers
+  in order and holds so many pages can do better.
+"""
+
+import argparse
+import asyncio
+import heapq
+import multiprocessing
+import random
+import statistics
+import time
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import Any
+
+from alohub_async import AlohubClient
+from alohub_async.testing import Sandbox
+
+PAGES = 200
+PAGE_SIZE = 20
+LATENCY = (0.025, 0.075)  # seconds there and back; 0.05 in the mean
+BOUND = 1.15
+
+
+def _serve(pipe: Connection, settings: dict[str, Any]) -> None:
+    async def serve() -> None:
+        async with Sandbox(tenant_limit=None, route_limit=None, **settings) as sandbox:
+            pipe.send((str(sandbox.url), sandbox.api_key))
+            while not pipe.poll():
+                await asyncio.sleep(0.05)
+                sandbox.clear()
+
+    asyncio.run(serve())
+
+
+@contextmanager
+def server(**settings: Any) -> Iterator[tuple[str, str]]:
+    """A sandbox in another process: its URL and its key."""
+    mine, theirs = multiprocessing.get_context("spawn").Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs, settings))
+    process.start()
+    try:
+        yield mine.recv()
+    finally:
+        mine.send("stop")
+        process.join()
+
+
+def ideal(latencies: list[float], ahead: int) -> float:
+    """Seconds with so many pages under way at every moment after the first."""
+    free = [latencies[0]] * ahead
+    for seconds in latencies[1:]:
+        heapq.heappush(free, heapq.heappop(free) + seconds)
+    return max(free)
+
+
+def ideal_in_order(latencies: list[float], ahead: int) -> float:
+    """Seconds if page `n` can only be asked for once page `n - ahead` is handed out."""
+    handed = [latencies[0]]
+    for number, seconds in enumerate(latencies[1:], 1):
+        asked = handed[max(0, number - ahead)]
+        handed.append(max(handed[-1], asked + seconds))
+    return handed[-1]
+
+
+async def walk(client: AlohubClient, **options: Any) -> float:
+    """Seconds for the whole list."""
+    started = time.perf_counter()
+    count = 0
+    async for _ in client.queues.list_inbound(page_size=PAGE_SIZE, **options):
+        count += 1
+    assert count == PAGES * PAGE_SIZE  # noqa: S101  (a walk that is not whole has no time)
+    return time.perf_counter() - started
+
+
+def drawn(seed: int) -> list[float]:
+    """Latencies as the sandbox draws them: each way for itself."""
+    rng = random.Random(seed)
+    least, most = LATENCY
+    return [rng.uniform(least / 2, most / 2) + rng.uniform(least / 2, most / 2) for _ in range(PAGES)]
+
+
+async def makespans(rounds: int) -> None:
+    """Print the times beside the ideals."""
+    ways: dict[str, dict[str, Any]] = {"one by one": {"prefetch": 0}}
+    for ahead in (4, 8, 16):
+        ways[f"prefetch {ahead}"] = {"prefetch": ahead}
+        ways[f"prefetch {ahead}, as they come"] = {"prefetch": ahead, "ordered": False}
+    took: dict[str, list[float]] = {name: [] for name in ways}
+    with server(queues=PAGES * PAGE_SIZE, latency=LATENCY) as (url, key):
+        async with AlohubClient(key, endpoint=url) as client:
+            await walk(client, prefetch=16)
+            for _ in range(rounds):
+                for name, options in ways.items():
+                    took[name].append(await walk(client, **options))
+    print(f"{PAGES} pages, 25 to 75 ms each; medians of {rounds} interleaved rounds")
+    print(f"{'':28} seconds  of ideal in order  of ideal in any order  faster than one by one")
+    slow = statistics.median(took["one by one"])
+    for name, options in ways.items():
+        seconds, ahead = statistics.median(took[name]), max(1, options["prefetch"])
+        in_order = statistics.mean(ideal_in_order(drawn(seed), ahead) for seed in range(200))
+        in_any = statistics.mean(ideal(drawn(seed), ahead) for seed in range(200))
+        limit = in_any if options.get("ordered") is False else in_order
+        verdict = "" if name == "one by one" else "ok" if seconds <= BOUND * limit else "MISSED"
+        ratios = f"{seconds / in_order:17.3f}  {seconds / in_any:21.3f}  {slow / seconds:9.1f}"
+        print(f"{name:28} {seconds:7.3f}  {ratios}  {verdict}")
+
+
+async def memory(records: int) -> None:
+    """Print what a long walk takes at its peak, above what it has after its first page."""
+    page_size, ahead = 1000, 8
+    with server(queues=records) as (url, key):
+        async with AlohubClient(key, endpoint=url) as client:
+            async for _ in client.queues.list_inbound(page_size=page_size, prefetch=0):
+                break  # what is made once, is made
+            tracemalloc.start()
+            before, _ = tracemalloc.get_traced_memory()
+            first = await anext(client.queues.list_inbound(page_size=page_size, prefetch=0).pages())
+            one, _ = tracemalloc.get_traced_memory()
+            page = one - before
+            del first
+            tracemalloc.reset_peak()
+            start, _ = tracemalloc.get_traced_memory()
+            count = 0
+            async for _ in client.queues.list_inbound(page_size=page_size, prefetch=ahead):
+                count += 1
+            _, peak = tracemalloc.get_traced_memory()
+    grown, allowed = peak - start, 5e6 + ahead * page
+    print(f"walk over {count:,} records, {page_size} a page, prefetch {ahead}: a page is {page / 1e6:.2f} MB")
+    print(f"peak {grown / 1e6:.2f} MB, allowed {allowed / 1e6:.2f} MB  {'ok' if grown < allowed else 'MISSED'}")
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.prefetch", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--records", type=int, default=1_000_000, help="of the walk whose memory is measured; 0 for none"
+    )
+    options = parser.parse_args()
+    asyncio.run(makespans(options.rounds))
+    if options.records:
+        asyncio.run(memory(options.records))
+
+
+if __name__ == "__main__":
+    main()
