@@ -16,7 +16,7 @@ import random
 import statistics
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
@@ -42,7 +42,7 @@ def _serve(pipe: Connection, settings: dict[str, Any]) -> None:
 
 
 @contextmanager
-def server(**settings: Any) -> Iterator[tuple[str, str]]:
+def server(**settings: Any) -> Generator[tuple[str, str]]:
     """A sandbox in another process: its URL and its key."""
     mine, theirs = multiprocessing.get_context("spawn").Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs, settings))

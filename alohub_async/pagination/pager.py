@@ -93,7 +93,7 @@ class Pager(AsyncIterator[T]):
         """What this walk has noticed of the list moving under it."""
         walk = self._stream.walk
         return Drift(
-            duplicates=self._duplicates,
+            duplicates=self._duplicates + walk.repeated,
             totals=tuple(walk.totals),
             gone=self._gone,
             passes=int(walk.stopped_by is not None),
@@ -250,13 +250,11 @@ class Pager(AsyncIterator[T]):
         if page is not None:
             self._page = page = None  # at most so many pages are in memory, and this one is done
             self._number, self._index = self._stream.walk.base, 0
-        told = max(1, len(self._stream.walk.totals))
+        noticed = self._noticed()
         arrived = await self._stream.next()
-        changed = len(self._stream.walk.totals) > told
         if arrived is not None:
             self._take(*arrived)
-            changed = changed or len(self._skipped) > 0
-        if changed and self._strict:
+        if self._strict and self._noticed() > noticed:
             raise self._drift_error()
         if arrived is None:
             self._finish()
@@ -271,6 +269,11 @@ class Pager(AsyncIterator[T]):
         self._skipped = repeated | page.gone
         self._duplicates += len(repeated)
         self._gone += len(page.gone)
+
+    def _noticed(self) -> int:
+        """How often the list was seen to move."""
+        walk = self._stream.walk
+        return self._duplicates + self._gone + walk.repeated + max(0, len(walk.totals) - 1)
 
     def _drift_error(self) -> PageDriftError:
         drift = self.drift

@@ -127,11 +127,14 @@ class _Gathering(Generic[T]):
 
     def _conclude(self) -> None:
         now, before = self._now, self._before
+        repeated = self.stream.walk.repeated
+        now.duplicates += repeated
         passes = self.drift.passes + 1
         proven = now.ids <= self._known and len(now.ids) == self.stream.walk.first_total
         agreed = before is not None and now.ids == before.ids and not now.moved and not before.moved
         settled = True if proven or agreed else False if passes >= self._max_passes else None
-        self.drift = attrs.evolve(self.drift, passes=passes, settled=settled)
+        duplicates = self.drift.duplicates + repeated
+        self.drift = attrs.evolve(self.drift, passes=passes, settled=settled, duplicates=duplicates)
         if settled is None:
             self._before, self._now, self._known = now, _Pass(), {*self._known, *now.ids, *self.records}
             self.stream, self._suspects = self._new_stream(), None

@@ -27,6 +27,7 @@ class Walk:
         received: Records of all pages that came, before any is left out as a duplicate.
         total: The latest total; None if unknown.
         totals: The totals as told, without those that say what the one before said.
+        repeated: Records of whole pages that came again where others were due.
         first_total: The total that the first page told; None if it told none, or none came.
         stopped_by: Why the walk ended; None while it has not.
         latest: Fingerprint of the last page that brought something; "" if none did.
@@ -49,6 +50,7 @@ class Walk:
         self.received: int = received
         self.total: int | None = total
         self.totals: list[int] = [] if total is None else [total]
+        self.repeated: int = 0
         self.first_total: int | None = None
         self.stopped_by: StopReason | None = None
         self.latest: str = before
@@ -124,6 +126,7 @@ class Walk:
             self.base += 1
         if barren:
             self._barren += 1
+            self.repeated += count if self.total is not None and start < self.total else 0
             if self.total is None or start >= self.total:
                 self._end("repeated page" if repeated else "empty page")
             return False

@@ -87,8 +87,8 @@ class _Details(Generic[T]):
 
     async def fill(self, number: int, page: FetchedPage[T]) -> FetchedPage[T]:
         found = self._found.setdefault(number, {})
-        ids = [key for key in page.keys if isinstance(key, int)]
-        tasks = [asyncio.ensure_future(self._find(found, queue_id)) for queue_id in {*ids} - found.keys()]
+        missing = dict.fromkeys(key for key in page.keys if isinstance(key, int) and key not in found)
+        tasks = [asyncio.ensure_future(self._find(found, queue_id)) for queue_id in missing]
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -169,7 +169,9 @@ def make_pager(
         return Estimate(pages + records, seconds)
 
     if walk.consistency == "repair":
-        return RepairingPager(fetch, start, prefetch=walk.prefetch, max_passes=walk.max_passes, forecast=forecast)
+        return RepairingPager(
+            fetch, start, fill=fill, prefetch=walk.prefetch, max_passes=walk.max_passes, forecast=forecast
+        )
     return Pager(
         fetch,
         start,

@@ -107,6 +107,20 @@ async def test_drift_is_noticed_across_a_token() -> None:
     assert again.drift.totals == (25, 24)
 
 
+async def test_page_that_comes_again_is_counted_too() -> None:
+    """As many added in front as a page holds, and removed at the end: the total stays, and each of them is noticed."""
+
+    def push(records: list[int]) -> None:
+        records[:] = [*range(100, 110), *records[:-10]]
+
+    pager = Moving(records=range(30), moves={1: push}).pager()
+    assert await pager.collect() == [*range(20)]
+    assert (pager.drift.duplicates, pager.drift.totals, pager.complete) == (10, (30,), False)
+    strict = Pager(Moving(records=range(30), moves={1: push}).fetch, beginning(10), strict=True)
+    with pytest.raises(PageDriftError):
+        await strict.collect()
+
+
 # Raise
 
 
