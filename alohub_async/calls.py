@@ -64,6 +64,17 @@ class TimeBudget:
         self._what = what
         self._ends: float | None = None
 
+    async def sleep(self, seconds: float) -> None:
+        """Wait between two calls.
+
+        Raises:
+            DeadlineExceededError: At once, if the time will be up by then.
+        """
+        left = self.next_call().deadline
+        if left is not None and seconds >= left:
+            raise self._exceeded()
+        await asyncio.sleep(seconds)
+
     def next_call(self) -> CallOptions:
         """The options of the next call: what is left of the time is its deadline.
 
@@ -77,7 +88,10 @@ class TimeBudget:
         if self._ends is None:
             self._ends = now + seconds
         if self._ends <= now:
-            raise DeadlineExceededError(
-                f"{self._what}: not done within its deadline of {seconds:.2f} s", maybe_sent=False
-            )
+            raise self._exceeded()
         return attrs.evolve(self._options, deadline=self._ends - now)
+
+    def _exceeded(self) -> DeadlineExceededError:
+        return DeadlineExceededError(
+            f"{self._what}: not done within its deadline of {self._options.deadline:.2f} s", maybe_sent=False
+        )

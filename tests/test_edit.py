@@ -1,5 +1,6 @@
 """Safe updates: what is read, compared, sent, read back, and looked at before it is sent again."""
 
+import asyncio
 from typing import Any
 
 import attrs
@@ -171,6 +172,16 @@ async def test_deadline_is_for_all_requests_together(sandbox: Sandbox, client: A
     sandbox.latency = 2.0
     with pytest.raises(DeadlineExceededError):
         await client.queues.edit_inbound(FIRST, CHANGE, deadline=5)
+
+
+async def test_edit_does_not_sleep_past_its_deadline(sandbox: Sandbox) -> None:
+    """A delay before the next try that would not end in time raises at once."""
+    async with sandbox.client(retry=RetryPolicy(backoff=1000, max_backoff=1000)) as client:
+        sandbox.fail(DropConnection(), method="PUT", next=None)
+        started = asyncio.get_running_loop().time()
+        with pytest.raises(DeadlineExceededError, match=f"edit of queue {FIRST}: not done within"):
+            await client.queues.edit_inbound(FIRST, CHANGE, deadline=5)
+        assert asyncio.get_running_loop().time() - started < 5
 
 
 @pytest.mark.parametrize(

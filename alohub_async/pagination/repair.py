@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 
 import attrs
 
+from alohub_async.errors import AlohubError
 from alohub_async.pagination.pager import Forecast, Pager
 from alohub_async.pagination.records import Drift, Estimate, Fetch, FetchedPage, Fill
 from alohub_async.pagination.stream import PageStream
@@ -216,8 +217,13 @@ class RepairingPager(Pager[T]):
         """
         if self.total is None and self._keys is None and not self._exhausted:
             async with self._lock:
-                await self._gathering.step()
-                self.release()
+                try:
+                    await self._gathering.step()
+                except AlohubError as error:
+                    error.resume_token = self.token
+                    raise
+                finally:
+                    self.release()
         return self.total
 
     async def estimate(self) -> Estimate | None:

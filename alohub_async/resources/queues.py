@@ -100,7 +100,7 @@ class Queues:
           list had when that walk began, all of them known before. Every queue that was there the whole time is then
           handed out, by id, as it was seen last, with those that were seen and removed since. `pager.drift.settled` is
           False if the list did not hold still for one of `max_passes` walks. Takes twice the requests, and memory for
-          the whole list.
+          the whole list. It rests on the API not giving an id twice.
 
         No list that is counted by position can promise what was added or removed while it was walked, nor that all
         queues it shows were there at one moment, unless it was proven so.
@@ -292,9 +292,9 @@ class Queues:
                 seen, _ = await self._get(queue_id, budget.next_call())
                 if not differing(seen, values):
                     return seen
-                if delay is None:
+                if delay is None or not self._requestor.quota.spend():
                     raise
-                await asyncio.sleep(delay)
+                await budget.sleep(delay)
             else:
                 return None
 

@@ -243,14 +243,17 @@ async def test_repair_settles_where_records_are_not_shown() -> None:
 
 async def test_count_and_estimate_of_a_repair() -> None:
     """The total costs one page, which is kept; two walks are the least there can be."""
-    server = Moving(records=range(25))
+    server = Moving(records=range(25), fails=frozenset({0}))
     pager = server.repairing()
+    with pytest.raises(APIConnectionError) as caught:
+        await pager.count()
+    assert caught.value.resume_token == pager.token
     assert await pager.count() == 25
     estimate = await pager.estimate()
     assert estimate is not None
     assert estimate.requests == 5
     assert await pager.collect() == [*range(25)]
-    assert len(server.fetched) == 6
+    assert len(server.fetched) == 7
     assert (await pager.estimate() or estimate).requests == 0
 
 
