@@ -1,0 +1,52 @@
+"""Which records were seen: exactly those, whatever their keys are."""
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alohub_async.pagination.keys import KeySet, fingerprint
+
+NEAR = st.integers(-5, 60)
+FAR = st.integers(-(10**20), 10**20) | st.integers(2000, 2100)
+KEYS: list[st.SearchStrategy[Any]] = [
+    NEAR,
+    FAR,
+    NEAR | st.text("ab", max_size=2) | st.tuples(st.text("ab", max_size=1)),
+]
+PAGES = st.lists(st.sampled_from(KEYS).flatmap(lambda keys: st.lists(keys, max_size=12)), max_size=12)
+
+
+def _plainly(seen: set[Any], keys: Sequence[Any]) -> frozenset[int]:
+    repeated: set[int] = set()
+    for index, key in enumerate(keys):
+        if key in seen and not isinstance(key, tuple):
+            repeated.add(index)
+        seen.add(key)
+    return frozenset(repeated)
+
+
+@given(PAGES)
+def test_set_of_keys_is_exact(pages: list[list[Any]]) -> None:
+    """It says of each key what a plain set would; of a record without an id, that it is new."""
+    keys, seen = KeySet(), set[Any]()
+    for page in pages:
+        assert keys.add_all(page) == _plainly(seen, page)
+
+
+def test_a_page_of_close_numbers_is_exact_at_the_edges() -> None:
+    """Around the ends of a word, below zero, and where one page fills the gaps of another."""
+    keys = KeySet()
+    for page in ([2046, 2047, 2048, 2049], [-1, 0, 1], [*range(2, 2046)], [*range(2050, 9000, 2)]):
+        assert keys.add_all(page) == frozenset()
+    assert keys.add_all([*range(2051, 9000, 2)]) == frozenset()
+    assert keys.add_all([*range(-1, 9000)]) == frozenset(range(9001))
+    assert keys.add_all([9000, 8999, 9000, 9001]) == {1, 2}
+
+
+@given(st.lists(FAR | NEAR | st.text(max_size=3)), st.lists(FAR | NEAR | st.text(max_size=3)))
+def test_fingerprints_of_different_pages_differ(one: list[Hashable], other: list[Hashable]) -> None:
+    """And those of equal ones do not."""
+    assert (fingerprint(one) == fingerprint(other)) == (one == other)
+    assert fingerprint(one) == fingerprint(tuple(one))
