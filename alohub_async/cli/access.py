@@ -3,12 +3,13 @@
 import asyncio
 import enum
 import getpass
+import inspect
 import logging
 import os
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from typing import Annotated, TypeAlias, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import attrs
 import typer
@@ -79,14 +80,15 @@ VerboseOption: TypeAlias = Annotated[
 class Access:
     """The shared options of one command line, as given; see each option's help."""
 
-    sandbox: bool
-    base_url: str | None
-    env: Env | None
-    direct: bool
-    allow_http: bool
-    tenant_id: str | None
-    retries: int | None
-    verbose: bool
+    sandbox: SandboxOption = False
+    base_url: BaseUrlOption = None
+    env: EnvOption = None
+    direct: DirectOption = False
+    allow_http: AllowHttpOption = False
+    tenant_id: TenantOption = None
+    deadline: DeadlineOption = None
+    retries: RetriesOption = None
+    verbose: VerboseOption = False
 
     def run(self, work: Callable[[AlohubClient], Awaitable[T]]) -> T:
         """Make a client, do the work with it in an event loop, close all.
@@ -140,6 +142,28 @@ class Access:
         if self.env is not None:
             return Endpoint.production() if self.env is Env.PRODUCTION else Endpoint.development()
         return None
+
+
+def with_access(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the shared options behind its own; it gets them as one argument, `access`.
+
+    Typer reads a command's options from its signature, so this is where they are written out.
+    """
+    fields = attrs.fields(Access)
+    own = [each for each in inspect.signature(command).parameters.values() if each.name != "access"]
+    shared = [
+        inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type)
+        for field in fields
+    ]
+
+    def with_shared_options(**given: Any) -> None:
+        access = Access(**{field.name: given.pop(field.name) for field in fields})
+        command(access=access, **given)
+
+    with_shared_options.__doc__ = command.__doc__
+    vars(with_shared_options)["__signature__"] = inspect.Signature([*own, *shared])
+    with_shared_options.__annotations__ = {each.name: each.annotation for each in [*own, *shared]}
+    return with_shared_options
 
 
 @asynccontextmanager

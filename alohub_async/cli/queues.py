@@ -4,18 +4,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from alohub_async.cli.access import (
-    Access,
-    AllowHttpOption,
-    BaseUrlOption,
-    DeadlineOption,
-    DirectOption,
-    EnvOption,
-    RetriesOption,
-    SandboxOption,
-    TenantOption,
-    VerboseOption,
-)
+from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode
 from alohub_async.cli.output import json_text, one_line, print_queue, print_queues, progress, queue_record, write
 from alohub_async.client import AlohubClient
@@ -34,20 +23,13 @@ IdArgument: TypeAlias = Annotated[int, typer.Argument(metavar="ID", min=1, show_
 
 
 @app.command("list", epilog="Example: alohub queues list --jsonl > queues.jsonl")
+@with_access
 def list_command(
     *,
     page_size: Annotated[int | None, typer.Option(metavar="N", help="Queues a page; 100 if not given.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON array.")] = False,
     as_jsonl: Annotated[bool, typer.Option("--jsonl", help="Write a JSON object a line, as pages arrive.")] = False,
-    sandbox: SandboxOption = False,
-    base_url: BaseUrlOption = None,
-    env: EnvOption = None,
-    direct: DirectOption = False,
-    allow_http: AllowHttpOption = False,
-    tenant_id: TenantOption = None,
-    deadline: DeadlineOption = None,
-    retries: RetriesOption = None,
-    verbose: VerboseOption = False,
+    access: Access,
 ) -> None:
     """List all inbound queues, as a table or as JSON."""
     if as_json and as_jsonl:
@@ -55,20 +37,10 @@ def list_command(
     show = _show_json if as_json else _show_jsonl if as_jsonl else _show_table
 
     async def work(client: AlohubClient) -> Pager[InboundQueue]:
-        pager = client.queues.list_inbound(page_size=page_size, deadline=deadline)
+        pager = client.queues.list_inbound(page_size=page_size, deadline=access.deadline)
         await show(pager)
         return pager
 
-    access = Access(
-        sandbox=sandbox,
-        base_url=base_url,
-        env=env,
-        direct=direct,
-        allow_http=allow_http,
-        tenant_id=tenant_id,
-        retries=retries,
-        verbose=verbose,
-    )
     pager = access.run(work)
     if not pager.complete:
         raise typer.Exit(ExitCode.INCOMPLETE)  # the pager's warning has told why
@@ -97,35 +69,18 @@ async def _collect(pager: Pager[InboundQueue]) -> list[InboundQueue]:
 
 
 @app.command("get", epilog="Example: alohub queues get 1001226 --json")
+@with_access
 def get_command(
     queue_id: IdArgument,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Write a JSON object.")] = False,
-    sandbox: SandboxOption = False,
-    base_url: BaseUrlOption = None,
-    env: EnvOption = None,
-    direct: DirectOption = False,
-    allow_http: AllowHttpOption = False,
-    tenant_id: TenantOption = None,
-    deadline: DeadlineOption = None,
-    retries: RetriesOption = None,
-    verbose: VerboseOption = False,
+    access: Access,
 ) -> None:
     """Get one inbound queue."""
 
     async def work(client: AlohubClient) -> InboundQueue:
-        return await client.queues.get_inbound(queue_id, deadline=deadline)
+        return await client.queues.get_inbound(queue_id, deadline=access.deadline)
 
-    access = Access(
-        sandbox=sandbox,
-        base_url=base_url,
-        env=env,
-        direct=direct,
-        allow_http=allow_http,
-        tenant_id=tenant_id,
-        retries=retries,
-        verbose=verbose,
-    )
     queue = access.run(work)
     if as_json:
         write(json_text(queue_record(queue), indent=2), as_utf8=True)
@@ -169,6 +124,7 @@ AnnounceOption: TypeAlias = Annotated[
 
 
 @app.command("update", epilog="Example: alohub queues update 1001226 --max-wait 180 --strategy VIP")
+@with_access
 def update_command(
     queue_id: IdArgument,
     *,
@@ -176,15 +132,7 @@ def update_command(
     strategy: StrategyOption = None,
     music_on_hold: MusicOption = None,
     announce_position: AnnounceOption = None,
-    sandbox: SandboxOption = False,
-    base_url: BaseUrlOption = None,
-    env: EnvOption = None,
-    direct: DirectOption = False,
-    allow_http: AllowHttpOption = False,
-    tenant_id: TenantOption = None,
-    deadline: DeadlineOption = None,
-    retries: RetriesOption = None,
-    verbose: VerboseOption = False,
+    access: Access,
 ) -> None:
     """Update one inbound queue: what is given is set, the rest stays as it is."""
     changes = InboundQueueUpdate(
@@ -197,17 +145,7 @@ def update_command(
         raise CommandError("nothing to change: give --max-wait, --strategy, --music-on-hold or --announce-position")
 
     async def work(client: AlohubClient) -> UpdateResult:
-        return await client.queues.update_inbound(queue_id, changes, deadline=deadline)
+        return await client.queues.update_inbound(queue_id, changes, deadline=access.deadline)
 
-    access = Access(
-        sandbox=sandbox,
-        base_url=base_url,
-        env=env,
-        direct=direct,
-        allow_http=allow_http,
-        tenant_id=tenant_id,
-        retries=retries,
-        verbose=verbose,
-    )
     result = access.run(work)
     write(one_line(f"Queue {result.id} is updated. {result.message or ''}") + "\n")
