@@ -8,6 +8,7 @@
     ├── RateLimitWaitError               the rate limit would have made the call wait longer than it may
     ├── PageDriftError                   a list moved while it was walked
     ├── ConflictError                    a record is not as the caller expected it
+    ├── FileError                        a file cannot be written or read
     ├── APIConnectionError               no complete answer came
     │   └── APITimeoutError              … in time
     │       └── DeadlineExceededError    … within the call's deadline, over attempts and waits
@@ -25,6 +26,7 @@ All of them pickle and copy whole, and none shows the API key.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 
@@ -104,6 +106,18 @@ class ConflictError(AlohubError):
     def __init__(self, message: str, *, differences: Mapping[str, tuple[object, object]]) -> None:
         super().__init__(message)
         self.differences = differences
+
+
+class FileError(AlohubError):
+    """A file cannot be written or read, or is not what it should be.
+
+    Attributes:
+        path: The file.
+    """
+
+    def __init__(self, message: str, *, path: Path) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 class APIConnectionError(AlohubError):

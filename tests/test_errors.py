@@ -3,6 +3,7 @@
 import copy
 import pickle
 import traceback
+from pathlib import Path
 
 import pytest
 from multidict import CIMultiDict
@@ -21,6 +22,7 @@ from alohub_async.errors import (
     ConfigurationError,
     ConflictError,
     DeadlineExceededError,
+    FileError,
     InternalServerError,
     InvalidArgumentError,
     InvalidArgumentTypeError,
@@ -41,6 +43,7 @@ PARENTS: dict[type[AlohubError], tuple[type[BaseException], ...]] = {
     RateLimitWaitError: (AlohubError,),
     PageDriftError: (AlohubError,),
     ConflictError: (AlohubError,),
+    FileError: (AlohubError,),
     APIConnectionError: (AlohubError,),
     APITimeoutError: (APIConnectionError,),
     DeadlineExceededError: (APITimeoutError,),
@@ -83,6 +86,8 @@ def _samples() -> list[AlohubError]:
             samples.append(kind("too long", wait=12.5))
         elif issubclass(kind, PageDriftError):
             samples.append(kind("it moved", duplicates=2, totals=(25, 26)))
+        elif issubclass(kind, FileError):
+            samples.append(kind(VIETNAMESE, path=Path("queues.csv")))
         elif issubclass(kind, ConflictError):
             samples.append(kind("not as expected", differences={"max_wait": (60, 90)}))
         else:

@@ -188,7 +188,7 @@ def test_import_brings_no_optional_package_and_touches_nothing() -> None:
         "}))\n"
     )
     loaded = set(state["loaded"])
-    extras = ("typer", "click", "rich", "msgspec", "orjson", "pytest", "hypothesis", "looptime", "pydantic")
+    extras = ("typer", "click", "rich", "msgspec", "orjson", "pytest", "hypothesis", "looptime", "pydantic", "pyarrow")
     assert not _under(loaded, *extras, "alohub_async.cli", "alohub_async.testing")
     of_aiohttp = run("import aiohttp, json, sys\nprint(json.dumps(sorted(sys.modules)))")
     assert "aiohttp.web" not in loaded - set(of_aiohttp)

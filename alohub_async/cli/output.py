@@ -1,12 +1,11 @@
 """What the command writes: tables for people, JSON for programs, one line for a failure."""
 
-import json
 import os
 import sys
 import unicodedata
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import Final
 
 import attrs
 from rich import box
@@ -14,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from alohub_async.converter import converter_for
+from alohub_async.files import json_text
 from alohub_async.models import InboundQueue, QueueStrategy
 
 _NOTHING: Final = "-"
@@ -74,26 +73,6 @@ def one_line(text: str) -> str:
 
 def _is_harmless(char: str) -> bool:
     return char in _JOINERS or unicodedata.category(char) not in {"Cc", "Cf", "Cs"}
-
-
-# JSON
-
-
-def queue_record(queue: InboundQueue) -> dict[str, Any]:
-    """The queue as JSON has it: by attribute, with `extra`."""
-    record: dict[str, Any] = converter_for(strict=False).unstructure(queue)
-    return record
-
-
-def json_text(value: object, *, indent: int | None = None) -> str:
-    """JSON with its letters as they are, and a line feed behind it."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:  # half a surrogate pair is JSON, but no UTF-8
-            text = json.dumps(value, indent=indent)
-    return text + "\n"
 
 
 # Tables

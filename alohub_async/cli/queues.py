@@ -6,8 +6,9 @@ import typer
 
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode
-from alohub_async.cli.output import json_text, one_line, print_queue, print_queues, progress, queue_record, write
+from alohub_async.cli.output import one_line, print_queue, print_queues, progress, write
 from alohub_async.client import AlohubClient
+from alohub_async.files import json_text, queue_record
 from alohub_async.models import UNSET, InboundQueue, InboundQueueUpdate, QueueStrategy, UpdateResult
 from alohub_async.pagination import Pager
 

@@ -7,7 +7,7 @@ import pytest
 from rich.cells import cell_len
 
 from alohub_async.cli.errors import ExitCode
-from alohub_async.cli.output import json_text
+from alohub_async.files import json_text
 from alohub_async.testing import JsonAnswer, Sandbox, seed_queues
 from tests.cli.command import Alohub, Outcome, records
 

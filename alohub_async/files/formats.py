@@ -1,0 +1,108 @@
+"""The formats, by their endings: what writes one and what reads it."""
+
+import importlib.util
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import attrs
+
+from alohub_async.errors import AlohubError, ConfigurationError, FileError, InvalidArgumentError
+from alohub_async.files import delimited, parquet
+from alohub_async.files.atomic import file_error, replacing
+from alohub_async.files.records import json_text, queue_of, queue_record
+from alohub_async.models import InboundQueue
+
+
+@attrs.frozen
+class Format:
+    """One format.
+
+    Attributes:
+        write: Writes the queues into an open file.
+        read: Reads them from one; a ValueError says where and what is wrong.
+        package: What it needs besides the SDK, if anything; the extra has the format's name.
+    """
+
+    write: Callable[[BinaryIO, Iterable[InboundQueue]], None]
+    read: Callable[[BinaryIO], Iterator[InboundQueue]]
+    package: str | None = None
+
+
+def _write_lines(file: BinaryIO, queues: Iterable[InboundQueue]) -> None:
+    file.writelines(json_text(queue_record(queue)).encode() for queue in queues)
+
+
+def _read_lines(file: BinaryIO) -> Iterator[InboundQueue]:
+    for number, line in enumerate(file, 1):
+        try:
+            queue = queue_of(json.loads(line))
+        except ValueError as exc:
+            raise ValueError(f"line {number}: {exc}") from exc
+        yield queue
+
+
+_FORMATS: Final = {
+    ".jsonl": Format(_write_lines, _read_lines),
+    ".csv": Format(delimited.write, delimited.read),
+    ".parquet": Format(parquet.write, parquet.read, package="pyarrow"),
+}
+
+
+def check_ending(path: Path) -> str:
+    """The format's ending, once it is known that files of it can be written and read here.
+
+    Raises:
+        InvalidArgumentError: No format has it.
+        ConfigurationError: Its package is not installed.
+    """
+    ending = path.suffix.lower()
+    if ending not in _FORMATS:
+        raise InvalidArgumentError(f"the file must end in {', '.join(_FORMATS)}; {str(path)!r} was given")
+    package = _FORMATS[ending].package
+    if package is not None and importlib.util.find_spec(package) is None:
+        raise ConfigurationError(
+            f"{ending} files need {package}, which is not installed; run: pip install 'alohub-async[{ending[1:]}]'"
+        )
+    return ending
+
+
+def write_queues(path: Path, queues: Iterable[InboundQueue]) -> None:
+    """Write a file of queues, whole or not at all: until it is, what was at `path` stays.
+
+    Args:
+        path: The file; its ending names the format.
+        queues: Taken one by one, so that they need not be in memory together.
+
+    Raises:
+        InvalidArgumentError: No format has this ending.
+        ConfigurationError: The format's package is not installed.
+        FileError: It cannot be written; what `queues` raises is raised as it is.
+    """
+    form = _FORMATS[check_ending(path)]
+    with replacing(path) as file:
+        form.write(file, queues)
+
+
+def read_queues(path: Path) -> Iterator[InboundQueue]:
+    """The queues of a file that `write_queues` made, one by one, in the file's order.
+
+    Raises:
+        InvalidArgumentError: No format has this ending.
+        ConfigurationError: The format's package is not installed.
+        FileError: It cannot be read, or what is in it is no such file; names the line or row.
+    """
+    return _read(path, _FORMATS[check_ending(path)])
+
+
+def _read(path: Path, form: Format) -> Iterator[InboundQueue]:
+    try:
+        with path.open("rb") as file:
+            yield from form.read(file)
+    except AlohubError:
+        raise
+    except OSError as exc:
+        raise file_error(path, exc, doing="read") from exc
+    except ValueError as exc:
+        raise FileError(f"{path}: {exc}", path=path) from exc
