@@ -5,39 +5,44 @@ async with AlohubClient("sk_live_…", tenant_id="20260310") as client:
         print(queue.id, queue.name)
 """
 
+from typing import TYPE_CHECKING
+
+from alohub_async._lazy import lazy_names
 from alohub_async._version import __version__
-from alohub_async.client import AlohubClient
-from alohub_async.config import ApiKey, Endpoint, Environment, KeyHeader, Priority, Timeouts
-from alohub_async.errors import (
-    AlohubError,
-    APIConnectionError,
-    APIResponseError,
-    APIStatusError,
-    APITimeoutError,
-    AuthenticationError,
-    BadRequestError,
-    ClientClosedError,
-    ConfigurationError,
-    ConflictError,
-    DeadlineExceededError,
-    FileError,
-    InternalServerError,
-    InvalidArgumentError,
-    InvalidArgumentTypeError,
-    NotFoundError,
-    PageDriftError,
-    PermissionDeniedError,
-    RateLimitError,
-    RateLimitWaitError,
-    RequestFailedError,
-)
-from alohub_async.models import UNSET, InboundQueue, InboundQueueUpdate, QueueStrategy, UnsetType, UpdateResult
-from alohub_async.pagination import Consistency, Drift, Estimate, Page, Pager, StopReason
-from alohub_async.rate_limits import RateLimiter, RateLimitHeaders, RateLimitStatus, ScopeStatus
-from alohub_async.resources import Edit, Outcome, Outcomes, Queues
-from alohub_async.retries import RetryPolicy
-from alohub_async.routes import Route
-from alohub_async.wire import ApiResponse
+
+if TYPE_CHECKING:
+    from alohub_async.client import AlohubClient
+    from alohub_async.config import ApiKey, Endpoint, Environment, KeyHeader, Priority, Timeouts
+    from alohub_async.errors import (
+        AlohubError,
+        APIConnectionError,
+        APIResponseError,
+        APIStatusError,
+        APITimeoutError,
+        AuthenticationError,
+        BadRequestError,
+        ClientClosedError,
+        ConfigurationError,
+        ConflictError,
+        DeadlineExceededError,
+        FileError,
+        InternalServerError,
+        InvalidArgumentError,
+        InvalidArgumentTypeError,
+        NotFoundError,
+        PageDriftError,
+        PermissionDeniedError,
+        RateLimitError,
+        RateLimitWaitError,
+        RequestFailedError,
+    )
+    from alohub_async.models import UNSET, InboundQueue, InboundQueueUpdate, QueueStrategy, UnsetType, UpdateResult
+    from alohub_async.pagination import Consistency, Drift, Estimate, Page, Pager, StopReason
+    from alohub_async.rate_limits import RateLimiter, RateLimitHeaders, RateLimitStatus, ScopeStatus
+    from alohub_async.resources import Edit, Outcome, Outcomes, Queues
+    from alohub_async.retries import RetryPolicy
+    from alohub_async.routes import Route
+    from alohub_async.wire import ApiResponse
 
 __all__ = [
     "UNSET",
@@ -93,3 +98,46 @@ __all__ = [
     "UpdateResult",
     "__version__",
 ]
+
+if not TYPE_CHECKING:  # type checkers take the imports above, and flag names that are not there
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "client": ("AlohubClient",),
+            "config": ("ApiKey", "Endpoint", "Environment", "KeyHeader", "Priority", "Timeouts"),
+            "errors": (
+                "AlohubError",
+                "APIConnectionError",
+                "APIResponseError",
+                "APIStatusError",
+                "APITimeoutError",
+                "AuthenticationError",
+                "BadRequestError",
+                "ClientClosedError",
+                "ConfigurationError",
+                "ConflictError",
+                "DeadlineExceededError",
+                "FileError",
+                "InternalServerError",
+                "InvalidArgumentError",
+                "InvalidArgumentTypeError",
+                "NotFoundError",
+                "PageDriftError",
+                "PermissionDeniedError",
+                "RateLimitError",
+                "RateLimitWaitError",
+                "RequestFailedError",
+            ),
+            "models": ("UNSET", "InboundQueue", "InboundQueueUpdate", "QueueStrategy", "UnsetType", "UpdateResult"),
+            "pagination": ("Consistency", "Drift", "Estimate", "Page", "Pager", "StopReason"),
+            "rate_limits": ("RateLimiter", "RateLimitHeaders", "RateLimitStatus", "ScopeStatus"),
+            "resources": ("Edit", "Outcome", "Outcomes", "Queues"),
+            "retries": ("RetryPolicy",),
+            "routes": ("Route",),
+            "wire": ("ApiResponse",),
+        },
+    )
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

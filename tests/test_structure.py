@@ -38,23 +38,73 @@ def run(code: str) -> Any:
 # Exports
 
 
-def test_all_is_what_can_be_imported() -> None:
-    """`__all__` names each public object once, sorted, and nothing else is left lying about in the namespace."""
-    names = alohub_async.__all__
+PACKAGES = pytest.mark.parametrize(
+    "package", [alohub_async, alohub_async.testing], ids=lambda package: package.__name__
+)
+
+
+def _names_for_type_checkers(package: ModuleType) -> dict[str, str]:
+    """The module each name comes from, as the package's `if TYPE_CHECKING:` has it."""
+    tree = ast.parse(Path(package.__file__ or "").read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    return {alias.name: node.module or "" for node in imports for alias in node.names}
+
+
+@PACKAGES
+def test_all_is_what_can_be_imported(package: ModuleType) -> None:
+    """`__all__` names each public object once, type checkers see the same, and `dir` nothing else."""
+    names = package.__all__
     assert len(set(names)) == len(names)
-    public = {
-        name
-        for name, value in vars(alohub_async).items()
-        if not name.startswith("_") and not isinstance(value, ModuleType)
-    }
-    assert public | {"__version__"} == set(names)
+    assert dir(package) == sorted(names)
+    assert {*_names_for_type_checkers(package), "__version__"} == {*names, "__version__"}
+
+
+@PACKAGES
+def test_names_are_what_type_checkers_think(package: ModuleType) -> None:
+    """Each is the object of that name of the module it is said to come from, and is looked up once."""
+    for name, module in _names_for_type_checkers(package).items():
+        assert getattr(package, name) is getattr(importlib.import_module(module), name)
+        assert vars(package)[name] is getattr(package, name)
+
+
+@PACKAGES
+def test_unknown_name_is_no_attribute(package: ModuleType) -> None:
+    """The error is Python's usual one, its suggestion included."""
+    with pytest.raises(AttributeError, match=f"^module '{package.__name__}' has no attribute 'nope'$") as caught:
+        _ = package.nope
+    assert (caught.value.name, caught.value.obj) == ("nope", package)
+    with pytest.raises(ImportError, match="cannot import name 'nope'"):
+        exec(f"from {package.__name__} import nope")  # noqa: S102  (a name that type checkers know not to be there)
 
 
 def test_star_import_works() -> None:
     """`from alohub_async import *` gives just those names."""
-    assert set(
-        run("from alohub_async import *\nimport json\nprint(json.dumps([n for n in dir() if n != 'json']))")
-    ) >= {name for name in alohub_async.__all__ if not name.startswith("__")}
+    got = run("from alohub_async import *\nimport json\nprint(json.dumps([n for n in dir() if n != 'json']))")
+    assert {name for name in got if not name.startswith("__")} == {*alohub_async.__all__} - {"__version__"}
+
+
+def test_modules_are_attributes_of_the_package() -> None:
+    """`import alohub_async` is enough to write `alohub_async.errors.NotFoundError`."""
+    assert run(
+        "import alohub_async, json\nprint(json.dumps(alohub_async.errors.NotFoundError is alohub_async.NotFoundError))"
+    )
+
+
+def test_threads_may_ask_for_the_same_name_at_once() -> None:
+    """All get the same class, whoever imports it."""
+    assert run(
+        "import alohub_async, json, threading\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "start = threading.Barrier(8)\n"
+        "names = ['AlohubClient', 'Pager', 'Queues', 'RateLimiter'] * 2\n"
+        "def ask(name):\n"
+        "    start.wait()\n"
+        "    return getattr(alohub_async, name)\n"
+        "with ThreadPoolExecutor(8) as pool:\n"
+        "    found = list(pool.map(ask, names))\n"
+        "print(json.dumps(found == [getattr(alohub_async, name) for name in names]))\n"
+    )
 
 
 def _classes_in(hint: object) -> Iterator[type]:
@@ -103,7 +153,7 @@ def _public_members(cls: type) -> Iterator[tuple[str, object]]:
             yield name, member
 
 
-@pytest.mark.parametrize("package", [alohub_async, alohub_async.testing], ids=lambda package: package.__name__)
+@PACKAGES
 def test_public_objects_have_docstrings(package: ModuleType) -> None:
     """Each exported class, each of its public methods and properties, and each function."""
     bare: list[str] = []
@@ -170,11 +220,11 @@ def _under(loaded: Iterable[str], *packages: str) -> set[str]:
 
 
 def test_import_brings_no_optional_package_and_touches_nothing() -> None:
-    """Plain `import alohub_async` loads no extra, starts no thread or loop, and leaves logging and warnings alone."""
+    """Importing all of `alohub_async` loads no extra, starts no thread or loop, and leaves logging and warnings."""
     state = run(
         "import json, logging, signal, sys, threading, warnings\n"
         "before = (list(warnings.filters), signal.getsignal(signal.SIGINT), set(logging.root.manager.loggerDict))\n"
-        "import alohub_async\n"
+        "from alohub_async import *\n"
         "new = set(logging.root.manager.loggerDict) - before[2]\n"
         "print(json.dumps({\n"
         "    'loaded': sorted(sys.modules),\n"
@@ -199,6 +249,21 @@ def test_import_brings_no_optional_package_and_touches_nothing() -> None:
     assert state["others"] == []
     assert state["filters"]
     assert state["signals"]
+
+
+def test_import_is_cheap() -> None:
+    """Before a name is used, nothing but the standard library is loaded; an error brings the errors alone."""
+    loaded = run(
+        "import json, sys\n"
+        "import alohub_async, alohub_async.testing\n"
+        "first = sorted(sys.modules)\n"
+        "alohub_async.NotFoundError\n"
+        "print(json.dumps([first, sorted(sys.modules)]))\n"
+    )
+    ours = ["alohub_async", "alohub_async._lazy", "alohub_async._version", "alohub_async.testing"]
+    assert sorted(_under(loaded[0], "alohub_async")) == ours
+    assert sorted(_under(loaded[1], "alohub_async")) == sorted([*ours, "alohub_async.errors"])
+    assert not _under(loaded[1], "aiohttp", "attrs", "cattrs", "yarl", "asyncio")
 
 
 def test_using_the_client_brings_no_sandbox_and_no_command() -> None:
