@@ -1,5 +1,6 @@
 """`AlohubClient`: wires the rooms together, and owns what it made."""
 
+import hashlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
@@ -199,6 +200,24 @@ class AlohubClient:
     def rate_limits(self) -> RateLimitStatus:
         """Where the tenant's and each route's budget stand, as far as this client knows."""
         return self._requestor.limiter.status()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where the API is."""
+        return self._requestor.config.endpoint
+
+    @property
+    def tenant_id(self) -> str | None:
+        """The tenant, as given; None leaves it to the key."""
+        return self._requestor.config.tenant_id
+
+    async def fingerprint(self, salt: bytes) -> str:
+        """A string that stands for the key, by which two clients can be told apart; the key cannot be had from it.
+
+        Args:
+            salt: 16 random bytes at most; the same key gives another string with another salt.
+        """
+        return hashlib.blake2b((await self._requestor.key()).encode(), digest_size=16, salt=salt).hexdigest()
 
     async def request(
         self,

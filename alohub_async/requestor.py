@@ -121,7 +121,7 @@ class Requestor:
             turn.max_wait = left
         try:
             async with turn, await self.transport.place():
-                key = await self._key()  # after the waits, for one that rotates
+                key = await self.key()  # after the waits, for one that rotates
                 headers = request_headers(request, self.config, key)
                 call.attempts += 1
                 response = await self._transmit(request, headers, call)
@@ -172,7 +172,8 @@ class Requestor:
         error.attempts = call.attempts
         return error
 
-    async def _key(self) -> str:
+    async def key(self) -> str:
+        """The key, as it is now."""
         key = self.config.api_key
         if isinstance(key, str):
             return key

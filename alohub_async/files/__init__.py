@@ -4,7 +4,7 @@ The ending names the format: `.jsonl` (an object a line), `.csv` (RFC 4180, UTF-
 have the same columns, by attribute of `InboundQueue`; `extra` is an object in JSON Lines, and JSON text in the others.
 """
 
-from alohub_async.files.atomic import file_error, replacing, sync_folder
+from alohub_async.files.atomic import file_error, remove_leftovers, replacing, sync_folder
 from alohub_async.files.formats import check_ending, read_queues, write_queues
 from alohub_async.files.records import json_text, queue_of, queue_record
 
@@ -15,6 +15,7 @@ __all__ = [
     "queue_of",
     "queue_record",
     "read_queues",
+    "remove_leftovers",
     "replacing",
     "sync_folder",
     "write_queues",

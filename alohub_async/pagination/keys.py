@@ -16,17 +16,40 @@ class KeySet:
     """The keys of all records so far.
 
     An int or a string is an id; any other key is that of a record without one, which is never taken for another.
+
+    Attributes:
+        words: The ids that are numbers, each a bit.
+        strings: Those that are strings.
     """
 
     def __init__(self) -> None:
-        self._words: dict[int, int] = {}
-        self._strings: set[str] = set()
+        self.words: dict[int, int] = {}
+        self.strings: set[str] = set()
+
+    def __contains__(self, key: Hashable) -> bool:
+        if isinstance(key, int):
+            return bool(self.words.get(key >> _BITS, 0) & 1 << (key & _MASK))
+        return key in self.strings
+
+    def __len__(self) -> int:
+        return sum(word.bit_count() for word in self.words.values()) + len(self.strings)
+
+    def __le__(self, other: "KeySet") -> bool:
+        """Whether the other one has all of these."""
+        numbers = all(not word & ~other.words.get(at, 0) for at, word in self.words.items())
+        return numbers and self.strings <= other.strings
+
+    def update(self, other: "KeySet") -> None:
+        """Add the other one's keys."""
+        for at, word in other.words.items():
+            self.words[at] = self.words.get(at, 0) | word
+        self.strings |= other.strings
 
     def add_all(self, keys: Sequence[Hashable]) -> frozenset[int]:
         """Add the keys of a page; the indexes of those that were there already."""
         if self._add_dense(keys):
             return frozenset()
-        words, repeated = self._words, list[int]()
+        words, repeated = self.words, list[int]()
         for index, key in enumerate(keys):
             if isinstance(key, int):
                 at, bit = key >> _BITS, 1 << (key & _MASK)
@@ -36,9 +59,9 @@ class KeySet:
                 else:
                     words[at] = word | bit
             elif isinstance(key, str):
-                if key in self._strings:
+                if key in self.strings:
                     repeated.append(index)
-                self._strings.add(key)
+                self.strings.add(key)
         return frozenset(repeated)
 
     def _add_dense(self, keys: Sequence[Any]) -> bool:
@@ -56,7 +79,7 @@ class KeySet:
             flags[key - base] = 1
         flags.reverse()
         mask = int(flags.translate(_DIGITS), 2)  # bit n is the key base + n
-        words = self._words
+        words = self.words
         parts = {first + n: mask >> (n << _BITS) & _WORD for n in range(((high - base) >> _BITS) + 1)}
         if mask.bit_count() < len(keys) or any(words.get(at, 0) & part for at, part in parts.items()):
             return False

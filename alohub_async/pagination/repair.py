@@ -17,6 +17,7 @@ import attrs
 
 from alohub_async.errors import AlohubError
 from alohub_async.pagination.pager import Forecast, Pager
+from alohub_async.pagination.proof import settle
 from alohub_async.pagination.records import Drift, Estimate, Fetch, FetchedPage, Fill
 from alohub_async.pagination.stream import PageStream
 from alohub_async.pagination.tokens import PageToken
@@ -131,9 +132,14 @@ class _Gathering(Generic[T]):
         repeated = self.stream.walk.repeated
         now.duplicates += repeated
         passes = self.drift.passes + 1
-        proven = now.ids <= self._known and len(now.ids) == self.stream.walk.first_total
-        agreed = before is not None and now.ids == before.ids and not now.moved and not before.moved
-        settled = True if proven or agreed else False if passes >= self._max_passes else None
+        settled = settle(
+            different=len(now.ids),
+            first_total=self.stream.walk.first_total,
+            all_known=now.ids <= self._known,
+            agreed=before is not None and now.ids == before.ids and not now.moved and not before.moved,
+            passes=passes,
+            max_passes=self._max_passes,
+        )
         duplicates = self.drift.duplicates + repeated
         self.drift = attrs.evolve(self.drift, passes=passes, settled=settled, duplicates=duplicates)
         if settled is None:

@@ -91,12 +91,16 @@ class Lane(Generic[WaiterT]):
         gauge: Its budget.
         lines: Its waiters, by priority.
         waited: Seconds that all its requests have waited.
+        sent: Requests sent so far.
+        denied: 429s among them.
     """
 
     def __init__(self, gauge: Gauge) -> None:
         self.gauge: Gauge = gauge
         self.lines: dict[Priority, Line[WaiterT]] = {}
         self.waited: float = 0.0
+        self.sent: int = 0
+        self.denied: int = 0
         self.clear()
 
     @property

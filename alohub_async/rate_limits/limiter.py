@@ -101,6 +101,7 @@ class RateLimiter:
         return RateLimitStatus(
             tenant=schedule.status(schedule.tenant, [*schedule.lanes.values()], now),
             routes={key: schedule.status(lane.gauge, [lane], now) for key, lane in schedule.lanes.items()},
+            denied=sum(lane.denied for lane in schedule.lanes.values()),
         )
 
 

@@ -253,6 +253,8 @@ class Schedule:
         """Tell both gauges what came of a booking, and let go who may go now."""
         now = self.now()
         answered, denied, said, retry_after = outcome
+        lane.sent += 1
+        lane.denied += denied
         # A 429 does not name the budget that was spent: it is the one with nothing left, or either.
         spent = [scope for scope, limit in said.items() if not limit.remaining] if denied else []
         self.tenant.settle(
@@ -336,4 +338,5 @@ class Schedule:
             next_due=max(0.0, gauge.ready_at(now) - now),
             denied=gauge.denials,
             waited=sum(lane.waited for lane in lanes),
+            sent=sum(lane.sent for lane in lanes),
         )

@@ -33,6 +33,7 @@ class ScopeStatus:
         next_due: Seconds until the next one may go: 0.0 now, `math.inf` if only an answer can tell.
         denied: 429s so far.
         waited: Seconds that requests have waited in all.
+        sent: Requests sent so far.
     """
 
     limit: int | None
@@ -42,6 +43,7 @@ class ScopeStatus:
     next_due: float
     denied: int
     waited: float
+    sent: int
 
 
 @attrs.frozen
@@ -51,7 +53,9 @@ class RateLimitStatus:
     Attributes:
         tenant: The tenant's.
         routes: Each route's, by its key (method and path template).
+        denied: 429s so far, whichever budget was to blame.
     """
 
     tenant: ScopeStatus
     routes: Mapping[str, ScopeStatus]
+    denied: int

@@ -1,0 +1,12 @@
+"""Exporting all queues of a tenant into a file, which survives being killed and says whether the file is complete.
+
+from alohub_async.export import export_inbound
+
+report = await export_inbound(client, "queues.parquet")
+print(report.complete, report.written, report.sha256)
+"""
+
+from alohub_async.export.job import export_inbound
+from alohub_async.export.report import ExportProgress, ExportReport
+
+__all__ = ["ExportProgress", "ExportReport", "export_inbound"]
