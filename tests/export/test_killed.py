@@ -1,0 +1,131 @@
+"""An export that is killed at random moments, again and again, gives the file of one that was not."""
+
+import json
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from alohub_async.export.job import report_path
+from alohub_async.export.journal import journal_path
+from alohub_async.files import read_queues
+from alohub_async.testing import DropConnection, Sandbox
+from tests.support import threaded_sandbox
+
+ROOT = Path(__file__).parent.parent.parent
+QUEUES = 5000
+PATIENCE = 60.0
+
+
+def export(sandbox: Sandbox, path: Path) -> "subprocess.Popen[bytes]":
+    """Begin, or go on, in a process of its own."""
+    access = [str(sandbox.url), sandbox.api_key, sandbox.tenant_id]
+    return subprocess.Popen([sys.executable, "-m", "tests.export.once", *access, str(path)], cwd=ROOT)  # noqa: S603
+
+
+def size(path: Path) -> int:
+    """Bytes; 0 if it is not there."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+@attrs.define
+class Killer:
+    """Exports, and kills the export at so many moments.
+
+    Attributes:
+        wanted: Kills before it comes to making the file.
+        bytes: Most bytes of journal between two kills.
+        requests: Most requests between two kills.
+        kills: How often it was killed.
+        kills_at_the_end: How often while it made the file, the report, or removed the journal.
+    """
+
+    sandbox: Sandbox
+    path: Path
+    rng: random.Random
+    wanted: int
+    bytes: int = 60_000
+    requests: int = 5
+    kills: int = 0
+    kills_at_the_end: int = 0
+
+    def run(self) -> dict[str, Any]:
+        """Do it, and return the report."""
+        journal = journal_path(self.path)
+        while self.kills < self.wanted and not self.path.exists():
+            self.kills += self._killed(when=self._some_moment(journal))
+        for _ in range(4):  # a file beside the journal: it is being made
+            self.kills_at_the_end += self._killed(when=lambda: {*self.path.parent.iterdir()} > {journal})
+        if journal.exists() or not self.path.exists():
+            assert export(self.sandbox, self.path).wait(PATIENCE) == 0
+        report: dict[str, Any] = json.loads(report_path(self.path).read_bytes())
+        assert {*self.path.parent.iterdir()} == {self.path, report_path(self.path)}
+        return report
+
+    def _some_moment(self, journal: Path) -> Callable[[], bool]:
+        enough = size(journal) + self.rng.randrange(self.bytes)
+        many = len(self.sandbox.requests) + 1 + self.rng.randrange(self.requests)
+        if self.rng.random() < 0.5:
+            return lambda: size(journal) > enough
+        return lambda: len(self.sandbox.requests) >= many
+
+    def _killed(self, *, when: Callable[[], bool]) -> bool:
+        """Go on until then; False if it came to its end before."""
+        process = export(self.sandbox, self.path)
+        until = time.monotonic() + PATIENCE
+        while process.poll() is None:
+            assert time.monotonic() < until
+            if when():
+                time.sleep(self.rng.random() * 0.002)
+                process.kill()
+                return process.wait(PATIENCE) != 0
+            time.sleep(0.0002)
+        assert process.returncode == 0
+        return False
+
+
+@pytest.mark.parametrize(("ending", "kills"), [("jsonl", 25), ("csv", 6), ("parquet", 6)])
+def test_killed_at_random_moments(tmp_path: Path, ending: str, kills: int) -> None:
+    """The file is that of an export nobody disturbed, record for record, and the report knows how often it went on."""
+    path, undisturbed = tmp_path / "a" / f"queues.{ending}", tmp_path / "b" / f"queues.{ending}"
+    path.parent.mkdir()
+    undisturbed.parent.mkdir()
+    with threaded_sandbox(queues=QUEUES, tenant_limit=None, route_limit=None) as sandbox:
+        killer = Killer(sandbox, path, random.Random(kills), wanted=kills)
+        report = killer.run()
+        assert killer.kills == kills
+        assert killer.kills_at_the_end > 0
+        assert report["complete"]
+        assert report["resumed"] > 0
+        assert export(sandbox, undisturbed).wait(PATIENCE) == 0
+        assert [*read_queues(path)] == [*read_queues(undisturbed)]
+        assert [queue.id for queue in read_queues(path)] == [queue["callinId"] for queue in sandbox.queues]
+
+
+def test_killed_with_faults_while_the_list_moves(tmp_path: Path) -> None:
+    """Every queue that was there the whole time is in the file just once, whatever happens."""
+    rng = random.Random(4)
+    with threaded_sandbox(queues=1000, tenant_limit=None, route_limit=None) as sandbox:
+        before = {queue["callinId"] for queue in sandbox.queues}
+        for page in range(10):
+            sandbox.fail(page=page, status=502, next=2)
+            sandbox.fail(DropConnection(), page=page)
+            sandbox.insert_queue(index=rng.randrange(1000), after_page=page)
+            sandbox.remove_queue(int(str(rng.choice(sandbox.queues)["callinId"])), before_page=page)
+        killer = Killer(sandbox, tmp_path / "queues.jsonl", rng, wanted=10)
+        report = killer.run()
+        assert sandbox.moves_left == 0
+        assert report["complete"]
+        ids = [queue.id for queue in read_queues(killer.path)]
+        stayed = before & {queue["callinId"] for queue in sandbox.queues}
+        assert stayed <= {*ids}
+        assert len({*ids}) == len(ids)
