@@ -1,0 +1,111 @@
+"""What changes would do to the queues as they are now; nothing is written here."""
+
+from collections.abc import Iterable
+
+import attrs
+
+from alohub_async.changes.diff import FieldChange
+from alohub_async.changes.rows import Change
+from alohub_async.client import AlohubClient
+from alohub_async.config import Priority
+from alohub_async.errors import AlohubError, ConflictError, InvalidArgumentError, NotFoundError
+from alohub_async.models import InboundQueue
+
+DEFAULT_CONCURRENCY = 16
+"""Calls under way at once, as for `get_many_inbound`."""
+
+
+@attrs.frozen
+class Step:
+    """What is to be done about one queue.
+
+    Attributes:
+        change: What it should be.
+        found: The queue as it was read; None if there is none of that id.
+        fields: What would be written: the fields that are not as wanted yet.
+        error: Why nothing will be written: a `NotFoundError`, or a `ConflictError` if a field is not as expected.
+    """
+
+    change: Change
+    found: InboundQueue | None
+    fields: tuple[FieldChange, ...] = ()
+    error: AlohubError | None = None
+
+
+@attrs.frozen
+class Plan:
+    """What is to be done.
+
+    Attributes:
+        steps: One for each change, in their order.
+    """
+
+    steps: tuple[Step, ...]
+
+    @property
+    def to_write(self) -> tuple[Step, ...]:
+        """Those that would write."""
+        return tuple(step for step in self.steps if step.fields and step.error is None)
+
+    @property
+    def impossible(self) -> tuple[Step, ...]:
+        """Those that cannot be done."""
+        return tuple(step for step in self.steps if step.error is not None)
+
+    @property
+    def unchanged(self) -> int:
+        """How many queues are as wanted already."""
+        return len(self.steps) - len(self.to_write) - len(self.impossible)
+
+
+async def plan_changes(
+    client: AlohubClient,
+    changes: Iterable[Change],
+    *,
+    concurrency: int = DEFAULT_CONCURRENCY,
+    deadline: float | None = None,
+    priority: Priority | None = None,
+) -> Plan:
+    """Read each queue that is to be changed and say what differs.
+
+    Args:
+        client: Reads them.
+        changes: At most one for each queue.
+        concurrency: Most calls under way, 1 to 1,000.
+        deadline: Seconds for all of them together; None for the client's, for each.
+        priority: Who goes first where requests wait for the rate limit; None for the client's.
+
+    Raises:
+        InvalidArgumentError: Two changes of one queue.
+        AlohubError: A queue could not be read, other than that there is none; then there is no plan.
+    """
+    wanted: dict[int, Change] = {}
+    for change in changes:
+        if wanted.setdefault(change.id, change) is not change:
+            raise InvalidArgumentError(f"one change for each queue; queue {change.id} has several")
+    steps: dict[int, Step] = {}
+    outcomes = client.queues.get_many_inbound(wanted, concurrency=concurrency, deadline=deadline, priority=priority)
+    async for outcome in outcomes:
+        if outcome.error is not None and not isinstance(outcome.error, NotFoundError):
+            outcome.error.add_note(f"queue {outcome.id}")
+            raise outcome.error
+        steps[outcome.id] = plan_step(wanted[outcome.id], outcome.value, outcome.error)
+    return Plan(tuple(steps[queue_id] for queue_id in wanted))
+
+
+def plan_step(change: Change, found: InboundQueue | None, error: AlohubError | None = None) -> Step:
+    """What the change would do to the queue as it was found; pure."""
+    if found is None:
+        return Step(change, None, error=error)
+    fields = tuple(
+        FieldChange(name, getattr(found, name), value)
+        for name, value in change.wanted.items()
+        if getattr(found, name) != value
+    )
+    expected = [(field, change.expect[field.name]) for field in fields if field.name in change.expect]
+    differences = {field.name: (value, field.before) for field, value in expected if field.before != value}
+    if not differences:
+        return Step(change, found, fields)
+    told = "; ".join(f"{name} is {now!r}, not {then!r}" for name, (then, now) in differences.items())
+    conflict = ConflictError(f"queue {change.id} is not as expected: {told}", differences=differences)
+    return Step(change, found, fields, conflict)

@@ -1,0 +1,81 @@
+"""Comparing two states of the queues."""
+
+from typing import Any
+
+import attrs
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alohub_async import InboundQueue, QueueStrategy
+from alohub_async.changes import ABSENT, FieldChange, Unmatched, diff_queues
+from tests.strategies import any_text, json_values
+
+NO_ID: Any = None
+
+queues: st.SearchStrategy[InboundQueue] = st.builds(
+    InboundQueue,
+    id=st.integers(1, 5) | st.none(),
+    name=any_text,
+    strategy=st.none() | st.integers(1, 200).map(QueueStrategy),
+    max_wait=st.none() | st.integers(0, 3),
+    announce_position=st.none() | st.booleans(),
+    extra=st.dictionaries(any_text, json_values, max_size=2),
+)
+
+
+def test_fields_that_differ_are_named_with_both_values() -> None:
+    """Queues are the same if their ids are, wherever they stand."""
+    one, two, three = (InboundQueue(number, f"q{number}") for number in (1, 2, 3))
+    changed = attrs.evolve(one, max_wait=60, strategy=QueueStrategy.VIP)
+    diff = diff_queues([one, two], [three, changed])
+    assert (diff.added, diff.removed, diff.unmatched, diff.unchanged) == ((three,), (two,), (), 0)
+    [change] = diff.changed
+    assert (change.before, change.after) == (one, changed)
+    assert change.fields == (
+        FieldChange("strategy", None, QueueStrategy.VIP),
+        FieldChange("max_wait", None, 60),
+    )
+
+
+def test_unknown_fields_are_compared_by_wire_name() -> None:
+    """As JSON: true is not 1, and null is not the same as nothing."""
+    before = InboundQueue(1, "q", extra={"a": 1, "b": None, "c": {"x": 1, "y": 2}, "same": [1.5]})
+    after = InboundQueue(1, "q", extra={"a": True, "c": {"y": 2, "x": 1}, "same": [1.5], "màu": "đỏ"})
+    [change] = diff_queues([before], [after]).changed
+    assert change.fields == (
+        FieldChange("extra.a", 1, True),
+        FieldChange("extra.b", None, ABSENT),
+        FieldChange("extra.màu", ABSENT, "đỏ"),
+    )
+    assert repr(change.fields[1].after) == "ABSENT"
+
+
+def test_queue_without_an_id_or_with_an_id_again_is_reported() -> None:
+    """The first of an id is compared; what cannot be compared is no difference if the other side has just the same."""
+    bare, again = InboundQueue(NO_ID, "x", extra={"callinId": "?"}), InboundQueue(1, "second")
+    first = InboundQueue(1, "first")
+    diff = diff_queues([first, again, bare, bare], [bare, first])
+    assert diff.unmatched == (Unmatched("before", again, "id again"), Unmatched("before", bare, "no id"))
+    assert (diff.added, diff.removed, diff.changed, diff.unchanged) == ((), (), (), 1)
+    assert not diff.is_empty
+
+
+@given(st.lists(queues, max_size=8))
+def test_state_does_not_differ_from_itself(state: list[InboundQueue]) -> None:
+    """Whatever is in it."""
+    assert diff_queues(state, state).is_empty
+
+
+@given(st.lists(queues, max_size=8), st.lists(queues, max_size=8))
+def test_no_queue_is_lost(before: list[InboundQueue], after: list[InboundQueue]) -> None:
+    """Each is compared, on one side only, or reported; the other way round the same is found."""
+    diff = diff_queues(before, after)
+    ids_before = {queue.id for queue in before} - {None}
+    ids_after = {queue.id for queue in after} - {None}
+    assert {queue.id for queue in diff.added} == ids_after - ids_before
+    assert {queue.id for queue in diff.removed} == ids_before - ids_after
+    assert len(diff.changed) + diff.unchanged == len(ids_before & ids_after)
+    back = diff_queues(after, before)
+    assert (back.added, back.removed) == (diff.removed, diff.added)
+    assert {(c.before.id, len(c.fields)) for c in back.changed} == {(c.before.id, len(c.fields)) for c in diff.changed}
+    assert len(back.unmatched) == len(diff.unmatched)
