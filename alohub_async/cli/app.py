@@ -13,6 +13,7 @@ from typer.main import get_command
 
 from alohub_async._version import __version__
 from alohub_async.cli import queues
+from alohub_async.cli.changes import APPLY_EPILOG, DIFF_EPILOG, apply_command, diff_command
 from alohub_async.cli.errors import EXIT_CODES, ExitCode, describe, is_bug, without_key
 from alohub_async.cli.output import OutputClosedError, complain, write
 from alohub_async.cli.sandbox import sandbox_command
@@ -34,6 +35,8 @@ app: typer.Typer = typer.Typer(
     rich_markup_mode=None,  # plain help says more in 80 columns than panels do
     pretty_exceptions_enable=False,
 )
+queues.app.command("diff", epilog=DIFF_EPILOG)(diff_command)
+queues.app.command("apply", epilog=APPLY_EPILOG)(apply_command)
 app.add_typer(queues.app, name="queues")
 app.command("sandbox", epilog="Example: alohub sandbox --port 8080 --queues 1000 --tenant-limit 20")(sandbox_command)
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import attrs
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -78,16 +78,17 @@ def _is_harmless(char: str) -> bool:
 # Tables
 
 
-def _console() -> Console:
+def make_console() -> Console:
+    """A console on stdout, as wide as the terminal; endless where there is none."""
     wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _ENDLESS
     return Console(file=sys.stdout, width=wide, markup=False, emoji=False, highlight=False)
 
 
-def _print(table: Table) -> None:
-    console = _console()
+def print_part(table: RenderableType) -> None:
+    """Write a table, or whatever Rich can show, without the spaces that fill its lines up."""
+    console = make_console()
     with console.capture() as capture:
         console.print(table)
-    # Rich fills lines up with spaces.
     write("".join(line.rstrip() + "\n" for line in capture.get().splitlines()))
 
 
@@ -96,13 +97,18 @@ def _cell(queue: InboundQueue, name: str) -> Text:
     wire = attrs.fields_dict(InboundQueue)[name].metadata["wire"]
     if value is None and wire in queue.extra:
         return Text(one_line(f"{queue.extra[wire]} (?)"))  # what came instead of what is documented
+    return Text(value_text(name, value))
+
+
+def value_text(name: str, value: object) -> str:
+    """The value of a queue's attribute as tables have it."""
     if value is None:
-        return Text(_NOTHING)
+        return _NOTHING
     if isinstance(value, bool):
-        return Text("yes" if value else "no")
+        return "yes" if value else "no"
     if isinstance(value, QueueStrategy):
-        return Text(value.name if value.is_known else f"{int(value)} (?)")
-    return Text(f"{value} s" if name == "max_wait" else one_line(str(value)))
+        return value.name if value.is_known else f"{int(value)} (?)"
+    return f"{value} s" if name == "max_wait" else one_line(str(value))
 
 
 def print_queues(queues: Iterable[InboundQueue]) -> None:
@@ -116,7 +122,7 @@ def print_queues(queues: Iterable[InboundQueue]) -> None:
         table.add_row(*(_cell(queue, name) for name in _COLUMNS))
     table.caption = Text(f"{table.row_count} queue{'' if table.row_count == 1 else 's'}")
     table.caption_justify = "left"
-    _print(table)
+    print_part(table)
 
 
 def print_queue(queue: InboundQueue) -> None:
@@ -129,7 +135,7 @@ def print_queue(queue: InboundQueue) -> None:
             table.add_row(Text(field.name), _cell(queue, field.name))
     for name, value in queue.extra.items():
         table.add_row(Text(one_line(f"extra.{name}")), Text(one_line(json_text(value))))
-    _print(table)
+    print_part(table)
 
 
 # Progress

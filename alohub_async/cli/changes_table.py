@@ -1,0 +1,132 @@
+"""Differences, plans and results on a terminal, and differences as JSON."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from alohub_async.changes import ABSENT, FieldChange, Plan, QueueDiff, Result, Status
+from alohub_async.cli.errors import without_key
+from alohub_async.cli.output import one_line, print_part, value_text
+from alohub_async.files import json_text, queue_record
+from alohub_async.models import InboundQueue
+
+_WIDEST_NAME: Final = 28  # columns; a longer name takes several lines
+
+
+def print_diff(diff: QueueDiff) -> None:
+    """Write a line for each field that differs, and for each queue that is only on one side."""
+    table = _table()
+    for change in diff.changed:
+        _add(table, change.after, map(_told, change.fields))
+    for queue in diff.removed:
+        _add(table, queue, ["removed"])
+    for queue in diff.added:
+        _add(table, queue, ["added"])
+    for each in diff.unmatched:
+        _add(table, each.queue, [f"{each.reason}; only {each.side}, and not compared"])
+    counts = {
+        "changed": len(diff.changed),
+        "removed": len(diff.removed),
+        "added": len(diff.added),
+        "not compared": len(diff.unmatched),
+        "unchanged": diff.unchanged,
+    }
+    _print(table, counts)
+
+
+def print_plan(plan: Plan) -> None:
+    """Write what would be written, and what cannot be done."""
+    table = _table()
+    for step in plan.to_write:
+        _add(table, step.found, map(_told, step.fields))
+    for step in plan.impossible:
+        table.add_row(Text(str(step.change.id)), _name(step.found), Text(f"impossible: {_reason(step.error)}"))
+    counts = {"to change": len(plan.to_write), "impossible": len(plan.impossible), "unchanged": plan.unchanged}
+    _print(table, counts)
+
+
+def result_line(result: Result) -> str:
+    """The result of one queue, and why it is not done."""
+    why = f": {_reason(result.error)}" if result.error is not None else ""
+    if result.not_taken:
+        why = f": the server said yes, and did not take {', '.join(result.not_taken)}"
+    return f"{result.id}  {result.status}{why}\n"
+
+
+def result_counts(results: Iterable[Result]) -> str:
+    """How many results there are of each kind."""
+    counts = Counter(result.status for result in results)
+    return _counted({status.value: counts[status] for status in Status})
+
+
+def diff_record(diff: QueueDiff) -> dict[str, Any]:
+    """The difference as JSON has it; a field of `extra` that one side lacks has only the other's value."""
+    return {
+        "added": [queue_record(queue) for queue in diff.added],
+        "removed": [queue_record(queue) for queue in diff.removed],
+        "changed": [
+            {
+                "id": change.after.id,
+                "name": change.after.name,
+                "fields": {field.name: dict(_sides(field)) for field in change.fields},
+            }
+            for change in diff.changed
+        ],
+        "unmatched": [
+            {"side": each.side, "reason": each.reason, "queue": queue_record(each.queue)} for each in diff.unmatched
+        ],
+        "unchanged": diff.unchanged,
+    }
+
+
+def _sides(field: FieldChange) -> Iterator[tuple[str, object]]:
+    for side, value in (("before", field.before), ("after", field.after)):
+        if value is not ABSENT:
+            yield side, value
+
+
+def _table() -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column("ID", justify="right", no_wrap=True)
+    table.add_column("Name", overflow="fold", max_width=_WIDEST_NAME)
+    table.add_column("Change", overflow="fold")
+    return table
+
+
+def _add(table: Table, queue: InboundQueue | None, lines: Iterable[str]) -> None:
+    for index, line in enumerate(lines):
+        first = index == 0 and queue is not None
+        queue_id = Text(value_text("id", queue.id)) if first and queue is not None else Text()
+        table.add_row(queue_id, _name(queue) if first else Text(), Text(line))
+
+
+def _name(queue: InboundQueue | None) -> Text:
+    return Text(value_text("name", None if queue is None else queue.name))
+
+
+def _told(field: FieldChange) -> str:
+    return f"{one_line(field.name)}: {_value(field, field.before)} -> {_value(field, field.after)}"
+
+
+def _value(field: FieldChange, value: object) -> str:
+    if value is ABSENT:
+        return "(absent)"
+    return one_line(json_text(value)) if field.name.startswith("extra.") else value_text(field.name, value)
+
+
+def _reason(error: Exception | None) -> str:
+    return without_key(one_line(str(error)))
+
+
+def _print(table: Table, counts: dict[str, int]) -> None:
+    table.caption = Text(_counted(counts))
+    table.caption_justify = "left"
+    print_part(table)
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "no queues"

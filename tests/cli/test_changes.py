@@ -1,0 +1,306 @@
+"""`alohub queues diff` and `alohub queues apply`."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from alohub_async.cli.errors import ExitCode
+from alohub_async.testing import Delay, Sandbox
+from tests.cli.command import Alohub, Process, records
+from tests.support import FIRST
+
+PATIENCE = 10
+NAME = "\x1b[2JHàng chờ\nđêm"
+
+
+def _export(alohub: Alohub, path: Path) -> Path:
+    text = "".join(json.dumps(record) + "\n" for record in records(alohub.sandbox.queues))
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _file(folder: Path, text: str, name: str = "changes.csv") -> str:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def _puts(alohub: Alohub) -> int:
+    return len(alohub.sandbox.find_requests(method="PUT"))
+
+
+def _rows(*rows: str) -> str:
+    return "".join(f"{row}\n" for row in ("id,max_wait", *rows))
+
+
+# diff
+
+
+def test_no_difference(alohub: Alohub, tmp_path: Path) -> None:
+    """An export and the service as it was exported: exit code 0, and a count."""
+    export = str(_export(alohub, tmp_path / "a.jsonl"))
+    outcome = alohub("queues", "diff", export, "live")
+    assert (outcome.code, outcome.err) == (ExitCode.OK, "")
+    assert outcome.out.splitlines()[-1].strip() == "45 unchanged"
+
+
+def test_differences(alohub: Alohub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each field before and after, at 80 columns, whatever a queue is called; exit code 1."""
+    monkeypatch.setenv("COLUMNS", "80")
+    sandbox = alohub.sandbox
+    sandbox.queues[0]["strategy"] = 1
+    export = _export(alohub, tmp_path / "a.jsonl")
+    sandbox.queues[0].update(callinName=NAME, timeWait="777", strategy=99, musicinQueue="x" * 70, màu=["đỏ"])
+    gone = sandbox.queues[5]["callinId"]
+    assert isinstance(gone, int)
+    sandbox.remove_queue(gone)
+    new = sandbox.insert_queue()
+    outcome = alohub("queues", "diff", str(export), "live")
+    assert outcome.code == 1
+    assert max(map(len, outcome.out.splitlines())) <= 80
+    assert "\x1b" not in outcome.out
+    assert "strategy: NORMAL -> LOCKED" in outcome.out
+    assert "-> 777 s" in outcome.out
+    assert 'extra.màu: (absent) -> ["đỏ"]' in outcome.out
+    lines = outcome.out.splitlines()
+    assert any(line.strip().startswith(str(gone)) and line.endswith("removed") for line in lines)
+    assert any(line.strip().startswith(str(new)) and line.endswith("added") for line in lines)
+    assert lines[-1].strip() == "1 changed, 1 removed, 1 added, 43 unchanged"
+
+
+def test_differences_as_json(alohub: Alohub, tmp_path: Path) -> None:
+    """What is not there on one side is not there in the JSON."""
+    export = str(_export(alohub, tmp_path / "a.jsonl"))
+    was = records(alohub.sandbox.queues)[0]["max_wait"]
+    alohub.sandbox.queues[0].update(timeWait="777", x=None)
+    outcome = alohub("queues", "diff", export, "live", "--json")
+    assert outcome.code == 1
+    [change] = outcome.json["changed"]
+    assert change["fields"] == {"max_wait": {"before": was, "after": 777}, "extra.x": {"after": None}}
+    assert (outcome.json["added"], outcome.json["removed"], outcome.json["unmatched"]) == ([], [], [])
+    assert outcome.json["unchanged"] == 44
+
+
+def test_two_files_need_no_key(alohub: Alohub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor the service."""
+    export = str(_export(alohub, tmp_path / "a.jsonl"))
+    monkeypatch.delenv("ALOHUB_API_KEY")
+    assert alohub("queues", "diff", export, export).code == ExitCode.OK
+    assert alohub.sandbox.requests == []
+
+
+def test_live_that_does_not_hold_still_is_not_compared(alohub: Alohub, tmp_path: Path) -> None:
+    """Exit code 3, and a line that says so."""
+    export = str(_export(alohub, tmp_path / "a.jsonl"))
+    alohub.sandbox.page_size_cap = 20
+    alohub.sandbox.move_at_random(chance=1, most=3)
+    outcome = alohub("queues", "diff", export, "live")
+    assert (outcome.code, outcome.out) == (ExitCode.INCOMPLETE, "")
+    assert "not provably complete; nothing was compared" in outcome.err
+
+
+def test_bad_exports(alohub: Alohub, tmp_path: Path) -> None:
+    """They are told before anything is sent."""
+    for name, text, told in (("a.txt", "", "must end in"), ("a.jsonl", "{\n", "line 1")):
+        outcome = alohub("queues", "diff", "live", _file(tmp_path, text, name))
+        assert outcome.code in {ExitCode.USAGE, ExitCode.FAILED}
+        assert told in outcome.error
+    assert "no such file" in alohub("queues", "diff", "live", str(tmp_path / "b.csv")).error
+    assert alohub.sandbox.requests == []
+
+
+@pytest.mark.parametrize("name", ["back.csv", "back.jsonl"])
+def test_diff_can_be_rolled_back(alohub: Alohub, tmp_path: Path, name: str) -> None:
+    """The changes of the diff lead from A to B, what cannot be set is told, and a second run has nothing to do."""
+    export = str(_export(alohub, tmp_path / "a.jsonl"))
+    alohub.sandbox.queues[0].update(timeWait="777", callinName="other")
+    alohub.sandbox.queues[1].update(strategy=99 if alohub.sandbox.queues[1]["strategy"] != 99 else 2)
+    changes = str(tmp_path / name)
+    outcome = alohub("queues", "diff", "live", export, "--changes", changes)
+    assert outcome.code == 1
+    assert f"not in {changes}: queue {FIRST}: name stays as it is" in outcome.err
+    assert alohub("queues", "apply", changes, "--yes").code == ExitCode.OK
+    [left] = alohub("queues", "diff", "live", export, "--json").json["changed"]
+    assert [*left["fields"]] == ["name"]
+    alohub.sandbox.clear()
+    again = alohub("queues", "apply", changes, "--yes")
+    assert again.code == ExitCode.OK
+    assert again.out.endswith("2 unchanged\nNothing is left to change.\n")
+    assert _puts(alohub) == 0
+
+
+# apply
+
+
+def test_apply(alohub: Alohub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan, a line for each queue, and counts; only what differs is sent."""
+    monkeypatch.setenv("COLUMNS", "80")
+    alohub.sandbox.queues[1]["callinName"] = NAME
+    second = alohub.sandbox.queues[1]["callinId"]
+    outcome = alohub("queues", "apply", _file(tmp_path, _rows(f"{FIRST},777", f"{second},778")), "--yes")
+    assert (outcome.code, outcome.err) == (ExitCode.OK, "")
+    assert "-> 777 s" in outcome.out
+    assert "2 to change" in outcome.out
+    assert f"{FIRST}  done\n" in outcome.out
+    assert outcome.out.endswith("\n2 done\n")
+    assert "\x1b" not in outcome.out
+    assert (alohub.sandbox.queues[0]["timeWait"], alohub.sandbox.queues[1]["timeWait"]) == ("777", "778")
+
+
+def test_dry_run_sends_no_update(alohub: Alohub, tmp_path: Path) -> None:
+    """It shows the plan, and what cannot be done."""
+    outcome = alohub("queues", "apply", _file(tmp_path, _rows(f"{FIRST},777", "5,1")), "--dry-run")
+    assert outcome.code == ExitCode.FAILED
+    assert "-> 777 s" in outcome.out
+    assert "impossible: GET /v1/queues/inbound/5 failed with HTTP 404" in outcome.out
+    assert alohub("queues", "apply", _file(tmp_path, _rows(f"{FIRST},777")), "--dry-run").code == ExitCode.OK
+    assert _puts(alohub) == 0
+
+
+def test_some_fail(alohub: Alohub, tmp_path: Path) -> None:
+    """Conflicts and failures have a line each, the rest is done, and the exit code is 1."""
+    second, third = alohub.sandbox.queues[1]["callinId"], alohub.sandbox.queues[2]["callinId"]
+    text = f"id,max_wait,expect.max_wait\n{FIRST},777,776\n{second},777,\n{third},778,\n5,1,\n"
+    alohub.sandbox.fail(status=400, method="PUT", path=f"/v1/queues/inbound/{third}")
+    outcome = alohub("queues", "apply", _file(tmp_path, text), "--yes")
+    assert outcome.code == ExitCode.FAILED
+    assert f"{FIRST}  conflict: queue {FIRST} is not as expected: max_wait is" in outcome.out
+    assert f"{second}  done\n" in outcome.out
+    assert f"{third}  failed: PUT /v1/queues/inbound/{third} failed with HTTP 400" in outcome.out
+    assert "\n5  failed: GET /v1/queues/inbound/5 failed with HTTP 404" in outcome.out
+    assert outcome.out.splitlines()[-1] == "1 done, 1 conflict, 2 failed"
+
+
+def test_every_problem_of_the_file_is_told(alohub: Alohub, tmp_path: Path) -> None:
+    """With its line, and nothing is sent."""
+    file = _file(tmp_path, _rows("x,1", f"{FIRST},-1", f"{FIRST},\x1b[2J"))
+    outcome = alohub("queues", "apply", file, "--yes")
+    assert (outcome.code, outcome.out) == (ExitCode.USAGE, "")
+    lines = outcome.err.splitlines()
+    assert [line.partition(": ")[2].removeprefix(f"{file}, ").partition(":")[0] for line in lines[:-1]] == [
+        "line 2",
+        "line 3",
+        "line 4",
+        "line 4",
+    ]
+    assert lines[-1] == f"alohub: 4 problems in {file}; nothing was sent"
+    assert "\x1b" not in outcome.err
+    assert alohub.sandbox.requests == []
+
+
+def test_file_that_cannot_be_read(alohub: Alohub, tmp_path: Path) -> None:
+    """One line, and nothing is sent."""
+    assert "no such file" in alohub("queues", "apply", str(tmp_path / "a.csv"), "--yes").error
+    assert "must end in" in alohub("queues", "apply", str(tmp_path / "a.xlsx"), "--yes").error
+    assert alohub.sandbox.requests == []
+
+
+def test_nobody_can_be_asked(alohub: Alohub, tmp_path: Path, start: Callable[..., Process]) -> None:
+    """Without a terminal and --yes nothing is done."""
+    file = _file(tmp_path, _rows(f"{FIRST},777"))
+    process = start(
+        "queues", "apply", file, ALOHUB_BASE_URL=str(alohub.sandbox.url), ALOHUB_API_KEY=alohub.sandbox.api_key
+    )
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == ExitCode.USAGE
+    assert "give --yes, or --dry-run" in err
+    assert alohub.sandbox.requests == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "puts"),
+    [(b"y\n", ExitCode.OK, 1), (b"n\n", ExitCode.FAILED, 0), (b"\x03", ExitCode.INTERRUPTED, 0)],
+    ids=["yes", "no", "ctrl-c"],
+)
+def test_the_user_is_asked(alohub: Alohub, tmp_path: Path, typed: bytes, code: ExitCode, puts: int) -> None:
+    """On a terminal, after the plan; only yes goes on, and Ctrl-C ends it at once."""
+    file = _file(tmp_path, _rows(f"{FIRST},777"))
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(  # noqa: S603 (our own command)
+        [sys.executable, "-c", _IN_TERMINAL, "queues", "apply", file],
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        start_new_session=True,
+        env={**os.environ, "ALOHUB_BASE_URL": str(alohub.sandbox.url), "ALOHUB_API_KEY": alohub.sandbox.api_key},
+    )
+    os.close(theirs)
+    shown = b""
+    while b"[y/N] " not in shown:
+        shown += os.read(ours, 1000)
+    os.write(ours, typed)
+    out = process.communicate(timeout=PATIENCE)[0]
+    with suppress(OSError):  # Linux, once the other side is closed
+        shown += os.read(ours, 1000)
+    os.close(ours)
+    assert process.returncode == code
+    assert b"Change 1 queue?" in shown
+    assert b"-> 777 s" in out
+    assert _puts(alohub) == puts
+
+
+# Ctrl-C is only Ctrl-C to the process whose controlling terminal it is.
+_IN_TERMINAL = (
+    "import fcntl, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+    "from alohub_async.cli.app import run; sys.exit(run())"
+)
+
+
+def test_interrupted_midway(alohub: Alohub, tmp_path: Path, start: Callable[..., Process]) -> None:
+    """Ctrl-C ends it at once; what was done is told, and how many are not known to be."""
+    second, third = (alohub.sandbox.queues[index]["callinId"] for index in (1, 2))
+    file = _file(tmp_path, _rows(f"{FIRST},777", f"{second},778", f"{third},779"))
+    alohub.sandbox.fail(Delay(30), method="PUT", path=f"/v1/queues/inbound/{second}")
+    process = start(
+        *("queues", "apply", file, "--yes", "--concurrency", "1"),
+        ALOHUB_BASE_URL=str(alohub.sandbox.url),
+        ALOHUB_API_KEY=alohub.sandbox.api_key,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    while f"{FIRST}  done" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.wait(PATIENCE) == ExitCode.INTERRUPTED
+    assert process.stdout.read().splitlines()[-1] == "1 done"
+    assert "2 not known to be done; run it again to do the rest" in process.stderr.read()
+
+
+def test_deadline(alohub: Alohub, tmp_path: Path) -> None:
+    """It is for planning and applying together."""
+    alohub.sandbox.fail(Delay(30), method="GET")
+    outcome = alohub("queues", "apply", _file(tmp_path, _rows(f"{FIRST},777")), "--yes", "--deadline", "0.3")
+    assert outcome.code == ExitCode.OUT_OF_TIME
+    assert "deadline of 0.30 s" in outcome.error
+
+
+def test_files_are_completed(start: Callable[..., Process], tmp_path: Path) -> None:
+    """Those that can be read, folders, and live."""
+    for name in ("b.csv", "a.jsonl", "c.parquet", "d.txt", ".e.csv"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder").mkdir()
+
+    def complete(command: str, begun: str) -> list[str]:
+        words = f"alohub queues {command} {begun}"
+        process = start(_ALOHUB_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD="3", _TYPER_COMPLETE_ARGS=words)
+        return process.communicate(timeout=PATIENCE)[0].split()
+
+    assert complete("apply", f"{tmp_path}/") == [f"{tmp_path}/{name}" for name in ("a.jsonl", "b.csv", "folder/")]
+    assert complete("diff", f"{tmp_path}/c") == [f"{tmp_path}/c.parquet"]
+    assert complete("diff", "li") == ["live"]
+
+
+def test_sandbox(alohub: Alohub, serve: Callable[..., Sandbox], tmp_path: Path) -> None:
+    """Both can be tried without a key."""
+    del serve
+    file = _file(tmp_path, _rows(f"{FIRST},777"))
+    assert alohub("queues", "apply", file, "--yes", "--sandbox").code == ExitCode.OK
+    assert alohub("queues", "diff", "live", "live", "--sandbox").code == ExitCode.OK
