@@ -1,7 +1,8 @@
 """What users' type checkers see: checked by mypy and pyright, never run."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, assert_type
 
 import attrs
@@ -30,6 +31,17 @@ from alohub_async import (
     Timeouts,
     UnsetType,
     UpdateResult,
+)
+from alohub_async.audit import (
+    DEFAULT_RULES,
+    AuditedQueue,
+    Finding,
+    Rule,
+    Severity,
+    audit_inbound,
+    html_page,
+    junit_xml,
+    rule,
 )
 
 
@@ -120,6 +132,23 @@ def explain(error: AlohubError) -> str | None:
         assert_type(error.retry_after, float | None)
         return error.message
     return None
+
+
+@rule(Severity.INFO)
+def short_name(queue: AuditedQueue, *, letters: int = 3) -> Iterator[Finding]:
+    """A user's own rule."""
+    assert_type(queue.detail, InboundQueue | None)
+    if len(queue.queue.name) < letters:
+        yield queue.finding("short", field="name")
+
+
+async def audit(client: AlohubClient, settings: Path) -> None:
+    """Audits."""
+    assert_type(short_name, Rule)
+    report = await audit_inbound(client, rules=[*DEFAULT_RULES, short_name], config=settings, details=False)
+    assert_type(report.at_least(Severity.ERROR), tuple[Finding, ...])
+    assert_type(html_page(report), str)
+    assert_type(junit_xml(report, fail_on=Severity.INFO), bytes)
 
 
 async def wrong_calls_are_flagged(client: AlohubClient) -> None:

@@ -13,6 +13,8 @@ from typer.main import get_command
 
 from alohub_async._version import __version__
 from alohub_async.cli import queues
+from alohub_async.cli.audit import EXIT_CODES as AUDIT_EXIT_CODES
+from alohub_async.cli.audit import audit_command
 from alohub_async.cli.changes import APPLY_EPILOG, DIFF_EPILOG, apply_command, diff_command
 from alohub_async.cli.errors import EXIT_CODES, ExitCode, describe, is_bug, without_key
 from alohub_async.cli.output import OutputClosedError, complain, write
@@ -37,6 +39,9 @@ app: typer.Typer = typer.Typer(
 )
 queues.app.command("diff", epilog=DIFF_EPILOG)(diff_command)
 queues.app.command("apply", epilog=APPLY_EPILOG)(apply_command)
+queues.app.command(
+    "audit", epilog=f"Example: alohub queues audit --html audit.html --junit audit.xml\n\n{AUDIT_EXIT_CODES}"
+)(audit_command)
 app.add_typer(queues.app, name="queues")
 app.command("sandbox", epilog="Example: alohub sandbox --port 8080 --queues 1000 --tenant-limit 20")(sandbox_command)
 

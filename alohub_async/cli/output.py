@@ -142,11 +142,11 @@ def print_queue(queue: InboundQueue) -> None:
 
 
 @contextmanager
-def progress() -> Generator[Callable[[int, int | None], None]]:
+def progress(doing: str = "Listing queues…") -> Generator[Callable[[int, int | None], None]]:
     """Tell on stderr how far a list has come, if that is a terminal; yields a function of the count and the total."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda _, __: None
         return
-    with console.status("Listing queues…") as status:
-        yield lambda count, total: status.update(f"Listing queues… {count} of {'?' if total is None else total}")
+    with console.status(doing) as status:
+        yield lambda count, total: status.update(f"{doing} {count} of {'?' if total is None else total}")

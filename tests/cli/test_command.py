@@ -25,7 +25,15 @@ from tests.cli.command import Alohub, Process
 
 PATIENCE = 10
 FULL = Path("/dev/full")
-COMMANDS = [(), ("queues",), ("queues", "list"), ("queues", "get"), ("queues", "update"), ("sandbox",)]
+COMMANDS = [
+    (),
+    ("queues",),
+    ("queues", "list"),
+    ("queues", "get"),
+    ("queues", "update"),
+    ("queues", "audit"),
+    ("sandbox",),
+]
 
 
 class _NoReader:

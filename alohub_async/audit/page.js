@@ -1,0 +1,34 @@
+"use strict";
+(() => {
+  const table = document.getElementById("queues");
+  const body = table.tBodies[0];
+  const heads = [...table.tHead.rows[0].cells];
+  const collator = new Intl.Collator("vi", { numeric: true });
+  const first = [...body.rows]; // equal rows stay in the list's order
+
+  function sort(column, descending) {
+    const number = heads[column].classList.contains("number");
+    const value = (row) => row.cells[column].textContent.trim();
+    const keyed = first.map((row) => [value(row), row]);
+    keyed.sort(([a], [b]) => {
+      if (!a || !b) return (a ? 0 : 1) - (b ? 0 : 1); // what is empty stays below
+      const order = number ? parseFloat(a) - parseFloat(b) || 0 : collator.compare(a, b);
+      return descending ? -order : order;
+    });
+    body.append(...keyed.map(([, row]) => row));
+  }
+
+  heads.forEach((head, column) => {
+    head.querySelector("button").addEventListener("click", () => {
+      const descending = head.getAttribute("aria-sort") === "ascending";
+      heads.forEach((other) => other.setAttribute("aria-sort", "none"));
+      head.setAttribute("aria-sort", descending ? "descending" : "ascending");
+      sort(column, descending);
+    });
+  });
+
+  // What is folded would be missing on paper.
+  window.addEventListener("beforeprint", () => {
+    document.querySelectorAll("details").forEach((folded) => { folded.open = true; });
+  });
+})();

@@ -1,0 +1,88 @@
+"""The report of an audit on a terminal: counts first, then what was found, the worst first."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from rich.cells import cell_len
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from alohub_async.cli.output import one_line, print_part
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from alohub_async.audit import AuditReport, Finding, Rule, Severity
+
+_STYLES: Final = {"error": "bold red", "warning": "bold yellow", "info": "bold blue"}
+_WIDEST_NAME: Final = 32  # columns; a longer name takes several lines
+_NO_ID: Final = "-"
+
+
+def print_report(report: "AuditReport") -> None:
+    """Write the report."""
+    parts: list[RenderableType] = [_counts(report)]
+    widths = _id_width(report.findings), _name_width(report.findings)
+    for rule in sorted(report.rules, key=lambda rule: -rule.severity):
+        if found := report.of_rule(rule):
+            parts += [Text(), _heading(rule, len(found)), _findings(found, *widths)]
+    if not report.complete:
+        parts += [Text(), Text("Not provably complete: queues or details may be missing.", style="bold")]
+    print_part(Group(*parts))
+
+
+def print_rules(rules: Iterable["Rule"]) -> None:
+    """Write the rules with their severities, options and what they are about."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("Severity", no_wrap=True)
+    table.add_column("Rule", no_wrap=True)
+    table.add_column("What it finds", overflow="fold")
+    for rule in rules:
+        options = "".join(f" ({name} = {value!r})" for name, value in rule.options.items())
+        table.add_row(_badge(rule.severity), Text(rule.id), Text(one_line(rule.summary + options)))
+    print_part(table)
+
+
+def _badge(severity: "Severity") -> Text:
+    return Text(severity.label, style=_STYLES[severity.label])
+
+
+def _counts(report: "AuditReport") -> Text:
+    line = Text(report.headline())
+    for severity, told in report.tally():
+        if report.counts()[severity]:
+            line.highlight_words([told], style=_STYLES[severity.label])
+    return line
+
+
+def _heading(rule: "Rule", count: int) -> Text:
+    line = Text(f"{rule.severity.label} ", style=_STYLES[rule.severity.label])
+    line.append(f"{one_line(rule.summary)} ", style="bold default")
+    return line.append(f"({rule.id}: {count})", style="not bold default")
+
+
+def _findings(findings: Iterable["Finding"], id_width: int, name_width: int) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(min_width=id_width, max_width=id_width, justify="right", no_wrap=True)
+    table.add_column(min_width=name_width, max_width=name_width, overflow="fold")
+    table.add_column(overflow="fold")
+    for finding in findings:
+        table.add_row(Text(_id_of(finding)), Text(_name_of(finding)), Text(one_line(finding.message)))
+    return table
+
+
+def _id_of(finding: "Finding") -> str:
+    return _NO_ID if finding.queue_id is None else str(finding.queue_id)
+
+
+def _name_of(finding: "Finding") -> str:
+    return one_line(finding.queue_name or "")
+
+
+def _id_width(findings: Iterable["Finding"]) -> int:
+    return max((len(_id_of(finding)) for finding in findings), default=0)
+
+
+def _name_width(findings: Iterable["Finding"]) -> int:
+    return min(max((cell_len(_name_of(finding)) for finding in findings), default=0), _WIDEST_NAME)

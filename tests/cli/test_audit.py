@@ -1,0 +1,248 @@
+"""`alohub queues audit`."""
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from junitparser import JUnitXml
+from rich.cells import cell_len
+
+from alohub_async.audit import DEFAULT_RULES
+from alohub_async.cli.errors import ExitCode
+from alohub_async.testing import JsonAnswer, Sandbox, Status
+from tests.audit.support import record
+from tests.cli.command import Alohub, Process
+from tests.support import FIRST, LIST
+
+AUDIT = ("queues", "audit")
+LONG = "Trung tâm chăm sóc khách hàng thân thiết khu vực Thành phố Hồ Chí Minh và các tỉnh Đông Nam Bộ"
+HOSTILE = "<b>\x1b[2J\x00\u202e\ud800"
+PATIENCE = 30
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder without a pyproject.toml."""
+    monkeypatch.chdir(tmp_path)
+
+
+def audit(serve: Callable[..., Sandbox], *queues: dict[str, object]) -> tuple[str, ...]:
+    """The command line for these queues."""
+    return (*AUDIT, "--base-url", str(serve(queues=[*queues]).url))
+
+
+def failures(path: Path) -> int:
+    """The failures in a JUnit file, as another reader counts them."""
+    read: Any = JUnitXml  # whose types are not all known to pyright
+    return int(read.fromfile(str(path)).failures)
+
+
+@pytest.mark.parametrize(
+    ("changes", "threshold", "code"),
+    [
+        ({}, "info", 0),
+        ({"callinNumber": None}, "info", 1),
+        ({"callinNumber": None}, None, 0),
+        ({"strategy": 99}, None, 1),
+        ({"strategy": 99}, "warning", 1),
+        ({"strategy": 99}, "error", 0),
+        ({"timeWait": "x"}, "error", 1),
+    ],
+)
+def test_exit_codes(
+    serve: Callable[..., Sandbox], alohub: Alohub, changes: dict[str, object], threshold: str | None, code: int
+) -> None:
+    """It exits with 1 if a finding is as bad as `--fail-on` (warning, if not given), else with 0."""
+    fail_on = () if threshold is None else ("--fail-on", threshold)
+    outcome = alohub(*audit(serve, record(**changes)), *fail_on)
+    assert (outcome.code, outcome.err) == (code, "")
+
+
+def test_the_table(serve: Callable[..., Sandbox], alohub: Alohub) -> None:
+    """Counts come first, then the worst findings, with the rule, the queue and what is wrong."""
+    queues = [record(callinName=LONG, strategy=99), record(callinId=FIRST + 1, timeWait="lâu", nguongRanhRoi="0")]
+    outcome = alohub(*audit(serve, *queues))
+    lines = outcome.out.splitlines()
+    assert lines[0] == "2 queues audited: 3 errors, 1 warning, 1 info"
+    headings = [line for line in lines if re.match("(error|warning|info) ", line)]
+    assert [heading.split()[0] for heading in headings] == ["error", "error", "warning", "info"]
+    assert "error A value does not fit its documented type (unfit-value: 1)" in lines
+    assert re.search(rf"{FIRST + 1} +test +timeWait is lâu", outcome.out)
+
+
+def test_it_fits_80_columns(serve: Callable[..., Sandbox], alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 80 columns no line is longer, and no word of a long name is lost."""
+    monkeypatch.setenv("COLUMNS", "80")
+    outcome = alohub(*audit(serve, record(callinName=LONG, strategy=99, timeWait="999", callinNumber="1")))
+    assert max(map(cell_len, outcome.out.splitlines())) <= 80
+    assert {*LONG.split()} <= {*outcome.out.split()}
+    assert "…" not in outcome.out
+
+
+def test_the_sandbox(alohub: Alohub) -> None:
+    """`--sandbox` shows what an audit finds, and asks nobody else."""
+    outcome = alohub(*AUDIT, "--sandbox")
+    assert outcome.code == 1
+    assert outcome.out.startswith("250 queues audited: ")
+    assert alohub.sandbox.requests == []
+
+
+def test_json(serve: Callable[..., Sandbox], alohub: Alohub) -> None:
+    """`--json` writes one object with everything."""
+    outcome = alohub(*audit(serve, record(strategy=99)), "--json")
+    found = outcome.json
+    assert (found["queues"], found["complete"], found["total"], found["details"]) == (1, True, 1, True)
+    assert found["counts"] == {"error": 0, "warning": 1, "info": 0}
+    assert found["findings"] == [
+        {
+            "severity": "warning",
+            "rule": "locked",
+            "queue_id": FIRST,
+            "queue_name": "test",
+            "field": "strategy",
+            "message": "locked",
+        }
+    ]
+    assert [rule["id"] for rule in found["rules"]] == [rule.id for rule in DEFAULT_RULES]
+
+
+def test_files(serve: Callable[..., Sandbox], alohub: Alohub, tmp_path: Path) -> None:
+    """`--html` and `--junit` write files beside what is shown, whole, over what was there, and nothing else."""
+    (tmp_path / "a.html").write_text("old")
+    command = audit(serve, record(callinName="Huế", strategy=99))
+    outcome = alohub(*command, "--html", "a.html", "--junit", "a.xml", "--json")
+    assert outcome.code == 1
+    assert outcome.json["queues"] == 1
+    assert "Huế" in (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert failures(tmp_path / "a.xml") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"a.html", "a.xml"}
+    alohub(*command, "--junit", "a.xml", "--fail-on", "error")
+    assert failures(tmp_path / "a.xml") == 0
+
+
+def test_a_file_that_is_none(serve: Callable[..., Sandbox], start: Callable[..., Process]) -> None:
+    """A device can be written to, and stays one."""
+    sandbox = serve(queues=[record()])
+    process = start(*AUDIT, "--junit", "/dev/stderr", ALOHUB_BASE_URL=str(sandbox.url), ALOHUB_API_KEY=sandbox.api_key)
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    assert err.startswith("<?xml")
+
+
+def test_a_file_that_cannot_be_written(alohub: Alohub) -> None:
+    """A folder that is not there is told before anything is sent, and is no finding."""
+    outcome = alohub(*AUDIT, "--html", "nowhere/a.html")
+    assert outcome.code == ExitCode.USAGE
+    assert "there is no folder nowhere" in outcome.error
+    assert alohub.sandbox.requests == []
+
+
+@pytest.mark.parametrize("form", [(), ("--json",), ("--html", "a.html"), ("--junit", "a.xml")])
+def test_hostile_names(serve: Callable[..., Sandbox], alohub: Alohub, tmp_path: Path, form: tuple[str, ...]) -> None:
+    """A name that would steer a terminal or break a file is harmless in each output."""
+    outcome = alohub(*audit(serve, record(callinName=HOSTILE, strategy=99)), *form)
+    assert outcome.code == 1
+    if form == ("--json",):
+        assert outcome.json["findings"][0]["queue_name"] == HOSTILE
+    else:
+        assert "<b>�[2J" in outcome.out
+    assert not {"\x1b", "\x00"} & {*outcome.out}
+    for path in tmp_path.iterdir():
+        assert not {"\x1b", "\x00"} & {*path.read_text(encoding="utf-8")}
+        assert "&lt;b&gt;�[2J�" in path.read_text(encoding="utf-8")
+
+
+def test_no_details(alohub: Alohub) -> None:
+    """`--no-details` asks for the list alone."""
+    assert alohub(*AUDIT, "--no-details").code == 1
+    assert {request.path for request in alohub.sandbox.requests} == {LIST}
+
+
+def test_list_rules(alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--list-rules` shows each rule with its severity and what it is about; no key is needed."""
+    monkeypatch.delenv("ALOHUB_API_KEY")
+    monkeypatch.setenv("COLUMNS", "80")
+    outcome = alohub(*AUDIT, "--list-rules")
+    assert outcome.code == 0
+    for rule in DEFAULT_RULES:
+        assert re.search(
+            rf"^{rule.severity.label} +{rule.id} +{re.escape(rule.summary[:20])}", outcome.out, re.MULTILINE
+        )
+    assert max(map(len, outcome.out.splitlines())) <= 80
+    assert alohub.sandbox.requests == []
+
+
+def test_configuration(alohub: Alohub, tmp_path: Path) -> None:
+    """Settings come from the project's file, or from the one that is named."""
+    (tmp_path / "pyproject.toml").write_text("[tool.alohub.audit]\nlocked = 'error'", encoding="utf-8")
+    (tmp_path / "other.toml").write_text("locked = false", encoding="utf-8")
+    assert re.search("^error +locked ", alohub(*AUDIT, "--list-rules").out, re.MULTILINE)
+    assert not re.search("^[a-z]+ +locked ", alohub(*AUDIT, "--list-rules", "--config", "other.toml").out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("lokked = false", "no rule 'lokked'; there are "), ("locked = ", "is no TOML"), (None, "cannot be read")],
+)
+def test_a_wrong_configuration(alohub: Alohub, tmp_path: Path, text: str | None, told: str) -> None:
+    """It is told in one line before anything is sent."""
+    if text is not None:
+        (tmp_path / "audit.toml").write_text(text, encoding="utf-8")
+    outcome = alohub(*AUDIT, "--config", "audit.toml")
+    assert outcome.code == ExitCode.USAGE
+    assert told in outcome.error
+    assert alohub.sandbox.requests == []
+
+
+def test_what_keeps_it_from_running(alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever keeps an audit from being made has one exit code and the line other commands have."""
+    alohub.sandbox.fail(Status(500), page=0)
+    outcome = alohub(*AUDIT, "--retries", "0")
+    assert outcome.code == ExitCode.USAGE
+    assert "HTTP 500" in outcome.error
+    monkeypatch.setitem(sys.modules, "phonenumbers", None)
+    outcome = alohub(*AUDIT)
+    assert outcome.code == ExitCode.USAGE
+    assert "pip install 'alohub-async[audit]'" in outcome.error
+    monkeypatch.undo()
+    monkeypatch.setenv("ALOHUB_BASE_URL", str(alohub.sandbox.url))
+    monkeypatch.setenv("ALOHUB_API_KEY", "sk_live_wrong")
+    outcome = alohub(*AUDIT)
+    assert outcome.code == ExitCode.USAGE
+    assert "UNAUTHORIZED" in outcome.error
+    assert "is ALOHUB_API_KEY the key" in outcome.error
+
+
+def test_usage(alohub: Alohub) -> None:
+    """An unknown severity is refused."""
+    outcome = alohub(*AUDIT, "--fail-on", "fatal")
+    assert outcome.code == ExitCode.USAGE
+    assert outcome.error
+
+
+def test_help_tells_the_exit_codes(alohub: Alohub) -> None:
+    """They are others than those of the other commands, so the command's help has them."""
+    told = alohub(*AUDIT, "--help").out
+    for code in (0, 1, 2):
+        assert re.search(rf"^ +{code}  \S", told, re.MULTILINE)
+
+
+def test_an_incomplete_list(alohub: Alohub) -> None:
+    """A list that ended early is a finding, and is told at the end."""
+    alohub.sandbox.fail(JsonAnswer({"success": "1", "totalRecord": 5, "data": [alohub.sandbox.queues[0]]}), page=0)
+    alohub.sandbox.fail(JsonAnswer({"success": "1", "totalRecord": 5, "data": []}), path=LIST, next=None)
+    outcome = alohub(*AUDIT, "--fail-on", "error")
+    assert outcome.code == 1
+    assert "1 queues came; the server tells of 5" in outcome.out
+    assert outcome.out.splitlines()[-1].startswith("Not provably complete")
+    assert json.loads(alohub(*AUDIT, "--json").out)["complete"] is False
+
+
+def test_progress_on_a_terminal(alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal stderr tells how far it has come."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "Auditing queues" in alohub(*AUDIT, "--json").err
