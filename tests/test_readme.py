@@ -15,9 +15,10 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8")
 
 
 @pytest.mark.looptime
-async def test_every_python_block_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_every_python_block_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A newcomer can paste the README's blocks in order, and each one works."""
     assert len(BLOCKS) >= 8
+    monkeypatch.chdir(tmp_path)
     async with Sandbox(queues=250) as sandbox:
         monkeypatch.setenv("ALOHUB_API_KEY", sandbox.api_key)
         monkeypatch.setenv("ALOHUB_BASE_URL", str(sandbox.url))

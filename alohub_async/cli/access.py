@@ -7,7 +7,7 @@ import inspect
 import logging
 import os
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Annotated, Any, TypeAlias, TypeVar
 
@@ -103,11 +103,16 @@ class Access:
             async with make as client:
                 return await work(client)
 
+        return self.run_alone(work_with_client)
+
+    def run_alone(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Do work that makes its clients itself."""
         with _logging_to_stderr(verbose=self.verbose):
-            return asyncio.run(work_with_client())
+            return asyncio.run(work())
 
     @property
-    def _retry(self) -> RetryPolicy:
+    def retry(self) -> RetryPolicy:
+        """When a failed attempt is repeated."""
         return RetryPolicy() if self.retries is None else RetryPolicy(max_retries=self.retries)
 
     def _sandbox(self) -> AbstractAsyncContextManager[AlohubClient]:
@@ -115,7 +120,7 @@ class Access:
             raise CommandError(
                 "--sandbox brings its own address and tenant; leave out --base-url, --env and --tenant-id"
             )
-        return _open_sandbox(direct=self.direct, retry=self._retry)
+        return _open_sandbox(direct=self.direct, retry=self.retry)
 
     def _service(self) -> AbstractAsyncContextManager[AlohubClient]:
         settings = read_environment({**os.environ, "ALOHUB_BASE_URL": ""})  # which `_endpoint` reads, with --allow-http
@@ -124,7 +129,7 @@ class Access:
             settings.api_key or _ask_for_key(),
             tenant_id=settings.tenant_id if self.tenant_id is None else self.tenant_id,
             endpoint=endpoint,
-            retry=self._retry,
+            retry=self.retry,
         )
 
     def _endpoint(self) -> Endpoint | None:

@@ -17,6 +17,7 @@ from alohub_async.cli.audit import EXIT_CODES as AUDIT_EXIT_CODES
 from alohub_async.cli.audit import audit_command
 from alohub_async.cli.changes import APPLY_EPILOG, DIFF_EPILOG, apply_command, diff_command
 from alohub_async.cli.errors import EXIT_CODES, ExitCode, describe, is_bug, without_key
+from alohub_async.cli.export import export_command
 from alohub_async.cli.output import OutputClosedError, complain, write
 from alohub_async.cli.sandbox import sandbox_command
 
@@ -42,6 +43,7 @@ queues.app.command("apply", epilog=APPLY_EPILOG)(apply_command)
 queues.app.command(
     "audit", epilog=f"Example: alohub queues audit --html audit.html --junit audit.xml\n\n{AUDIT_EXIT_CODES}"
 )(audit_command)
+queues.app.command("export", epilog="Example: alohub queues export queues.parquet")(export_command)
 app.add_typer(queues.app, name="queues")
 app.command("sandbox", epilog="Example: alohub sandbox --port 8080 --queues 1000 --tenant-limit 20")(sandbox_command)
 

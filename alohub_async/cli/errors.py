@@ -39,7 +39,7 @@ EXIT_CODES: Final = {
     ExitCode.OK: "done",
     ExitCode.FAILED: "the API, the network or the output failed",
     ExitCode.USAGE: "wrong usage, or input that was refused",
-    ExitCode.INCOMPLETE: "not provably complete: the list ended before its total",
+    ExitCode.INCOMPLETE: "not provably complete: the list ended early, or moved",
     ExitCode.DENIED: "no API key, a wrong one, or one without the scope",
     ExitCode.NOT_FOUND: "no such queue",
     ExitCode.OUT_OF_TIME: "out of time: rate limit, timeout or deadline",
@@ -68,7 +68,7 @@ _HINTS: Final[tuple[tuple[type[AlohubError], str], ...]] = (
 )
 
 # What the SDK's messages call things, and how they are said here.
-_WORDS: Final = {"Endpoint(…, allow_http=True)": "--allow-http"}
+_WORDS: Final = {"Endpoint(…, allow_http=True)": "--allow-http", "restart=True": "--restart"}
 
 _ANY_KEY: Final = re.compile(r"\bsk_[a-z]+_\w+")  # the vendor's page: sk_live_…
 _LONGEST: Final = 200  # characters of an error of usage

@@ -13,7 +13,7 @@ from alohub_async.models import UNSET, InboundQueue, InboundQueueUpdate, QueueSt
 from alohub_async.pagination import Pager
 
 app: typer.Typer = typer.Typer(
-    help="List, get, update and audit the tenant's inbound queues.",
+    help="The tenant's inbound queues: list, get, update, export, audit, compare.",
     epilog="Example: alohub queues list --sandbox",
     rich_markup_mode=None,
 )

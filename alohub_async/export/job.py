@@ -13,7 +13,7 @@ from alohub_async.calls import CallOptions, TimeBudget
 from alohub_async.client import AlohubClient
 from alohub_async.config import Priority
 from alohub_async.errors import AlohubError, FileError, InvalidArgumentError, NotFoundError
-from alohub_async.export.journal import Journal, check_header, open_journal
+from alohub_async.export.journal import Journal, open_journal
 from alohub_async.export.report import ExportProgress, ExportReport
 from alohub_async.export.state import Key, Spent, State, concluded, has_id, keyed, merged, verdict
 from alohub_async.files import check_ending, json_text, queue_record, remove_leftovers, replacing, write_queues
@@ -107,15 +107,24 @@ async def export_inbound(
 
 async def _match(journal: Journal, client: AlohubClient, wanted: dict[str, Any], *, restart: bool) -> None:
     """Have the journal be one of this export: begin it, or see that it is."""
-    anew = restart or not journal.header
-    salt: Any = secrets.token_hex(16) if anew else journal.header.get("salt")
     wanted = {"endpoint": str(client.endpoint.base_url), "tenant_id": client.tenant_id, **wanted}
-    if client.tenant_id is None:  # the key tells tenants apart
-        wanted["key"] = await client.fingerprint(bytes.fromhex(salt or ""))
-    if anew:
-        journal.begin({**wanted, "salt": salt})
-    else:
-        check_header(journal, wanted)
+
+    async def with_key(salt: str) -> dict[str, Any]:
+        if client.tenant_id is not None:
+            return wanted
+        return {**wanted, "key": await client.fingerprint(bytes.fromhex(salt))}  # it tells tenants apart
+
+    if not restart and journal.header:
+        differences = journal.differences(await with_key(journal.header["salt"]))
+        if not differences:
+            return
+        if not journal.empty:
+            raise FileError(
+                f"{journal.path} is of another export: {differences}; finish that one, or start anew with restart=True",
+                path=journal.path,
+            )
+    salt = secrets.token_hex(16)
+    journal.begin({**await with_key(salt), "salt": salt})
 
 
 async def _in_thread(work: Callable[[], T]) -> T:

@@ -16,7 +16,6 @@ from typing import Any, BinaryIO, Final, cast
 
 import attrs
 
-from alohub_async.errors import FileError
 from alohub_async.export.locks import open_locked
 from alohub_async.export.state import Key, Seen, State, key_of
 from alohub_async.files import file_error, json_text, queue_of, sync_folder
@@ -100,6 +99,20 @@ class Journal:
             self.seen.turn()
             self._starts.append(self._end)
         self.state = state
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing came yet."""
+        return self.state.number == 1 and self.state.token is None and not self.state.ended
+
+    def differences(self, wanted: Mapping[str, Any]) -> str:
+        """What this journal's export has other than wanted, in words; empty if it is that very export."""
+        found = {name: self.header.get(name) for name in wanted}
+        return ", ".join(
+            "the API key is another" if name == "key" else f"{name} was {found[name]!r}, and is {value!r} now"
+            for name, value in wanted.items()
+            if found[name] != value
+        )
 
     def begin(self, header: Mapping[str, Any]) -> None:
         """Begin anew, whatever was there.
@@ -210,19 +223,3 @@ def open_journal(target: Path) -> Generator[Journal]:
         except OSError as exc:
             raise file_error(path, exc, doing="read") from exc
         yield journal
-
-
-def check_header(journal: Journal, wanted: Mapping[str, Any]) -> None:
-    """See that the journal is of this very export.
-
-    Raises:
-        FileError: It is not; says what differs.
-    """
-    for name, value in wanted.items():
-        found = journal.header.get(name)
-        if found != value:
-            what = "the API key is another" if name == "key" else f"{name} was {found!r}, and is {value!r} now"
-            raise FileError(
-                f"{journal.path} is of another export: {what}; finish that one, or start anew with restart=True",
-                path=journal.path,
-            )

@@ -32,6 +32,7 @@ COMMANDS = [
     ("queues", "get"),
     ("queues", "update"),
     ("queues", "audit"),
+    ("queues", "export"),
     ("sandbox",),
 ]
 

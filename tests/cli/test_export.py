@@ -1,0 +1,210 @@
+"""`alohub queues export`."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+
+from alohub_async.cli.errors import ExitCode
+from alohub_async.cli.export import progress_text
+from alohub_async.export import ExportProgress
+from alohub_async.files import read_queues
+from alohub_async.testing import Sandbox
+from tests.cli.command import Alohub, Process, records
+
+EXPORT = ("queues", "export")
+
+
+def test_a_file(alohub: Alohub, tmp_path: Path) -> None:
+    """The file is what `list --jsonl` writes, and one line sums the export up."""
+    path = tmp_path / "queues.jsonl"
+    outcome = alohub(*EXPORT, str(path), "--page-size", "20")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.startswith(f"{path}: 45 queues, complete: ")
+    assert outcome.out.count("\n") == 1
+    assert "6 requests, 0 denied" in outcome.out
+    assert path.read_text(encoding="utf-8") == alohub("queues", "list", "--jsonl").out
+    assert [json.loads(line) for line in path.read_bytes().splitlines()] == records(alohub.sandbox.queues)
+
+
+def test_the_inner_sandbox(alohub: Alohub, tmp_path: Path) -> None:
+    """`--sandbox` works, with details and one pass only."""
+    path = tmp_path / "queues.csv"
+    assert alohub(*EXPORT, str(path), "--sandbox", "--details", "--consistency", "detect").code == 0
+    assert len([*read_queues(path)]) == 250
+    assert alohub.sandbox.requests == []
+
+
+def test_not_complete(alohub: Alohub, tmp_path: Path) -> None:
+    """A list that moved has an exit code of its own, and the line says why; the file is there."""
+    path = tmp_path / "queues.jsonl"
+    alohub.sandbox.insert_queue(after_page=0)
+    outcome = alohub(*EXPORT, str(path), "--page-size", "20", "--consistency", "detect", "--prefetch", "0")
+    assert outcome.code == ExitCode.INCOMPLETE
+    assert "NOT complete: the list moved while it was walked" in outcome.out
+    assert path.exists()
+
+
+def test_cut_off(alohub: Alohub, tmp_path: Path) -> None:
+    """After a failure the line says that the same command goes on; it does; `--restart` is named where it is needed."""
+    path = tmp_path / "queues.jsonl"
+    alohub.sandbox.fail(status=400, page=1)
+    failed = alohub(*EXPORT, str(path), "--page-size", "20")
+    assert failed.code == ExitCode.USAGE
+    assert failed.error.endswith("the same command goes on where this one stood")
+    other = alohub(*EXPORT, str(path), "--page-size", "30")
+    assert other.code == ExitCode.FAILED
+    assert "page_size was 20, and is 30 now; finish that one, or start anew with --restart" in other.error
+    assert alohub(*EXPORT, str(path), "--page-size", "20").code == 0
+    assert json.loads(path.with_name("queues.jsonl.report.json").read_bytes())["resumed"] == 1
+
+
+def test_a_wrong_key_is_mended(alohub: Alohub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An export that got nothing yet binds nobody: the right key may go on with it."""
+    path = tmp_path / "queues.jsonl"
+    right = alohub.sandbox.api_key
+    monkeypatch.setenv("ALOHUB_API_KEY", "sk_live_wrong")
+    assert alohub(*EXPORT, str(path)).code == ExitCode.DENIED
+    monkeypatch.setenv("ALOHUB_API_KEY", right)
+    assert alohub(*EXPORT, str(path)).code == 0
+
+
+def test_an_unknown_ending(alohub: Alohub, tmp_path: Path) -> None:
+    """One line says which there are, before anything is sent."""
+    outcome = alohub(*EXPORT, str(tmp_path / "queues.xlsx"))
+    assert outcome.code == ExitCode.USAGE
+    assert "must end in .jsonl, .csv, .parquet" in outcome.error
+    assert alohub.sandbox.requests == []
+
+
+def test_no_such_folder(alohub: Alohub, tmp_path: Path) -> None:
+    """One line says so."""
+    outcome = alohub(*EXPORT, str(tmp_path / "none" / "queues.csv"))
+    assert outcome.code == ExitCode.FAILED
+    assert "there is no such file or folder" in outcome.error
+
+
+def test_progress_on_a_terminal(alohub: Alohub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal a bar tells how far it has come, unless told to be quiet."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    outcome = alohub(*EXPORT, str(tmp_path / "queues.jsonl"), "--page-size", "20")
+    assert "45/45" in outcome.err
+    assert alohub(*EXPORT, str(tmp_path / "queues.jsonl"), "--quiet").err == ""
+
+
+def test_progress_fits() -> None:
+    """With its name and bar before it, the text fits into 80 columns."""
+    now = ExportProgress(
+        number=5, written=500_000, total=999_999, seconds=9, rate=2500, free=100, limit=100, waiting=True
+    )
+    assert progress_text(now) == "pass 5 500,000/999,999 2,500/s 3:20 100/100 waiting"
+    assert cell_len(progress_text(now)) + 14 + 1 + 14 + 1 <= 81
+    unknown = ExportProgress(number=1, written=5, total=None, seconds=9, rate=0.0, free=None, limit=None, waiting=False)
+    assert progress_text(unknown) == "pass 1 5/? 0/s"
+
+
+def test_ctrl_c_goes_on(sandbox: Sandbox, start: Callable[..., Process], tmp_path: Path) -> None:
+    """Interrupted, it ends with the code for it, and the same command goes on."""
+    sandbox.latency = 0.2
+    path = tmp_path / "queues.jsonl"
+    given = (*EXPORT, str(path), "--page-size", "5", "--prefetch", "0", "--base-url", str(sandbox.url))
+    process = start(*given, ALOHUB_API_KEY=sandbox.api_key)
+    while not sandbox.find_requests(page=1):
+        assert process.poll() is None
+    process.send_signal(2)
+    assert process.communicate(timeout=20)[1] == ""
+    assert process.returncode == ExitCode.INTERRUPTED
+    assert not path.exists()
+    sandbox.latency = 0.0
+    again = start(*given, ALOHUB_API_KEY=sandbox.api_key)
+    assert "45 queues, complete" in again.communicate(timeout=20)[0]
+
+
+# Several tenants
+
+
+def _write(path: Path, **tenants: dict[str, Any]) -> str:
+    lines: list[str] = []
+    for name, values in tenants.items():
+        lines += [f"[tenants.{name}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return str(path)
+
+
+def test_tenants(
+    serve: Callable[..., Sandbox], alohub: Alohub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has a partition; one that fails does not stop the others, and the exit code is the worst."""
+    other = serve(queues=7, tenant_id="B2")
+    monkeypatch.setenv("KEY_A", alohub.sandbox.api_key)
+    monkeypatch.setenv("KEY_B", other.api_key)
+    monkeypatch.setenv("KEY_C", "sk_live_wrong")
+    url = str(alohub.sandbox.url)
+    file = _write(
+        tmp_path / "tenants.toml",
+        a={"api_key_env": "KEY_A", "base_url": url, "direct": True},
+        b={"api_key_env": "KEY_B", "base_url": str(other.url), "tenant_id": "B2"},
+        c={"api_key_env": "KEY_C", "base_url": url},
+        d={"api_key_env": "KEY_D", "base_url": url},
+    )
+    out = tmp_path / "out"
+    outcome = alohub(*EXPORT, "--tenants", file, str(out), "--side-by-side", "2")
+    assert outcome.code == ExitCode.DENIED
+    assert "sk_live" not in outcome.out + outcome.err
+    rows = {
+        line.split()[0]: line for line in outcome.out.splitlines() if line.split()[:1] and len(line.split()[0]) == 1
+    }
+    assert rows["a"].split()[1] == "45"
+    assert rows["b"].split()[1] == "7"
+    assert "complete" in rows["b"]
+    assert "UNAUTHORIZED" in rows["c"]
+    assert "set KEY_D" in rows["d"]
+    assert len([*read_queues(out / "tenant=a" / "queues.parquet")]) == 45
+    assert len([*read_queues(out / "tenant=b" / "queues.parquet")]) == 7
+    assert not (out / "tenant=c" / "queues.parquet").exists()
+    monkeypatch.setenv("KEY_C", alohub.sandbox.api_key)
+    monkeypatch.setenv("KEY_D", alohub.sandbox.api_key)
+    assert alohub(*EXPORT, "--tenants", file, str(out)).code == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[tenants.a]\napi_key = "sk_live_secret"', "the key must not stand in this file"),
+        ('[tenants.a]\napi_key_env = "sk-live-secret"', "the key must not stand in this file"),
+        ("[tenants.a]\n", "api_key_env is missing"),
+        ('[tenants.a]\napi_key_env = "A"\nurl = "x"', "unknown name 'url'; allowed are api_key_env"),
+        ('[tenants.a]\napi_key_env = "A"\ndirect = 1', "direct must be true or false"),
+        ('[tenants.a]\napi_key_env = "A"\ntenant_id = 5', "tenant_id must be a string"),
+        ('[tenants.a]\napi_key_env = "A"\ndirect = true', "direct needs the backend's address"),
+        ('[tenants.a]\napi_key_env = "A"\nenv = "x"', "env must be production or development"),
+        ('[tenants.a]\napi_key_env = "A"\nenv = "production"\nbase_url = "x"', "either base_url or env"),
+        ('[tenants.".."]\napi_key_env = "A"', "begin with no dot"),
+        ('[tenants."a/b"]\napi_key_env = "A"', "a name must be letters"),
+        ("tenants = 5", "there is no tenant"),
+        ("[tenants]\na = 5", "must be a table"),
+        ("", "there is no tenant"),
+        ("key = 5", "unknown name 'key'"),
+        ('format = "xlsx"', "format must be one of jsonl, csv, parquet"),
+        ("[", "is not TOML"),
+    ],
+)
+def test_a_bad_tenants_file(alohub: Alohub, tmp_path: Path, text: str, told: str) -> None:
+    """One line says what is wrong, and shows no value, which may be a key."""
+    file = tmp_path / "tenants.toml"
+    file.write_text(text, encoding="utf-8")
+    outcome = alohub(*EXPORT, "--tenants", str(file), str(tmp_path / "out"))
+    assert outcome.code == ExitCode.USAGE
+    assert told in outcome.error
+    assert "secret" not in outcome.error
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_tenants_file(alohub: Alohub, tmp_path: Path) -> None:
+    """One line says so; as it does where options of access are given too."""
+    assert "cannot read" in alohub(*EXPORT, "--tenants", str(tmp_path / "none.toml"), str(tmp_path)).error
+    file = _write(tmp_path / "tenants.toml", a={"api_key_env": "A"})
+    assert "leave out the options" in alohub(*EXPORT, "--tenants", file, str(tmp_path), "--sandbox").error
