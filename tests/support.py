@@ -216,8 +216,8 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-@asynccontextmanager
-async def deaf_endpoint() -> AsyncGenerator[str]:
+@contextmanager
+def deaf_socket() -> Generator[str]:
     """A URL whose connections are never made: the queue of the listening socket is full."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
@@ -229,3 +229,10 @@ async def deaf_endpoint() -> AsyncGenerator[str]:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         for connection in waiting:
             connection.close()
+
+
+@asynccontextmanager
+async def deaf_endpoint() -> AsyncGenerator[str]:
+    """The same in an event loop."""
+    with deaf_socket() as url:
+        yield url

@@ -9,15 +9,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
+from typer.main import get_command
 
 import alohub_async.cli
 from alohub_async import __version__
+from alohub_async.cli.app import app
 from alohub_async.cli.errors import ExitCode
 from alohub_async.cli.sandbox import Kind
 from alohub_async.testing import Delay, Sandbox, WindowKind
@@ -25,16 +27,17 @@ from tests.cli.command import Alohub, Process
 
 PATIENCE = 10
 FULL = Path("/dev/full")
-COMMANDS = [
-    (),
-    ("queues",),
-    ("queues", "list"),
-    ("queues", "get"),
-    ("queues", "update"),
-    ("queues", "audit"),
-    ("queues", "export"),
-    ("sandbox",),
-]
+
+
+def _commands(path: tuple[str, ...] = (), command: Any = None) -> Iterator[tuple[str, ...]]:
+    """Every command there is, by the words that call it."""
+    found: Any = get_command(app) if command is None else command
+    yield path
+    for name, inner in getattr(found, "commands", {}).items():
+        yield from _commands((*path, name), inner)
+
+
+COMMANDS = [*_commands()]
 
 
 class _NoReader:
@@ -73,11 +76,16 @@ def _python(code: str) -> "subprocess.CompletedProcess[str]":
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("option", ["--help", "-h"])
 def test_help(alohub: Alohub, command: tuple[str, ...], option: str) -> None:
-    """Each command has help with an example, readable at 80 columns."""
+    """Each command of the tree has help with an example, readable at 80 columns."""
     outcome = alohub(*command, option)
     assert outcome.code == 0
     assert f"Example: alohub {' '.join(command)}".rstrip() in outcome.out
     assert max(map(len, outcome.out.splitlines())) <= 80
+
+
+def test_the_tree_is_walked() -> None:
+    """So that no command is left out above."""
+    assert {(), ("queues",), ("queues", "list"), ("queues", "apply"), ("sandbox",)} <= {*COMMANDS}
 
 
 def test_no_command(alohub: Alohub) -> None:
