@@ -1,9 +1,11 @@
 """What changes would do to the queues as they are now; nothing is written here."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import Final
 
 import attrs
 
+from alohub_async.calls import CallOptions, TimeBudget
 from alohub_async.changes.diff import FieldChange
 from alohub_async.changes.rows import Change
 from alohub_async.client import AlohubClient
@@ -11,8 +13,11 @@ from alohub_async.config import Priority
 from alohub_async.errors import AlohubError, ConflictError, InvalidArgumentError, NotFoundError
 from alohub_async.models import InboundQueue
 
-DEFAULT_CONCURRENCY = 16
+DEFAULT_CONCURRENCY: Final = 16
 """Calls under way at once, as for `get_many_inbound`."""
+
+_MANY: Final = 50  # fewer are looked up without asking how long the list is
+_WORTH: Final = 50  # queues of the list to one that is wanted: two of them on a page of a hundred
 
 
 @attrs.frozen
@@ -66,7 +71,7 @@ async def plan_changes(
     deadline: float | None = None,
     priority: Priority | None = None,
 ) -> Plan:
-    """Read each queue that is to be changed and say what differs.
+    """Read each queue that is to be changed, from the list if they are many, and say what differs.
 
     Args:
         client: Reads them.
@@ -83,14 +88,36 @@ async def plan_changes(
     for change in changes:
         if wanted.setdefault(change.id, change) is not change:
             raise InvalidArgumentError(f"one change for each queue; queue {change.id} has several")
-    steps: dict[int, Step] = {}
-    outcomes = client.queues.get_many_inbound(wanted, concurrency=concurrency, deadline=deadline, priority=priority)
+    budget = TimeBudget(CallOptions(deadline=deadline, priority=priority), what="plan_changes")
+    steps = {queue.id: plan_step(wanted[queue.id], queue) for queue in await _listed(client, wanted.keys(), budget)}
+    options = budget.next_call()
+    outcomes = client.queues.get_many_inbound(
+        [queue_id for queue_id in wanted if queue_id not in steps],
+        concurrency=concurrency,
+        deadline=options.deadline,
+        priority=options.priority,
+    )
     async for outcome in outcomes:
         if outcome.error is not None and not isinstance(outcome.error, NotFoundError):
             outcome.error.add_note(f"queue {outcome.id}")
             raise outcome.error
         steps[outcome.id] = plan_step(wanted[outcome.id], outcome.value, outcome.error)
     return Plan(tuple(steps[queue_id] for queue_id in wanted))
+
+
+async def _listed(client: AlohubClient, ids: Collection[int], budget: TimeBudget) -> list[InboundQueue]:
+    """Those of the queues that the list shows, if walking it takes fewer requests than looking each up.
+
+    Whether the list moves does not matter: what it does not show is looked up.
+    """
+    if len(ids) < _MANY:
+        return []
+    options = budget.next_call()
+    pager = client.queues.list_inbound(deadline=options.deadline, priority=options.priority)
+    total = await pager.count()
+    if total is None or total > len(ids) * _WORTH:
+        return []
+    return [queue async for queue in pager if queue.id in ids]
 
 
 def plan_step(change: Change, found: InboundQueue | None, error: AlohubError | None = None) -> Step:

@@ -33,7 +33,7 @@ from alohub_async.changes import (
 )
 from alohub_async.testing import DropConnection, Fault, HtmlPage, Sandbox, WireQueue
 from alohub_async.testing import Status as StatusFault
-from tests.support import FIRST, json_reply
+from tests.support import FIRST, LIST, json_reply
 
 pytestmark = pytest.mark.looptime
 
@@ -84,6 +84,20 @@ async def test_there_is_no_plan_if_a_queue_cannot_be_read(sandbox: Sandbox) -> N
         with pytest.raises(InternalServerError) as caught:
             await plan_changes(client, _changes(sandbox, 3))
         assert caught.value.__notes__ == [f"queue {FIRST}"]
+
+
+@pytest.mark.parametrize(("queues", "listed", "looked_up"), [(120, 2, 1), (3051, 1, 61)])
+async def test_many_queues_are_read_from_the_list(queues: int, listed: int, looked_up: int) -> None:
+    """If that takes fewer requests than looking each up; what the list does not show is looked up."""
+    async with Sandbox(queues=queues, tenant_limit=None, route_limit=None) as sandbox, sandbox.client() as client:
+        one_by_one = await plan_changes(client, _changes(sandbox, 3))
+        sandbox.clear()
+        plan = await plan_changes(client, [Change(MISSING, InboundQueueUpdate(max_wait=777)), *_changes(sandbox, 60)])
+        assert len(sandbox.find_requests(path=LIST)) == listed
+        assert len(sandbox.requests) == listed + looked_up
+        assert [step.change.id for step in plan.steps] == [MISSING, *_ids(sandbox, 60)]
+        assert plan.steps[1:4] == one_by_one.steps
+        assert [step.change.id for step in plan.impossible] == [MISSING]
 
 
 async def test_two_changes_of_a_queue_are_refused(sandbox: Sandbox, client: AlohubClient) -> None:
