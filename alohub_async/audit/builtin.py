@@ -215,6 +215,8 @@ _KINDS: Final = {
 
 
 def _short(value: object) -> str:
+    if isinstance(value, QueueStrategy):
+        return value.name
     text = value if isinstance(value, str) and value and value.isprintable() else repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 

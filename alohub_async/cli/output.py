@@ -78,15 +78,14 @@ def _is_harmless(char: str) -> bool:
 # Tables
 
 
-def make_console() -> Console:
-    """A console on stdout, as wide as the terminal; endless where there is none."""
+def _console() -> Console:
     wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _ENDLESS
     return Console(file=sys.stdout, width=wide, markup=False, emoji=False, highlight=False)
 
 
 def print_part(table: RenderableType) -> None:
     """Write a table, or whatever Rich can show, without the spaces that fill its lines up."""
-    console = make_console()
+    console = _console()
     with console.capture() as capture:
         console.print(table)
     write("".join(line.rstrip() + "\n" for line in capture.get().splitlines()))

@@ -136,7 +136,7 @@ def test_list_and_detail_differ() -> None:
     detail = record(timeWait="90", strategy=None, other="b", more=1)
     differing = [finding for finding in found(audited(listed, detail)) if finding.rule == "detail-differs"]
     assert [(finding.field, finding.message) for finding in differing] == [
-        ("strategy", "strategy: the list says <QueueStrategy.NORMAL: 1>, the detail None"),
+        ("strategy", "strategy: the list says NORMAL, the detail None"),
         ("max_wait", "max_wait: the list says 60, the detail 90"),
         ("other", "other: the list says a, the detail b"),
     ]

@@ -11,7 +11,9 @@ import pytest
 from junitparser import JUnitXml
 from rich.cells import cell_len
 
+from alohub_async import AlohubClient
 from alohub_async.audit import DEFAULT_RULES
+from alohub_async.cli.app import run
 from alohub_async.cli.errors import ExitCode
 from alohub_async.testing import JsonAnswer, Sandbox, Status
 from tests.audit.support import record
@@ -215,6 +217,20 @@ def test_what_keeps_it_from_running(alohub: Alohub, monkeypatch: pytest.MonkeyPa
     assert outcome.code == ExitCode.USAGE
     assert "UNAUTHORIZED" in outcome.error
     assert "is ALOHUB_API_KEY the key" in outcome.error
+
+
+def test_a_bug(alohub: Alohub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Even what nobody thought of is not taken for findings; with `--verbose` a traceback shows where."""
+
+    async def fail(_: object) -> None:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr(AlohubClient, "__aenter__", fail)
+    outcome = alohub(*AUDIT)
+    assert outcome.code == ExitCode.USAGE
+    assert "ZeroDivisionError: oops" in outcome.error
+    assert run((*AUDIT, "--verbose")) == ExitCode.USAGE
+    assert "Traceback" in capsys.readouterr().err
 
 
 def test_usage(alohub: Alohub) -> None:
