@@ -51,10 +51,12 @@ class Browser:
         """What the console has said since the last look."""
         return [str(entry["message"]) for entry in self._driver.get_log("browser")]
 
-    def requests(self) -> list[str]:
-        """The URLs it has asked for since the last look."""
+    def requests(self, page: str) -> list[str]:
+        """The URLs that this page, itself given by its URL, has asked for, or tried to, since the last look."""
         events = [json.loads(entry["message"])["message"] for entry in self._driver.get_log("performance")]
-        return [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+        sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
+        # The browser's own first page may still be loading, too.
+        return [params["request"]["url"] for params in sent if params["documentURL"] == page]
 
     def texts(self, selector: str) -> list[str]:
         """What is to be read in the elements of a CSS selector."""

@@ -87,7 +87,7 @@ def test_hostile_text_is_text(browser: Browser, tmp_path: Path) -> None:
     assert browser.title == f"Alohub: {report.headline()}"
     assert browser.texts("img") == []
     assert browser.complaints() == []
-    assert browser.requests() == [url]
+    assert browser.requests(url) == [url]
 
 
 def test_the_policy_forbids_what_is_not_ours(browser: Browser, tmp_path: Path) -> None:
