@@ -229,10 +229,10 @@ def _ask(count: int) -> None:
         CommandError: The user said no.
         typer.Abort: Ctrl-C.
     """
-    sys.stderr.write(f"Change {count} queue{'' if count == 1 else 's'}? [y/N] ")
-    sys.stderr.flush()
     try:
         with _interrupting():
+            sys.stderr.write(f"Change {count} queue{'' if count == 1 else 's'}? [y/N] ")
+            sys.stderr.flush()
             answer = sys.stdin.readline().strip().lower()
     except KeyboardInterrupt as exc:
         raise typer.Abort from exc

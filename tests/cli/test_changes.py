@@ -234,10 +234,14 @@ def test_the_user_is_asked(alohub: Alohub, tmp_path: Path, typed: bytes, code: E
     )
     os.close(theirs)
     shown = b""
-    while b"[y/N] " not in shown:
-        shown += os.read(ours, 1000)
-    os.write(ours, typed)
-    out = process.communicate(timeout=PATIENCE)[0]
+    try:
+        while b"[y/N] " not in shown:
+            shown += os.read(ours, 1000)
+        os.write(ours, typed)
+        out = process.communicate(timeout=PATIENCE)[0]
+    finally:
+        process.kill()
+        process.wait()
     with suppress(OSError):  # Linux, once the other side is closed
         shown += os.read(ours, 1000)
     os.close(ours)
