@@ -41,9 +41,19 @@ def _serve() -> Generator[Callable[..., Sandbox]]:
     finally:
         for sandbox in running:
             asyncio.run_coroutine_threadsafe(sandbox.close(), loop).result(_PATIENCE)
+        asyncio.run_coroutine_threadsafe(_end_all_others(), loop).result(_PATIENCE)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(_PATIENCE)
         loop.close()
+
+
+async def _end_all_others() -> None:
+    """End what answers late and nobody waits for any more, so that its connection is closed before the loop is."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.sleep(0)  # transports close in the turn after
 
 
 @pytest.fixture(name="sandbox")
