@@ -893,3 +893,24 @@ async def test_token_of_a_capped_walk_goes_with_the_page_size_that_was_asked_for
         assert [queue.id for queue in [*got, *rest]] == [row["callinId"] for row in sandbox.queues]
         with pytest.raises(InvalidArgumentError, match="page_size=20"):
             client.queues.list_inbound(page_size=10, token=pager.token)
+
+
+async def test_what_tells_clients_apart(sandbox: Sandbox) -> None:
+    """Where a client goes, for which tenant, and what stands for its key without showing it."""
+    salt = b"0123456789abcdef"
+    async with sandbox.client() as client, sandbox.client(api_key=lambda: "sk_live_other") as other:
+        assert client.endpoint.base_url == sandbox.url
+        assert client.tenant_id == sandbox.tenant_id
+        assert await client.fingerprint(salt) == await client.fingerprint(salt)
+        assert await client.fingerprint(salt) != await other.fingerprint(salt)
+        assert await client.fingerprint(salt) != await client.fingerprint(salt[::-1])
+        assert sandbox.api_key not in await client.fingerprint(salt)
+
+
+async def test_the_status_counts_requests_and_429s(sandbox: Sandbox, client: AlohubClient) -> None:
+    """Every transmission, those that were denied among them, whichever budget was to blame."""
+    sandbox.fail(status=429, retry_after="0.01")
+    await client.queues.list_inbound().collect()
+    assert client.rate_limits.tenant.sent == len(sandbox.requests) == 2
+    assert [route.sent for route in client.rate_limits.routes.values()] == [2]
+    assert client.rate_limits.denied == 1

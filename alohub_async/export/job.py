@@ -97,6 +97,7 @@ async def export_inbound(
     }
     with open_journal(target) as journal:
         remove_leftovers(target)
+        remove_leftovers(report_path(target))
         await _match(journal, client, header, restart=restart)
         budget = TimeBudget(options, what=f"export to {target}")
         export = _Export(client, journal, walk, budget, details=details, on_progress=on_progress)

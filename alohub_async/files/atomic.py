@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import secrets
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -71,7 +72,8 @@ def sync_folder(folder: Path) -> None:
 
 def remove_leftovers(path: Path) -> None:
     """Remove what writers of `path` that were killed left beside it; nobody may be writing it now."""
+    ours = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.tmp")
     for each in path.parent.iterdir():
-        if each.name.startswith(f".{path.name}.") and each.name.endswith(".tmp"):
+        if ours.fullmatch(each.name):
             with suppress(OSError):
                 each.unlink()

@@ -271,8 +271,8 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
 
 def test_leftovers_of_killed_writers_go(tmp_path: Path) -> None:
     """Only those of this file."""
-    kept = tmp_path / ".queues.csv2.aa.tmp"
-    for name in (".queues.csv.aa.tmp", kept.name):
+    kept = tmp_path / ".queues.csv.parquet.00aa11bb.tmp"
+    for name in (".queues.csv.00aa11bb.tmp", kept.name):
         (tmp_path / name).touch()
     remove_leftovers(tmp_path / "queues.csv")
     assert [*tmp_path.iterdir()] == [kept]

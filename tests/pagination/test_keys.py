@@ -15,6 +15,7 @@ KEYS: list[st.SearchStrategy[Any]] = [
     FAR,
     NEAR | st.text("ab", max_size=2) | st.tuples(st.text("ab", max_size=1)),
 ]
+IDS = NEAR | FAR | st.text("ab", max_size=2)
 PAGES = st.lists(st.sampled_from(KEYS).flatmap(lambda keys: st.lists(keys, max_size=12)), max_size=12)
 
 
@@ -50,3 +51,17 @@ def test_fingerprints_of_different_pages_differ(one: list[Hashable], other: list
     """And those of equal ones do not."""
     assert (fingerprint(one) == fingerprint(other)) == (one == other)
     assert fingerprint(one) == fingerprint(tuple(one))
+
+
+@given(st.lists(IDS, max_size=40), st.lists(IDS, max_size=40))
+def test_sets_of_keys(some: list[int | str], others: list[int | str]) -> None:
+    """Membership, size, subsets and unions are those of sets."""
+    left, right = KeySet(), KeySet()
+    left.add_all(some)
+    right.add_all(others)
+    assert len(left) == len({*some})
+    assert all((key in left) == (key in {*some}) for key in [*some, *others])
+    assert (left <= right) == ({*some} <= {*others})
+    left.update(right)
+    assert len(left) == len({*some, *others})
+    assert right <= left
