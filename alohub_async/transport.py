@@ -3,8 +3,9 @@
 import asyncio
 import copy
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
+from weakref import WeakKeyDictionary
 
 import aiohttp
 import attrs
@@ -49,6 +50,24 @@ class _LoopState:
 
     session: aiohttp.ClientSession
     places: asyncio.Semaphore
+    closing: AsyncGenerator[None]
+
+
+async def _closing(session: aiohttp.ClientSession, *, lent: bool) -> AsyncGenerator[None]:
+    """Closes the session, unless it is only lent, when this is closed or its loop ends.
+
+    Whoever runs a loop closes its async generators last (`asyncio.run` does), and what the session has open can be
+    closed there only: once the loop is gone, its sockets are left to the garbage collector, which warns of each.
+    """
+    try:
+        yield
+    finally:
+        if not lent:
+            await session.close()
+
+
+_LEFT: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, list[AsyncGenerator[None]]]] = WeakKeyDictionary()
+"""What a loop has open of clients that were closed from another loop: kept, since loops hold generators weakly."""
 
 
 class Transport:
@@ -149,7 +168,9 @@ class Transport:
             await self._close_sessions([other for other in self._states if other.is_closed()])
         if loop not in self._states:  # another task may have been here while this one closed sessions
             session = self._given_session or self._new_session()
-            self._states[loop] = _LoopState(session, asyncio.Semaphore(self._max_connections))
+            closing = _closing(session, lent=self._given_session is not None)
+            self._states[loop] = _LoopState(session, asyncio.Semaphore(self._max_connections), closing)
+            await anext(closing)
         return self._states[loop]
 
     def _new_session(self) -> aiohttp.ClientSession:
@@ -166,10 +187,12 @@ class Transport:
             await self._close_sessions([*self._states])
 
     async def _close_sessions(self, loops: Sequence[asyncio.AbstractEventLoop]) -> None:
-        states = [self._states.pop(loop) for loop in loops]
-        if self._given_session is None:
-            for state in states:
-                await state.session.close()
+        here = asyncio.get_running_loop()
+        for loop, state in [(loop, self._states.pop(loop)) for loop in loops]:
+            if loop is here or loop.is_closed():
+                await state.closing.aclose()
+            else:  # a loop must close what it has open itself, and does when it ends
+                _LEFT.setdefault(loop, []).append(state.closing)
 
 
 def _check(session: Any, max_connections: Any) -> None:
