@@ -1,18 +1,17 @@
-"""What the tests over sockets share: answers of any kind, a server below HTTP, a sandbox in a thread of its own."""
+"""What the tests over sockets share: answers of any kind, a server below HTTP."""
 
 import asyncio
 import json
 import socket
-import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Literal, Self, TypeAlias
 
 from attrs import define, field, frozen
 from multidict import CIMultiDict
 
 from alohub_async import AlohubClient
-from alohub_async.testing import Answer, Fault, Sandbox, Stage
+from alohub_async.testing import Answer, Fault, Stage
 
 LIST: Final = "/v1/queues/inbound"
 FIRST: Final = 1_001_226
@@ -182,31 +181,6 @@ async def _read_request(reader: asyncio.StreamReader, connection: int) -> RawReq
         headers.add(name, value)
     body = await reader.readexactly(int(headers.get("Content-Length", "0")))
     return RawRequest(method, target, headers, body, connection)
-
-
-@contextmanager
-def threaded_sandbox(**settings: Any) -> Generator[Sandbox]:
-    """A sandbox whose event loop runs in another thread, so that it outlives the loops of a test."""
-    started = threading.Event()
-    sandbox = Sandbox(**settings)
-    stop: list[Callable[[], object]] = []
-
-    async def serve() -> None:
-        done = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        stop.append(lambda: loop.call_soon_threadsafe(done.set))
-        async with sandbox:
-            started.set()
-            await done.wait()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    assert started.wait(10)
-    try:
-        yield sandbox
-    finally:
-        stop[0]()
-        thread.join()
 
 
 async def until(condition: Callable[[], bool]) -> None:

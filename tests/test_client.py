@@ -31,7 +31,7 @@ from alohub_async import (
     __version__,
 )
 from alohub_async.testing import Delay, Sandbox
-from tests.support import CALLS, FIRST, LIST, QUEUE, RawServer, Step, http, json_reply, queue, threaded_sandbox, until
+from tests.support import CALLS, FIRST, LIST, QUEUE, RawServer, Step, http, json_reply, queue, until
 
 ONCE = RetryPolicy(max_retries=0)
 KEY = "sk_live_secret"
@@ -170,10 +170,9 @@ async def test_pager_of_a_closed_client_keeps_its_place(sandbox: Sandbox) -> Non
     assert got == [stored["callinId"] for stored in sandbox.queues]
 
 
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # what a dead loop had open
 def test_one_client_serves_two_runs_of_an_event_loop() -> None:
     """`asyncio.run` twice with one client works: each loop has its own session; the last one can close it."""
-    with threaded_sandbox(queues=3) as sandbox:
+    with Sandbox(queues=3) as sandbox:
         client = sandbox.client()
 
         async def get() -> int:
@@ -189,10 +188,9 @@ def test_one_client_serves_two_runs_of_an_event_loop() -> None:
         gc.collect()
 
 
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 def test_sessions_of_dead_loops_are_let_go() -> None:
     """However many loops a client has lived through, it holds the session of the last one alone."""
-    with threaded_sandbox(queues=3) as sandbox:
+    with Sandbox(queues=3) as sandbox:
         client = sandbox.client()
 
         async def get() -> int:
@@ -210,10 +208,22 @@ def test_sessions_of_dead_loops_are_let_go() -> None:
         assert sessions() == before
 
 
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_client_is_closed_from_another_loop() -> None:
+    """While its own loop stands still: what it has open is closed when that one ends, and nothing warns."""
+    with Sandbox(queues=3) as sandbox, asyncio.Runner() as runner:
+        client = sandbox.client()
+        assert runner.run(client.queues.get_inbound(FIRST)).id == FIRST
+        asyncio.run(client.aclose())
+        with pytest.raises(ClientClosedError):
+            runner.run(client.queues.get_inbound(FIRST))
+        del client
+        gc.collect()
+    gc.collect()
+
+
 def test_cancelled_run_does_not_block_the_next() -> None:
     """Requests that were waiting for the limit when their loop ended leave nothing behind in the next."""
-    with threaded_sandbox(queues=3, latency=0.05) as sandbox:
+    with Sandbox(queues=3, latency=0.05) as sandbox:
         client = sandbox.client()
 
         async def leave_in_the_middle() -> None:
@@ -233,7 +243,7 @@ def test_cancelled_run_does_not_block_the_next() -> None:
 
 def test_two_loops_at_once_are_refused_clearly() -> None:
     """A client used in a second loop while the first one lives raises `ConfigurationError`, and the first goes on."""
-    with threaded_sandbox(queues=3) as sandbox:
+    with Sandbox(queues=3) as sandbox:
         client = sandbox.client()
 
         async def get() -> int:

@@ -56,7 +56,7 @@ async def test_only_what_differs_is_sent(sandbox: Sandbox, client: AlohubClient)
     change = InboundQueueUpdate(max_wait=found.max_wait, music_on_hold="khac.wav")
     edit = await client.queues.edit_inbound(FIRST, change)
     assert edit.changed == ("music_on_hold",)
-    [put] = sandbox.find_requests(method="PUT")
+    [put] = sandbox.requests.of(method="PUT")
     assert put.json == {"moh_file_id": "khac.wav"}
 
 
@@ -213,4 +213,4 @@ async def test_errors_of_the_first_reading_are_its_own(client: AlohubClient, san
     sandbox.fail(DropConnection(), next=4, method="GET")
     with pytest.raises(APIConnectionError):
         await client.queues.edit_inbound(FIRST, InboundQueueUpdate(strategy=QueueStrategy.VIP))
-    assert sandbox.find_requests(method="PUT") == []
+    assert sandbox.requests.of(method="PUT") == []

@@ -415,7 +415,7 @@ async def test_two_thousand_with_faults() -> None:
                 assert outcome.attempts == 1
         assert most <= 25
         assert _most_at_once(sandbox) <= 25
-        assert sandbox.find_requests(status=429) == []
+        assert sandbox.requests.of(status=429) == []
 
 
 def _most_at_once(sandbox: Sandbox) -> int:

@@ -192,7 +192,7 @@ async def test_methods_that_are_not_idempotent_are_sent_once(
         await client.request("GET", "/v1/first")
         with pytest.raises(AlohubError):
             await client.request(method, "/v1/other", json={})
-    assert len(sandbox.find_requests(method=method)) == transmissions
+    assert len(sandbox.requests.of(method=method)) == transmissions
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -379,7 +379,7 @@ async def test_calls_have_their_own_retries(sandbox: Sandbox) -> None:
         )
     assert all(isinstance(result, InternalServerError) for result in results)
     for number in range(1, 9):
-        assert len(sandbox.find_requests(path=f"{LIST}/{number}")) == 4
+        assert len(sandbox.requests.of(path=f"{LIST}/{number}")) == 4
 
 
 async def test_retry_quota_bounds_the_traffic_of_an_outage(sandbox: Sandbox) -> None:

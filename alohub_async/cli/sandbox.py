@@ -111,7 +111,7 @@ def _greeting(sandbox: "Sandbox") -> str:
         f"The sandbox listens on {sandbox.url} with {len(sandbox.queues)} queues; Ctrl-C stops it.\n"
         f"Requests in {sandbox.window:g} s ({sandbox.window_kind}): {limits}.\n"
         f"Its key: {sandbox.api_key}\n\n"
-        f"export ALOHUB_BASE_URL={sandbox.url} ALOHUB_API_KEY={sandbox.api_key} ALOHUB_TENANT_ID={sandbox.tenant_id}\n"
+        f"export {' '.join(f'{name}={value}' for name, value in sandbox.env.items())}\n"
     )
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         Status,
         TruncatedBody,
     )
-    from alohub_async.testing.request_log import RecordedRequest, RequestFilter
+    from alohub_async.testing.request_log import RecordedRequest, RequestFilter, Requests
     from alohub_async.testing.sandbox import Sandbox
     from alohub_async.testing.settings import HeaderStyle, Latency, SandboxSettings
     from alohub_async.testing.windows import WindowKind
@@ -47,6 +47,7 @@ __all__ = [
     "Latency",
     "RecordedRequest",
     "RequestFilter",
+    "Requests",
     "Sandbox",
     "SandboxSettings",
     "Stage",
@@ -77,7 +78,7 @@ if not TYPE_CHECKING:  # type checkers take the imports above, and flag names th
                 "Status",
                 "TruncatedBody",
             ),
-            "request_log": ("RecordedRequest", "RequestFilter"),
+            "request_log": ("RecordedRequest", "RequestFilter", "Requests"),
             "sandbox": ("Sandbox",),
             "settings": ("HeaderStyle", "Latency", "SandboxSettings"),
             "windows": ("WindowKind",),

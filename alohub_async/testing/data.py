@@ -102,6 +102,9 @@ class QueueTable:
 
     rows: list[WireQueue]
     _by_id: dict[int, WireQueue] = field(init=False, repr=False, factory=dict[int, WireQueue])
+    _details: dict[int, Mapping[str, object] | None] = field(
+        init=False, repr=False, factory=dict[int, Mapping[str, object] | None]
+    )
     _next_id: int = field(init=False, repr=False, default=0)
 
     def __attrs_post_init__(self) -> None:
@@ -116,13 +119,33 @@ class QueueTable:
 
     @classmethod
     def of(cls, queues: int | Iterable[Mapping[str, object]], *, seed: int) -> "QueueTable":
-        """Seed as many queues, or copy the given ones, kept as they are."""
+        """Seed as many queues, or copy the given ones, kept as they are.
+
+        Raises:
+            ValueError: A negative number.
+        """
+        if isinstance(queues, int) and queues < 0:
+            raise ValueError(f"queues must be how many, 0 or more, or the queues themselves; {queues!r} was given")
         rows = seed_queues(queues, seed=seed) if isinstance(queues, int) else [dict(queue) for queue in queues]
         return cls(rows)
 
     def find(self, queue_id: int) -> WireQueue | None:
         """The queue of that id (the first, should several have it), or None."""
         return self._by_id.get(queue_id)
+
+    def set_detail(self, queue_id: int, changes: Mapping[str, object] | None) -> None:
+        """Have the detail of that id differ from the list in these fields; None hides it."""
+        self._details[queue_id] = changes
+
+    def hides(self, queue_id: int) -> bool:
+        """Whether a queue of that id is to be had from the list only."""
+        return self._details.get(queue_id, {}) is None
+
+    def detail(self, queue_id: int) -> WireQueue | None:
+        """The queue of that id as its detail shows it, or None."""
+        queue = self.find(queue_id)
+        changes = self._details.get(queue_id, {})
+        return None if queue is None or changes is None else {**queue, **changes}
 
     def free_id(self) -> int:
         """An id that no queue here has."""

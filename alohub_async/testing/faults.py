@@ -246,6 +246,14 @@ class FaultScript:
         """How many scripted faults nobody met yet; one for all requests counts once."""
         return sum(1 if entry.left is None else entry.left for entry in self._entries)
 
+    def left(self) -> list[str]:
+        """Each of those, in words."""
+        return [f"{_times(entry.left)} {entry.fault!r} for {entry.wanted}" for entry in self._entries]
+
     def clear(self) -> None:
         """Forget all."""
         self._entries.clear()
+
+
+def _times(left: int | None) -> str:
+    return "until healed:" if left is None else f"{left} x"

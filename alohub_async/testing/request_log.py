@@ -64,12 +64,20 @@ class RequestFilter:
             prefix `/api` does not matter.
         page: The page of a list request.
         status: The status it was answered.
+        json: The decoded body.
     """
 
     method: str | None = None
     path: str | None = None
     page: int | None = None
     status: int | None = None
+    json: object = None
+
+    def __str__(self) -> str:
+        """Like `PUT /v1/queues/inbound/{id}`, and what else is asked of the request."""
+        named = {"page": self.page, "status": self.status, "json": self.json}
+        parts = [f"{name}={value!r}" for name, value in named.items() if value is not None]
+        return " ".join([self.method.upper() if self.method else "any", self.path or "request", *parts])
 
     def accepts(self, request: RecordedRequest) -> bool:
         """Whether the request is one of those meant."""
@@ -79,7 +87,28 @@ class RequestFilter:
             and (self.path is None or strip_prefix(self.path) in {strip_prefix(request.path), template})
             and (self.page is None or self.page == request.page)
             and (self.status is None or self.status == request.status)
+            and (self.json is None or self.json == request.json)
         )
+
+
+class Requests(list[RecordedRequest]):
+    """A list of transmissions as they were when it was asked for, in order of arrival."""
+
+    def of(
+        self,
+        *,
+        method: str | None = None,
+        path: str | None = None,
+        page: int | None = None,
+        status: int | None = None,
+        json: object = None,
+    ) -> "Requests":
+        """Those that match all given; see `RequestFilter`."""
+        return self.matching(RequestFilter(method=method, path=path, page=page, status=status, json=json))
+
+    def matching(self, wanted: RequestFilter) -> "Requests":
+        """Those the filter accepts."""
+        return Requests(request for request in self if wanted.accepts(request))
 
 
 @define(eq=False)
@@ -105,9 +134,9 @@ class RequestLog:
                 route_remaining=answer.route_remaining,
             )
 
-    def requests(self, wanted: RequestFilter) -> list[RecordedRequest]:
-        """Those the filter accepts, in order of arrival."""
-        return [record for record in self._records.values() if wanted.accepts(record)]
+    def requests(self) -> Requests:
+        """All of them."""
+        return Requests(self._records.values())
 
     def clear(self) -> None:
         """Forget all."""

@@ -1,30 +1,26 @@
 """A stand-in for the Alohub service: a real HTTP server on this machine, after the contract."""
 
 import asyncio
-import json
 import random
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
-from aiohttp import web
 from attrs import define, field
-from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from alohub_async.client import AlohubClient
 from alohub_async.config import Endpoint
 from alohub_async.rate_limits import RateLimiter
-from alohub_async.testing.contract import Answer, find_target
 from alohub_async.testing.data import QueueTable, WireQueue
+from alohub_async.testing.expectations import mismatch, table
 from alohub_async.testing.faults import Fault, Status
 from alohub_async.testing.moves import Change
-from alohub_async.testing.request_log import RecordedRequest, RequestFilter, RequestLog
+from alohub_async.testing.request_log import RequestFilter, Requests
+from alohub_async.testing.server import Server
 from alohub_async.testing.service import Service
-from alohub_async.testing.settings import SandboxSettings, latency_range
+from alohub_async.testing.settings import SandboxSettings
 
-# Seconds a request in flight gets when the sandbox closes.
-_SHUTDOWN: Final = 0.05
 _KEY_LETTERS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -36,10 +32,13 @@ class Sandbox(SandboxSettings):
             sandbox.fail(next=2, status=502)
             async with sandbox.client() as client:
                 queues = await client.queues.list_inbound().collect()
-            assert len(sandbox.find_requests(status=502)) == 2
+            assert len(sandbox.requests.of(status=502)) == 2
 
-    Both ways of access are served: the gateway's paths (`/v1/…`) and the backend's (`/api/v1/…`). Time is the event
-    loop's, so a test with a fast-forwarded loop gets fast-forwarded windows.
+    Both ways of access are served: the gateway's paths (`/v1/…`) and the backend's (`/api/v1/…`).
+
+    `async with` serves in the running event loop and takes the time from it, so a test with a fast-forwarded loop gets
+    fast-forwarded windows. Plain `with` serves in a thread of its own, whatever loops the test has, or none. In both
+    cases everything but `start`, `close` and `run_forever` may be used from any thread.
 
     Attributes:
         host: The address to listen on.
@@ -50,12 +49,10 @@ class Sandbox(SandboxSettings):
     host: str = "127.0.0.1"
     port: int = 0
     _service: Service = field(init=False, repr=False)
-    _log: RequestLog = field(init=False, repr=False, factory=RequestLog)
+    _server: Server = field(init=False, repr=False)
     _rng: random.Random = field(init=False, repr=False)
     _api_key: str = field(init=False, repr=False)
     _foreign_queue_id: int = field(init=False, repr=False)
-    _runner: web.AppRunner | None = field(init=False, default=None, repr=False)
-    _closed: asyncio.Event = field(init=False, factory=asyncio.Event, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._rng = random.Random(self.seed)
@@ -63,6 +60,7 @@ class Sandbox(SandboxSettings):
         self._foreign_queue_id = table.free_id()
         foreign = QueueTable.of([{"callinId": self._foreign_queue_id, "callinName": "Công ty khác"}], seed=self.seed)
         self._service = Service(self, {self.tenant_id: table, self.foreign_tenant_id: foreign})
+        self._server = Server(self._service, self._rng)
         self._api_key = self.add_key(scopes=self.scopes)
 
     # Access
@@ -74,15 +72,28 @@ class Sandbox(SandboxSettings):
         Raises:
             RuntimeError: The sandbox is not running.
         """
-        if self._runner is None or not self._runner.addresses:
-            raise RuntimeError("the sandbox is not running; use `async with Sandbox() as sandbox:` or `await start()`")
-        host, port = self._runner.addresses[0][:2]
-        return URL.build(scheme="http", host=host, port=port)
+        url = self._server.url
+        if url is None:
+            raise RuntimeError("the sandbox is not running; use `with Sandbox() as sandbox:` or `async with`")
+        return url
 
     @property
     def api_key(self) -> str:
         """The key of the sandbox's tenant, made up for the sandbox."""
         return self._api_key
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The variables that lead `AlohubClient.from_env()` and the `alohub` command here, key included.
+
+        Raises:
+            RuntimeError: The sandbox is not running.
+        """
+        return {
+            "ALOHUB_BASE_URL": str(self.url),
+            "ALOHUB_API_KEY": self.api_key,
+            "ALOHUB_TENANT_ID": self.tenant_id,
+        }
 
     @property
     def foreign_tenant_id(self) -> str:
@@ -104,13 +115,15 @@ class Sandbox(SandboxSettings):
         owner = self.tenant_id if tenant_id is None else tenant_id
         if owner not in self._service.tables:
             raise ValueError(f"tenant_id must be {self.tenant_id!r} or {self.foreign_tenant_id!r}; {owner!r} was given")
-        key = "sk_live_" + "".join(self._rng.choices(_KEY_LETTERS, k=24))
-        self._service.grant(key, tenant_id=owner, scopes=scopes)
+        with self._service.lock:
+            key = "sk_live_" + "".join(self._rng.choices(_KEY_LETTERS, k=24))
+            self._service.grant(key, tenant_id=owner, scopes=scopes)
         return key
 
     def revoke_key(self, key: str) -> None:
         """Make a key a wrong one."""
-        self._service.keys.pop(key, None)
+        with self._service.lock:
+            self._service.keys.pop(key, None)
 
     def client(self, *, direct: bool = False, **options: Any) -> AlohubClient:
         """A client of this sandbox.
@@ -127,27 +140,101 @@ class Sandbox(SandboxSettings):
         }
         return AlohubClient(options.pop("api_key", self.api_key), **{**defaults, **options})
 
-    # State
+    # Requests
 
     @property
-    def queues(self) -> Sequence[WireQueue]:
-        """The tenant's queues as they are stored now, under their wire names, in the list's order."""
-        return self._service.tables[self.tenant_id].rows
-
-    @property
-    def requests(self) -> list[RecordedRequest]:
-        """Every transmission so far, in order of arrival."""
-        return self.find_requests()
-
-    def find_requests(
-        self, *, method: str | None = None, path: str | None = None, page: int | None = None, status: int | None = None
-    ) -> list[RecordedRequest]:
-        """The transmissions that match all given; see `RequestFilter`."""
-        return self._log.requests(RequestFilter(method=method, path=path, page=page, status=status))
+    def requests(self) -> Requests:
+        """Every transmission so far, in order of arrival: a list, and `requests.of(page=3)` are some of it."""
+        with self._service.lock:
+            return self._service.log.requests()
 
     def clear(self) -> None:
         """Empty the request log."""
-        self._log.clear()
+        with self._service.lock:
+            self._service.log.clear()
+
+    def assert_requested(self, method: str, path: str, *, times: int | None = None, json: object = None) -> None:
+        """Check that a request came.
+
+        Args:
+            method: The method.
+            path: A literal path, or a template: `/v1/queues/inbound/{id}`.
+            times: How many such requests there should be, tries that failed included; None for one or more.
+            json: Only requests with this body; None for any.
+
+        Raises:
+            AssertionError: It was not so; the message has a table of what came instead.
+        """
+        __tracebackhide__ = True  # pytest then shows the line of the test
+        self._expect(RequestFilter(method=method, path=path, json=json), times)
+
+    def assert_no_429(self) -> None:
+        """Check that no request was refused for the rate limit.
+
+        Raises:
+            AssertionError: Some were; the message has a table of all that came.
+        """
+        __tracebackhide__ = True
+        self._expect(RequestFilter(status=429), 0)
+
+    def assert_all_faults_met(self) -> None:
+        """Check that every scripted fault happened; one that was scripted for all requests is to be healed first.
+
+        Raises:
+            AssertionError: Some did not; the message names them and has a table of all that came.
+        """
+        __tracebackhide__ = True
+        with self._service.lock:
+            left, requests = self._service.faults.left(), self.requests
+        if left:
+            raise AssertionError("\n".join(["faults that no request met:", *left, table(requests)]))
+
+    def _expect(self, wanted: RequestFilter, times: int | None) -> None:
+        __tracebackhide__ = True
+        why = mismatch(self.requests, wanted, times=times)
+        if why is not None:
+            raise AssertionError(why)
+
+    # Queues
+
+    @property
+    def queues(self) -> Sequence[WireQueue]:
+        """The tenant's queues as they are stored now, under their wire names, in the list's order; not a copy."""
+        return self._table.rows
+
+    @property
+    def _table(self) -> QueueTable:
+        return self._service.tables[self.tenant_id]
+
+    def set_detail(self, queue_id: int, changes: Mapping[str, object]) -> None:
+        """Have a queue's detail differ from the list, which stays as it is.
+
+        An update changes the list; these fields of the detail stay, which makes an update look as if it was not taken.
+
+        Args:
+            queue_id: The id of a queue in the list.
+            changes: What the detail says instead, by wire name: `{"timeWait": "90"}`. `{}` makes it the list's again.
+
+        Raises:
+            ValueError: No such queue in the list.
+        """
+        with self._service.lock:
+            self._require_listed(queue_id)
+            self._table.set_detail(queue_id, dict(changes))
+
+    def hide_detail(self, queue_id: int) -> None:
+        """Leave a queue in the list only: its detail and its update are answered NOT_FOUND, until `set_detail`.
+
+        Raises:
+            ValueError: No such queue in the list.
+        """
+        with self._service.lock:
+            self._require_listed(queue_id)
+            self._table.set_detail(queue_id, None)
+
+    def _require_listed(self, queue_id: int) -> None:
+        if self._table.find(queue_id) is None:
+            raise ValueError(f"queue_id must be that of a queue in the list; {queue_id!r} was given")
 
     # A list that moves
 
@@ -174,13 +261,13 @@ class Sandbox(SandboxSettings):
             ValueError: Both pages, or a negative one.
             TypeError: A queue without an id.
         """
-        table = self._service.tables[self.tenant_id]
-        row = table.fresh() if queue is None else dict(queue)
-        queue_id = row.get("callinId")
-        if not isinstance(queue_id, int):
-            raise TypeError(f"queue must have an int as its callinId; {queue_id!r} was given")
-        self._move(lambda moved: moved.insert(index, row), before_page, after_page)
-        return queue_id
+        with self._service.lock:
+            row = self._table.fresh() if queue is None else dict(queue)
+            queue_id = row.get("callinId")
+            if not isinstance(queue_id, int):
+                raise TypeError(f"queue must have an int as its callinId; {queue_id!r} was given")
+            self._move(lambda moved: moved.insert(index, row), before_page, after_page)
+            return queue_id
 
     def remove_queue(self, queue_id: int, *, before_page: int | None = None, after_page: int | None = None) -> None:
         """Take a queue out of the list: now, or once as a client walks it. When it is gone by then, nothing happens.
@@ -193,9 +280,9 @@ class Sandbox(SandboxSettings):
         Raises:
             ValueError: No such queue now, both pages, or a negative one.
         """
-        if self._service.tables[self.tenant_id].find(queue_id) is None:
-            raise ValueError(f"queue_id must be that of a queue in the list; {queue_id!r} was given")
-        self._move(lambda table: table.remove(queue_id), before_page, after_page)
+        with self._service.lock:
+            self._require_listed(queue_id)
+            self._move(lambda moved: moved.remove(queue_id), before_page, after_page)
 
     def move_at_random(self, *, seed: int = 0, chance: float = 0.5, most: int = 3) -> None:
         """From now on, add and remove queues at random places before pages are read; the same for the same seed.
@@ -210,21 +297,24 @@ class Sandbox(SandboxSettings):
         """
         if not 0 <= chance <= 1 or most < 1:
             raise ValueError(f"chance must be from 0 to 1 and most 1 or more; {chance!r} and {most!r} were given")
-        self._service.moves.add_random(seed=seed, chance=chance, most=most)
+        with self._service.lock:
+            self._service.moves.add_random(seed=seed, chance=chance, most=most)
 
     @property
     def moves_left(self) -> int:
         """How many scripted moves were not met yet."""
-        return self._service.moves.waiting()
+        with self._service.lock:
+            return self._service.moves.waiting()
 
     def stop_moving(self) -> None:
         """Forget the scripted moves that were not met yet, and those at random."""
-        self._service.moves.clear()
+        with self._service.lock:
+            self._service.moves.clear()
 
     def _move(self, change: Change, before_page: int | None, after_page: int | None) -> None:
         page = after_page if before_page is None else before_page
         if page is None:
-            change(self._service.tables[self.tenant_id])
+            change(self._table)
         elif page < 0 or (before_page is not None and after_page is not None):
             raise ValueError(
                 "give before_page or after_page, 0 or more, and not both;"
@@ -267,16 +357,19 @@ class Sandbox(SandboxSettings):
         if next is not None and next < 1:
             raise ValueError(f"next must be 1 or more, or None for all; {next!r} was given")
         chosen = fault or Status(500 if status is None else status, retry_after=retry_after)
-        self._service.faults.add(chosen, wanted=RequestFilter(method=method, path=path, page=page), times=next)
+        with self._service.lock:
+            self._service.faults.add(chosen, wanted=RequestFilter(method=method, path=path, page=page), times=next)
 
     @property
     def faults_left(self) -> int:
         """How many scripted faults were not met yet."""
-        return self._service.faults.waiting()
+        with self._service.lock:
+            return self._service.faults.waiting()
 
     def heal(self) -> None:
         """Forget the scripted faults that were not met yet."""
-        self._service.faults.clear()
+        with self._service.lock:
+            self._service.faults.clear()
 
     # Life
 
@@ -287,34 +380,20 @@ class Sandbox(SandboxSettings):
             RuntimeError: It already does.
             OSError: The port is taken.
         """
-        if self._runner is not None:
-            raise RuntimeError("the sandbox is already running")
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self._handle)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, self.host, self.port).start()
-        except BaseException:
-            await runner.cleanup()
-            raise
-        self._runner, self._closed = runner, asyncio.Event()
+        await self._server.start(self.host, self.port)
 
     async def close(self) -> None:
         """Stop listening and close all connections; no error when it does not run. The records stay."""
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
-        self._closed.set()
+        if self._server.in_thread:
+            await asyncio.to_thread(self._server.stop_thread)
+        else:
+            await self._server.close()
 
     async def run_forever(self) -> None:
         """Wait until cancelled or closed, then be closed; starts the sandbox if it is not running."""
-        if self._runner is None:
+        if self._server.url is None:
             await self.start()
-        try:
-            await self._closed.wait()
-        finally:
-            await self.close()
+        await self._server.wait_closed()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -325,63 +404,11 @@ class Sandbox(SandboxSettings):
     ) -> None:
         await self.close()
 
-    # HTTP
+    def __enter__(self) -> Self:
+        self._server.start_thread(self.host, self.port)
+        return self
 
-    def _leg(self) -> float:
-        least, most = latency_range(self.latency)
-        return self._rng.uniform(least / 2, most / 2)
-
-    async def _handle(self, http: web.Request) -> web.StreamResponse:
-        body = await http.read()
-        await _pause(self._leg())
-        request = _record(http, body, at=asyncio.get_running_loop().time())
-        number = self._log.arrived(request)
-        answer = self._service.answer(request)
-        await _pause(answer.delay + self._leg())
-        self._log.answered(number, answer)
-        return await _send(http, answer)
-
-
-async def _pause(seconds: float) -> None:
-    if seconds > 0:
-        await asyncio.sleep(seconds)
-
-
-def _record(http: web.Request, body: bytes, *, at: float) -> RecordedRequest:
-    """What arrived; a body counts as JSON only when it is declared as such (as all the vendor's examples do)."""
-    target = find_target(http.method, http.path)
-    try:
-        payload = json.loads(body) if http.content_type == "application/json" else None
-    except ValueError:
-        payload = None
-    return RecordedRequest(
-        at=at,
-        method=http.method,
-        path=http.path,
-        route=None if target is None else f"{http.method} {target.template}",
-        query={name: http.query[name] for name in http.query},
-        headers=CIMultiDictProxy(CIMultiDict(http.headers)),
-        json=payload,
-    )
-
-
-async def _send(http: web.Request, answer: Answer) -> web.StreamResponse:
-    """Send the answer, or as much of it as its cut lets through."""
-    if answer.cut == "nowhere":
-        return web.Response(
-            status=answer.status,
-            body=answer.body,
-            headers=answer.headers,
-            content_type=answer.content_type,
-            charset="utf-8",
-        )
-    response = web.StreamResponse(status=answer.status, headers=answer.headers)
-    if http.transport is None or http.transport.is_closing():  # the client hung up
-        return response
-    if answer.cut == "inside":
-        response.content_type = answer.content_type
-        response.content_length = len(answer.body)
-        await response.prepare(http)
-        await response.write(answer.body[: len(answer.body) // 2])
-    http.transport.close()
-    return response
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._server.stop_thread()

@@ -1,6 +1,7 @@
 """The service behind the socket: one request in, one answer out, at a given time; no I/O and no clock."""
 
 from collections.abc import Collection
+from threading import RLock
 from typing import Final
 
 from attrs import define, field, frozen
@@ -23,7 +24,7 @@ from alohub_async.testing.data import QueueTable
 from alohub_async.testing.faults import FaultScript, Status
 from alohub_async.testing.limits import Gate, RateLimits
 from alohub_async.testing.moves import MoveScript
-from alohub_async.testing.request_log import RecordedRequest
+from alohub_async.testing.request_log import RecordedRequest, RequestLog
 from alohub_async.testing.settings import SandboxSettings
 
 _SCOPE: Final = "queue"  # the vendor's page: "scope:queue" for each of the three endpoints
@@ -40,12 +41,18 @@ class KeyGrant:
 
 @define(eq=False)
 class Service:
-    """The API's state and decisions."""
+    """The API's state and decisions.
+
+    Attributes:
+        lock: Held by whoever reads or changes any of this: a test may do so while the server answers in its thread.
+    """
 
     settings: SandboxSettings
     tables: dict[str, QueueTable]
     faults: FaultScript = field(init=False, factory=FaultScript)
     moves: MoveScript = field(init=False, factory=MoveScript)
+    log: RequestLog = field(init=False, factory=RequestLog)
+    lock: RLock = field(init=False, factory=RLock, repr=False)
     keys: dict[str, KeyGrant] = field(init=False, factory=dict[str, KeyGrant], repr=False)
     limits: RateLimits = field(init=False)
 
@@ -126,12 +133,12 @@ class Service:
         return answer
 
     def _detail(self, target: Target, table: QueueTable) -> Answer:
-        queue = table.find(target.queue_id)
+        queue = table.detail(target.queue_id)
         return problem(404) if queue is None else json_answer(detail_payload(queue, style=self.settings.detail_style))
 
     def _update(self, request: RecordedRequest, target: Target, table: QueueTable) -> Answer:
         queue = table.find(target.queue_id)
-        if queue is None:
+        if queue is None or table.hides(target.queue_id):
             return problem(404)
         changes = read_update(request.json)
         if isinstance(changes, str):

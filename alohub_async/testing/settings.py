@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from attrs import define, field, setters
-from attrs.validators import gt, in_, lt
+from attrs.validators import gt, in_, instance_of, lt
 
 from alohub_async.testing.contract import CapStyle, DetailStyle, TotalStyle
 from alohub_async.testing.windows import WindowKind
@@ -31,17 +31,19 @@ def _check_latency(_: object, __: "Attribute[Any]", value: Latency) -> None:
         raise ValueError(f"latency must be seconds, 0 or more, or (least, most); {value!r} was given")
 
 
-def _check_limit(_: object, attribute: "Attribute[Any]", value: int | None) -> None:
-    if value is not None and value < 0:
-        raise ValueError(f"{attribute.name} must be 0 or more, or None for no limit; {value!r} was given")
+def _check_limit(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    if value is not None and (not isinstance(value, int) or value < 0):
+        raise ValueError(f"{attribute.name} must be an int of 0 or more, or None for no limit; {value!r} was given")
 
 
-def _check_cap(_: object, attribute: "Attribute[Any]", value: int | None) -> None:
-    if value is not None and value < 1:
-        raise ValueError(f"{attribute.name} must be 1 or more, or None for none; {value!r} was given")
+def _check_cap(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    if value is not None and (not isinstance(value, int) or value < 1):
+        raise ValueError(f"{attribute.name} must be an int of 1 or more, or None for none; {value!r} was given")
 
 
 def _as_scopes(scopes: Collection[str]) -> frozenset[str]:
+    if isinstance(scopes, str):  # a collection of letters
+        raise TypeError(f"scopes must be a collection of names, like {{{scopes!r}}}; {scopes!r} was given")
     return frozenset(scopes)
 
 
@@ -73,11 +75,13 @@ class SandboxSettings:
     """
 
     seed: int = field(default=0, on_setattr=setters.frozen)
-    tenant_id: str = field(default="20260310", on_setattr=setters.frozen)
+    tenant_id: str = field(default="20260310", validator=instance_of(str), on_setattr=setters.frozen)
     scopes: frozenset[str] = field(default=frozenset({"queue"}), converter=_as_scopes, on_setattr=setters.frozen)
     tenant_limit: int | None = field(default=100, validator=_check_limit)
     route_limit: int | None = field(default=50, validator=_check_limit)
-    window: float = field(default=10.0, validator=[gt(0), lt(math.inf)], on_setattr=setters.frozen)
+    window: float = field(
+        default=10.0, validator=[instance_of((int, float)), gt(0), lt(math.inf)], on_setattr=setters.frozen
+    )
     window_kind: WindowKind = field(
         default="first-request", validator=in_(get_args(WindowKind)), on_setattr=setters.frozen
     )

@@ -81,7 +81,7 @@ def test_the_deadline_is_the_whole_walks(alohub: Alohub) -> None:
     outcome = alohub("queues", "list", "--page-size", "5", "--deadline", str(SHORT))
     assert outcome.code == ExitCode.OUT_OF_TIME
     assert outcome.error
-    assert [request.page for request in alohub.sandbox.find_requests(status=200)] == [0]
+    assert [request.page for request in alohub.sandbox.requests.of(status=200)] == [0]
 
 
 @pytest.mark.parametrize(

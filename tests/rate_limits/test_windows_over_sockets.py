@@ -43,7 +43,7 @@ async def test_refusals_that_count_against_the_client_do_not_lock_it_out() -> No
     ):
         queue_id = int(str(sandbox.queues[0]["callinId"]))
         await asyncio.gather(*(client.queues.get_inbound(queue_id) for _ in range(100)))
-        assert len(sandbox.find_requests(status=429)) == 0
+        assert len(sandbox.requests.of(status=429)) == 0
 
 
 async def test_another_program_of_the_tenant_costs_few_refusals_and_no_call() -> None:
@@ -58,8 +58,8 @@ async def test_another_program_of_the_tenant_costs_few_refusals_and_no_call() ->
                     await asyncio.sleep(1.7)
 
         await asyncio.gather(rival(), *(client.queues.get_inbound(queue_id) for _ in range(60)))
-        assert len(sandbox.find_requests(status=200)) == 90
-        assert len(sandbox.find_requests(status=429)) <= 9
+        assert len(sandbox.requests.of(status=200)) == 90
+        assert len(sandbox.requests.of(status=429)) <= 9
 
 
 async def test_a_budget_that_changes_mid_run_is_followed() -> None:
@@ -69,5 +69,5 @@ async def test_a_budget_that_changes_mid_run_is_followed() -> None:
         for limit in (30, 50, 10, 40):
             sandbox.tenant_limit = limit
             await asyncio.gather(*(client.queues.get_inbound(queue_id) for _ in range(40)))
-        assert len(sandbox.find_requests(status=200)) == 160
-        assert len(sandbox.find_requests(status=429)) <= 2
+        assert len(sandbox.requests.of(status=200)) == 160
+        assert len(sandbox.requests.of(status=429)) <= 2

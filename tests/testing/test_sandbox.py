@@ -317,7 +317,7 @@ async def test_log_can_be_searched_and_cleared(raw: Raw) -> None:
     await raw.get(f"{LIST}/{raw.first_id}")
     await raw.get(f"{LIST}/1")
     await raw.put(raw.first_id, {})
-    find = raw.sandbox.find_requests
+    find = raw.sandbox.requests.of
     assert len(find(method="get")) == 3
     assert len(find(path=f"{LIST}/{{id}}")) == 3
     assert len(find(path=f"/api{LIST}/{raw.first_id}")) == 2

@@ -1,0 +1,177 @@
+"""The socket in front of the service: HTTP in, HTTP out, in the caller's event loop or in a thread of its own."""
+
+import asyncio
+import json
+import random
+from concurrent.futures import Future
+from threading import Thread
+from typing import Final
+
+from aiohttp import web
+from attrs import define, field
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from alohub_async.testing.contract import Answer, find_target
+from alohub_async.testing.request_log import RecordedRequest
+from alohub_async.testing.service import Service
+from alohub_async.testing.settings import latency_range
+
+# Seconds a request in flight gets when the server closes.
+_SHUTDOWN: Final = 0.05
+_RUNS: Final = "the sandbox is already running"
+
+
+@define(eq=False)
+class Server:
+    """Listens, and has the service answer what comes.
+
+    Attributes:
+        service: Asked under its lock, so that others may ask and change it meanwhile.
+        rng: Draws the latency.
+    """
+
+    service: Service
+    rng: random.Random
+    _runner: web.AppRunner | None = field(init=False, default=None)
+    _closed: asyncio.Event = field(init=False, factory=asyncio.Event)
+    _thread: Thread | None = field(init=False, default=None)
+    _loop: asyncio.AbstractEventLoop | None = field(init=False, default=None)
+
+    @property
+    def url(self) -> URL | None:
+        """Where it listens; None when it does not."""
+        if self._runner is None or not self._runner.addresses:
+            return None
+        host, port = self._runner.addresses[0][:2]
+        return URL.build(scheme="http", host=host, port=port)
+
+    async def start(self, host: str, port: int) -> None:
+        """Begin to listen."""
+        if self._runner is not None:
+            raise RuntimeError(_RUNS)
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except BaseException:
+            await runner.cleanup()
+            raise
+        self._runner, self._closed = runner, asyncio.Event()
+
+    async def close(self) -> None:
+        """Stop listening and close all connections; no error when it does not run."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+        self._closed.set()
+
+    async def wait_closed(self) -> None:
+        """Wait until somebody closes it, and close it when cancelled."""
+        try:
+            await self._closed.wait()
+        finally:
+            await self.close()
+
+    @property
+    def in_thread(self) -> bool:
+        """Whether it runs in a thread of its own."""
+        return self._thread is not None
+
+    def start_thread(self, host: str, port: int) -> None:
+        """Listen in a thread with an event loop of its own, until `stop_thread`; raises what `start` raises."""
+        if self._thread is not None:
+            raise RuntimeError(_RUNS)
+        started: Future[asyncio.AbstractEventLoop] = Future()
+        # A daemon, so that a test run that dies in between is not kept alive.
+        thread = Thread(target=self._run, args=(host, port, started), name="alohub-sandbox", daemon=True)
+        thread.start()
+        try:
+            self._loop = started.result()
+        except BaseException:
+            thread.join()
+            raise
+        self._thread = thread
+
+    def stop_thread(self) -> None:
+        """Close it there and wait for the thread's end; no error when there is none."""
+        thread, self._thread = self._thread, None
+        if thread is not None and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._closed.set)
+            thread.join()
+
+    def _run(self, host: str, port: int, started: "Future[asyncio.AbstractEventLoop]") -> None:
+        async def serve() -> None:
+            await self.start(host, port)
+            started.set_result(asyncio.get_running_loop())
+            await self.wait_closed()
+
+        try:
+            asyncio.run(serve())
+        except BaseException as exc:
+            if started.done():
+                raise
+            started.set_exception(exc)
+
+    def _leg(self) -> float:
+        least, most = latency_range(self.service.settings.latency)
+        return self.rng.uniform(least / 2, most / 2)
+
+    async def _handle(self, http: web.Request) -> web.StreamResponse:
+        body = await http.read()
+        await _pause(self._leg())
+        request = _record(http, body, at=asyncio.get_running_loop().time())
+        with self.service.lock:
+            number = self.service.log.arrived(request)
+            answer = self.service.answer(request)
+        await _pause(answer.delay + self._leg())
+        with self.service.lock:
+            self.service.log.answered(number, answer)
+        return await _send(http, answer)
+
+
+async def _pause(seconds: float) -> None:
+    if seconds > 0:
+        await asyncio.sleep(seconds)
+
+
+def _record(http: web.Request, body: bytes, *, at: float) -> RecordedRequest:
+    """What arrived; a body counts as JSON only when it is declared as such (as all the vendor's examples do)."""
+    target = find_target(http.method, http.path)
+    try:
+        payload = json.loads(body) if http.content_type == "application/json" else None
+    except ValueError:
+        payload = None
+    return RecordedRequest(
+        at=at,
+        method=http.method,
+        path=http.path,
+        route=None if target is None else f"{http.method} {target.template}",
+        query={name: http.query[name] for name in http.query},
+        headers=CIMultiDictProxy(CIMultiDict(http.headers)),
+        json=payload,
+    )
+
+
+async def _send(http: web.Request, answer: Answer) -> web.StreamResponse:
+    """Send the answer, or as much of it as its cut lets through."""
+    if answer.cut == "nowhere":
+        return web.Response(
+            status=answer.status,
+            body=answer.body,
+            headers=answer.headers,
+            content_type=answer.content_type,
+            charset="utf-8",
+        )
+    response = web.StreamResponse(status=answer.status, headers=answer.headers)
+    if http.transport is None or http.transport.is_closing():  # the client hung up
+        return response
+    if answer.cut == "inside":
+        response.content_type = answer.content_type
+        response.content_length = len(answer.body)
+        await response.prepare(http)
+        await response.write(answer.body[: len(answer.body) // 2])
+    http.transport.close()
+    return response

@@ -1,0 +1,98 @@
+"""The sandbox in a thread of its own."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from alohub_async import APIConnectionError, RetryPolicy
+from alohub_async.testing import Sandbox
+from tests.support import FIRST, LIST
+
+ONCE = RetryPolicy(max_retries=0)
+
+
+async def _count(sandbox: Sandbox) -> int | None:
+    async with sandbox.client(retry=ONCE) as client:
+        return await client.queues.list_inbound().count()
+
+
+def _threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name == "alohub-sandbox"]
+
+
+def test_sandbox_serves_one_loop_after_the_other() -> None:
+    """It starts with the block and ends with it, its thread too; its records stay, and it can serve again."""
+    sandbox = Sandbox(queues=3)
+    for _ in range(2):
+        with sandbox:
+            assert [asyncio.run(_count(sandbox)), asyncio.run(_count(sandbox))] == [3, 3]
+            assert _threads() == ["alohub-sandbox"]
+        assert _threads() == []
+        with pytest.raises(RuntimeError, match="not running"):
+            _ = sandbox.url
+    assert len(sandbox.requests) == 4
+
+
+def test_port_that_is_taken_is_an_error_here() -> None:
+    """What the thread meets is raised where it was started, and no thread is left."""
+    with Sandbox() as first:
+        second = Sandbox(port=first.url.port or 0)
+        with pytest.raises(OSError, match="address already in use"), second:
+            pytest.fail("it listens")
+        with pytest.raises(RuntimeError, match="already running"), first:
+            pytest.fail("it runs twice")
+        assert asyncio.run(_count(first)) == 250
+    assert _threads() == []
+
+
+async def test_server_can_go_away_in_the_middle() -> None:
+    """`close` works from the test's loop; then nobody listens."""
+    with Sandbox(queues=3) as sandbox:
+        async with sandbox.client(retry=ONCE) as client:
+            await client.queues.get_inbound(FIRST)
+            await sandbox.close()
+            with pytest.raises(APIConnectionError):
+                await client.queues.get_inbound(FIRST)
+        assert _threads() == []
+
+
+def test_variables_lead_to_it() -> None:
+    """`env` is what `from_env` reads."""
+    with Sandbox(queues=3, tenant_id="7") as sandbox:
+        assert sandbox.env == {
+            "ALOHUB_BASE_URL": str(sandbox.url),
+            "ALOHUB_API_KEY": sandbox.api_key,
+            "ALOHUB_TENANT_ID": "7",
+        }
+
+
+async def test_any_thread_may_look_and_script_while_it_serves() -> None:
+    """Log, faults, moves, keys and details are used from several threads under load; nothing is lost or torn."""
+    with Sandbox(queues=200, tenant_limit=None, route_limit=None) as sandbox:
+        new = sandbox.insert_queue(index=200)
+        turns: list[Callable[[], object]] = [
+            lambda: [request.status for request in sandbox.requests.of(page=0)],
+            lambda: sandbox.fail(status=404, path=f"{LIST}/{FIRST}"),
+            lambda: sandbox.insert_queue(before_page=7),
+            lambda: sandbox.remove_queue(sandbox.insert_queue(index=200)),
+            lambda: sandbox.set_detail(new, {"timeWait": "1"}),
+            lambda: sandbox.revoke_key(sandbox.add_key()),
+        ]
+
+        def work(turn: Callable[[], object]) -> None:
+            for _ in range(100):
+                turn()
+
+        with ThreadPoolExecutor(len(turns)) as pool:
+            working = [pool.submit(work, turn) for turn in turns]
+            async with sandbox.client(retry=ONCE) as client:
+                for _ in range(5):
+                    await client.queues.list_inbound(page_size=20).collect()
+                assert (await client.queues.get_inbound(new)).id == new
+        for done in working:
+            done.result()
+        assert {request.status for request in sandbox.requests} == {200}
+        assert (sandbox.faults_left, len(sandbox.queues) + sandbox.moves_left) == (100, 301)
