@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, settings
 from alohub_async import AlohubClient
 from alohub_async.testing import Sandbox
 
+pytest_plugins = ["pytester"]
+
 
 def pytest_configure() -> None:
     """Let nobody make an event loop by asking for the current one.

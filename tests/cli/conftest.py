@@ -1,19 +1,16 @@
-"""A sandbox in a thread of its own, and the command run against it in this process or in another."""
+"""The command run against it in this process or in another."""
 
-import asyncio
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Generator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from alohub_async.testing import Sandbox
 from tests.cli.command import Alohub, Process
-
-_PATIENCE = 10
 
 
 @pytest.fixture(autouse=True)
@@ -25,40 +22,23 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(name="serve")
 def _serve() -> Generator[Callable[..., Sandbox]]:
     """Starts sandboxes, which end with the test."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    running: list[Sandbox] = []
+    with ExitStack() as running:
 
-    def serve(**settings: Any) -> Sandbox:
-        sandbox = Sandbox(**settings)
-        asyncio.run_coroutine_threadsafe(sandbox.start(), loop).result(_PATIENCE)
-        running.append(sandbox)
-        return sandbox
+        def serve(**settings: Any) -> Sandbox:
+            return running.enter_context(Sandbox(**settings))
 
-    try:
         yield serve
-    finally:
-        for sandbox in running:
-            asyncio.run_coroutine_threadsafe(sandbox.close(), loop).result(_PATIENCE)
-        asyncio.run_coroutine_threadsafe(_end_all_others(), loop).result(_PATIENCE)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(_PATIENCE)
-        loop.close()
 
 
-async def _end_all_others() -> None:
-    """End what answers late and nobody waits for any more, so that its connection is closed before the loop is."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
-    await asyncio.sleep(0)  # transports close in the turn after
+@pytest.fixture
+def alohub_sandbox_settings() -> dict[str, Any]:
+    """The sandbox has three pages."""
+    return {"queues": 45}
 
 
 @pytest.fixture(name="sandbox")
-def _sandbox(serve: Callable[..., Sandbox]) -> Sandbox:
-    return serve(queues=45)
+def _sandbox(alohub_sandbox: Sandbox) -> Sandbox:
+    return alohub_sandbox
 
 
 @pytest.fixture(name="alohub")

@@ -1,0 +1,260 @@
+"""The pytest plugin as users have it: test files run by pytest in a process of its own, warnings being errors."""
+
+import json
+import subprocess
+import sys
+from importlib.metadata import entry_points
+
+import pytest
+
+_BUSY = """
+    async def use(sandbox, client):
+        sandbox.fail(status=400, page=0)
+        with pytest.raises(BadRequestError):
+            await client.queues.list_inbound().collect()
+        queues = await client.queues.list_inbound(page_size=3).collect()
+        assert [queue.id for queue in queues] == [stored["callinId"] for stored in sandbox.queues]
+        sandbox.assert_requested("GET", "/v1/queues/inbound", times=4)
+        sandbox.assert_all_faults_met()
+"""
+_HEAD = """
+    import asyncio, gc, pytest
+    from alohub_async import AlohubClient, BadRequestError
+
+    pytestmark = pytest.mark.alohub_sandbox(queues=7)
+"""
+
+
+def _pytest(pytester: pytest.Pytester, *arguments: str, plugins: tuple[str, ...] = ()) -> pytest.RunResult:
+    """Run what was made, with the plugin under test and these others alone."""
+    named = [part for plugin in ("alohub_async.testing.plugin", *plugins) for part in ("-p", plugin)]
+    return pytester.runpytest_subprocess("-W", "error", "--strict-markers", *named, *arguments)
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
+# Modes
+
+
+def test_synchronous_tests(pytester: pytest.Pytester) -> None:
+    """A plain function runs loops of its own, more than one, and nothing is left open that would warn."""
+    pytester.makepyfile(
+        _HEAD
+        + _BUSY
+        + """
+    def test_one_loop_after_the_other(alohub_sandbox, alohub_client):
+        asyncio.run(use(alohub_sandbox, alohub_client))
+        alohub_sandbox.clear()
+        asyncio.run(use(alohub_sandbox, alohub_client))
+
+    def test_unused(alohub_client):
+        pass
+
+    def test_nothing_was_left_open():
+        gc.collect()
+    """
+    )
+    _pytest(pytester).assert_outcomes(passed=3)
+
+
+@pytest.mark.parametrize("mode", ["strict", "auto"])
+def test_pytest_asyncio(pytester: pytest.Pytester, mode: str) -> None:
+    """Coroutines under either mode of pytest-asyncio, with a loop for each test or for all."""
+    mark = "@pytest.mark.asyncio" if mode == "strict" else ""
+    pytester.makepyfile(
+        _HEAD
+        + _BUSY
+        + f"""
+    {mark}
+    async def test_own_loop(alohub_client, alohub_sandbox):
+        await use(alohub_sandbox, alohub_client)
+
+    @pytest.mark.asyncio(loop_scope="session")
+    async def test_shared_loop(alohub_client, alohub_sandbox):
+        await use(alohub_sandbox, alohub_client)
+
+    @pytest.mark.asyncio(loop_scope="session")
+    async def test_shared_loop_again(alohub_client, alohub_sandbox):
+        await use(alohub_sandbox, alohub_client)
+
+    def test_nothing_was_left_open():
+        gc.collect()
+    """
+    )
+    options = (f"--asyncio-mode={mode}", "-o", "asyncio_default_fixture_loop_scope=function")
+    _pytest(pytester, *options, plugins=("pytest_asyncio.plugin",)).assert_outcomes(passed=4)
+
+
+def test_anyio(pytester: pytest.Pytester) -> None:
+    """Coroutines under anyio's plugin, over asyncio."""
+    pytester.makepyfile(
+        _HEAD
+        + _BUSY
+        + """
+    @pytest.fixture
+    def anyio_backend():
+        return "asyncio"
+
+    @pytest.mark.anyio
+    async def test_coroutine(alohub_client, alohub_sandbox):
+        await use(alohub_sandbox, alohub_client)
+
+    def test_nothing_was_left_open():
+        gc.collect()
+    """
+    )
+    _pytest(pytester, plugins=("anyio.pytest_plugin",)).assert_outcomes(passed=2)
+
+
+def test_code_that_reads_the_environment(pytester: pytest.Pytester) -> None:
+    """`alohub_env` leads a client made from the environment, and a process of its own, to the sandbox."""
+    pytester.makepyfile(
+        _HEAD
+        + """
+    import os, subprocess, sys
+
+    async def count():
+        async with AlohubClient.from_env() as client:
+            return await client.queues.list_inbound().count()
+
+    def test_in_this_process(alohub_env, alohub_sandbox):
+        assert os.environ["ALOHUB_BASE_URL"] == alohub_env["ALOHUB_BASE_URL"] == str(alohub_sandbox.url)
+        assert asyncio.run(count()) == 7
+        assert alohub_sandbox.requests[0].headers["X-Tenant-ID"] == alohub_sandbox.tenant_id
+
+    def test_in_another(alohub_env, alohub_sandbox):
+        code = "import alohub_async.cli; alohub_async.cli.main()"
+        subprocess.run([sys.executable, "-c", code, "queues", "list"], check=True)
+        alohub_sandbox.assert_requested("GET", "/v1/queues/inbound", times=1)
+
+    def test_is_gone_afterwards():
+        assert not any(name.startswith("ALOHUB_") for name in os.environ)
+    """
+    )
+    _pytest(pytester).assert_outcomes(passed=3)
+
+
+# Settings
+
+
+def test_nearest_setting_wins(pytester: pytest.Pytester) -> None:
+    """Settings come from the fixture, then the module's, the class's, and the test's marker."""
+    pytester.makeconftest("""
+    import pytest
+
+    @pytest.fixture(scope="session")
+    def alohub_sandbox_settings():
+        return {"queues": 1, "tenant_limit": 1, "route_limit": 1, "window": 1}
+    """)
+    pytester.makepyfile("""
+    import pytest
+
+    pytestmark = pytest.mark.alohub_sandbox(queues=2, tenant_limit=2, route_limit=2)
+
+    @pytest.mark.alohub_sandbox(queues=3, tenant_limit=3)
+    class TestSettings:
+        @pytest.mark.alohub_sandbox(queues=4)
+        def test_all(self, alohub_sandbox):
+            found = alohub_sandbox
+            assert (len(found.queues), found.tenant_limit, found.route_limit, found.window) == (4, 3, 2, 1)
+    """)
+    _pytest(pytester).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("marker", "told"),
+    [
+        ("tennant_limit=5", "alohub_sandbox has no setting tennant_limit; it has *queues,*tenant_limit*"),
+        ("50", "@pytest.mark.alohub_sandbox takes settings by name only; (50,) was given*"),
+        ("tenant_limit=-1", "*tenant_limit must be an int of 0 or more, or None for no limit; -1 was given*"),
+        ("tenant_limit='9'", "*tenant_limit must be an int of 0 or more, or None for no limit; '9' was given*"),
+        ("queues=-1", "*queues must be how many, 0 or more, or the queues themselves; -1 was given*"),
+        ("window_kind='leaky'", "*window_kind*sliding-log*leaky*"),
+        ("scopes='queue'", "*scopes must be a collection of names, like {'queue'}; 'queue' was given*"),
+        ("tenant_id=20260310", "*tenant_id*str*20260310*"),
+    ],
+)
+def test_bad_setting_is_told_in_a_line(pytester: pytest.Pytester, marker: str, told: str) -> None:
+    """The message says what was given and what is allowed; no traceback hides it."""
+    pytester.makepyfile(f"""
+    import pytest
+
+    @pytest.mark.alohub_sandbox({marker})
+    def test_it(alohub_sandbox):
+        pass
+    """)
+    result = _pytest(pytester)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([told])
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_marker_is_explained(pytester: pytest.Pytester) -> None:
+    """`pytest --markers` and `pytest --fixtures` tell of it all."""
+    _pytest(pytester, "--markers").stdout.fnmatch_lines(["@pytest.mark.alohub_sandbox(queues=250,*"])
+    told = _pytest(pytester, "--fixtures").stdout
+    told.fnmatch_lines_random(["alohub_sandbox *", "alohub_client *", "alohub_env *", "alohub_sandbox_settings *"])
+
+
+# Failures
+
+
+def test_failing_expectation_shows_the_tests_line_and_the_requests(pytester: pytest.Pytester) -> None:
+    """The report has the line of the test and a table of what came, and neither our code nor the key."""
+    pytester.makepyfile("""
+    import asyncio
+
+    def test_it(alohub_client, alohub_sandbox):
+        asyncio.run(alohub_client.queues.list_inbound(page_size=250).collect())
+        alohub_sandbox.assert_requested("PUT", "/v1/queues/inbound/{id}")
+    """)
+    result = _pytest(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            '>       alohub_sandbox.assert_requested("PUT", "/v1/queues/inbound/{id}")',
+            "E       AssertionError: expected at least one, came 0: PUT /v1/queues/inbound/{id}",
+            "E       Requests that came:",
+            r"E       [[]0]  GET  /v1/queues/inbound?page=0&size=250  200",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*why*")
+    result.stdout.no_fnmatch_line("*sk_live_*")
+
+
+# Cost
+
+
+def test_plugin_is_registered() -> None:
+    """Whoever installs the package has it."""
+    [found] = entry_points(group="pytest11", name="alohub")
+    assert found.value == "alohub_async.testing.plugin"
+
+
+def test_plugin_imports_next_to_nothing() -> None:
+    """Loaded into a fresh interpreter that has pytest, it brings five small modules of ours and no other."""
+    code = (
+        "import json, sys, pytest\n"
+        "before = {*sys.modules}\n"
+        "import alohub_async.testing.plugin\n"
+        "print(json.dumps(sorted({*sys.modules} - before)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    modules = ["alohub_async", "alohub_async._lazy", "alohub_async._version"]
+    assert json.loads(done.stdout) == [*modules, "alohub_async.testing", "alohub_async.testing.plugin"]
+
+
+def test_run_that_uses_no_fixture_stays_light(pytester: pytest.Pytester) -> None:
+    """A user's tests of other things load none of what the sandbox is made of."""
+    pytester.makepyfile("""
+    import sys
+
+    def test_light():
+        loaded = {name.partition(".")[0] for name in sys.modules}
+        assert not loaded & {"aiohttp", "attr", "attrs", "cattrs", "yarl", "typer", "pytest_asyncio"}
+        assert "alohub_async.testing.plugin" in sys.modules
+    """)
+    _pytest(pytester).assert_outcomes(passed=1)
