@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar, get_origin, overload
 
 import attrs
-from cattrs import BaseValidationError, StructureHandlerNotFoundError, transform_error
 
 from alohub_async.calls import CallOptions, check_priority
 from alohub_async.config import ApiKey, ClientConfig, Endpoint, Priority, Timeouts, check_deadline, read_environment
@@ -377,6 +376,8 @@ def _checked_method(method: Any) -> str:
 def _structurer(model: Any, *, strict: bool) -> Callable[[Sequence[Any], int], list[Any]]:
     if model is None:
         return lambda records, _: list(records)
+    from cattrs import BaseValidationError, StructureHandlerNotFoundError, transform_error  # noqa: PLC0415  (as late as can be)
+
     if not inspect.isclass(get_origin(model) or model) or not attrs.has(model):
         raise InvalidArgumentTypeError(f"model must be an attrs class, or None for dicts; {model!r} was given")
     try:

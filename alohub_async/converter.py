@@ -8,13 +8,15 @@ The API documents types that its answers need not keep to. What fits without gue
 import functools
 import types
 from collections.abc import Callable
-from typing import Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
 import attrs
-from cattrs import BaseValidationError, Converter
-from cattrs.gen import make_dict_structure_fn, override
 
-from alohub_async.models import QueueStrategy
+from alohub_async.filling import FieldReader, UnusualPageError, page_filler
+from alohub_async.models import QueueStrategy, Record
+
+if TYPE_CHECKING:
+    from cattrs import Converter  # imported with the first converter: not every program that loads the SDK needs one
 
 _MISSING: Final = object()
 _MAX_DIGITS: Final = 18  # what fits a 64-bit number; longer is no id, count or time
@@ -62,30 +64,17 @@ def _is_record(cls: Any) -> bool:
     return isinstance(cls, type) and attrs.has(cls) and "extra" in attrs.fields_dict(cls)
 
 
-@attrs.frozen
-class _FieldReader:
-    """How one attribute is read from a record."""
-
-    name: str
-    wire: str
-    kind: Any
-    structure: Callable[[Any, Any], Any]
-    nullable: bool
-    has_default: bool
-    minimum: int | None
-
-    def read(self, raw: object) -> object:
-        value = self.structure(raw, self.kind)
-        if self.minimum is not None and value < self.minimum:
-            raise ValueError(f"below {self.minimum}")
-        return value
+def _is_page(kind: Any) -> bool:
+    args = get_args(kind)
+    return get_origin(kind) is list and isinstance(args[0], type) and issubclass(args[0], Record)
 
 
-def _field_reader(field: "attrs.Attribute[Any]", converter: Converter) -> _FieldReader:
+def _field_reader(field: "attrs.Attribute[Any]", converter: "Converter") -> FieldReader:
     nullable = types.NoneType in get_args(field.type)
     kind = next(arg for arg in get_args(field.type) if arg is not types.NoneType) if nullable else field.type
-    return _FieldReader(
+    return FieldReader(
         name=field.alias or field.name,
+        attribute=field.name,
         wire=field.metadata.get("wire", field.name),
         kind=kind,
         structure=converter.get_structure_hook(kind),
@@ -95,12 +84,16 @@ def _field_reader(field: "attrs.Attribute[Any]", converter: Converter) -> _Field
     )
 
 
-def _record_hook(cls: type, converter: Converter, *, strict: bool) -> Callable[[Any, Any], Any]:
-    """Make the function that structures records of `cls`, an attrs class with a field `extra`."""
+def field_readers(cls: type, converter: "Converter") -> list[FieldReader]:
+    """How the attributes of `cls`, an attrs class with a field `extra`, are read from a record."""
     if any(isinstance(field.type, str) for field in attrs.fields(cls)):
         attrs.resolve_types(cls)
-    fields = [field for field in attrs.fields(cls) if field.init and field.name != "extra"]
-    readers = [_field_reader(field, converter) for field in fields]
+    return [_field_reader(field, converter) for field in attrs.fields(cls) if field.init and field.name != "extra"]
+
+
+def _record_hook(cls: type, converter: "Converter", *, strict: bool) -> Callable[[Any, Any], Any]:
+    """Make the function that structures records of `cls`, an attrs class with a field `extra`."""
+    readers = field_readers(cls, converter)
     wires = {reader.wire for reader in readers}
 
     def structure(record: Any, _: Any) -> Any:
@@ -115,7 +108,7 @@ def _record_hook(cls: type, converter: Converter, *, strict: bool) -> Callable[[
                 continue
             try:
                 values[reader.name] = reader.read(raw)
-            except (ValueError, TypeError, KeyError, BaseValidationError) as exc:
+            except (ValueError, TypeError, KeyError, ExceptionGroup) as exc:
                 if strict:
                     raise FieldError(reader.wire, None if raw is _MISSING else raw) from exc
                 if raw is not _MISSING:
@@ -125,20 +118,38 @@ def _record_hook(cls: type, converter: Converter, *, strict: bool) -> Callable[[
     return structure
 
 
-def _model_hook(cls: type[Any], converter: Converter) -> Callable[[Any, Any], Any]:
+def _page_hook(cls: type, converter: "Converter") -> Callable[[Any, Any], Any]:
+    """Make the function that structures a list of records of `cls`, one of our own, all at once if it can."""
+    fill: Callable[[Any], Any] = page_filler(cls, field_readers(cls, converter), "items")
+    structure = converter.get_structure_hook(cls)
+
+    def structure_page(records: Any, _: Any) -> Any:
+        try:
+            return fill(records)
+        except UnusualPageError:
+            return [structure(record, cls) for record in records]
+
+    return structure_page
+
+
+def _model_hook(cls: type[Any], converter: "Converter") -> Callable[[Any, Any], Any]:
     """Make the function that structures records of any other attrs class, by the wire names of its fields."""
+    from cattrs.gen import make_dict_structure_fn, override  # noqa: PLC0415  (see above)
+
     fields = attrs.fields(cls)
     renamed: dict[str, Any] = {f.name: override(rename=f.metadata["wire"]) for f in fields if "wire" in f.metadata}
     return make_dict_structure_fn(cls, converter, **renamed)
 
 
 @functools.cache
-def converter_for(*, strict: bool) -> Converter:
+def converter_for(*, strict: bool) -> "Converter":
     """The converter, made on first use.
 
     Args:
         strict: Raise `FieldError` for a value that does not fit, instead of keeping it in `extra`.
     """
+    from cattrs import Converter  # noqa: PLC0415  (see above)
+
     converter = Converter()
     converter.register_structure_hook(int, _int)
     converter.register_structure_hook(str, _str)
@@ -151,6 +162,10 @@ def converter_for(*, strict: bool) -> Converter:
     def record_hook(cls: type) -> Callable[[Any, Any], Any]:
         return _record_hook(cls, converter, strict=strict)
 
+    def page_hook(page: Any) -> Callable[[Any, Any], Any]:
+        return _page_hook(get_args(page)[0], converter)
+
     converter.register_structure_hook_factory(attrs.has, model_hook)
     converter.register_structure_hook_factory(_is_record, record_hook)
+    converter.register_structure_hook_factory(_is_page, page_hook)
     return converter

@@ -61,8 +61,18 @@ UNSET: Final = UnsetType.UNSET
 """Leave this field as it is. None is another matter: what the API does with null is not known, so it is never sent."""
 
 
+class Record:
+    """Base of the records that the API returns.
+
+    Their constructors set their fields and do nothing else, so `filling.py` can make them without. Weak
+    references to them are this class's business, which leaves them a layout that another class can have, too.
+    """
+
+    __slots__ = ("__weakref__",)
+
+
 @attrs.frozen
-class InboundQueue:
+class InboundQueue(Record):
     """An inbound call queue, as the list or the detail call returned it.
 
     A value that does not fit its documented type is None here and kept raw in `extra` under its wire name. That holds

@@ -6,6 +6,7 @@ import logging
 import math
 import random
 import time
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 import attrs
@@ -25,23 +26,26 @@ from alohub_async.rate_limits import RateLimiter
 from alohub_async.rate_limits.schedule import Turn
 from alohub_async.retries import RetryPolicy, RetryQuota
 from alohub_async.transport import Transport
-from alohub_async.wire import ApiResponse, Request, Response, decode_response, request_headers, retry_after_seconds
+from alohub_async.wire import ApiResponse, HeaderMaker, Request, Response, decode_response, retry_after_seconds
 
 _logger = logging.getLogger("alohub_async")
 
 
-@attrs.define
 class _Call:
     """How far one call has come."""
 
-    started: float
-    ends: float | None  # loop time
-    attempts: int = 0
-    error: AlohubError | None = None  # of the last attempt
-    maybe_sent: bool = False  # whether any attempt may have reached the server
+    __slots__ = ("attempts", "decode", "ends", "error", "maybe_sent", "started")
+
+    def __init__(self, started: float, seconds: float | None, decode: Callable[[bytes], object] | None) -> None:
+        self.started = started
+        self.ends = None if seconds is None else started + seconds  # loop time
+        self.decode = decode
+        self.attempts = 0
+        self.error: AlohubError | None = None  # of the last attempt
+        self.maybe_sent = False  # whether any attempt may have reached the server
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Requestor:
     """Sends requests; what it holds is shared by the copies that `with_options` makes.
 
@@ -64,13 +68,20 @@ class Requestor:
     transport: Transport
     limiter: RateLimiter
     quota: RetryQuota
+    _headers: HeaderMaker = attrs.field(init=False)
 
-    async def send(self, request: Request, options: CallOptions) -> ApiResponse:
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "_headers", HeaderMaker(self.config))  # as attrs says for frozen classes
+
+    async def send(
+        self, request: Request, options: CallOptions, decode: Callable[[bytes], object] | None = None
+    ) -> ApiResponse:
         """Send a request until it succeeds, fails for good, or the time is up.
 
         Args:
             request: What to send.
             options: How.
+            decode: See `decode_response`; what it makes of the answer is the payload.
 
         Raises:
             DeadlineExceededError: It cannot be done by the deadline.
@@ -80,26 +91,30 @@ class Requestor:
         self.transport.require_open()
         now = asyncio.get_running_loop().time()
         seconds = self.deadline if options.deadline is None else options.deadline
-        call = _Call(started=now, ends=None if seconds is None else now + seconds)
-        limit = asyncio.timeout_at(call.ends)
-        try:
-            async with limit:
-                return await self._send_until_done(request, call, self._turn(request, options))
-        except TimeoutError as exc:
-            if not limit.expired():
-                raise  # a key provider's own
-            raise self._deadline_exceeded(request, call, "it passed") from (call.error or exc)
-        except AlohubError as error:
-            error.attempts = call.attempts
-            raise
-
-    def _turn(self, request: Request, options: CallOptions) -> Turn:
-        return self.limiter.acquire(
+        call = _Call(now, seconds, decode)
+        turn = self.limiter.acquire(
             request.route,
             priority=options.priority or self.priority,
             max_wait=options.max_wait,
             max_retry_after=self.retry.max_retry_after,
         )
+        try:
+            if call.ends is None:
+                return await self._send_until_done(request, call, turn)
+            return await self._send_by_deadline(request, call, turn)
+        except AlohubError as error:
+            error.attempts = call.attempts
+            raise
+
+    async def _send_by_deadline(self, request: Request, call: _Call, turn: Turn) -> ApiResponse:
+        limit = asyncio.timeout_at(call.ends)
+        try:
+            async with limit:
+                return await self._send_until_done(request, call, turn)
+        except TimeoutError as exc:
+            if not limit.expired():
+                raise  # a key provider's own
+            raise self._deadline_exceeded(request, call, "it passed") from (call.error or exc)
 
     async def _send_until_done(self, request: Request, call: _Call, turn: Turn) -> ApiResponse:
         while True:
@@ -122,10 +137,10 @@ class Requestor:
         try:
             async with turn, await self.transport.place():
                 key = await self.key()  # after the waits, for one that rotates
-                headers = request_headers(request, self.config, key)
+                headers = self._headers.headers(request, key)
                 call.attempts += 1
                 response = await self._transmit(request, headers, call)
-                retry_after = retry_after_seconds(response.headers, wall_clock=time.time())
+                retry_after = retry_after_seconds(response.headers, wall_clock=time.time)
                 turn.observe(response.status, response.headers, retry_after=retry_after)
         except RateLimitWaitError as error:
             if turn.max_wait != left or error.wait < left:
@@ -133,10 +148,10 @@ class Requestor:
             why = f"the rate limit has the next attempt wait for {error.wait:.2f} s"
             raise self._deadline_exceeded(request, call, why) from (call.error or error)
         _logger.debug("%s: HTTP %d, attempt %d", request, response.status, call.attempts)
-        payload = decode_response(request, response, secret=key, retry_after=retry_after)
+        payload = decode_response(request, response, secret=key, retry_after=retry_after, decode=call.decode)
         return ApiResponse(response.status, response.headers, payload, call.attempts, loop.time() - call.started)
 
-    async def _transmit(self, request: Request, headers: dict[str, str], call: _Call) -> Response:
+    async def _transmit(self, request: Request, headers: Mapping[str, str], call: _Call) -> Response:
         sent_before, call.maybe_sent = call.maybe_sent, True
         try:
             return await self.transport.send(request, headers, self.timeouts)

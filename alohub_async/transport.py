@@ -8,7 +8,6 @@ from typing import Any, Final, TypeAlias
 from weakref import WeakKeyDictionary
 
 import aiohttp
-import attrs
 
 from alohub_async._version import __version__
 from alohub_async.config import Timeouts
@@ -44,13 +43,15 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
     raise _ConnectionLost(said)
 
 
-@attrs.define
 class _LoopState:
     """What belongs to one event loop."""
 
-    session: aiohttp.ClientSession
-    places: asyncio.Semaphore
-    closing: AsyncGenerator[None]
+    def __init__(self, session: aiohttp.ClientSession, max_connections: int, closing: AsyncGenerator[None]) -> None:
+        self.session = session
+        # Those of a single request replace the session's, so a given session's own are named again.
+        self.middlewares = (_send_once, *getattr(session, "_middlewares", ()))
+        self.places = asyncio.Semaphore(max_connections)
+        self.closing = closing
 
 
 async def _closing(session: aiohttp.ClientSession, *, lent: bool) -> AsyncGenerator[None]:
@@ -91,6 +92,8 @@ class Transport:
         self._given_session = session
         self._max_connections = max_connections
         self._states: dict[asyncio.AbstractEventLoop, _LoopState] = {}
+        self._timeouts = Timeouts()
+        self._aiohttp_timeouts = _for_aiohttp(self._timeouts)
         self.lender: Transport | None = None
         self._closed = False
 
@@ -111,19 +114,35 @@ class Transport:
         Raises:
             ClientClosedError: See `require_open`.
         """
-        return (await self._state()).places
+        self.require_open()
+        loop = asyncio.get_running_loop()
+        if loop not in self._states:
+            await self._close_sessions([other for other in self._states if other.is_closed()])
+        if loop not in self._states:  # another task may have been here while this one closed sessions
+            session = self._given_session or self._new_session()
+            closing = _closing(session, lent=self._given_session is not None)
+            self._states[loop] = _LoopState(session, self._max_connections, closing)
+            await anext(closing)
+        return self._states[loop].places
 
     async def send(self, request: Request, headers: Mapping[str, str], timeouts: Timeouts) -> Response:
-        """Send once and read the answer.
+        """Send once and read the answer; to be called with a `place`.
+
+        Args:
+            request: What to send.
+            headers: All of its headers that are not aiohttp's own business.
+            timeouts: Of this attempt.
 
         Raises:
             ClientClosedError: The transport, or the session it was given, is closed.
             APITimeoutError: No complete answer within `timeouts`.
             APIConnectionError: No complete answer.
         """
-        state = await self._state()
+        self.require_open()
+        if timeouts is not self._timeouts:
+            self._timeouts, self._aiohttp_timeouts = timeouts, _for_aiohttp(timeouts)
         try:
-            return await self._exchange(state.session, request, headers, timeouts)
+            return await _exchange(self._states[asyncio.get_running_loop()], request, headers, self._aiohttp_timeouts)
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as exc:
             kind = APITimeoutError if isinstance(exc, TimeoutError) else APIConnectionError
             raise kind(f"{request}: no connection to {request.url.host}: {_said(exc)}", maybe_sent=False) from exc
@@ -134,44 +153,16 @@ class Transport:
         except ValueError as exc:  # such as a given session with credentials of its own
             raise ConfigurationError(f"{request}: aiohttp refuses to send it: {exc}") from exc
 
-    async def _exchange(
-        self, session: aiohttp.ClientSession, request: Request, headers: Mapping[str, str], timeouts: Timeouts
-    ) -> Response:
-        async with session.request(
-            request.route.method,
-            request.url,
-            headers=headers,
-            data=request.body,
-            allow_redirects=False,  # a redirect would carry the key off
-            raise_for_status=False,
-            timeout=aiohttp.ClientTimeout(total=timeouts.total, sock_connect=timeouts.connect, sock_read=timeouts.read),
-            # Those of a single request replace the session's, so a given session's own are named again.
-            middlewares=(_send_once, *getattr(session, "_middlewares", ())),
-        ) as response:
-            return Response(response.status, response.headers.copy(), await response.read())
-
     def require_open(self) -> None:
         """Check that requests can be sent.
 
         Raises:
             ClientClosedError: The transport, or the session it was given, is closed.
         """
-        if self.closed:
+        if self._closed or (self.lender is not None and self.lender.closed):
             raise ClientClosedError("this client is closed; make a new AlohubClient")
         if self._given_session is not None and self._given_session.closed:
             raise ClientClosedError("the aiohttp session this client was given is closed; give it an open one")
-
-    async def _state(self) -> _LoopState:
-        self.require_open()
-        loop = asyncio.get_running_loop()
-        if loop not in self._states:
-            await self._close_sessions([other for other in self._states if other.is_closed()])
-        if loop not in self._states:  # another task may have been here while this one closed sessions
-            session = self._given_session or self._new_session()
-            closing = _closing(session, lent=self._given_session is not None)
-            self._states[loop] = _LoopState(session, asyncio.Semaphore(self._max_connections), closing)
-            await anext(closing)
-        return self._states[loop]
 
     def _new_session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
@@ -193,6 +184,27 @@ class Transport:
                 await state.closing.aclose()
             else:  # a loop must close what it has open itself, and does when it ends
                 _LEFT.setdefault(loop, []).append(state.closing)
+
+
+async def _exchange(
+    state: _LoopState, request: Request, headers: Mapping[str, str], timeout: aiohttp.ClientTimeout
+) -> Response:
+    response = await state.session.request(
+        request.route.method,
+        request.url,
+        headers=headers,
+        data=request.body,
+        allow_redirects=False,  # a redirect would carry the key off
+        raise_for_status=False,
+        timeout=timeout,
+        middlewares=state.middlewares,
+    )
+    # Read to its end, or broken off, it gives its connection back by itself.
+    return Response(response.status, response.headers.copy(), await response.read())
+
+
+def _for_aiohttp(timeouts: Timeouts) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=timeouts.total, sock_connect=timeouts.connect, sock_read=timeouts.read)
 
 
 def _check(session: Any, max_connections: Any) -> None:

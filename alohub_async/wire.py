@@ -5,7 +5,6 @@ Field names and codes are from the vendor's page; the spellings `errorCode` and 
 """
 
 import functools
-import html
 import json
 import math
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
@@ -192,6 +191,16 @@ def build_request(
     return Request(route, url, None if json is None else _encode(json))
 
 
+def page_requests(first: Request) -> Callable[[int, int], Request]:
+    """How to ask for a page of a list by number and size, given a request without either; its query stays."""
+    prefix = f"{first.url}{'&' if first.url.raw_query_string else '?'}"
+
+    def request(page: int, size: int) -> Request:
+        return Request(first.route, URL(f"{prefix}page={page}&size={size}", encoded=True))
+
+    return request
+
+
 def _encode(value: object) -> bytes:
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
@@ -219,17 +228,42 @@ def request_headers(request: Request, config: ClientConfig, key: str) -> dict[st
     return headers
 
 
+class HeaderMaker:
+    """Makes the headers of attempts, as `request_headers` does; anew only when the key has changed."""
+
+    def __init__(self, config: ClientConfig) -> None:
+        self._config = config
+        self._key: str | None = None
+        self._made: dict[bool, Mapping[str, str]] = {}  # by whether there is a body
+
+    def headers(self, request: Request, key: str) -> Mapping[str, str]:
+        """The headers of one attempt.
+
+        Raises:
+            ConfigurationError: A key that cannot stand in a header.
+        """
+        has_body = request.body is not None
+        if key != self._key or has_body not in self._made:
+            made = request_headers(request, self._config, key)
+            self._made = {**(self._made if key == self._key else {}), has_body: made}
+            self._key = key
+        return self._made[has_body]
+
+
 # --- answers ---
 
 
-def retry_after_seconds(headers: Mapping[str, str], *, wall_clock: float) -> float | None:
+def retry_after_seconds(headers: Mapping[str, str], *, wall_clock: Callable[[], float]) -> float | None:
     """Seconds the server asks to wait (`Retry-After`: integer, decimal or HTTP date); None if it does not say.
 
     Args:
         headers: Of the answer, case-insensitive.
-        wall_clock: Seconds since the epoch, for a date in an answer that has no `Date` of its own to compare it with.
+        wall_clock: Tells the seconds since the epoch, for a date in an answer that has no `Date` of its own to compare
+            it with.
     """
-    text = headers.get("Retry-After", "").strip()
+    if "Retry-After" not in headers:
+        return None
+    text = headers["Retry-After"].strip()
     try:
         seconds = float(text)
     except ValueError:
@@ -237,7 +271,7 @@ def retry_after_seconds(headers: Mapping[str, str], *, wall_clock: float) -> flo
         if due is None:
             return None
         sent = _timestamp(headers.get("Date", ""))
-        return max(0.0, due - (wall_clock if sent is None else sent))
+        return max(0.0, due - (wall_clock() if sent is None else sent))
     return seconds if 0 <= seconds < math.inf else None
 
 
@@ -282,14 +316,23 @@ def decode_json(body: bytes) -> Any:
         raise ValueError("nested too deeply") from exc
 
 
-def decode_response(request: Request, response: Response, *, secret: str, retry_after: float | None) -> Any:
-    """Return the JSON of a successful answer.
+def decode_response(
+    request: Request,
+    response: Response,
+    *,
+    secret: str,
+    retry_after: float | None,
+    decode: Callable[[bytes], object] | None = None,
+) -> Any:
+    """Return the JSON of a successful answer, or what `decode` makes of it.
 
     Args:
         request: What was asked, for the error.
         response: What came.
         secret: The key; it is struck out of whatever an error shows.
         retry_after: What `retry_after_seconds` made of the answer, for the error.
+        decode: Tried first on the body of an answer whose status is a success. It returns None, and raises nothing,
+            unless the body says that it is a success as well.
 
     Raises:
         APIStatusError: The answer is a failure: by its status, or by `success` or `error_code` under HTTP 200.
@@ -298,6 +341,8 @@ def decode_response(request: Request, response: Response, *, secret: str, retry_
     success = 200 <= response.status < 300
     if response.status in {204, 205}:
         return None
+    if success and decode is not None and (decoded := decode(response.body)) is not None:
+        return decoded
     try:
         payload = decode_json(response.body)
     except ValueError as exc:
@@ -367,6 +412,8 @@ def _redacted(text: str, secret: str) -> str:
 @functools.lru_cache(maxsize=4)
 def _spellings(secret: str) -> Sequence[str]:
     """How an answer may repeat the key: as it is, or as JSON, HTML or a URL writes it; the longest first."""
+    import html  # noqa: PLC0415  (it has a table of all entities, and few programs see an error)
+
     in_json = json.dumps(secret)[1:-1]
     forms = {secret, in_json, in_json.replace("/", "\\/"), html.escape(secret), quote(secret, safe="")}
     return sorted(forms, key=len, reverse=True)
@@ -391,14 +438,14 @@ def read_list(payload: object, *, request: str) -> ListPayload:
         APIResponseError: There is no list of objects under `data`.
     """
     items: object = payload.get("data") if _is_object(payload) else None
-    total = _total(payload.get("totalRecord")) if _is_object(payload) else None
+    total = read_total(payload.get("totalRecord")) if _is_object(payload) else None
     if items is None and total == 0:
         return ListPayload([], 0)  # how some write an empty list
     if not _is_list(items):
         raise _wrong_shape(request, "an object with a list under 'data'", payload)
-    for index, record in enumerate(items):
-        if not _is_object(record):
-            raise _wrong_shape(request, f"an object at data[{index}]", record)
+    if not {*map(type, items)} <= {dict}:
+        index = next(index for index, record in enumerate(items) if not _is_object(record))
+        raise _wrong_shape(request, f"an object at data[{index}]", items[index])
     return ListPayload(items, total)
 
 
@@ -442,10 +489,13 @@ def _is_list(value: object) -> TypeGuard[list[Any]]:
     return isinstance(value, list)
 
 
-def _total(value: object) -> int | None:
+def read_total(value: object) -> int | None:
+    """The total that a `totalRecord` tells; None if it makes no sense."""
+    if type(value) is int and value >= 0:
+        return value
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS:
         return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return None
 
 
 def _wrong_shape(request: str, expected: str, got: object) -> APIResponseError:

@@ -367,20 +367,20 @@ MOMENT = 1_445_412_480.0  # Wed, 21 Oct 2015 07:28:00 GMT
 )
 def test_retry_after_is_read_in_every_form(text: str, seconds: float | None) -> None:
     """Integer, decimal or HTTP date in any of its three spellings; nonsense says nothing."""
-    assert retry_after_seconds(CIMultiDict({"retry-after": text}), wall_clock=MOMENT - 30) == seconds
+    assert retry_after_seconds(CIMultiDict({"retry-after": text}), wall_clock=lambda: MOMENT - 30) == seconds
 
 
 def test_retry_after_missing_says_nothing() -> None:
     """None, not zero."""
-    assert retry_after_seconds(CIMultiDict[str](), wall_clock=MOMENT) is None
+    assert retry_after_seconds(CIMultiDict[str](), wall_clock=lambda: MOMENT) is None
 
 
 def test_retry_after_date_counts_from_the_servers_own_clock() -> None:
     """A client whose clock is an hour off waits as long as the server meant."""
     headers = CIMultiDict({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT", "Date": "Wed, 21 Oct 2015 07:27:55 GMT"})
-    assert retry_after_seconds(headers, wall_clock=MOMENT + 3600) == 5.0
+    assert retry_after_seconds(headers, wall_clock=lambda: MOMENT + 3600) == 5.0
     headers["Date"] = "yesterday"
-    assert retry_after_seconds(headers, wall_clock=MOMENT - 9) == 9.0
+    assert retry_after_seconds(headers, wall_clock=lambda: MOMENT - 9) == 9.0
 
 
 DATE_PIECES = [
@@ -406,7 +406,7 @@ DATE_PIECES = [
 @example("Mon, 01 Jan 2020 99999999999999999999:00:00 GMT")
 def test_no_retry_after_raises(text: str) -> None:
     """Whatever the headers say, the result is a finite number of seconds, or None."""
-    seconds = retry_after_seconds({"Retry-After": text, "Date": text}, wall_clock=0.0)
+    seconds = retry_after_seconds({"Retry-After": text, "Date": text}, wall_clock=lambda: 0.0)
     assert seconds is None or 0 <= seconds < float("inf")
 
 

@@ -2,7 +2,6 @@
 
 from alohub_async.pagination.pager import Forecast, Pager, check_count, check_page_size
 from alohub_async.pagination.records import MAX_PAGE_SIZE, Consistency, Drift, Estimate, FetchedPage, Page, StopReason
-from alohub_async.pagination.repair import RepairingPager
 from alohub_async.pagination.tokens import PageToken
 
 __all__ = [
@@ -15,7 +14,6 @@ __all__ = [
     "Page",
     "PageToken",
     "Pager",
-    "RepairingPager",
     "StopReason",
     "check_count",
     "check_page_size",

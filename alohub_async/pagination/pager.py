@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias, TypeVar
 
 from alohub_async.errors import AlohubError, InvalidArgumentError, InvalidArgumentTypeError, PageDriftError
+from alohub_async.pagination.hand import PageAtHand
 from alohub_async.pagination.keys import KeySet
 from alohub_async.pagination.records import MAX_PAGE_SIZE, Drift, Estimate, Fetch, FetchedPage, Fill, Page, StopReason
 from alohub_async.pagination.stream import PageStream
@@ -66,10 +67,7 @@ class Pager(AsyncIterator[T]):
         self._stream = PageStream(fetch, walk, fill=fill, prefetch=prefetch, ordered=ordered, first=start.at)
         self._strict = strict
         self._forecast: Forecast = forecast or _without_limits
-        self._page: FetchedPage[T] | None = None  # the page at hand
-        self._number = start.at
-        self._index = start.index  # of the next record in the page at hand, or in the page to come
-        self._skipped: frozenset[int] = frozenset()  # indexes in it that are not handed out
+        self._hand = PageAtHand[T](start.at, start.index)
         self._seen = KeySet()
         self._duplicates = 0
         self._gone = 0
@@ -118,13 +116,10 @@ class Pager(AsyncIterator[T]):
         """
         return self._make_token().encode()
 
-    def _has_more(self) -> bool:
-        return self._page is not None and self._index < len(self._page.keys)
-
     def _make_token(self) -> PageToken:
-        walk, page, at, index = self._stream.walk, self._page, self._number, self._index
+        walk, page, at, index = self._stream.walk, self._hand.page, self._hand.number, self._hand.index
         base, beyond, received, before = walk.base, {*walk.beyond}, walk.received, walk.latest
-        if page is not None and index < len(page.keys):  # it is not done
+        if page is not None and self._hand.has_more:
             beyond = (beyond | {*range(at + 1, base)}) - {at}
             base, received, before = min(base, at), received - len(page.keys), walk.before
         elif page is not None or at < base or at in beyond:
@@ -139,24 +134,19 @@ class Pager(AsyncIterator[T]):
             asked=self._start.asked,
             received=received,
             total=walk.total,
-            done=self._exhausted or (walk.stopped_by is not None and not self._has_more()),
+            done=self._exhausted or (walk.stopped_by is not None and not self._hand.has_more),
             before="" if beyond else before,
         )
 
     # Ways to walk
 
     def __aiter__(self) -> AsyncIterator[T]:  # noqa: PYI034  (another one, whose end is the loop's)
-        return _Records(self)
+        return _Records(self, self._hand, self._load)
 
     async def __anext__(self) -> T:
         while True:
-            page = self._page
-            if page is not None and (index := self._index) < len(page.keys):
-                self._index = index + 1
-                if not self._skipped or index not in self._skipped:
-                    return page.items[index]
-                continue
-            page = None  # this page need not stay in memory while the next one is waited for
+            for item in self._hand.rest:
+                return item
             if not await self._load():
                 raise StopAsyncIteration
 
@@ -182,7 +172,7 @@ class Pager(AsyncIterator[T]):
 
         Fetches the next page if no page told so far; that page is kept for the walk.
         """
-        if self.total is None and self._page is None and not self._exhausted:
+        if self.total is None and self._hand.page is None and not self._exhausted:
             await self._load()
             self.release()
         return self.total
@@ -202,15 +192,9 @@ class Pager(AsyncIterator[T]):
     async def next_page(self) -> Page[T] | None:
         """What is left of the page at hand, or the next page with anything on it, or None at the end."""
         while True:
-            page = self._page
-            if page is not None and self._index < len(page.keys):
-                rest = range(self._index, len(page.keys))
-                self._index = len(page.keys)
-                fresh = tuple(page.items[i] for i in rest if i not in self._skipped)
-                if fresh:
-                    return Page(fresh, self._number, self._stream.walk.size, self.total)
-                continue
-            page = None  # as in __anext__
+            items = tuple(self._hand.rest)
+            if items:
+                return Page(items, self._hand.number, self._stream.walk.size, self.total)
             if not await self._load():
                 return None
 
@@ -233,7 +217,7 @@ class Pager(AsyncIterator[T]):
     async def _load(self) -> bool:
         """Have the next page at hand; False at the end. What was reached changes only after success."""
         async with self._lock:
-            if self._has_more():
+            if self._hand.has_more:
                 return True  # another task fetched it while this one waited for the lock
             try:
                 return await self._load_next()
@@ -246,11 +230,9 @@ class Pager(AsyncIterator[T]):
     async def _load_next(self) -> bool:
         if self._exhausted:
             return False
-        page = self._page
-        if page is not None:
-            self._page = page = None  # at most so many pages are in memory, and this one is done
-            self._number, self._index = self._stream.walk.base, 0
-        noticed = self._noticed()
+        if self._hand.page is not None:
+            self._hand.drop(self._stream.walk.base)  # at most so many pages are in memory, and this one is done
+        noticed = self._noticed() if self._strict else 0
         arrived = await self._stream.next()
         if arrived is not None:
             self._take(*arrived)
@@ -262,11 +244,8 @@ class Pager(AsyncIterator[T]):
 
     def _take(self, number: int, page: FetchedPage[T]) -> None:
         """Have this page at hand."""
-        if number != self._number:
-            self._index = 0
-        self._number, self._page = number, page
         repeated = self._seen.add_all(page.keys)
-        self._skipped = repeated | page.gone
+        self._hand.put(number, page, repeated | page.gone)
         self._duplicates += len(repeated)
         self._gone += len(page.gone)
 
@@ -286,7 +265,6 @@ class Pager(AsyncIterator[T]):
 
     def _finish(self) -> None:
         self._exhausted = True
-        self._page = None
         walk, drift = self._stream.walk, self.drift
         if drift.moved:
             _logger.warning(
@@ -309,14 +287,20 @@ def _without_limits(pages: int, _: int) -> Estimate:
 class _Records(AsyncIterator[T]):
     """A loop over the records. It is there as long as the loop is, so when it goes, nothing is wanted any more."""
 
-    def __init__(self, pager: Pager[T]) -> None:
+    def __init__(self, pager: Pager[T], hand: PageAtHand[T], load: Callable[[], Awaitable[bool]]) -> None:
         self._pager = pager
+        self._hand = hand
+        self._load = load
 
     def __aiter__(self) -> "_Records[T]":
         return self
 
-    def __anext__(self) -> Awaitable[T]:
-        return self._pager.__anext__()
+    async def __anext__(self) -> T:  # the pager's own once more, which saves a call for every record
+        while True:
+            for item in self._hand.rest:
+                return item
+            if not await self._load():
+                raise StopAsyncIteration
 
     def __del__(self) -> None:
         self._pager.release()

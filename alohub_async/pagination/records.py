@@ -35,7 +35,7 @@ class Page(Generic[T]):
     total: int | None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class FetchedPage(Generic[T]):
     """What a fetch brings.
 

@@ -189,7 +189,7 @@ class RepairingPager(Pager[T]):
         self._stream = self._gathering.stream
         self._keys: list[Hashable] | None = None  # in the order in which they are handed out
         self._after = start.after
-        self._number = -1
+        self._pages_out = 0  # and at hand
 
     @property
     def total(self) -> int | None:
@@ -208,13 +208,13 @@ class RepairingPager(Pager[T]):
 
     def _make_token(self) -> PageToken:
         after = self._after
-        if self._page is not None and self._index:
-            after = sort_key(self._page.keys[self._index - 1])
+        if self._hand.page is not None and self._hand.index:
+            after = sort_key(self._hand.page.keys[self._hand.index - 1])
         start = self._start
-        return attrs.evolve(start, after=after, done=self._exhausted or (self._is_last() and not self._has_more()))
+        return attrs.evolve(start, after=after, done=self._exhausted or (self._is_last() and not self._hand.has_more))
 
     def _is_last(self) -> bool:
-        return self._keys is not None and (self._number + 1) * self._start.asked >= len(self._keys)
+        return self._keys is not None and self._pages_out * self._start.asked >= len(self._keys)
 
     async def count(self) -> int | None:
         """Records in the whole list, as the server last told; None if it does not tell.
@@ -254,11 +254,15 @@ class RepairingPager(Pager[T]):
             keys: list[Hashable] = sorted(gathered.records, key=sort_key)
             after = self._after
             self._keys = keys if after is None else [key for key in keys if sort_key(key) > after]
-        if self._page is not None:
-            self._after = sort_key(self._page.keys[-1])
-        self._number, self._index = self._number + 1, 0
-        size = self._start.asked
-        chunk = self._keys[self._number * size : (self._number + 1) * size]
-        self._page = FetchedPage([gathered.records[key] for key in chunk], chunk, self.total) if chunk else None
+        if self._hand.page is not None:
+            self._after = sort_key(self._hand.page.keys[-1])
+        size, number = self._start.asked, self._pages_out
+        chunk = self._keys[number * size : (number + 1) * size]
+        if chunk:
+            page = FetchedPage([gathered.records[key] for key in chunk], chunk, self.total)
+            self._hand.put(number, page, frozenset())
+            self._pages_out += 1
+        else:
+            self._hand.drop(number)
         self._exhausted = not chunk
         return not self._exhausted

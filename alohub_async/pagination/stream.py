@@ -3,20 +3,19 @@
 from collections.abc import Coroutine
 from typing import Any, Generic, TypeVar
 
-import attrs
-
 from alohub_async.lookahead import Lookahead
+from alohub_async.pagination.keys import fingerprint
 from alohub_async.pagination.records import Fetch, FetchedPage, Fill
 from alohub_async.pagination.walk import Walk
 
 T = TypeVar("T")
 
 
-@attrs.define
 class _Latest:
     """The total that the page told that came last; not the pager's, so that what is under way does not hold it."""
 
-    total: int | None = None
+    def __init__(self) -> None:
+        self.total: int | None = None
 
 
 class PageStream(Generic[T]):
@@ -62,10 +61,11 @@ class PageStream(Generic[T]):
         while walk.stopped_by is None:
             number, page = await self._take()
             keys, total = page.keys, page.total
+            mark = fingerprint(keys)
             # Short because of a cap, or because records are not shown? With a cap, asking for less changes nothing.
             capped = walk.looks_capped(number, len(keys), total) and (await self._fetch(0, len(keys))).keys == keys
-            ignored = walk.looks_ignored(number, keys, total) and await self._is_ignored(number, page)
-            fresh = walk.arrive(number, keys, total, capped=capped, ignored=ignored)
+            ignored = walk.looks_ignored(number, mark, total) and await self._is_ignored(number, page)
+            fresh = walk.arrive(number, keys, total, mark=mark, capped=capped, ignored=ignored)
             self._first = None
             if fresh:
                 self._start(max(1, self._prefetch - 1))
@@ -82,11 +82,11 @@ class PageStream(Generic[T]):
         self._start(self._prefetch)
         if self._first is not None:
             number = self._first
-        elif len(self._ahead) and not self._ordered:
+        elif self._prefetch and not self._ordered and len(self._ahead):
             number = await self._ahead.next_done()
         else:
             number = self.walk.base
-        if number in self._ahead:
+        if self._prefetch and number in self._ahead:
             return number, await self._ahead.take(number)
         return number, await self.fetch(number)
 

@@ -76,13 +76,17 @@ class Walk:
         """
         return number == 0 and 0 < count < self.size and total is not None and count < total
 
-    def looks_ignored(self, number: int, keys: Sequence[Hashable], total: int | None) -> bool:
+    def looks_ignored(self, number: int, mark: str, total: int | None) -> bool:
         """Whether a page was there before, where the total says that there must be another one.
 
         Either the server does not heed the page number, or the list has moved by just a page.
+
+        Args:
+            number: Of the page.
+            mark: Fingerprint of what its records are known by.
+            total: The total it tells.
         """
-        expected = total is not None and (number + 1) * self.size <= total
-        return expected and number > 0 and len(keys) > 0 and fingerprint(keys) in self._seen
+        return number > 0 and total is not None and (number + 1) * self.size <= total and mark in self._seen
 
     def arrive(
         self,
@@ -90,6 +94,7 @@ class Walk:
         keys: Sequence[Hashable],
         total: int | None,
         *,
+        mark: str | None = None,
         capped: bool = False,
         ignored: bool = False,
     ) -> bool:
@@ -99,6 +104,7 @@ class Walk:
             number: Of the page.
             keys: What its records are known by.
             total: The total it tells.
+            mark: The fingerprint of those, if it is known already.
             capped: Whether the server was found to cap the size.
             ignored: Whether the server was found not to heed the page number.
 
@@ -111,7 +117,7 @@ class Walk:
         if total is not None:
             # A total below what the very same page holds is not a total: go on until a page is empty.
             self.total = None if count and total < start + count <= start + self.size else total
-        mark = fingerprint(keys)
+        mark = fingerprint(keys) if mark is None else mark
         repeated = count > 0 and mark in self._seen
         barren = count == 0 or repeated
         self._refuse(number, repeated=repeated, barren=barren, ignored=ignored)

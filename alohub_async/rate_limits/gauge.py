@@ -41,8 +41,6 @@ shared with strangers is left to memory and patience.
 import math
 from typing import Final
 
-import attrs
-
 from alohub_async.rate_limits.snapshots import RateLimit
 from alohub_async.rate_limits.tally import Tally
 from alohub_async.rate_limits.weighted import Observation, WeightedFit
@@ -55,7 +53,6 @@ _ROUNDING: Final = 1e-6  # seconds: what differences of clock readings may be of
 _UNKNOWN_WAIT: Final = 0.1  # windows to wait after a 429 without `Retry-After`, doubled by each in a row
 
 
-@attrs.define(eq=False)
 class Ticket:
     """One request on its way, as booked by `Gauge.send`.
 
@@ -65,9 +62,12 @@ class Ticket:
         answered: How many had been answered when it was sent.
     """
 
-    number: int
-    sent_at: float
-    answered: int
+    __slots__ = ("answered", "number", "sent_at")
+
+    def __init__(self, number: int, sent_at: float, answered: int) -> None:
+        self.number: int = number
+        self.sent_at: float = sent_at
+        self.answered: int = answered
 
 
 class Gauge:
@@ -212,7 +212,8 @@ class Gauge:
 
     def send(self, now: float) -> Ticket:
         """Book one request. It should be `ready_at` now; if it is not, it is booked all the same."""
-        now = self._tick(now)
+        now = self._now = max(self._now, now)
+        self._due = None
         ticket = Ticket(self._sends.total, now, self._answers.total)
         self._sends.add(now)
         self._open.add(ticket)
@@ -248,12 +249,14 @@ class Gauge:
         if ticket not in self._open:
             return
         self._open.remove(ticket)
-        now = self._tick(now)
+        now = self._now = max(self._now, now)
+        self._due = None
         self._answers.add(now)
         if snapshot is not None:
-            self._read(ticket, snapshot, now)
+            remaining = max(0, min(snapshot.remaining, snapshot.limit))
+            self._read(ticket, snapshot, remaining, now)
             if not denied and self._fit.possible:
-                self._observe(ticket, snapshot, now)
+                self._observe(ticket, snapshot.limit - remaining, now)
         else:
             self._unlimited = self._unlimited or not (lost or denied)
             if self.limit is not None:
@@ -268,18 +271,12 @@ class Gauge:
             if self._patience < self.window * _LEAST_PATIENCE / 4:
                 self._patience = 0.0
 
-    def _tick(self, now: float) -> float:
-        self._due = None
-        self._now = max(self._now, now)
-        return self._now
-
-    def _read(self, ticket: Ticket, snapshot: RateLimit, now: float) -> None:
+    def _read(self, ticket: Ticket, snapshot: RateLimit, remaining: int, now: float) -> None:
         """Take in what an answer said: see the module's part on counts."""
         if ticket.number > self._newest:
             self._newest = ticket.number
             if self.limit != snapshot.limit:
                 self._change_limit(snapshot.limit, now)
-        remaining = max(0, min(snapshot.remaining, snapshot.limit))
         room = remaining - (self._sends.total - ticket.answered - 1)
         if room > self._credit:
             self._credit = room
@@ -304,9 +301,9 @@ class Gauge:
             self._older_since = math.inf
         self.limit = limit
 
-    def _observe(self, ticket: Ticket, snapshot: RateLimit, now: float) -> None:
+    def _observe(self, ticket: Ticket, used: int, now: float) -> None:
         """Keep it for the weighted fit."""
-        used, sent = snapshot.limit - max(0, min(snapshot.remaining, snapshot.limit)), self._sends.total
+        sent = self._sends.total
         if (
             self._older_since == math.inf
             and now >= self._limit_since + self.window

@@ -16,6 +16,7 @@ Unscoped ones are taken for the tenant's, which every request spends from: to be
 429s. A reset is seconds, or seconds since the epoch. Of a header sent twice, the first counts.
 """
 
+import functools
 import logging
 import re
 from collections.abc import Mapping
@@ -31,15 +32,14 @@ _Field: TypeAlias = Literal["limit", "remaining", "reset"]
 
 _logger = logging.getLogger("alohub_async")
 
-_NAME: Final = re.compile(
+_NAME: Final = (
     r"(?:x-)?rate-?limit-(?:"
     r"(?P<field>limit|remaining|reset)(?:-(?P<scope>tenant|route)|-\d+)?"
-    r"|(?P<first_scope>tenant|route)-(?P<last_field>limit|remaining|reset))",
-    re.IGNORECASE,
+    r"|(?P<first_scope>tenant|route)-(?P<last_field>limit|remaining|reset))"
 )
 _SCOPES: Final = 2  # tenant and route
 _MAX_DIGITS: Final = 15
-_NUMBER: Final = re.compile(rf"\s*(-?[0-9]{{1,{_MAX_DIGITS}}}(?:\.[0-9]*)?)\s*(?:[;,].*)?")  # `100`, `4.75`, `100;w=10`
+_NUMBER: Final = rf"\s*(-?[0-9]{{1,{_MAX_DIGITS}}}(?:\.[0-9]*)?)\s*(?:[;,].*)?"  # `100`, `4.75`, `100;w=10`
 _EPOCH_FROM: Final = 1_000_000_000  # a reset this large is a moment (2001 or later), not a duration
 
 
@@ -119,17 +119,15 @@ class HeaderReader:
             reset = self._number(names["reset"], headers.get(names["reset"])) if "reset" in names else None
             if reset is not None and reset >= _EPOCH_FROM:
                 reset = max(0.0, reset - wall_clock)
-            found[scope] = RateLimit(
-                int(limit), max(0, int(min(remaining, limit))), None if reset is None else float(reset)
-            )
+            left = int(min(limit, remaining))
+            found[scope] = RateLimit(int(limit), max(0, left), None if reset is None else float(reset))
         return found
 
     def _number(self, name: str, text: str | None, *, least: int | None = 0) -> float | None:
-        if text is None:
-            return None
-        if len(text) <= _MAX_DIGITS and text.isdigit() and text.isascii():
-            return int(text)
-        match = _NUMBER.fullmatch(text)
+        number = None if text is None else _digits(text)
+        if text is None or number is not None:
+            return number
+        match = re.fullmatch(_NUMBER, text)
         if match is None or (least is not None and float(match[1]) < least):
             self._report(name, text)
             return None
@@ -153,6 +151,11 @@ class HeaderReader:
             _logger.warning("ignoring rate-limit headers that make no sense, such as %s: %.40r", name, text)
 
 
+@functools.lru_cache(maxsize=1024)  # the limits are the same on each answer, and what remains comes again
+def _digits(text: str) -> int | None:
+    return int(text) if len(text) <= _MAX_DIGITS and text.isdigit() and text.isascii() else None
+
+
 def _parameter(names: str, text: str) -> re.Match[str] | None:
     return re.search(rf"(?:^|[;,\s])(?:{names})=([0-9]{{1,{_MAX_DIGITS}}})(?![0-9])", text)
 
@@ -161,7 +164,7 @@ def _recognise(headers: Mapping[str, str]) -> dict[Scope, dict[_Field, str]]:
     names: dict[Scope, dict[_Field, str]] = {}
     unscoped: dict[_Field, str] = {}
     for name in headers:
-        match = _NAME.fullmatch(name)
+        match = re.fullmatch(_NAME, name, re.IGNORECASE)
         if match is None:
             continue
         field = cast("_Field", (match["field"] or match["last_field"]).lower())

@@ -14,8 +14,6 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Final, Generic, Protocol, TypeVar
 
-import attrs
-
 from alohub_async.config import Priority
 from alohub_async.rate_limits.gauge import Gauge
 
@@ -43,12 +41,12 @@ class Waiter(Protocol):
 WaiterT = TypeVar("WaiterT", bound=Waiter)
 
 
-@attrs.define
 class Line(Generic[WaiterT]):
     """Those of one route and one priority, oldest first."""
 
-    waiters: deque[WaiterT] = attrs.field(factory=deque[WaiterT])  # with those that gave up, until their turn comes
-    waiting: int = 0  # without those
+    def __init__(self) -> None:
+        self.waiters: deque[WaiterT] = deque()  # with those that gave up, until their turn comes
+        self.waiting: int = 0  # without those
 
     def add(self, waiter: WaiterT) -> None:
         """Put it in line, by its place."""
@@ -106,7 +104,7 @@ class Lane(Generic[WaiterT]):
     @property
     def waiting(self) -> int:
         """How many wait."""
-        interactive, normal, bulk = self.lines.values()
+        interactive, normal, bulk = self._each
         return interactive.waiting + normal.waiting + bulk.waiting
 
     def heads(self) -> Iterator[WaiterT]:
@@ -117,7 +115,8 @@ class Lane(Generic[WaiterT]):
 
     def clear(self) -> None:
         """Forget all who wait."""
-        self.lines = {priority: Line() for priority in _PRIORITIES}
+        self._each = (Line[WaiterT](), Line[WaiterT](), Line[WaiterT]())
+        self.lines = dict(zip(_PRIORITIES, self._each, strict=True))
 
 
 class Choice(Generic[WaiterT]):

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Final, NamedTuple, Self, TypeAlias
+from typing import Final, Self, TypeAlias
 
 from alohub_async.config import Priority
 from alohub_async.errors import ConfigurationError, RateLimitWaitError
@@ -26,16 +26,10 @@ _STALL: Final = 5.0  # seconds of waiting that are worth a line in the log
 _MAX_LANES: Final = 1000  # routes that are remembered; the API has a handful
 
 
-class _Outcome(NamedTuple):
-    """What came of a booking."""
+_Outcome: TypeAlias = tuple[bool, bool, Mapping[Scope, RateLimit], float | None]
+"""What came of a booking: whether it was answered, whether with 429, what was said, and the `Retry-After`."""
 
-    answered: bool
-    denied: bool
-    snapshots: Mapping[Scope, RateLimit]
-    retry_after: float | None
-
-
-_LOST: Final = _Outcome(answered=False, denied=False, snapshots={}, retry_after=None)
+_LOST: Final[_Outcome] = (False, False, {}, None)
 _Tickets: TypeAlias = tuple[Ticket, Ticket]
 
 
@@ -126,9 +120,7 @@ class Turn:
             retry_after: Seconds the server asks to wait, if it does.
         """
         snapshots = self._schedule.reader.read(headers, wall_clock=time.time())
-        self._outcome = _Outcome(
-            answered=True, denied=status == HTTPStatus.TOO_MANY_REQUESTS, snapshots=snapshots, retry_after=retry_after
-        )
+        self._outcome = True, status == HTTPStatus.TOO_MANY_REQUESTS, snapshots, retry_after
 
 
 class Schedule:
@@ -147,13 +139,12 @@ class Schedule:
 
     def lane(self, key: str) -> Lane[Turn]:
         """The lane of a route, made when first asked for."""
-        lane = self.lanes.get(key)
-        if lane is None:
+        if key not in self.lanes:
             if len(self.lanes) >= _MAX_LANES:
                 idle = (name for name, old in self.lanes.items() if not old.waiting and not old.gauge.in_flight)
                 self.lanes.pop(next(idle, key), None)
-            lane = self.lanes[key] = Lane(Gauge(self.window))
-        return lane
+            self.lanes[key] = Lane(Gauge(self.window))
+        return self.lanes[key]
 
     def now(self) -> float:
         """The time of the running event loop.
@@ -187,7 +178,7 @@ class Schedule:
         return None if lane.waiting or self._granted is not None else self._book(lane, now)
 
     def _book(self, lane: Lane[Turn], now: float) -> _Tickets | None:
-        if self.ready_at(lane, now) > now:
+        if self.tenant.ready_at(now) > now or lane.gauge.ready_at(now) > now:
             return None
         return self.tenant.send(now), lane.gauge.send(now)
 

@@ -33,7 +33,7 @@ _PROBATION: Final = 4.0  # windows that a new beginning must outlive
 _ROUNDING: Final = 1.0  # requests: servers round `remaining`, or the share of the previous window, up or down
 
 
-@attrs.define(eq=False)  # not frozen: one is made for each answer, and that would double its cost
+@attrs.define(eq=False, repr=False)  # not frozen: one is made for each answer, and that would double its cost
 class Observation:
     """What the answer to a request that was served said.
 

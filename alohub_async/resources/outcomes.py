@@ -78,7 +78,7 @@ def check_arguments(name: str, given: Any) -> None:
         raise InvalidArgumentTypeError(f"{name} must be an iterable or an async iterable; {given!r} was given")
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _SourceError:
     """What the arguments' own iterator raised."""
 

@@ -2,26 +2,18 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from typing import Any, Final, Generic, TypeVar, get_args
+from typing import Any, Final, Generic, TypeVar, cast, get_args
 from urllib.parse import urlencode
 
 import attrs
 
 from alohub_async.calls import CallOptions, TimeBudget
 from alohub_async.errors import InvalidArgumentError, InvalidArgumentTypeError, NotFoundError
-from alohub_async.pagination import (
-    Consistency,
-    Estimate,
-    FetchedPage,
-    Pager,
-    PageToken,
-    RepairingPager,
-    check_count,
-    check_page_size,
-)
+from alohub_async.pagination import Consistency, Estimate, FetchedPage, Pager, PageToken, check_count, check_page_size
 from alohub_async.requestor import Requestor
+from alohub_async.resources.decoding import ListDecoder
 from alohub_async.routes import Route
-from alohub_async.wire import build_request, read_list
+from alohub_async.wire import build_request, page_requests, read_list
 
 T = TypeVar("T")
 
@@ -35,7 +27,7 @@ _MAX_PASSES: Final = 100
 _DETAILS_AT_ONCE: Final = 16
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class WalkOptions:
     """How a list is walked; see `Queues.list_inbound`."""
 
@@ -122,6 +114,7 @@ def make_pager(
     path: str | None = None,
     params: Mapping[str, str | int] | None = None,
     key: str | None,
+    decode: ListDecoder[T] | None = None,
     detail: tuple[Route, Callable[[int, CallOptions], Awaitable[T]]] | None = None,
 ) -> Pager[T]:
     """Make the pager of a list; nothing is sent yet.
@@ -135,6 +128,7 @@ def make_pager(
         path: The literal path, if the route does not name it.
         params: The query, apart from `page` and `size`.
         key: Wire name of the field by which a record is known; None if there is none.
+        decode: Makes a page of an answer's bytes, where it can; else `structure` does, by and by.
         detail: Looks up what is handed out instead of a listed record, by its id; and on which route.
 
     Raises:
@@ -146,20 +140,19 @@ def make_pager(
             f"params must not hold {sorted(reserved)}: the pager sets them; use page_size or token"
         )
     # Bad input is refused here, not at the first step.
-    build_request(route, requestor.config.endpoint, path=path, params=query)
+    ask_for = page_requests(build_request(route, requestor.config.endpoint, path=path, params=query))
     listed = f"{route.method} {path or route.template}?{urlencode(sorted(query.items()))}".rstrip("?")
     start = walk.start(listed)
     budget = TimeBudget(options, what=listed)
     fill = None if detail is None else _Details(detail[1], budget).fill
 
     async def fetch(page: int, size: int) -> FetchedPage[T]:
-        request = build_request(
-            route, requestor.config.endpoint, path=path, params={**query, "page": page, "size": size}
-        )
-        response = await requestor.send(request, budget.next_call())
-        found = read_list(response.payload, request=str(request))
-        keys = [_known_by(record, key) for record in found.items]
-        return FetchedPage(structure(found.items, page), keys, found.total)
+        request = ask_for(page, size)
+        payload = (await requestor.send(request, budget.next_call(), decode)).payload
+        if isinstance(payload, FetchedPage):
+            return cast("FetchedPage[T]", payload)
+        found = read_list(payload, request=str(request))
+        return FetchedPage(structure(found.items, page), _keys(found.items, key), found.total)
 
     def forecast(pages: int, records: int) -> Estimate:
         limiter = requestor.limiter
@@ -169,6 +162,8 @@ def make_pager(
         return Estimate(pages + records, seconds)
 
     if walk.consistency == "repair":
+        from alohub_async.pagination.repair import RepairingPager  # noqa: PLC0415  (for those who ask for it)
+
         return RepairingPager(
             fetch, start, fill=fill, prefetch=walk.prefetch, max_passes=walk.max_passes, forecast=forecast
         )
@@ -181,6 +176,18 @@ def make_pager(
         strict=walk.consistency == "raise",
         forecast=forecast,
     )
+
+
+def _keys(records: Sequence[Mapping[str, Any]], key: str | None) -> list[Hashable]:
+    """What each record of a page is known by."""
+    if key is not None:
+        try:
+            keys: list[Hashable] = [record[key] for record in records]
+        except KeyError:
+            keys = []
+        if {*map(type, keys)} == {int}:
+            return keys
+    return [_known_by(record, key) for record in records]
 
 
 def _known_by(record: Mapping[str, Any], key: str | None) -> Hashable:

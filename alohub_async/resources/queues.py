@@ -24,6 +24,7 @@ from alohub_async.errors import (
 from alohub_async.models import UNSET, InboundQueue, InboundQueueUpdate, QueueStrategy, UnsetType, UpdateResult
 from alohub_async.pagination import Consistency, Pager, check_count
 from alohub_async.requestor import Requestor
+from alohub_async.resources.decoding import list_decoder
 from alohub_async.resources.edits import Edit, check_expected, differing, refuse_conflict, wanted_values
 from alohub_async.resources.outcomes import (
     DEFAULT_CONCURRENCY,
@@ -122,6 +123,7 @@ class Queues:
             ),
             CallOptions(deadline=deadline, max_wait=max_wait, priority=priority),
             key=_ID_FIELD,
+            decode=list_decoder(InboundQueue, key="id"),
             detail=(GET_INBOUND, self._detail) if details else None,
         )
 
@@ -399,7 +401,10 @@ class Queues:
         return result, result.attempts
 
     def _structure_page(self, records: Sequence[Any], page: int) -> list[InboundQueue]:
-        return [self._structure(record, where=f"page {page}, index {index}") for index, record in enumerate(records)]
+        try:
+            return converter_for(strict=self._strict).structure(records, list[InboundQueue])
+        except FieldError:  # once more, to say where
+            return [self._structure(record, where=f"page {page}, index {at}") for at, record in enumerate(records)]
 
     def _structure(self, record: dict[str, Any], *, where: str) -> InboundQueue:
         try:

@@ -74,7 +74,7 @@ async def test_plan_says_what_differs_and_writes_nothing(sandbox: Sandbox, clien
     assert isinstance(missing, NotFoundError)
     assert isinstance(conflict, ConflictError)
     assert conflict.differences == {"max_wait": (5, found[2].max_wait)}
-    assert sandbox.find_requests(method="PUT") == []
+    assert sandbox.requests.of(method="PUT") == []
 
 
 async def test_there_is_no_plan_if_a_queue_cannot_be_read(sandbox: Sandbox) -> None:
@@ -93,7 +93,7 @@ async def test_many_queues_are_read_from_the_list(queues: int, listed: int, look
         one_by_one = await plan_changes(client, _changes(sandbox, 3))
         sandbox.clear()
         plan = await plan_changes(client, [Change(MISSING, InboundQueueUpdate(max_wait=777)), *_changes(sandbox, 60)])
-        assert len(sandbox.find_requests(path=LIST)) == listed
+        assert len(sandbox.requests.of(path=LIST)) == listed
         assert len(sandbox.requests) == listed + looked_up
         assert [step.change.id for step in plan.steps] == [MISSING, *_ids(sandbox, 60)]
         assert plan.steps[1:4] == one_by_one.steps
@@ -117,13 +117,13 @@ async def test_only_what_differs_is_sent_and_a_second_run_sends_nothing(sandbox:
         **dict.fromkeys(_ids(sandbox, 3), Status.DONE),
         MISSING: Status.FAILED,
     }
-    assert [put.json for put in sandbox.find_requests(method="PUT")] == [{"max_wait_sec": "777"}] * 3
+    assert [put.json for put in sandbox.requests.of(method="PUT")] == [{"max_wait_sec": "777"}] * 3
     sandbox.clear()
     plan = await plan_changes(client, changes)
     assert (plan.to_write, plan.unchanged) == ((), 3)
     results = await _results(client, plan)
     assert [result.status for result in results].count(Status.UNCHANGED) == 3
-    assert sandbox.find_requests(method="PUT") == []
+    assert sandbox.requests.of(method="PUT") == []
 
 
 async def test_what_changed_since_the_plan_is_not_overwritten(sandbox: Sandbox, client: AlohubClient) -> None:
@@ -141,7 +141,7 @@ async def test_what_changed_since_the_plan_is_not_overwritten(sandbox: Sandbox, 
     }
     assert isinstance(results[one].error, ConflictError)
     assert not results[one].status.is_good
-    assert len(sandbox.find_requests(method="PUT")) == 1
+    assert len(sandbox.requests.of(method="PUT")) == 1
     assert sandbox.queues[0]["timeWait"] == "999"
 
 
@@ -161,7 +161,7 @@ async def test_wrong_key_stops_all(sandbox: Sandbox, client: AlohubClient) -> No
     with pytest.raises(AuthenticationError):
         await _results(client, plan, concurrency=2)
     assert len(sandbox.requests) <= 4
-    assert sandbox.find_requests(method="PUT") == []
+    assert sandbox.requests.of(method="PUT") == []
 
 
 async def test_concurrency_bounds_what_is_under_way(sandbox: Sandbox) -> None:
@@ -245,7 +245,7 @@ async def test_applied_diff_leads_to_the_other_state(
         assert diff_queues(await _stored(sandbox), wanted).is_empty
         sandbox.clear()
         await _results(client, await plan_changes(client, changes))
-        assert sandbox.find_requests(method="PUT") == []
+        assert sandbox.requests.of(method="PUT") == []
 
 
 async def _stored(sandbox: Sandbox) -> list[Any]:

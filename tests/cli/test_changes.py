@@ -34,7 +34,7 @@ def _file(folder: Path, text: str, name: str = "changes.csv") -> str:
 
 
 def _puts(alohub: Alohub) -> int:
-    return len(alohub.sandbox.find_requests(method="PUT"))
+    return len(alohub.sandbox.requests.of(method="PUT"))
 
 
 def _rows(*rows: str) -> str:

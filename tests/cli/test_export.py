@@ -112,7 +112,7 @@ def test_ctrl_c_goes_on(sandbox: Sandbox, start: Callable[..., Process], tmp_pat
     path = tmp_path / "queues.jsonl"
     given = (*EXPORT, str(path), "--page-size", "5", "--prefetch", "0", "--base-url", str(sandbox.url))
     process = start(*given, ALOHUB_API_KEY=sandbox.api_key)
-    while not sandbox.find_requests(page=1):
+    while not sandbox.requests.of(page=1):
         assert process.poll() is None
     process.send_signal(2)
     assert process.communicate(timeout=20)[1] == ""

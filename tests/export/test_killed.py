@@ -16,7 +16,6 @@ from alohub_async.export.job import report_path
 from alohub_async.export.journal import journal_path
 from alohub_async.files import read_queues
 from alohub_async.testing import DropConnection, Sandbox
-from tests.support import threaded_sandbox
 
 ROOT = Path(__file__).parent.parent.parent
 QUEUES = 5000
@@ -99,7 +98,7 @@ def test_killed_at_random_moments(tmp_path: Path, ending: str, kills: int) -> No
     path, undisturbed = tmp_path / "a" / f"queues.{ending}", tmp_path / "b" / f"queues.{ending}"
     path.parent.mkdir()
     undisturbed.parent.mkdir()
-    with threaded_sandbox(queues=QUEUES, tenant_limit=None, route_limit=None) as sandbox:
+    with Sandbox(queues=QUEUES, tenant_limit=None, route_limit=None) as sandbox:
         killer = Killer(sandbox, path, random.Random(kills), wanted=kills)
         report = killer.run()
         assert killer.kills == kills
@@ -114,7 +113,7 @@ def test_killed_at_random_moments(tmp_path: Path, ending: str, kills: int) -> No
 def test_killed_with_faults_while_the_list_moves(tmp_path: Path) -> None:
     """Every queue that was there the whole time is in the file just once, whatever happens."""
     rng = random.Random(4)
-    with threaded_sandbox(queues=1000, tenant_limit=None, route_limit=None) as sandbox:
+    with Sandbox(queues=1000, tenant_limit=None, route_limit=None) as sandbox:
         before = {queue["callinId"] for queue in sandbox.queues}
         for page in range(10):
             sandbox.fail(page=page, status=502, next=2)

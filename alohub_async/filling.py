@@ -1,0 +1,149 @@
+"""Filling the records of a whole page at once, by a function generated from their fields.
+
+The plain way to make a record, `converter.py`'s, looks at each value of each record by itself. That is right for every
+value that can come, and slow. Nearly all pages hold nothing odd, so there is a second way for those alone: code is
+generated for the class that takes the values out one after the other. It makes no judgement of its own: what is no
+plain string or id is looked up in a table of values the plain readers have read before, and where anything is not as
+expected (a field too few, a type nobody documented, a value that does not fit) it gives up the page, which the plain
+way then takes from its beginning.
+
+Half the time of making a frozen record would go into its `__init__`, which sets each field through
+`object.__setattr__`. So records are filled as objects of a twin, a class with the same slots that is not frozen, and
+then made what they are by assigning `__class__`. The language allows that for classes of the same layout; whether they
+have it is checked when the twin is made.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, Literal, TypeAlias, TypeVar
+
+import attrs
+
+T = TypeVar("T")
+
+Source: TypeAlias = Literal["items", "attributes"]
+"""Where a record's raw values are: items of a dict by wire name, or attributes of an object whose types are checked."""
+
+_MOST_VALUES: Final = 4096  # of one field that are remembered
+
+
+class UnusualPageError(Exception):
+    """The page is for the plain way."""
+
+
+@attrs.frozen(eq=False, repr=False)
+class FieldReader:
+    """How one attribute is read from a record.
+
+    Attributes:
+        name: Its name in the constructor.
+        attribute: Its name on the object.
+        wire: Its wire name.
+        kind: Its type, without None.
+        structure: Makes a value of that type of a raw one; raises if it does not fit.
+        nullable: Whether it may be None.
+        has_default: Whether the class has a default for it.
+        minimum: The least value that makes sense; None if there is none.
+    """
+
+    name: str
+    attribute: str
+    wire: str
+    kind: Any
+    structure: Callable[[Any, Any], Any]
+    nullable: bool
+    has_default: bool
+    minimum: int | None
+
+    def read(self, raw: object) -> Any:
+        """The value that a raw one means.
+
+        Raises:
+            ValueError: It does not fit.
+        """
+        value = self.structure(raw, self.kind)
+        if self.minimum is not None and value < self.minimum:
+            raise ValueError(f"below {self.minimum}")
+        return value
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a raw value of the right type is the value itself; else it is looked up."""
+        return self.kind is str or (self.kind is int and not self.nullable)
+
+
+class _ReadBefore(dict[Any, Any]):
+    """What the plain reader of a field made of raw values: of strings, ints and None, which no other key equals."""
+
+    def __init__(self, reader: FieldReader) -> None:
+        super().__init__()
+        self._reader = reader
+
+    def __missing__(self, raw: Any) -> Any:
+        if len(self) >= _MOST_VALUES:
+            self.clear()
+        value = self[raw] = None if raw is None and self._reader.nullable else self._reader.read(raw)
+        return value
+
+
+def page_filler(cls: type[T], readers: Sequence[FieldReader], source: Source) -> Callable[[Sequence[Any]], list[T]]:
+    """Make the function that makes all records of a page, or raises `UnusualPageError`.
+
+    Args:
+        cls: A frozen, slotted attrs class whose constructor does nothing but set its fields.
+        readers: Of its fields, without `extra`.
+        source: Where the raw values are. Attributes, by the class's own names, are trusted to hold only strings, ints
+            and None, and what `is_plain` asks for.
+    """
+    code = f"""
+def fill(raws):
+    page = [blank() for _ in raws]
+    try:
+        for record, raw in zip(page, raws):
+            {_joined(_assignments(readers, source))}
+            record.__class__ = cls
+    except (KeyError, TypeError, ValueError) as exc:
+        raise UnusualPageError from exc
+    return page
+"""
+    scope: dict[str, Any] = {
+        "UnusualPageError": UnusualPageError,
+        "blank": _twin(cls),
+        "cls": cls,
+        "wires": frozenset(reader.wire for reader in readers),
+        **{f"{reader.attribute}_of": _ReadBefore(reader) for reader in readers},
+    }
+    exec(compile(code, f"<{cls.__name__} from {source}>", "exec"), scope)  # noqa: S102  (code of our own field names)
+    fill: Callable[[Sequence[Any]], list[T]] = scope["fill"]
+    return fill
+
+
+def _joined(lines: Iterable[str]) -> str:
+    return "\n            ".join(lines)
+
+
+def _assignments(readers: Sequence[FieldReader], source: Source) -> Iterator[str]:
+    for reader in readers:
+        value = f"raw.{reader.attribute}" if source == "attributes" else "value"
+        if source == "items":
+            yield f"value = raw[{reader.wire!r}]"
+            yield f"if {_is_unusual(reader)}: raise UnusualPageError"
+        yield f"record.{reader.attribute} = {value if reader.is_plain else f'{reader.attribute}_of[{value}]'}"
+    known = f"len(raw) == {len(readers)}"
+    unknown = "{name: value for name, value in raw.items() if name not in wires}"
+    yield "record.extra = {}" + (f" if {known} else {unknown}" if source == "items" else "")
+
+
+def _is_unusual(reader: FieldReader) -> str:
+    kinds = [reader.kind] if reader.is_plain else [str, int]
+    tests = ["value is not None"] if reader.nullable else []
+    tests += [f"type(value) is not {kind.__name__}" for kind in kinds]
+    test = " and ".join(tests)
+    return test if reader.minimum is None or not reader.is_plain else f"{test} or value < {reader.minimum}"
+
+
+def _twin(cls: type) -> type:
+    """A class with the slots of `cls` that lets them be set."""
+    slots = tuple(field.name for field in attrs.fields(cls))
+    twin = type(f"_Unfinished{cls.__name__}", cls.__bases__, {"__slots__": slots})
+    twin().__class__ = cls  # TypeError if they differ in their layout
+    return twin
