@@ -31,7 +31,7 @@ from alohub_async.changes import (
     diff_queues,
     plan_changes,
 )
-from alohub_async.testing import DropConnection, Fault, HtmlPage, Sandbox, WireQueue
+from alohub_async.testing import Delay, DropConnection, Fault, HtmlPage, Sandbox, WireQueue
 from alohub_async.testing import Status as StatusFault
 from tests.support import FIRST, LIST, json_reply
 
@@ -192,6 +192,7 @@ FAULTS: Sequence[Fault] = (
     HtmlPage(502),
     DropConnection(),
     DropConnection(processed=True),
+    Delay(0),  # none: what comes behind it is for a later request
 )
 VALUES = ("30", "60", "90", "777")
 
@@ -211,25 +212,31 @@ def _states() -> st.SearchStrategy[list[WireQueue]]:
     )
 
 
-@settings(max_examples=40)
-@given(_states(), _states(), st.lists(st.sampled_from(FAULTS), max_size=12), st.sampled_from(("PUT", "GET", None)))
+@settings(max_examples=80)
+@given(
+    _states(),
+    _states(),
+    st.lists(st.tuples(st.sampled_from(FAULTS), st.sampled_from(("PUT", "GET"))), max_size=20),
+    st.sampled_from((0, 1)),
+    st.sampled_from((1, 16)),
+)
 async def test_applied_diff_leads_to_the_other_state(
-    before: list[WireQueue], after: list[WireQueue], faults: list[Fault], method: str | None
+    before: list[WireQueue], after: list[WireQueue], faults: list[tuple[Fault, str]], retries: int, concurrency: int
 ) -> None:
     """Without faults all of it; with them, what is stored is what each result says, and a second run does the rest."""
     async with (
         Sandbox(queues=before, tenant_limit=None, route_limit=None) as sandbox,
         Sandbox(queues=after, tenant_limit=None, route_limit=None) as target,
         target.client() as other,
-        sandbox.client(retry=RetryPolicy(max_retries=1), rate_limiter=RateLimiter(window=10)) as client,
+        sandbox.client(retry=RetryPolicy(max_retries=retries), rate_limiter=RateLimiter(window=10)) as client,
     ):
         found, wanted = [await each.queues.list_inbound().collect() for each in (client, other)]
         changes, left = changes_of(diff_queues(found, wanted))
         assert left == []
         plan = await plan_changes(client, changes)
-        for fault in faults:
+        for fault, method in faults:
             sandbox.fail(fault, method=method)
-        results = await _results(client, plan)
+        results = await _results(client, plan, concurrency=concurrency)
         assert sorted(result.id for result in results) == sorted(change.id for change in changes)
         now = {queue.id: queue for queue in await _stored(sandbox)}
         was, goal = ({queue.id: queue for queue in queues} for queues in (found, wanted))
