@@ -13,7 +13,6 @@ from alohub_async.config import Priority
 from alohub_async.errors import (
     AlohubError,
     AuthenticationError,
-    BadRequestError,
     ClientClosedError,
     ConflictError,
     InvalidArgumentError,
@@ -26,7 +25,6 @@ from alohub_async.resources import Outcome, Outcomes
 
 _MAX_CONCURRENCY: Final = 1000
 _HOPELESS: Final = (AuthenticationError, PermissionDeniedError, ClientClosedError)
-_NOT_WRITTEN: Final = (BadRequestError, InvalidArgumentError, NotFoundError)
 
 
 class Status(enum.StrEnum):
@@ -133,7 +131,7 @@ async def _apply(client: AlohubClient, step: Step, budget: TimeBudget) -> Result
         )
     except _HOPELESS:
         raise
-    except (ConflictError, *_NOT_WRITTEN) as error:
+    except (ConflictError, InvalidArgumentError) as error:  # before anything was written
         return Result(step, _status_of(error), error)
     except AlohubError as error:
         return await _looked(client, step, error, budget)
