@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Final, cast
 
 import attrs
 
+from alohub_async.errors import FileError
 from alohub_async.export.locks import open_locked
 from alohub_async.export.state import Key, Seen, State, key_of
 from alohub_async.files import file_error, json_text, queue_of, sync_folder
@@ -23,6 +24,7 @@ from alohub_async.models import InboundQueue
 from alohub_async.pagination.keys import KeySet
 
 _VERSION: Final = 1
+_TORN: Final = 4096  # bytes that a header which was half-written may have
 _BATCH: Final = 4096  # keys added at a time
 
 
@@ -42,7 +44,11 @@ class Journal:
     """
 
     def __init__(self, file: BinaryIO, path: Path) -> None:
-        """Read what is there, and cut off what is not whole."""
+        """Read what is there, and cut off what is not whole.
+
+        Raises:
+            FileError: It is something else.
+        """
         self.path: Path = path
         self.header: Mapping[str, Any] = {}
         self.state: State = State()
@@ -62,6 +68,8 @@ class Journal:
             self._note(header)
             self._starts = [self._end]
             self._load_pages()
+        elif found or os.fstat(self._file.fileno()).st_size > _TORN:
+            raise FileError(f"{self.path} is no journal of this version's exports; move it away", path=self.path)
         self._file.truncate(self._end)
         self._file.seek(self._end)
 
@@ -214,7 +222,7 @@ def open_journal(target: Path) -> Generator[Journal]:
     """The journal of a target, locked and read, whether it is there already or not.
 
     Raises:
-        FileError: Another export has it, or it cannot be opened.
+        FileError: Another export has it, it cannot be opened, or it is something else.
     """
     path = journal_path(target)
     with open_locked(path, target=target) as file:

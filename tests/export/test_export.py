@@ -186,12 +186,22 @@ async def test_any_torn_tail_is_cut(free: AlohubClient, unlimited: Sandbox, tmp_
     with pytest.raises(AlohubError):
         await export_inbound(once, path, page_size=10)
     whole = journal.read_bytes()
-    for cut in [*range(0, len(whole), 797), len(whole)]:
+    for cut in [*range(1, len(whole), 797), len(whole)]:
         for rest in (b"", b"\0" * 50, b'{"id": 5, "name": "x", "extra": {}}\n'):
             journal.write_bytes(whole[:cut] + rest)
             report = await export_inbound(free, path, page_size=10)
             assert report.complete
             assert [queue.id for queue in read_queues(path)] == [queue["callinId"] for queue in unlimited.queues]
+
+
+@pytest.mark.parametrize("content", [b'{"journal": 99}\n', b'{"my": "file"}\n', b"mine" * 2000])
+async def test_a_file_that_is_no_journal(client: AlohubClient, tmp_path: Path, content: bytes) -> None:
+    """What happens to have the journal's name is left alone."""
+    journal = tmp_path / "queues.jsonl.part"
+    journal.write_bytes(content)
+    with pytest.raises(FileError, match="is no journal of this version's exports; move it away"):
+        await export_inbound(client, tmp_path / "queues.jsonl", restart=True)
+    assert journal.read_bytes() == content
 
 
 async def test_a_duplicate_across_a_resume_is_dropped(client: AlohubClient, sandbox: Sandbox, tmp_path: Path) -> None:
