@@ -22,8 +22,7 @@ from alohub_async.cli.output import complain, one_line, print_part, write
 from alohub_async.cli.tenants import Tenant, Tenants, read_tenants
 from alohub_async.client import AlohubClient
 from alohub_async.errors import AlohubError, FileError
-from alohub_async.export import ExportProgress, ExportReport, export_inbound
-from alohub_async.export.job import OnProgress
+from alohub_async.export import ExportProgress, ExportReport, OnProgress, export_inbound
 from alohub_async.export.journal import journal_path
 from alohub_async.files import check_ending, file_error
 

@@ -6,7 +6,7 @@ report = await export_inbound(client, "queues.parquet")
 print(report.complete, report.written, report.sha256)
 """
 
-from alohub_async.export.job import export_inbound
+from alohub_async.export.job import ExportConsistency, OnProgress, export_inbound
 from alohub_async.export.report import ExportProgress, ExportReport
 
-__all__ = ["ExportProgress", "ExportReport", "export_inbound"]
+__all__ = ["ExportConsistency", "ExportProgress", "ExportReport", "OnProgress", "export_inbound"]

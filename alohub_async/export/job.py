@@ -26,6 +26,7 @@ ExportConsistency: TypeAlias = Literal["detect", "repair"]
 """Whether an export walks the list once and reports what it noticed, or walks until the list is proven whole."""
 
 OnProgress: TypeAlias = Callable[[ExportProgress], object]
+"""Is told how far an export has come."""
 
 _PAGE_SIZE: Final = 100
 
