@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
+import attrs
+
 from alohub_async import AlohubClient
 from alohub_async.testing import Sandbox
 
@@ -88,8 +90,29 @@ def drawn(seed: int) -> list[float]:
     return [rng.uniform(least / 2, most / 2) + rng.uniform(least / 2, most / 2) for _ in range(PAGES)]
 
 
-async def makespans(rounds: int) -> None:
-    """Print the times beside the ideals."""
+@attrs.frozen
+class Makespan:
+    """How long walks of one kind took.
+
+    Attributes:
+        name: How the pages were fetched.
+        seconds: The median.
+        of_in_order: Against the ideal that delivers in order.
+        of_in_any: Against the ideal that delivers in any order.
+        faster: How many times as fast as one by one.
+        ok: Whether it is close enough to its ideal; None if nothing is asked.
+    """
+
+    name: str
+    seconds: float
+    of_in_order: float
+    of_in_any: float
+    faster: float
+    ok: bool | None
+
+
+async def makespans(rounds: int) -> list[Makespan]:
+    """The times beside the ideals."""
     ways: dict[str, dict[str, Any]] = {"one by one": {"prefetch": 0}}
     for ahead in (4, 8, 16):
         ways[f"prefetch {ahead}"] = {"prefetch": ahead}
@@ -101,17 +124,27 @@ async def makespans(rounds: int) -> None:
             for _ in range(rounds):
                 for name, options in ways.items():
                     took[name].append(await walk(client, **options))
-    print(f"{PAGES} pages, 25 to 75 ms each; medians of {rounds} interleaved rounds")
-    print(f"{'':28} seconds  of ideal in order  of ideal in any order  faster than one by one")
     slow = statistics.median(took["one by one"])
+    rows: list[Makespan] = []
     for name, options in ways.items():
         seconds, ahead = statistics.median(took[name]), max(1, options["prefetch"])
         in_order = statistics.mean(ideal_in_order(drawn(seed), ahead) for seed in range(200))
         in_any = statistics.mean(ideal(drawn(seed), ahead) for seed in range(200))
         limit = in_any if options.get("ordered") is False else in_order
-        verdict = "" if name == "one by one" else "ok" if seconds <= BOUND * limit else "MISSED"
-        ratios = f"{seconds / in_order:17.3f}  {seconds / in_any:21.3f}  {slow / seconds:9.1f}"
-        print(f"{name:28} {seconds:7.3f}  {ratios}  {verdict}")
+        ok = None if name == "one by one" else seconds <= BOUND * limit
+        rows.append(Makespan(name, seconds, seconds / in_order, seconds / in_any, slow / seconds, ok))
+    return rows
+
+
+async def print_makespans(rounds: int) -> None:
+    """Print the times beside the ideals."""
+    rows = await makespans(rounds)
+    print(f"{PAGES} pages, 25 to 75 ms each; medians of {rounds} interleaved rounds")
+    print(f"{'':28} seconds  of ideal in order  of ideal in any order  faster than one by one")
+    for row in rows:
+        verdict = {True: "ok", False: "MISSED", None: ""}[row.ok]
+        ratios = f"{row.of_in_order:17.3f}  {row.of_in_any:21.3f}  {row.faster:9.1f}"
+        print(f"{row.name:28} {row.seconds:7.3f}  {ratios}  {verdict}")
 
 
 async def memory(records: int) -> None:
@@ -146,7 +179,7 @@ def main() -> None:
         "--records", type=int, default=1_000_000, help="of the walk whose memory is measured; 0 for none"
     )
     options = parser.parse_args()
-    asyncio.run(makespans(options.rounds))
+    asyncio.run(print_makespans(options.rounds))
     if options.records:
         asyncio.run(memory(options.records))
 

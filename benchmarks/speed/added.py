@@ -1,0 +1,63 @@
+"""What limiter and retries add to a request: `python -m benchmarks.speed.added URL PAGES CORE ROUNDS`, from `costs.py`.
+
+In one process, by turns: the client's `request`, and the bare transport with the same URL built and the same JSON
+decoded. It prints microseconds of CPU a request, one difference a round, as a JSON list.
+"""
+
+import asyncio
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from alohub_async import AlohubClient, Endpoint, Timeouts
+from alohub_async.routes import LIST_INBOUND
+from alohub_async.transport import USER_AGENT, Transport
+from alohub_async.wire import build_request
+
+
+async def _cpu(request: Callable[[int], Awaitable[object]], pages: int) -> float:
+    """Microseconds of CPU a request."""
+    gc.collect()
+    started = time.process_time()
+    for page in range(pages):
+        await request(page)
+    return (time.process_time() - started) / pages * 1e6
+
+
+async def _differences(url: str, pages: int, rounds: int) -> list[float]:
+    endpoint, timeouts, transport = Endpoint(url), Timeouts(), Transport(session=None, max_connections=100)
+    headers = {"Accept": "application/json", "User-Agent": USER_AGENT, "X-Api-Key": "sk_live_speed"}
+
+    async with AlohubClient("sk_live_speed", endpoint=endpoint) as client:
+
+        async def whole(page: int) -> object:
+            return await client.request("GET", LIST_INBOUND.template, params={"page": page, "size": 1})
+
+        async def bare(page: int) -> object:
+            request = build_request(LIST_INBOUND, endpoint, params={"page": page, "size": 1})
+            return msgspec.json.decode((await transport.send(request, headers, timeouts)).body)
+
+        await _cpu(whole, pages)
+        await _cpu(bare, pages)
+        differences: list[float] = []
+        for number in range(rounds):
+            took = {way: await _cpu(way, pages) for way in ((whole, bare) if number % 2 else (bare, whole))}
+            differences.append(took[whole] - took[bare])
+    await transport.aclose()
+    return differences
+
+
+def main() -> None:
+    """Measure, and print."""
+    url, pages, core, rounds = sys.argv[1:]
+    os.sched_setaffinity(0, {int(core)})
+    print(json.dumps(asyncio.run(_differences(url, int(pages), int(rounds)))))
+
+
+if __name__ == "__main__":
+    main()

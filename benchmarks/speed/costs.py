@@ -1,0 +1,71 @@
+"""What else a client costs: function calls, memory over a long walk, CPU over the bare transport, its import."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+
+from benchmarks.speed.crew import Cores, Worker
+from benchmarks.speed.estimate import Estimate, median
+from benchmarks.speed.pages import List
+from benchmarks.speed.rates import LISTS
+
+MEMORY_LISTS: Final = (List(20, 1000), List(1000, 1000))
+ADDED_LIST: Final = List(300, 1)
+
+
+@attrs.frozen
+class Calls:
+    """Function calls, Python's and C's, as cProfile counts them."""
+
+    per_request: float
+    per_record: float
+
+
+def calls(worker: Worker) -> Calls:
+    """Of a long walk less a short one, so that what is done once a walk falls out; by page sizes 20 and 100."""
+    a_page: dict[int, float] = {}
+    for size in (20, 100):
+        short, long, _ = LISTS[size]
+        more = worker.measure("calls", long) - worker.measure("calls", short)
+        a_page[size] = more / (long.pages - short.pages)
+    per_record = (a_page[100] - a_page[20]) / 80
+    return Calls(a_page[20] - 20 * per_record, per_record)
+
+
+def memory(worker: Worker) -> float:
+    """MB by which the process's peak grows from a walk over 20 pages of 1000 to one over 1000 of them."""
+    short, long = MEMORY_LISTS
+    before = worker.measure("peak", short)
+    return (worker.measure("peak", long) - before) / 1e6
+
+
+def added_cpu(url: str, cores: Cores, rounds: int) -> Estimate:
+    """Microseconds of CPU that limiter and retries add to a request."""
+    arguments = [f"{url}/{ADDED_LIST.name}", str(ADDED_LIST.pages), str(cores.client), str(rounds)]
+    answer = subprocess.run(
+        [sys.executable, "-m", "benchmarks.speed.added", *arguments], check=True, stdout=subprocess.PIPE
+    )
+    differences: list[float] = json.loads(answer.stdout)
+    return median(differences)
+
+
+def _import_seconds(module: str) -> float:
+    code = f"import time; begun = time.perf_counter(); import {module}; print(time.perf_counter() - begun)"
+    return float(subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE).stdout)
+
+
+def imports(rounds: int) -> tuple[Mapping[str, Estimate], Estimate]:
+    """Seconds to import aiohttp and alohub-async, each in a fresh interpreter, by turns; and their ratio."""
+    modules = ("aiohttp", "alohub_async.client")
+    took: dict[str, list[float]] = {module: [] for module in modules}
+    for number in range(rounds + 1):
+        for module in modules if number % 2 else reversed(modules):
+            took[module].append(_import_seconds(module))
+    took = {module: seconds[1:] for module, seconds in took.items()}  # the first has the byte code made
+    floor, ours = took.values()
+    ratio = median([mine / its for mine, its in zip(ours, floor, strict=True)])
+    return {module: median(seconds) for module, seconds in took.items()}, ratio

@@ -1,0 +1,85 @@
+"""The contestants at work, each in its process; one at a time is told to do something."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any, Literal, TypeAlias
+
+import attrs
+
+from benchmarks.speed.contestant import Contestant
+from benchmarks.speed.pages import List
+
+Measure: TypeAlias = Literal["seconds", "calls", "peak"]
+
+
+@attrs.frozen
+class Cores:
+    """Where the server and the clients run."""
+
+    server: int
+    client: int
+
+    @classmethod
+    def of_this_machine(cls) -> "Cores":
+        """The first and the last that this process may use."""
+        allowed = sorted(os.sched_getaffinity(0))
+        return cls(allowed[0], allowed[-1])
+
+
+@attrs.define
+class Worker:
+    """One contestant in its process.
+
+    Attributes:
+        version: Of its package; None if that is not installed.
+    """
+
+    contestant: Contestant
+    process: "subprocess.Popen[str]"
+    url: str
+    version: str | None = None
+
+    def hear(self) -> Any:
+        """Its next line.
+
+        Raises:
+            RuntimeError: It is gone; what it said is above.
+        """
+        assert self.process.stdout is not None  # noqa: S101  (it was made with pipes)
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.contestant.name} broke off; what it said is above")
+        return json.loads(line)
+
+    def measure(self, what: Measure, which: List) -> float:
+        """Walk a list, and say what it took."""
+        which = attrs.evolve(which, navigated=self.contestant.navigated)
+        asked = {"measure": what, "url": f"{self.url}/{which.name}", "size": which.size, "records": which.records}
+        assert self.process.stdin is not None  # noqa: S101
+        print(json.dumps(asked), file=self.process.stdin, flush=True)
+        return float(self.hear())
+
+
+@contextmanager
+def _working(contestant: Contestant, url: str, core: int) -> Generator[Worker]:
+    command = [sys.executable, "-m", "benchmarks.speed.worker", contestant.name, str(core)]
+    # stdout is the pipe to us; a package that logs does so to stderr.
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        worker = Worker(contestant, process, url)
+        worker.version = worker.hear().get("version")
+        try:
+            yield worker
+        finally:
+            assert process.stdin is not None  # noqa: S101
+            process.stdin.close()  # which ends it
+
+
+@contextmanager
+def crew(contestants: Iterable[Contestant], url: str, cores: Cores) -> Generator[Mapping[Contestant, Worker]]:
+    """All of them, ready; those whose package is not installed are there without a version."""
+    with ExitStack() as stack:
+        yield {each: stack.enter_context(_working(each, url, cores.client)) for each in contestants}

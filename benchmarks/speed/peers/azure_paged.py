@@ -1,0 +1,50 @@
+"""azure-core: `AsyncPipelineClient` with the policies of Azure's SDKs, and `AsyncItemPaged` over dicts."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from azure.core import AsyncPipelineClient
+from azure.core.async_paging import AsyncItemPaged, AsyncList
+from azure.core.configuration import Configuration
+from azure.core.pipeline import policies
+from azure.core.rest import AsyncHttpResponse, HttpRequest
+
+from benchmarks.speed.contestant import Walk
+
+
+def _configuration() -> Configuration[Any, Any]:
+    """As generated clients have it."""
+    config: Configuration[Any, Any] = Configuration()
+    config.user_agent_policy = policies.UserAgentPolicy("speed")
+    config.headers_policy = policies.HeadersPolicy({"X-Api-Key": "sk_live_speed"})
+    config.proxy_policy = policies.ProxyPolicy()
+    config.logging_policy = policies.NetworkTraceLoggingPolicy()
+    config.retry_policy = policies.AsyncRetryPolicy()
+    config.custom_hook_policy = policies.CustomHookPolicy()
+    config.redirect_policy = policies.AsyncRedirectPolicy()
+    return config
+
+
+@asynccontextmanager
+async def opened(url: str, size: int) -> AsyncGenerator[Walk]:
+    """A client, and the two functions that a generated one has for each list."""
+    async with AsyncPipelineClient(url, config=_configuration()) as client:
+
+        async def get_next(token: str | None) -> AsyncHttpResponse:
+            params = {"page": token or "0", "size": str(size)}
+            response = await client.send_request(HttpRequest("GET", f"{url}/v1/queues/inbound", params=params))
+            response.raise_for_status()
+            return response
+
+        async def extract_data(response: AsyncHttpResponse) -> tuple[str | None, AsyncIterator[Any]]:
+            answer = response.json()
+            return answer["next_token"], AsyncList(answer["data"])
+
+        async def walk() -> int:
+            count = 0
+            async for _ in AsyncItemPaged(get_next, extract_data):
+                count += 1
+            return count
+
+        yield walk

@@ -1,0 +1,45 @@
+"""What one writes by hand with httpx and pydantic."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import httpx
+from pydantic import BaseModel, Field
+
+from benchmarks.speed.contestant import Walk
+
+
+class _Queue(BaseModel):
+    id: int = Field(alias="callinId")
+    name: str = Field(alias="callinName")
+    strategy: int | None = None
+    music_on_hold: str | None = Field(None, alias="musicinQueue")
+    max_wait: int | None = Field(None, alias="timeWait")
+    agent_selector: str | None = Field(None, alias="agentSelector")
+    announce_position: bool | None = Field(None, alias="nguongRanhRoi")
+    number: str | None = Field(None, alias="callinNumber")
+
+
+class _Page(BaseModel):
+    data: list[_Queue]
+    total: int = Field(alias="totalRecord")
+
+
+@asynccontextmanager
+async def opened(url: str, size: int) -> AsyncGenerator[Walk]:
+    """One client for all requests."""
+    async with httpx.AsyncClient(base_url=url, headers={"X-Api-Key": "sk_live_speed"}) as client:
+
+        async def walk() -> int:
+            count = number = 0
+            total = 1
+            while count < total:
+                response = await client.get("/v1/queues/inbound", params={"page": number, "size": size})
+                page = _Page.model_validate_json(response.raise_for_status().content)
+                for _ in page.data:
+                    count += 1
+                total = page.total
+                number += 1
+            return count
+
+        yield walk

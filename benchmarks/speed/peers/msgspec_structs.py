@@ -1,0 +1,45 @@
+"""A loop with aiohttp and msgspec, into structs of its own."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import msgspec
+
+from benchmarks.speed.contestant import Walk
+from benchmarks.speed.floors import looked_at, looping
+
+
+class _Queue(msgspec.Struct):
+    id: int = msgspec.field(name="callinId")
+    name: str = msgspec.field(name="callinName")
+    strategy: int | None = None
+    music_on_hold: str | None = msgspec.field(name="musicinQueue", default=None)
+    max_wait: str | None = msgspec.field(name="timeWait", default=None)
+    agent_selector: str | None = msgspec.field(name="agentSelector", default=None)
+    announce_position: str | None = msgspec.field(name="nguongRanhRoi", default=None)
+    number: str | None = msgspec.field(name="callinNumber", default=None)
+
+
+class _Page(msgspec.Struct):
+    data: list[_Queue]
+    total: int = msgspec.field(name="totalRecord")
+
+
+_DECODER = msgspec.json.Decoder(_Page)
+
+
+def _consume(body: bytes) -> tuple[int, int]:
+    page = _DECODER.decode(body)
+    return looked_at(page.data), page.total
+
+
+async def _read(response: aiohttp.ClientResponse) -> tuple[int, int]:
+    return _consume(await response.read())
+
+
+@asynccontextmanager
+async def opened(url: str, size: int) -> AsyncGenerator[Walk]:
+    """Structs."""
+    async with looping(url, size, _read) as walk:
+        yield walk

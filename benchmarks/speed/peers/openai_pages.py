@@ -1,0 +1,49 @@
+"""openai: `get_api_list` with one of its cursor pages, as its own resources call it."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from openai import AsyncOpenAI, BaseModel
+from openai.pagination import AsyncConversationCursorPage
+from pydantic import Field
+
+from benchmarks.speed.contestant import Walk
+
+
+class _Queue(BaseModel):
+    id: int = Field(alias="callinId")
+    name: str = Field(alias="callinName")
+    strategy: int | None = None
+    music_on_hold: str | None = Field(None, alias="musicinQueue")
+    max_wait: str | None = Field(None, alias="timeWait")
+    agent_selector: str | None = Field(None, alias="agentSelector")
+    announce_position: str | None = Field(None, alias="nguongRanhRoi")
+    number: str | None = Field(None, alias="callinNumber")
+
+
+@asynccontextmanager
+async def default(url: str, size: int, *, strict: bool = False) -> AsyncGenerator[Walk]:
+    """As it comes: answers are built into models without being validated."""
+    client = AsyncOpenAI(api_key="sk_live_speed", base_url=f"{url}/v1", _strict_response_validation=strict)
+    async with client:
+
+        async def walk() -> int:
+            count = 0
+            pages = client.get_api_list(
+                "/queues/inbound",
+                model=_Queue,
+                page=AsyncConversationCursorPage[_Queue],
+                options={"params": {"size": size}},
+            )
+            async for _ in pages:
+                count += 1
+            return count
+
+        yield walk
+
+
+@asynccontextmanager
+async def strict(url: str, size: int) -> AsyncGenerator[Walk]:
+    """Answers are validated by pydantic, which is faster."""
+    async with default(url, size, strict=True) as walk:
+        yield walk

@@ -1,0 +1,26 @@
+"""slack_sdk: `api_call`, and `async for` over its response, which follows the cursor."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import aiohttp
+from slack_sdk.web.async_client import AsyncWebClient
+
+from benchmarks.speed.contestant import Walk
+
+
+@asynccontextmanager
+async def opened(url: str, size: int) -> AsyncGenerator[Walk]:
+    """A client over a session of ours: without one it opens a new connection for each request."""
+    async with aiohttp.ClientSession() as session:
+        client = AsyncWebClient("sk_live_speed", base_url=f"{url}/v1/", session=session)
+
+        async def walk() -> int:
+            count = 0
+            response = await client.api_call("queues/inbound", http_verb="GET", params={"size": size})
+            async for page in response:
+                for _ in page["data"]:
+                    count += 1
+            return count
+
+        yield walk

@@ -1,0 +1,28 @@
+"""stripe: its list object, auto-paging, over its aiohttp client."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import stripe
+
+from benchmarks.speed.contestant import Walk
+
+
+@asynccontextmanager
+async def opened(url: str, size: int) -> AsyncGenerator[Walk]:
+    """A client, asked for an endpoint it does not list."""
+    http_client = stripe.AIOHTTPClient()
+    client = stripe.StripeClient("sk_live_speed", base_addresses={"api": url}, http_client=http_client)
+
+    async def walk() -> int:
+        count = 0
+        response = await client.raw_request_async("get", f"/v2/queues/inbound?page=0&size={size}")
+        first = client.deserialize(response, api_mode="V2")
+        async for _ in first.auto_paging_iter():
+            count += 1
+        return count
+
+    try:
+        yield walk
+    finally:
+        await http_client.close_async()

@@ -1,0 +1,52 @@
+"""twilio: the async HTTP client, and a list resource written as its generated ones are."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from twilio.base import deserialize
+from twilio.base.domain import Domain
+from twilio.base.instance_resource import InstanceResource
+from twilio.base.page import Page
+from twilio.base.version import Version
+from twilio.http.async_http_client import AsyncTwilioHttpClient
+from twilio.rest import Client
+
+from benchmarks.speed.contestant import Walk
+
+
+class _Queue(InstanceResource):
+    """As `QueueInstance` and its like."""
+
+    def __init__(self, version: Version, payload: dict[str, Any]) -> None:
+        super().__init__(version)
+        self.id: int | None = deserialize.integer(payload.get("callinId"))
+        self.name: str | None = payload.get("callinName")
+        self.strategy: int | None = deserialize.integer(payload.get("strategy"))
+        self.music_on_hold: str | None = payload.get("musicinQueue")
+        self.max_wait: int | None = deserialize.integer(payload.get("timeWait"))
+        self.agent_selector: str | None = payload.get("agentSelector")
+        self.announce_position: str | None = payload.get("nguongRanhRoi")
+        self.number: str | None = payload.get("callinNumber")
+        self._context = None
+
+
+class _QueuePage(Page):
+    def get_instance(self, payload: dict[str, Any]) -> _Queue:
+        return _Queue(self._version, payload)
+
+
+@asynccontextmanager
+async def opened(url: str, size: int) -> AsyncGenerator[Walk]:
+    """A client whose one domain is the list."""
+    async with AsyncTwilioHttpClient() as http_client:
+        version = Version(Domain(Client("AC0", "sk_live_speed", http_client=http_client), url), "v1")
+
+        async def walk() -> int:
+            count = 0
+            response = await version.page_async("GET", "/queues/inbound", params={"page": 0, "size": size})
+            async for _ in version.stream_async(_QueuePage(version, response)):
+                count += 1
+            return count
+
+        yield walk
