@@ -68,7 +68,7 @@ class Run:
 def _installed(workers: Mapping[Contestant, Worker]) -> dict[Contestant, Worker]:
     for each, worker in workers.items():
         if worker.version is None:
-            print(f"not installed: {each.name} (pip install -r benchmarks/requirements.txt)")
+            print(f"left out: {each.name}: {worker.missing} (pip install -r benchmarks/requirements.txt)")
     return {each: worker for each, worker in workers.items() if worker.version is not None}
 
 

@@ -36,12 +36,14 @@ class Worker:
 
     Attributes:
         version: Of its package; None if that is not installed.
+        missing: What could not be imported then.
     """
 
     contestant: Contestant
     process: "subprocess.Popen[str]"
     url: str
     version: str | None = None
+    missing: str = ""
 
     def hear(self) -> Any:
         """Its next line.
@@ -70,7 +72,8 @@ def _working(contestant: Contestant, url: str, core: int) -> Generator[Worker]:
     # stdout is the pipe to us; a package that logs does so to stderr.
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         worker = Worker(contestant, process, url)
-        worker.version = worker.hear().get("version")
+        said = worker.hear()
+        worker.version, worker.missing = said.get("version"), said.get("missing", "")
         try:
             yield worker
         finally:
