@@ -137,9 +137,13 @@ def check_path(path: object) -> str:
     if not isinstance(path, str):
         raise InvalidArgumentTypeError(f"path must be a string; {type(path).__name__} was given")
     # Servers differ in when they decode "%2e", "%2f" and "%5c", so dot segments are refused however they are written.
-    decoded = unquote(path).replace("\\", "/").split("/")
+    try:
+        decoded = unquote(path, errors="strict").replace("\\", "/").split("/")
+    except UnicodeDecodeError:  # it has no text, and libraries differ in what they make of it
+        decoded = []
     if (
-        not path.startswith("/")
+        not decoded
+        or not path.startswith("/")
         or "" in path.split("/")[1:]
         or {".", ".."} & set(decoded)
         or not path.isprintable()
@@ -147,7 +151,7 @@ def check_path(path: object) -> str:
     ):
         raise InvalidArgumentError(
             "path must look like '/v1/queues/inbound': begin with '/', and hold no empty, '.' or '..' segment, no '?',"
-            f" '#', '\\' or space (query values go into params); {path!r} was given"
+            f" '#', '\\' or space (query values go into params), and no escape that is not UTF-8; {path!r} was given"
         )
     return path
 

@@ -171,6 +171,7 @@ PATH_PIECES = [
 @example("/v1/x%2f..%2f..%2f..%2fadmin")
 @example("/v1/%2e%2E/%2e%2e/admin")
 @example("/v1/..%5c..%5cadmin")
+@example("/%aa")
 def test_no_given_path_leaves_the_base(path: str) -> None:
     """Any path is refused or stays below the base URL, also on a server that decodes before it resolves dots."""
     try:
@@ -206,6 +207,7 @@ def test_ordinary_path_is_taken(path: str) -> None:
         "/v1/..",
         "/v1\\..",
         "/v1/\n",
+        "/v1/%aa",
         "https://evil.example/",
     ],
 )
