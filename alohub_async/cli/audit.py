@@ -1,11 +1,10 @@
 """`alohub queues audit`: what is odd about the queues, for people, for programs and for CI."""
 
 import enum
-import os
 import sys
 import traceback
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -16,7 +15,7 @@ from alohub_async.cli.audit_table import print_report, print_rules
 from alohub_async.cli.errors import CommandError, ExitCode, describe, is_bug, without_key
 from alohub_async.cli.output import OutputClosedError, progress, write
 from alohub_async.client import AlohubClient
-from alohub_async.files import json_text
+from alohub_async.files import json_text, replacing
 
 if TYPE_CHECKING:
     from alohub_async.audit import AuditReport
@@ -117,16 +116,8 @@ def _write_file(path: Path, content: bytes) -> None:
     if path.exists() and not path.is_file():
         path.write_bytes(content)
         return
-    path = path.resolve()  # what a link leads to
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        beside.write_bytes(content)
-        beside.replace(path)
-    except OSError as exc:
-        raise CommandError(f"cannot write {path}: {exc.strerror}", ExitCode.FAILED) from exc
-    finally:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
+    with replacing(path.resolve()) as file:  # what a link leads to
+        file.write(content)
 
 
 @contextmanager
