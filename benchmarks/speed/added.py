@@ -40,7 +40,9 @@ async def _differences(url: str, pages: int, rounds: int) -> list[float]:
 
         async def bare(page: int) -> object:
             request = build_request(LIST_INBOUND, endpoint, params={"page": page, "size": 1})
-            return msgspec.json.decode((await transport.send(request, headers, timeouts)).body)
+            async with await transport.place():
+                response = await transport.send(request, headers, timeouts)
+            return msgspec.json.decode(response.body)
 
         await _cpu(whole, pages)
         await _cpu(bare, pages)
