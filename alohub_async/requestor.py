@@ -6,7 +6,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
 import attrs
@@ -136,7 +136,9 @@ class Requestor:
             turn.max_wait = left
         try:
             async with turn, await self.transport.place():
-                key = await self.key()  # after the waits, for one that rotates
+                key = self.config.api_key
+                if not isinstance(key, str):
+                    key = await _provided(key)  # after the waits, for one that rotates
                 headers = self._headers.headers(request, key)
                 call.attempts += 1
                 response = await self._transmit(request, headers, call)
@@ -190,7 +192,9 @@ class Requestor:
     async def key(self) -> str:
         """The key, as it is now."""
         key = self.config.api_key
-        if isinstance(key, str):
-            return key
-        provided = key()
-        return await provided if inspect.isawaitable(provided) else provided
+        return key if isinstance(key, str) else await _provided(key)
+
+
+async def _provided(key: Callable[[], str | Awaitable[str]]) -> str:
+    provided = key()
+    return await provided if inspect.isawaitable(provided) else provided

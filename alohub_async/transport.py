@@ -141,8 +141,20 @@ class Transport:
         self.require_open()
         if timeouts is not self._timeouts:
             self._timeouts, self._aiohttp_timeouts = timeouts, _for_aiohttp(timeouts)
+        state = self._states[asyncio.get_running_loop()]
         try:
-            return await _exchange(self._states[asyncio.get_running_loop()], request, headers, self._aiohttp_timeouts)
+            response = await state.session.request(
+                request.route.method,
+                request.url,
+                headers=headers,
+                data=request.body,
+                allow_redirects=False,  # a redirect would carry the key off
+                raise_for_status=False,
+                timeout=self._aiohttp_timeouts,
+                middlewares=state.middlewares,
+            )
+            # Read to its end, or broken off, it gives its connection back by itself.
+            return Response(response.status, response.headers.copy(), await response.read())
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as exc:
             kind = APITimeoutError if isinstance(exc, TimeoutError) else APIConnectionError
             raise kind(f"{request}: no connection to {request.url.host}: {_said(exc)}", maybe_sent=False) from exc
@@ -184,23 +196,6 @@ class Transport:
                 await state.closing.aclose()
             else:  # a loop must close what it has open itself, and does when it ends
                 _LEFT.setdefault(loop, []).append(state.closing)
-
-
-async def _exchange(
-    state: _LoopState, request: Request, headers: Mapping[str, str], timeout: aiohttp.ClientTimeout
-) -> Response:
-    response = await state.session.request(
-        request.route.method,
-        request.url,
-        headers=headers,
-        data=request.body,
-        allow_redirects=False,  # a redirect would carry the key off
-        raise_for_status=False,
-        timeout=timeout,
-        middlewares=state.middlewares,
-    )
-    # Read to its end, or broken off, it gives its connection back by itself.
-    return Response(response.status, response.headers.copy(), await response.read())
 
 
 def _for_aiohttp(timeouts: Timeouts) -> aiohttp.ClientTimeout:

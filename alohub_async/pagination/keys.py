@@ -66,25 +66,35 @@ class KeySet:
 
     def _add_dense(self, keys: Sequence[Any]) -> bool:
         """Add them all at once if they are numbers close to each other, and none was there; else add none."""
+        count = len(keys)
         try:
-            low, high = min(keys), max(keys)
-        except (TypeError, ValueError):  # keys of different kinds, or none at all
+            in_a_row = keys[-1] - keys[0] == count - 1 and keys == [*range(keys[0], keys[0] + count)]
+            low, high = (keys[0], keys[-1]) if in_a_row else (min(keys), max(keys))
+        except (IndexError, TypeError, ValueError):  # keys of different kinds, or none at all
             return False
-        if not isinstance(low, int) or high - low > _SPREAD * len(keys):
+        if not isinstance(low, int) or high - low > _SPREAD * count:
             return False
         first = low >> _BITS
         base = first << _BITS
-        flags = bytearray(high - base + 1)
-        for key in keys:
-            flags[key - base] = 1
-        flags.reverse()
-        mask = int(flags.translate(_DIGITS), 2)  # bit n is the key base + n
-        words = self.words
-        parts = {first + n: mask >> (n << _BITS) & _WORD for n in range(((high - base) >> _BITS) + 1)}
-        if mask.bit_count() < len(keys) or any(words.get(at, 0) & part for at, part in parts.items()):
+        if in_a_row:
+            mask = ((1 << count) - 1) << (low - base)  # bit n is the key base + n
+        else:
+            flags = bytearray(high - base + 1)
+            for key in keys:
+                flags[key - base] = 1
+            flags.reverse()
+            mask = int(flags.translate(_DIGITS), 2)
+        if mask.bit_count() < count:
             return False
-        for at, part in parts.items():
-            words[at] = words.get(at, 0) | part
+        words, last = self.words, high >> _BITS
+        parts = [(first, mask)]
+        if last > first:
+            parts = [(at, mask >> ((at - first) << _BITS) & _WORD) for at in range(first, last + 1)]
+        for at, part in parts:
+            if at in words and words[at] & part:
+                return False
+        for at, part in parts:
+            words[at] = words[at] | part if at in words else part
         return True
 
 

@@ -112,19 +112,24 @@ class HeaderReader:
     def _read_named(self, headers: Mapping[str, str], wall_clock: float) -> dict[Scope, RateLimit]:
         found: dict[Scope, RateLimit] = {}
         for scope, names in self._names.items():
-            limit = self._number(names["limit"], headers.get(names["limit"]))
-            remaining = self._number(names["remaining"], headers.get(names["remaining"]), least=None)
+            told, left = headers.get(names["limit"]), headers.get(names["remaining"])
+            limit: float | None = _digits(told)
+            remaining: float | None = _digits(left)
+            if limit is None:
+                limit = self._number(names["limit"], told)
+            if remaining is None:
+                remaining = self._number(names["remaining"], left, least=None)
             if limit is None or remaining is None:
                 continue
             reset = self._number(names["reset"], headers.get(names["reset"])) if "reset" in names else None
             if reset is not None and reset >= _EPOCH_FROM:
                 reset = max(0.0, reset - wall_clock)
-            left = int(min(limit, remaining))
-            found[scope] = RateLimit(int(limit), max(0, left), None if reset is None else float(reset))
+            usable = max(0, int(min(limit, remaining)))
+            found[scope] = RateLimit(int(limit), usable, None if reset is None else float(reset))
         return found
 
     def _number(self, name: str, text: str | None, *, least: int | None = 0) -> float | None:
-        number = None if text is None else _digits(text)
+        number = _digits(text)
         if text is None or number is not None:
             return number
         match = re.fullmatch(_NUMBER, text)
@@ -152,8 +157,10 @@ class HeaderReader:
 
 
 @functools.lru_cache(maxsize=1024)  # the limits are the same on each answer, and what remains comes again
-def _digits(text: str) -> int | None:
-    return int(text) if len(text) <= _MAX_DIGITS and text.isdigit() and text.isascii() else None
+def _digits(text: str | None) -> int | None:
+    if text is None or len(text) > _MAX_DIGITS or not text.isascii() or not text.isdigit():
+        return None
+    return int(text)
 
 
 def _parameter(names: str, text: str) -> re.Match[str] | None:

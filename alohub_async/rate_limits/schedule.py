@@ -22,6 +22,7 @@ from alohub_async.rate_limits.snapshots import RateLimit, ScopeStatus
 
 _logger = logging.getLogger("alohub_async")
 
+_TOO_MANY: Final = HTTPStatus.TOO_MANY_REQUESTS.value
 _STALL: Final = 5.0  # seconds of waiting that are worth a line in the log
 _MAX_LANES: Final = 1000  # routes that are remembered; the API has a handful
 
@@ -120,7 +121,7 @@ class Turn:
             retry_after: Seconds the server asks to wait, if it does.
         """
         snapshots = self._schedule.reader.read(headers, wall_clock=time.time())
-        self._outcome = True, status == HTTPStatus.TOO_MANY_REQUESTS, snapshots, retry_after
+        self._outcome = True, status == _TOO_MANY, snapshots, retry_after
 
 
 class Schedule:

@@ -73,7 +73,7 @@ class WeightedFit:
     @property
     def possible(self) -> bool:
         """Whether a weighted counter explains all that was seen."""
-        return bool(self._cells)
+        return self._cells != []
 
     def restart(self, now: float) -> None:
         """Begin anew if no cell is left: a 429 shows that something is not as it was taken for.
