@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 import attrs
 
 from alohub_async.filling import FieldReader, UnusualPageError, page_filler
-from alohub_async.models import QueueStrategy, Record
+from alohub_async.models import NO_FIELDS, QueueStrategy, Record
 
 if TYPE_CHECKING:
     from cattrs import Converter  # imported with the first converter: not every program that loads the SDK needs one
@@ -95,6 +95,7 @@ def _record_hook(cls: type, converter: "Converter", *, strict: bool) -> Callable
     """Make the function that structures records of `cls`, an attrs class with a field `extra`."""
     readers = field_readers(cls, converter)
     wires = {reader.wire for reader in readers}
+    ours = issubclass(cls, Record)
 
     def structure(record: Any, _: Any) -> Any:
         values: dict[str, Any] = {}
@@ -113,7 +114,7 @@ def _record_hook(cls: type, converter: "Converter", *, strict: bool) -> Callable
                     raise FieldError(reader.wire, None if raw is _MISSING else raw) from exc
                 if raw is not _MISSING:
                     extra[reader.wire] = raw
-        return cls(**values, extra=extra)
+        return cls(**values, extra=extra if extra or not ours else NO_FIELDS)
 
     return structure
 

@@ -18,6 +18,8 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import attrs
 
+from alohub_async.models import NO_FIELDS
+
 T = TypeVar("T")
 
 Source: TypeAlias = Literal["items", "attributes"]
@@ -109,6 +111,7 @@ def fill(raws):
         "UnusualPageError": UnusualPageError,
         "blank": _twin(cls),
         "cls": cls,
+        "nothing": NO_FIELDS,
         "wires": frozenset(reader.wire for reader in readers),
         **{f"{reader.attribute}_of": _ReadBefore(reader) for reader in readers},
     }
@@ -130,7 +133,7 @@ def _assignments(readers: Sequence[FieldReader], source: Source) -> Iterator[str
         yield f"record.{reader.attribute} = {value if reader.is_plain else f'{reader.attribute}_of[{value}]'}"
     known = f"len(raw) == {len(readers)}"
     unknown = "{name: value for name, value in raw.items() if name not in wires}"
-    yield "record.extra = {}" + (f" if {known} else {unknown}" if source == "items" else "")
+    yield "record.extra = nothing" + (f" if {known} else {unknown}" if source == "items" else "")
 
 
 def _is_unusual(reader: FieldReader) -> str:

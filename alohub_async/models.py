@@ -8,7 +8,7 @@ import enum
 import unicodedata
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, cast
 
 import attrs
 
@@ -61,6 +61,24 @@ UNSET: Final = UnsetType.UNSET
 """Leave this field as it is. None is another matter: what the API does with null is not known, so it is never sent."""
 
 
+class _NoFields(dict[str, Any]):
+    """An empty mapping that stays empty, so that records can share it; a copy or a pickle of it is a plain dict."""
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("the fields of a record cannot be changed")
+
+    if not TYPE_CHECKING:  # whatever they would take
+        __setitem__ = __delitem__ = __ior__ = update = setdefault = pop = popitem = clear = _refuse
+
+    def __reduce_ex__(self, _: object) -> tuple[type[dict[str, Any]], tuple[()]]:
+        return dict, ()
+
+
+NO_FIELDS: Final[Mapping[str, Any]] = _NoFields()
+"""The `extra` of a record that came without anything the SDK does not know. Nearly all do, and a dict for each would
+take as much room as half of the record."""
+
+
 class Record:
     """Base of the records that the API returns.
 
@@ -88,7 +106,8 @@ class InboundQueue(Record):
         agent_selector: Name of the algorithm that picks the agent (`agentSelector`), or None.
         announce_position: Whether callers are told their position (`nguongRanhRoi`, 0 or 1), or None if not set.
         number: The queue's phone number, leading zeros and all (`callinNumber`), or None if it has none.
-        extra: Fields the SDK does not know, by wire name, as they came; and values that did not fit (see above).
+        extra: Fields the SDK does not know, by wire name, as they came; and values that did not fit (see above). Not to
+            be changed: records without any share an empty one.
     """
 
     id: int = attrs.field(metadata={"wire": "callinId", "minimum": 1})

@@ -1,5 +1,6 @@
 """The fast ways to the records of a page say just what the plain way says, or leave the page to it."""
 
+import copy
 import importlib.util
 import json
 import sys
@@ -23,6 +24,7 @@ from alohub_async.routes import LIST_INBOUND
 from alohub_async.wire import Request, Response, decode_response, read_list
 from tests.strategies import any_text, json_scalars, json_values
 from tests.support import QUEUE, queue
+from tests.twins import pickled
 
 REQUEST: Final = Request(LIST_INBOUND, URL("https://x.example/v1/queues/inbound"))
 LONG: Final = 10**17
@@ -248,11 +250,11 @@ def test_without_speed_there_is_no_decoder() -> None:
     spec = importlib.util.find_spec(decoding.__name__)
     assert spec is not None
     assert spec.loader is not None
-    copy = importlib.util.module_from_spec(spec)
+    second = importlib.util.module_from_spec(spec)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "msgspec", None)
-        spec.loader.exec_module(copy)
-        assert copy.list_decoder(InboundQueue, key="id") is None
+        spec.loader.exec_module(second)
+        assert second.list_decoder(InboundQueue, key="id") is None
 
 
 # The hook for lists of records
@@ -279,14 +281,52 @@ def test_records_of_a_list_are_those_of_each_by_itself(found: list[dict[str, Any
         assert _says(structure(found, list[InboundQueue])) == _says(expected)
 
 
-def test_records_of_a_list_do_not_share_their_extra() -> None:
-    """Each has its own, also if nothing is in it."""
-    items = [*converter_for(strict=False).structure([queue(), queue()], list[InboundQueue])]
-    page = _decoder()(_body(queue(), queue()))
+CHANGES: Final[dict[str, tuple[Any, ...]]] = {
+    "__setitem__": ("a", 1),
+    "__delitem__": ("a",),
+    "__ior__": ({"a": 1},),
+    "update": ({"a": 1},),
+    "setdefault": ("a", 1),
+    "pop": ("a", None),
+    "popitem": (),
+    "clear": (),
+}
+
+
+def _without_extra() -> list[InboundQueue]:
+    """Records without anything left over, made in each way."""
+    page = _decoder()(_body(queue()))
     assert page is not None
-    for one, other in (items, page.items):
-        assert one.extra == {}
-        assert one.extra is not other.extra
+    converter = converter_for(strict=False)
+    return [
+        converter.structure(queue(), InboundQueue),
+        *converter.structure([queue()], list[InboundQueue]),
+        *page.items,
+    ]
+
+
+@pytest.mark.parametrize(("name", "arguments"), CHANGES.items(), ids=CHANGES)
+def test_what_nothing_is_left_over_of_cannot_be_filled(name: str, arguments: tuple[Any, ...]) -> None:
+    """Such records share one empty `extra`, so nobody may put anything into it."""
+    for item in _without_extra():
+        with pytest.raises(TypeError, match="cannot be changed"):
+            getattr(item.extra, name)(*arguments)
+        assert item.extra == {}
+
+
+def test_empty_extra_is_a_dict_like_any_other() -> None:
+    """It compares, prints, copies, pickles and encodes like one; what is made of it can be filled."""
+    for item in _without_extra():
+        assert (item.extra, repr(item.extra), json.dumps(item.extra)) == ({}, "{}", "{}")
+        for other in (
+            copy.copy(item.extra),
+            copy.deepcopy(item).extra,
+            pickled(item).extra,
+            attrs.asdict(item)["extra"],
+        ):
+            assert type(other) is dict
+            assert other == {}
+        assert pickled(item) == item == copy.deepcopy(item)
 
 
 def test_records_of_a_list_are_frozen() -> None:
