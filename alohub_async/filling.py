@@ -8,9 +8,8 @@ expected (a field too few, a type nobody documented, a value that does not fit) 
 way then takes from its beginning.
 
 Half the time of making a frozen record would go into its `__init__`, which sets each field through
-`object.__setattr__`. So records are filled as objects of a twin, a class with the same slots that is not frozen, and
-then made what they are by assigning `__class__`. The language allows that for classes of the same layout; whether they
-have it is checked when the twin is made.
+`object.__setattr__`. So records are filled as objects of a subclass that is not frozen and adds no slots, and then made
+what they are by assigning `__class__`, which the language allows between classes of the same layout.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -109,7 +108,7 @@ def fill(raws):
 """
     scope: dict[str, Any] = {
         "UnusualPageError": UnusualPageError,
-        "blank": _twin(cls),
+        "blank": _unfinished(cls),
         "cls": cls,
         "nothing": NO_FIELDS,
         "wires": frozenset(reader.wire for reader in readers),
@@ -144,9 +143,7 @@ def _is_unusual(reader: FieldReader) -> str:
     return test if reader.minimum is None or not reader.is_plain else f"{test} or value < {reader.minimum}"
 
 
-def _twin(cls: type) -> type:
-    """A class with the slots of `cls` that lets them be set."""
-    slots = tuple(field.name for field in attrs.fields(cls))
-    twin = type(f"_Unfinished{cls.__name__}", cls.__bases__, {"__slots__": slots})
-    twin().__class__ = cls  # TypeError if they differ in their layout
-    return twin
+def _unfinished(cls: type) -> type:
+    """A subclass of `cls` whose objects are made with nothing in them and can be filled."""
+    as_ever = {name: getattr(object, name) for name in ("__init__", "__setattr__", "__delattr__")}
+    return type(f"_Unfinished{cls.__name__}", (cls,), {"__slots__": (), **as_ever})

@@ -82,11 +82,10 @@ take as much room as half of the record."""
 class Record:
     """Base of the records that the API returns.
 
-    Their constructors set their fields and do nothing else, so `filling.py` can make them without. Weak
-    references to them are this class's business, which leaves them a layout that another class can have, too.
+    `filling.py` makes them without their constructors, so these may do nothing but set the fields.
     """
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ()
 
 
 @attrs.frozen
