@@ -53,7 +53,7 @@ _EXCERPT: Final = 500  # characters of a body that an error carries
 _SECRET_MIN: Final = 4  # a shorter "key" would blot out ordinary words
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Request:
     """One request, without its headers: those hold the key and are made for each attempt.
 
@@ -71,7 +71,7 @@ class Request:
         return f"{self.route.method} {self.url.raw_path_qs}"
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Response:
     """One answer, read to its end.
 

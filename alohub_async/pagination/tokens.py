@@ -25,7 +25,7 @@ def _pair(given: Iterable[Any] | None) -> tuple[int, int | str] | None:
     return kind, key
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class PageToken:
     """Where a walk stands; `encode` makes the string that users keep.
 
