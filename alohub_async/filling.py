@@ -13,6 +13,7 @@ what they are by assigning `__class__`, which the language allows between classe
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import attrgetter, itemgetter
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import attrs
@@ -72,18 +73,32 @@ class FieldReader:
         return self.kind is str or (self.kind is int and not self.nullable)
 
 
-class _ReadBefore(dict[Any, Any]):
-    """What the plain reader of a field made of raw values: of strings, ints and None, which no other key equals."""
+class _ReadBefore:
+    """What the plain readers made of raw values: of strings, ints and None, which no other key equals.
 
-    def __init__(self, reader: FieldReader) -> None:
-        super().__init__()
-        self._reader = reader
+    Attributes:
+        values: By field, by raw value.
+    """
 
-    def __missing__(self, raw: Any) -> Any:
-        if len(self) >= _MOST_VALUES:
-            self.clear()
-        value = self[raw] = None if raw is None and self._reader.nullable else self._reader.read(raw)
-        return value
+    def __init__(self, readers: Sequence[FieldReader], source: Source) -> None:
+        self._readers = [reader for reader in readers if not reader.is_plain]
+        self._raw_of: list[Callable[[Any], Any]] = [
+            itemgetter(reader.wire) if source == "items" else attrgetter(reader.attribute) for reader in self._readers
+        ]
+        self.values: dict[str, dict[Any, Any]] = {reader.attribute: {} for reader in self._readers}
+
+    def learn(self, raws: Sequence[Any]) -> bool:
+        """Read those of a page; False if one is missing, or does not fit."""
+        for reader, raw_of in zip(self._readers, self._raw_of, strict=True):
+            known = self.values[reader.attribute]
+            if len(known) > _MOST_VALUES:
+                known.clear()
+            try:
+                for raw in {*map(raw_of, raws)} - known.keys():
+                    known[raw] = None if raw is None and reader.nullable else reader.read(raw)
+            except (KeyError, TypeError, ValueError):
+                return False
+        return True
 
 
 def page_filler(cls: type[T], readers: Sequence[FieldReader], source: Source) -> Callable[[Sequence[Any]], list[T]]:
@@ -96,23 +111,29 @@ def page_filler(cls: type[T], readers: Sequence[FieldReader], source: Source) ->
             and None, and what `is_plain` asks for.
     """
     code = f"""
-def fill(raws):
+def fill(raws, learnt=False):
     page = [blank() for _ in raws]
     try:
         for record, raw in zip(page, raws):
             {_joined(_assignments(readers, source))}
             record.__class__ = cls
-    except (KeyError, TypeError, ValueError) as exc:
+    except KeyError as exc:  # a value not read before, or a field too few
+        if learnt or not learn(raws):
+            raise UnusualPageError from exc
+        return fill(raws, learnt=True)
+    except (TypeError, ValueError) as exc:
         raise UnusualPageError from exc
     return page
 """
+    read_before = _ReadBefore(readers, source)
     scope: dict[str, Any] = {
         "UnusualPageError": UnusualPageError,
         "blank": _unfinished(cls),
         "cls": cls,
+        "learn": read_before.learn,
         "nothing": NO_FIELDS,
         "wires": frozenset(reader.wire for reader in readers),
-        **{f"{reader.attribute}_of": _ReadBefore(reader) for reader in readers},
+        **{f"{attribute}_of": values for attribute, values in read_before.values.items()},
     }
     exec(compile(code, f"<{cls.__name__} from {source}>", "exec"), scope)  # noqa: S102  (code of our own field names)
     fill: Callable[[Sequence[Any]], list[T]] = scope["fill"]

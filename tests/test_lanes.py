@@ -43,7 +43,7 @@ def _says(items: Sequence[InboundQueue]) -> list[Any]:
 
 
 def _decoder() -> Callable[[bytes], FetchedPage[InboundQueue] | None]:
-    decode = list_decoder(InboundQueue, key="id")
+    decode = list_decoder(InboundQueue)
     assert decode is not None, "the extra `speed` is not installed"
     return decode
 
@@ -254,7 +254,7 @@ def test_without_speed_there_is_no_decoder() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "msgspec", None)
         spec.loader.exec_module(second)
-        assert second.list_decoder(InboundQueue, key="id") is None
+        assert second.list_decoder(InboundQueue) is None
 
 
 # The hook for lists of records

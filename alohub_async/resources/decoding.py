@@ -8,7 +8,6 @@ check the envelope, read the list, structure each record.
 
 import functools
 from collections.abc import Callable
-from operator import attrgetter
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar, cast
 
 from alohub_async.converter import converter_for, field_readers
@@ -24,19 +23,18 @@ ListDecoder: TypeAlias = Callable[[bytes], FetchedPage[T] | None]
 """Makes a page of the body of an answer that succeeded; None of one it leaves to the plain way."""
 
 
-def list_decoder(cls: type[RecordT], *, key: str) -> ListDecoder[RecordT] | None:
+def list_decoder(cls: type[RecordT]) -> ListDecoder[RecordT] | None:
     """The decoder of lists of such records, made once; None without the extra `speed`.
 
     Args:
-        cls: One of our own records.
-        key: Name of the attribute by which a record is known, an int that is never null.
+        cls: One of our own records. It is known by its `id`, an int that is never null.
     """
     hashable: Any = cls  # which mypy does not believe of a class
-    return _make_decoder(hashable, key)
+    return _make_decoder(hashable)
 
 
 @functools.cache
-def _make_decoder(cls: Any, key: str) -> ListDecoder[Any] | None:
+def _make_decoder(cls: Any) -> ListDecoder[Any] | None:
     try:
         import msgspec  # noqa: PLC0415  (optional, and not needed before the first answer)
     except ImportError:
@@ -54,15 +52,15 @@ def _make_decoder(cls: Any, key: str) -> ListDecoder[Any] | None:
     envelope = msgspec.defstruct("ListOnTheWire", [*fields, *ignored], forbid_unknown_fields=True)
     decode = cast("Callable[[bytes], Any]", msgspec.json.Decoder(envelope).decode)
     fill: Callable[[Any], list[Any]] = page_filler(cls, readers, "attributes")
-    id_of = attrgetter(key)
 
     def decode_list(body: bytes) -> FetchedPage[Any] | None:
         try:
             answer = decode(body)
             items = fill(answer.data)
+            keys = [item.id for item in items]
         except Exception:  # noqa: BLE001  (whatever is wrong with it, the plain way says so)
             return None
-        return FetchedPage(items, [*map(id_of, items)], read_total(answer.totalRecord))
+        return FetchedPage(items, keys, read_total(answer.totalRecord))
 
     return decode_list
 

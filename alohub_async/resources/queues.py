@@ -123,7 +123,7 @@ class Queues:
             ),
             CallOptions(deadline=deadline, max_wait=max_wait, priority=priority),
             key=_ID_FIELD,
-            decode=list_decoder(InboundQueue, key="id"),
+            decode=list_decoder(InboundQueue),
             detail=(GET_INBOUND, self._detail) if details else None,
         )
 
