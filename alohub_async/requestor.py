@@ -6,7 +6,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 import attrs
@@ -26,7 +26,7 @@ from alohub_async.rate_limits import RateLimiter
 from alohub_async.rate_limits.schedule import Turn
 from alohub_async.retries import RetryPolicy, RetryQuota
 from alohub_async.transport import Transport
-from alohub_async.wire import ApiResponse, HeaderMaker, Request, Response, decode_response, retry_after_seconds
+from alohub_async.wire import ApiResponse, HeaderMaker, Request, decode_response, retry_after_seconds
 
 _logger = logging.getLogger("alohub_async")
 
@@ -118,11 +118,14 @@ class Requestor:
 
     async def _send_until_done(self, request: Request, call: _Call, turn: Turn) -> ApiResponse:
         while True:
+            sent_before = call.maybe_sent
             try:
                 response = await self._attempt(request, call, turn)
             except DeadlineExceededError:
                 raise
             except (APIConnectionError, APIResponseError, APIStatusError) as error:
+                if isinstance(error, APIConnectionError):
+                    call.maybe_sent = sent_before or error.maybe_sent
                 call.error = error
                 await self._before_retry(request, call, error)
             else:
@@ -135,13 +138,19 @@ class Requestor:
         if left < (math.inf if turn.max_wait is None else turn.max_wait):
             turn.max_wait = left
         try:
-            async with turn, await self.transport.place():
-                key = self.config.api_key
-                if not isinstance(key, str):
-                    key = await _provided(key)  # after the waits, for one that rotates
-                headers = self._headers.headers(request, key)
-                call.attempts += 1
-                response = await self._transmit(request, headers, call)
+            async with turn:
+                connections = await self.transport.connections()
+                await connections.places.acquire()
+                try:
+                    key = self.config.api_key
+                    if not isinstance(key, str):
+                        key = await _provided(key)  # after the waits, for one that rotates
+                    headers = self._headers.headers(request, key)
+                    call.attempts += 1
+                    call.maybe_sent = True
+                    response = await connections.send(request, headers, self.timeouts)
+                finally:
+                    connections.places.release()
                 retry_after = retry_after_seconds(response.headers, wall_clock=time.time)
                 turn.observe(response.status, response.headers, retry_after=retry_after)
         except RateLimitWaitError as error:
@@ -152,14 +161,6 @@ class Requestor:
         _logger.debug("%s: HTTP %d, attempt %d", request, response.status, call.attempts)
         payload = decode_response(request, response, secret=key, retry_after=retry_after, decode=call.decode)
         return ApiResponse(response.status, response.headers, payload, call.attempts, loop.time() - call.started)
-
-    async def _transmit(self, request: Request, headers: Mapping[str, str], call: _Call) -> Response:
-        sent_before, call.maybe_sent = call.maybe_sent, True
-        try:
-            return await self.transport.send(request, headers, self.timeouts)
-        except APIConnectionError as error:
-            call.maybe_sent = sent_before or error.maybe_sent
-            raise
 
     async def _before_retry(self, request: Request, call: _Call, error: AlohubError) -> None:
         """Wait before the next attempt, or raise `error` if there is to be none."""

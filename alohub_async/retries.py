@@ -119,4 +119,5 @@ class RetryQuota:
 
     def refund(self) -> None:
         """Tell of a success."""
-        self._left = min(self._most, self._left + 1)
+        if self._left < self._most:
+            self._left += 1

@@ -12,10 +12,13 @@ import aiohttp
 from alohub_async._version import __version__
 from alohub_async.config import Timeouts
 from alohub_async.errors import APIConnectionError, APITimeoutError, ClientClosedError, ConfigurationError
+from alohub_async.time_limits import TimeLimit, TimeLimits
 from alohub_async.wire import Request, Response
 
 Session: TypeAlias = aiohttp.ClientSession
 """The one type of aiohttp that users see: a session of their own."""
+
+_LARGE_BLOCK: Final = 1 << 20  # bytes: more than asyncio reads at once, and than most answers
 
 USER_AGENT: Final = f"alohub-async/{__version__} Python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
 
@@ -43,17 +46,6 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
     raise _ConnectionLost(said)
 
 
-class _LoopState:
-    """What belongs to one event loop."""
-
-    def __init__(self, session: aiohttp.ClientSession, max_connections: int, closing: AsyncGenerator[None]) -> None:
-        self.session = session
-        # Those of a single request replace the session's, so a given session's own are named again.
-        self.middlewares = (_send_once, *getattr(session, "_middlewares", ()))
-        self.places = asyncio.Semaphore(max_connections)
-        self.closing = closing
-
-
 async def _closing(session: aiohttp.ClientSession, *, lent: bool) -> AsyncGenerator[None]:
     """Closes the session, unless it is only lent, when this is closed or its loop ends.
 
@@ -67,7 +59,96 @@ async def _closing(session: aiohttp.ClientSession, *, lent: bool) -> AsyncGenera
             await session.close()
 
 
-_LEFT: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, list[AsyncGenerator[None]]]] = WeakKeyDictionary()
+class Connections:
+    """What one event loop has open, and sends over.
+
+    Attributes:
+        places: As many as requests may be under way at once; one is to be held while sending.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, max_connections: int, *, lent: bool) -> None:
+        """Keep a session.
+
+        Args:
+            session: Of the running event loop.
+            max_connections: Most requests under way.
+            lent: Whether the session is not to be closed here.
+        """
+        _keep_large_blocks()
+        self.places: asyncio.Semaphore = asyncio.Semaphore(max_connections)
+        self._session = session
+        # Those of a single request replace the session's, so a given session's own are named again.
+        self._middlewares = (_send_once, *getattr(session, "_middlewares", ()))
+        self._timeouts = Timeouts()
+        self._aiohttp_timeouts = _for_aiohttp(self._timeouts)
+        self._limits = TimeLimits(asyncio.get_running_loop())
+        self._closing = _closing(session, lent=lent)
+
+    async def open(self) -> None:
+        """Have all that is open closed with the event loop."""
+        await anext(self._closing)
+
+    async def send(self, request: Request, headers: Mapping[str, str], timeouts: Timeouts) -> Response:
+        """Send once and read the answer; to be called with one of the `places`.
+
+        Args:
+            request: What to send.
+            headers: All of its headers that are not aiohttp's own business.
+            timeouts: Of this attempt.
+
+        Raises:
+            ClientClosedError: The session is closed.
+            APITimeoutError: No complete answer within `timeouts`.
+            APIConnectionError: No complete answer.
+        """
+        if timeouts is not self._timeouts:
+            self._timeouts, self._aiohttp_timeouts = timeouts, _for_aiohttp(timeouts)
+        try:
+            with TimeLimit(self._limits, timeouts.total):
+                response = await self._session.request(
+                    request.route.method,
+                    request.url,
+                    headers=headers,
+                    data=request.body,
+                    allow_redirects=False,  # a redirect would carry the key off
+                    raise_for_status=False,
+                    timeout=self._aiohttp_timeouts,
+                    middlewares=self._middlewares,
+                )
+                # Read to its end, or broken off, it gives its connection back by itself.
+                return Response(response.status, response.headers.copy(), await response.read())
+        except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as exc:
+            kind = APITimeoutError if isinstance(exc, TimeoutError) else APIConnectionError
+            raise kind(f"{request}: no connection to {request.url.host}: {_said(exc)}", maybe_sent=False) from exc
+        except TimeoutError as exc:
+            raise APITimeoutError(f"{request}: no complete answer in time ({timeouts})", maybe_sent=True) from exc
+        except (_ConnectionLost, aiohttp.ClientError, OSError) as exc:
+            raise APIConnectionError(f"{request}: the connection was lost: {_said(exc)}", maybe_sent=True) from exc
+        except ValueError as exc:  # such as a given session with credentials of its own
+            raise ConfigurationError(f"{request}: aiohttp refuses to send it: {exc}") from exc
+        except RuntimeError as exc:
+            if self._session.closed:
+                raise ClientClosedError("this client, or the session it was given, was closed meanwhile") from exc
+            raise
+
+    async def aclose(self) -> None:
+        """Close all of it, in its own event loop or once that is closed."""
+        self._limits.close()
+        await self._closing.aclose()
+
+
+def _keep_large_blocks() -> None:
+    """Have the memory of large blocks kept, not asked for again and again.
+
+    asyncio reads into a new block of 256 KiB each time. The C library of Linux has the system map a block of that size,
+    and unmaps it when it is freed: three system calls and a fault for each page, 40 µs a request. But when the first
+    such block is freed it learns to keep those of up to its size, and at most twice as much in all. Elsewhere, this
+    does nothing.
+    """
+    bytes(_LARGE_BLOCK)
+
+
+_LEFT: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, list[Connections]]] = WeakKeyDictionary()
 """What a loop has open of clients that were closed from another loop: kept, since loops hold generators weakly."""
 
 
@@ -91,9 +172,7 @@ class Transport:
         _check(session, max_connections)
         self._given_session = session
         self._max_connections = max_connections
-        self._states: dict[asyncio.AbstractEventLoop, _LoopState] = {}
-        self._timeouts = Timeouts()
-        self._aiohttp_timeouts = _for_aiohttp(self._timeouts)
+        self._open: dict[asyncio.AbstractEventLoop, Connections] = {}
         self.lender: Transport | None = None
         self._closed = False
 
@@ -108,62 +187,22 @@ class Transport:
         lent.lender = self
         return lent
 
-    async def place(self) -> asyncio.Semaphore:
-        """One of the `max_connections` places: to be entered, which may take a while, before a request is sent.
+    async def connections(self) -> Connections:
+        """Those of the running event loop.
 
         Raises:
             ClientClosedError: See `require_open`.
         """
         self.require_open()
         loop = asyncio.get_running_loop()
-        if loop not in self._states:
-            await self._close_sessions([other for other in self._states if other.is_closed()])
-        if loop not in self._states:  # another task may have been here while this one closed sessions
-            session = self._given_session or self._new_session()
-            closing = _closing(session, lent=self._given_session is not None)
-            self._states[loop] = _LoopState(session, self._max_connections, closing)
-            await anext(closing)
-        return self._states[loop].places
-
-    async def send(self, request: Request, headers: Mapping[str, str], timeouts: Timeouts) -> Response:
-        """Send once and read the answer; to be called with a `place`.
-
-        Args:
-            request: What to send.
-            headers: All of its headers that are not aiohttp's own business.
-            timeouts: Of this attempt.
-
-        Raises:
-            ClientClosedError: The transport, or the session it was given, is closed.
-            APITimeoutError: No complete answer within `timeouts`.
-            APIConnectionError: No complete answer.
-        """
-        self.require_open()
-        if timeouts is not self._timeouts:
-            self._timeouts, self._aiohttp_timeouts = timeouts, _for_aiohttp(timeouts)
-        state = self._states[asyncio.get_running_loop()]
-        try:
-            response = await state.session.request(
-                request.route.method,
-                request.url,
-                headers=headers,
-                data=request.body,
-                allow_redirects=False,  # a redirect would carry the key off
-                raise_for_status=False,
-                timeout=self._aiohttp_timeouts,
-                middlewares=state.middlewares,
-            )
-            # Read to its end, or broken off, it gives its connection back by itself.
-            return Response(response.status, response.headers.copy(), await response.read())
-        except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as exc:
-            kind = APITimeoutError if isinstance(exc, TimeoutError) else APIConnectionError
-            raise kind(f"{request}: no connection to {request.url.host}: {_said(exc)}", maybe_sent=False) from exc
-        except TimeoutError as exc:
-            raise APITimeoutError(f"{request}: no complete answer in time ({timeouts})", maybe_sent=True) from exc
-        except (_ConnectionLost, aiohttp.ClientError, OSError) as exc:
-            raise APIConnectionError(f"{request}: the connection was lost: {_said(exc)}", maybe_sent=True) from exc
-        except ValueError as exc:  # such as a given session with credentials of its own
-            raise ConfigurationError(f"{request}: aiohttp refuses to send it: {exc}") from exc
+        if loop not in self._open:
+            await self._close([other for other in self._open if other.is_closed()])
+        if loop not in self._open:  # another task may have been here while this one closed others
+            lent = self._given_session is not None
+            opened = Connections(self._given_session or _new_session(), self._max_connections, lent=lent)
+            self._open[loop] = opened
+            await opened.open()
+        return self._open[loop]
 
     def require_open(self) -> None:
         """Check that requests can be sent.
@@ -176,30 +215,31 @@ class Transport:
         if self._given_session is not None and self._given_session.closed:
             raise ClientClosedError("the aiohttp session this client was given is closed; give it an open one")
 
-    def _new_session(self) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            # max_connections is kept by us: waiting in the connector would run into the timeouts.
-            connector=aiohttp.TCPConnector(limit=0),
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
-
     async def aclose(self) -> None:
         """Close the sessions made here, if they are not just lent; again is harmless."""
         self._closed = True
         if self.lender is None:
-            await self._close_sessions([*self._states])
+            await self._close([*self._open])
 
-    async def _close_sessions(self, loops: Sequence[asyncio.AbstractEventLoop]) -> None:
+    async def _close(self, loops: Sequence[asyncio.AbstractEventLoop]) -> None:
         here = asyncio.get_running_loop()
-        for loop, state in [(loop, self._states.pop(loop)) for loop in loops]:
+        for loop, connections in [(loop, self._open.pop(loop)) for loop in loops]:
             if loop is here or loop.is_closed():
-                await state.closing.aclose()
+                await connections.aclose()
             else:  # a loop must close what it has open itself, and does when it ends
-                _LEFT.setdefault(loop, []).append(state.closing)
+                _LEFT.setdefault(loop, []).append(connections)
+
+
+def _new_session() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        # max_connections is kept by us: waiting in the connector would run into the timeouts.
+        connector=aiohttp.TCPConnector(limit=0),
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
 
 
 def _for_aiohttp(timeouts: Timeouts) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=timeouts.total, sock_connect=timeouts.connect, sock_read=timeouts.read)
+    return aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect, sock_read=timeouts.read)
 
 
 def _check(session: Any, max_connections: Any) -> None:

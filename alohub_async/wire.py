@@ -197,12 +197,16 @@ def build_request(
 
 def page_requests(first: Request) -> Callable[[int, int], Request]:
     """How to ask for a page of a list by number and size, given a request without either; its query stays."""
-    prefix = f"{first.url}{'&' if first.url.raw_query_string else '?'}"
+    route, url = first.route, first.url
+    with_query = url.with_query
 
     def request(page: int, size: int) -> Request:
-        return Request(first.route, URL(f"{prefix}page={page}&size={size}", encoded=True))
+        return Request(route, with_query(f"page={page}&size={size}"))
 
-    return request
+    def request_with_more(page: int, size: int) -> Request:
+        return Request(route, URL(f"{url}&page={page}&size={size}", encoded=True))
+
+    return request_with_more if url.raw_query_string else request
 
 
 def _encode(value: object) -> bytes:

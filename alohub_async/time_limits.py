@@ -1,0 +1,91 @@
+"""Time limits of many pieces of work at once, by one timer.
+
+`asyncio.timeout`, or aiohttp's own total timeout, sets a timer for each piece of work and takes it back afterwards: a
+tenth of the function calls of a whole request, for limits that hardly ever run out. Here one timer is set for the first
+limit that may run out, and looks at all of them when it fires.
+"""
+
+import asyncio
+import math
+from types import TracebackType
+
+
+class TimeLimits:
+    """The limits of one event loop.
+
+        limits = TimeLimits(asyncio.get_running_loop())
+        with TimeLimit(limits, 60.0):
+            ...
+
+    Attributes:
+        loop: Whose clock counts.
+        running: Those in force.
+        due: When the timer fires, in the loop's seconds; inf if none is set.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop: asyncio.AbstractEventLoop = loop
+        self.running: dict[TimeLimit, None] = {}
+        self.due: float = math.inf
+        self._timer: asyncio.TimerHandle | None = None
+
+    def wake_at(self, due: float) -> None:
+        """Set the timer, unless that is never."""
+        self.close()
+        if due < math.inf:
+            self.due = due
+            self._timer = self.loop.call_at(due, self._look)
+
+    def _look(self) -> None:
+        now = self.loop.time()
+        for limit in self.running:
+            if limit.ends <= now:
+                limit.run_out()
+        self.wake_at(min((limit.ends for limit in self.running), default=math.inf))
+
+    def close(self) -> None:
+        """Take the timer back."""
+        self.due = math.inf
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class TimeLimit:
+    """Most seconds that a piece of work may take: a context manager that raises `TimeoutError` when they are over.
+
+    As with `asyncio.timeout`, the task is cancelled, and a cancellation of somebody else's goes on as one.
+
+    Attributes:
+        ends: When the time is over, in the loop's seconds.
+    """
+
+    __slots__ = ("_cancelling", "_limits", "_ran_out", "_task", "ends")
+
+    def __init__(self, limits: TimeLimits, seconds: float) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("what has a time limit must run in a task")
+        self.ends: float = limits.loop.time() + seconds
+        self._limits = limits
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._ran_out = False
+
+    def __enter__(self) -> None:
+        limits = self._limits
+        limits.running[self] = None
+        if self.ends < limits.due:
+            limits.wake_at(self.ends)
+
+    def run_out(self) -> None:
+        """End the work."""
+        self._ran_out = True
+        self.ends = math.inf
+        self._task.cancel()
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
+        del self._limits.running[self]
+        # Whatever became of the cancellation, it is over.
+        if self._ran_out and self._task.uncancel() <= self._cancelling and isinstance(error, asyncio.CancelledError):
+            raise TimeoutError from error
