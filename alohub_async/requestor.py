@@ -34,10 +34,11 @@ _logger = logging.getLogger("alohub_async")
 class _Call:
     """How far one call has come."""
 
-    __slots__ = ("attempts", "decode", "ends", "error", "maybe_sent", "started")
+    __slots__ = ("attempts", "decode", "ends", "error", "loop", "maybe_sent", "started")
 
-    def __init__(self, started: float, seconds: float | None, decode: Callable[[bytes], object] | None) -> None:
-        self.started = started
+    def __init__(self, seconds: float | None, decode: Callable[[bytes], object] | None) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.started = started = self.loop.time()
         self.ends = None if seconds is None else started + seconds  # loop time
         self.decode = decode
         self.attempts = 0
@@ -89,9 +90,7 @@ class Requestor:
             AlohubError: The last attempt's error.
         """
         self.transport.require_open()
-        now = asyncio.get_running_loop().time()
-        seconds = self.deadline if options.deadline is None else options.deadline
-        call = _Call(now, seconds, decode)
+        call = _Call(self.deadline if options.deadline is None else options.deadline, decode)
         turn = self.limiter.acquire(
             request.route,
             priority=options.priority or self.priority,
@@ -133,14 +132,16 @@ class Requestor:
                 return response
 
     async def _attempt(self, request: Request, call: _Call, turn: Turn) -> ApiResponse:
-        loop = asyncio.get_running_loop()
-        left = math.inf if call.ends is None else max(0.0, call.ends - loop.time())
+        left = math.inf if call.ends is None else max(0.0, call.ends - call.loop.time())
         if left < (math.inf if turn.max_wait is None else turn.max_wait):
             turn.max_wait = left
         try:
             async with turn:
                 connections = await self.transport.connections()
-                await connections.places.acquire()
+                if connections.free:
+                    connections.free -= 1
+                else:
+                    await connections.wait()
                 try:
                     key = self.config.api_key
                     if not isinstance(key, str):
@@ -150,7 +151,7 @@ class Requestor:
                     call.maybe_sent = True
                     response = await connections.send(request, headers, self.timeouts)
                 finally:
-                    connections.places.release()
+                    connections.leave()
                 retry_after = retry_after_seconds(response.headers, wall_clock=time.time)
                 turn.observe(response.status, response.headers, retry_after=retry_after)
         except RateLimitWaitError as error:
@@ -160,7 +161,7 @@ class Requestor:
             raise self._deadline_exceeded(request, call, why) from (call.error or error)
         _logger.debug("%s: HTTP %d, attempt %d", request, response.status, call.attempts)
         payload = decode_response(request, response, secret=key, retry_after=retry_after, decode=call.decode)
-        return ApiResponse(response.status, response.headers, payload, call.attempts, loop.time() - call.started)
+        return ApiResponse(response.status, response.headers, payload, call.attempts, call.loop.time() - call.started)
 
     async def _before_retry(self, request: Request, call: _Call, error: AlohubError) -> None:
         """Wait before the next attempt, or raise `error` if there is to be none."""
@@ -176,7 +177,7 @@ class Requestor:
         _logger.info(
             "%s: trying again in %.2f s after attempt %d: %s", request, delay, call.attempts, type(error).__name__
         )
-        if call.ends is not None and asyncio.get_running_loop().time() + delay >= call.ends:
+        if call.ends is not None and call.loop.time() + delay >= call.ends:
             raise self._deadline_exceeded(request, call, f"the next attempt is due in {delay:.2f} s") from error
         await asyncio.sleep(delay)
 

@@ -63,7 +63,8 @@ class Connections:
     """What one event loop has open, and sends over.
 
     Attributes:
-        places: As many as requests may be under way at once; one is to be held while sending.
+        free: How many requests more may be under way. Take one off before sending, or `wait` if there is none; and
+            `leave` afterwards.
     """
 
     def __init__(self, session: aiohttp.ClientSession, max_connections: int, *, lent: bool) -> None:
@@ -75,7 +76,9 @@ class Connections:
             lent: Whether the session is not to be closed here.
         """
         _keep_large_blocks()
-        self.places: asyncio.Semaphore = asyncio.Semaphore(max_connections)
+        self.free: int = max_connections
+        self._places = asyncio.Semaphore(0)  # those that are handed on to who waits
+        self._waiting = 0
         self._session = session
         # Those of a single request replace the session's, so a given session's own are named again.
         self._middlewares = (_send_once, *getattr(session, "_middlewares", ()))
@@ -88,8 +91,23 @@ class Connections:
         """Have all that is open closed with the event loop."""
         await anext(self._closing)
 
+    async def wait(self) -> None:
+        """Wait until another request leaves its place to this one."""
+        self._waiting += 1
+        try:
+            await self._places.acquire()
+        finally:
+            self._waiting -= 1
+
+    def leave(self) -> None:
+        """Leave a place, to whoever has waited longest."""
+        if self._waiting:
+            self._places.release()
+        else:
+            self.free += 1
+
     async def send(self, request: Request, headers: Mapping[str, str], timeouts: Timeouts) -> Response:
-        """Send once and read the answer; to be called with one of the `places`.
+        """Send once and read the answer; to be called with a place, see `free`.
 
         Args:
             request: What to send.

@@ -41,8 +41,7 @@ async def _differences(url: str, pages: int, rounds: int) -> list[float]:
         async def bare(page: int) -> object:
             request = build_request(LIST_INBOUND, endpoint, params={"page": page, "size": 1})
             connections = await transport.connections()
-            async with connections.places:
-                response = await connections.send(request, headers, timeouts)
+            response = await connections.send(request, headers, timeouts)
             return msgspec.json.decode(response.body)
 
         await _cpu(whole, pages)
