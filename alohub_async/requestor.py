@@ -6,8 +6,9 @@ import logging
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from http import HTTPStatus
+from typing import Any, Final
 
 import attrs
 
@@ -26,21 +27,41 @@ from alohub_async.rate_limits import RateLimiter
 from alohub_async.rate_limits.schedule import Turn
 from alohub_async.retries import RetryPolicy, RetryQuota
 from alohub_async.transport import Transport
-from alohub_async.wire import ApiResponse, HeaderMaker, Request, decode_response, retry_after_seconds
+from alohub_async.wire import ApiResponse, HeaderMaker, Request, Response, decode_response, retry_after_seconds
 
 _logger = logging.getLogger("alohub_async")
 
+_PASSING: Final = (APIConnectionError, APIResponseError, APIStatusError)  # what may be another time
+
 
 class _Call:
-    """How far one call has come."""
+    """What is to be sent, and how far it has come."""
 
-    __slots__ = ("attempts", "decode", "ends", "error", "loop", "maybe_sent", "started")
+    __slots__ = (
+        "attempts",
+        "decode",
+        "ends",
+        "error",
+        "loop",
+        "maybe_sent",
+        "request",
+        "response",
+        "started",
+        "turn",
+    )
 
-    def __init__(self, seconds: float | None, decode: Callable[[bytes], object] | None) -> None:
+    response: Response
+    """The last answer."""
+
+    def __init__(
+        self, request: Request, turn: Turn, seconds: float | None, decode: Callable[[bytes], object] | None
+    ) -> None:
+        self.request = request
+        self.turn = turn
+        self.decode = decode
         self.loop = asyncio.get_running_loop()
         self.started = started = self.loop.time()
         self.ends = None if seconds is None else started + seconds  # loop time
-        self.decode = decode
         self.attempts = 0
         self.error: AlohubError | None = None  # of the last attempt
         self.maybe_sent = False  # whether any attempt may have reached the server
@@ -74,64 +95,77 @@ class Requestor:
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "_headers", HeaderMaker(self.config))  # as attrs says for frozen classes
 
-    async def send(
-        self, request: Request, options: CallOptions, decode: Callable[[bytes], object] | None = None
-    ) -> ApiResponse:
+    async def send(self, request: Request, options: CallOptions) -> ApiResponse:
         """Send a request until it succeeds, fails for good, or the time is up.
 
         Args:
             request: What to send.
             options: How.
-            decode: See `decode_response`; what it makes of the answer is the payload.
 
         Raises:
             DeadlineExceededError: It cannot be done by the deadline.
             RateLimitWaitError: It would have to wait longer than it may.
             AlohubError: The last attempt's error.
         """
+        call = self._begin(request, options, None)
+        payload = await self._complete(call)
+        elapsed = call.loop.time() - call.started
+        return ApiResponse(call.response.status, call.response.headers, payload, call.attempts, elapsed)
+
+    def load(
+        self, request: Request, options: CallOptions, decode: Callable[[bytes], object] | None
+    ) -> Coroutine[Any, Any, Any]:
+        """Send a request as `send` does, for nothing but its payload.
+
+        Args:
+            request: What to send.
+            options: How.
+            decode: See `decode_response`; what it makes of the answer is the payload.
+        """
+        return self._complete(self._begin(request, options, decode))
+
+    def _begin(self, request: Request, options: CallOptions, decode: Callable[[bytes], object] | None) -> _Call:
         self.transport.require_open()
-        call = _Call(self.deadline if options.deadline is None else options.deadline, decode)
         turn = self.limiter.acquire(
             request.route,
             priority=options.priority or self.priority,
             max_wait=options.max_wait,
             max_retry_after=self.retry.max_retry_after,
         )
-        try:
-            if call.ends is None:
-                return await self._send_until_done(request, call, turn)
-            return await self._send_by_deadline(request, call, turn)
-        except AlohubError as error:
-            error.attempts = call.attempts
-            raise
+        return _Call(request, turn, self.deadline if options.deadline is None else options.deadline, decode)
 
-    async def _send_by_deadline(self, request: Request, call: _Call, turn: Turn) -> ApiResponse:
+    def _complete(self, call: _Call) -> Coroutine[Any, Any, Any]:
+        return self._try_until_done(call) if call.ends is None else self._complete_by_deadline(call)
+
+    async def _complete_by_deadline(self, call: _Call) -> Any:
         limit = asyncio.timeout_at(call.ends)
         try:
             async with limit:
-                return await self._send_until_done(request, call, turn)
+                return await self._try_until_done(call)
         except TimeoutError as exc:
             if not limit.expired():
                 raise  # a key provider's own
-            raise self._deadline_exceeded(request, call, "it passed") from (call.error or exc)
+            raise _deadline_exceeded(call, "it passed") from (call.error or exc)
 
-    async def _send_until_done(self, request: Request, call: _Call, turn: Turn) -> ApiResponse:
+    async def _try_until_done(self, call: _Call) -> Any:
         while True:
             sent_before = call.maybe_sent
             try:
-                response = await self._attempt(request, call, turn)
-            except DeadlineExceededError:
-                raise
-            except (APIConnectionError, APIResponseError, APIStatusError) as error:
+                payload = await self._try(call)
+            except AlohubError as error:
+                error.attempts = call.attempts
+                if isinstance(error, DeadlineExceededError) or not isinstance(error, _PASSING):
+                    raise
                 if isinstance(error, APIConnectionError):
                     call.maybe_sent = sent_before or error.maybe_sent
                 call.error = error
-                await self._before_retry(request, call, error)
+                await self._before_retry(call, error)
             else:
                 self.quota.refund()
-                return response
+                return payload
 
-    async def _attempt(self, request: Request, call: _Call, turn: Turn) -> ApiResponse:
+    async def _try(self, call: _Call) -> Any:
+        request, turn = call.request, call.turn
         left = math.inf if call.ends is None else max(0.0, call.ends - call.loop.time())
         if left < (math.inf if turn.max_wait is None else turn.max_wait):
             turn.max_wait = left
@@ -149,7 +183,7 @@ class Requestor:
                     headers = self._headers.headers(request, key)
                     call.attempts += 1
                     call.maybe_sent = True
-                    response = await connections.send(request, headers, self.timeouts)
+                    call.response = response = await connections.send(request, headers, self.timeouts)
                 finally:
                     connections.leave()
                 retry_after = retry_after_seconds(response.headers, wall_clock=time.time)
@@ -158,13 +192,14 @@ class Requestor:
             if turn.max_wait != left or error.wait < left:
                 raise  # the limiter's own bounds are narrower than the deadline
             why = f"the rate limit has the next attempt wait for {error.wait:.2f} s"
-            raise self._deadline_exceeded(request, call, why) from (call.error or error)
-        _logger.debug("%s: HTTP %d, attempt %d", request, response.status, call.attempts)
-        payload = decode_response(request, response, secret=key, retry_after=retry_after, decode=call.decode)
-        return ApiResponse(response.status, response.headers, payload, call.attempts, call.loop.time() - call.started)
+            raise _deadline_exceeded(call, why) from (call.error or error)
+        if _logger.isEnabledFor(logging.DEBUG):
+            _logger.debug("%s: HTTP %d, attempt %d", request, response.status, call.attempts)
+        return decode_response(request, response, secret=key, retry_after=retry_after, decode=call.decode)
 
-    async def _before_retry(self, request: Request, call: _Call, error: AlohubError) -> None:
+    async def _before_retry(self, call: _Call, error: AlohubError) -> None:
         """Wait before the next attempt, or raise `error` if there is to be none."""
+        request = call.request
         delay = self.retry.delay(call.attempts, request.route.method, error, random.random)
         if delay is None:
             raise error
@@ -178,18 +213,8 @@ class Requestor:
             "%s: trying again in %.2f s after attempt %d: %s", request, delay, call.attempts, type(error).__name__
         )
         if call.ends is not None and call.loop.time() + delay >= call.ends:
-            raise self._deadline_exceeded(request, call, f"the next attempt is due in {delay:.2f} s") from error
+            raise _deadline_exceeded(call, f"the next attempt is due in {delay:.2f} s") from error
         await asyncio.sleep(delay)
-
-    def _deadline_exceeded(self, request: Request, call: _Call, why: str) -> DeadlineExceededError:
-        seconds = (call.ends or 0.0) - call.started
-        last = f"; the last error: {call.error}" if call.error is not None else ""
-        error = DeadlineExceededError(
-            f"{request}: not done within its deadline of {seconds:.2f} s ({call.attempts} attempts): {why}{last}",
-            maybe_sent=call.maybe_sent,
-        )
-        error.attempts = call.attempts
-        return error
 
     async def key(self) -> str:
         """The key, as it is now."""
@@ -200,3 +225,14 @@ class Requestor:
 async def _provided(key: Callable[[], str | Awaitable[str]]) -> str:
     provided = key()
     return await provided if inspect.isawaitable(provided) else provided
+
+
+def _deadline_exceeded(call: _Call, why: str) -> DeadlineExceededError:
+    seconds = (call.ends or 0.0) - call.started
+    last = f"; the last error: {call.error}" if call.error is not None else ""
+    error = DeadlineExceededError(
+        f"{call.request}: not done within its deadline of {seconds:.2f} s ({call.attempts} attempts): {why}{last}",
+        maybe_sent=call.maybe_sent,
+    )
+    error.attempts = call.attempts
+    return error

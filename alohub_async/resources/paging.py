@@ -148,7 +148,7 @@ def make_pager(
 
     async def fetch(page: int, size: int) -> FetchedPage[T]:
         request = ask_for(page, size)
-        payload = (await requestor.send(request, budget.next_call(), decode)).payload
+        payload = await requestor.load(request, budget.next_call(), decode)
         if isinstance(payload, FetchedPage):
             return cast("FetchedPage[T]", payload)
         found = read_list(payload, request=str(request))

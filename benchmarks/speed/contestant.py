@@ -43,6 +43,9 @@ class Contestant:
 BYTES: Final = Contestant("aiohttp, bytes only", "floors", "read_bytes", "floor")
 JSON: Final = Contestant("aiohttp + r.json() dicts", "floors", "json_dicts", "floor")
 ORJSON: Final = Contestant("aiohttp + orjson dicts", "peers.orjson_dicts", kind="floor", package="orjson")
+KEEPING: Final = Contestant(
+    "the same, large blocks kept", "peers.orjson_dicts", "keeping", kind="floor", package="orjson"
+)
 STRUCTS: Final = Contestant(
     "aiohttp + msgspec structs", "peers.msgspec_structs", kind="floor", typed=True, package="msgspec"
 )
@@ -60,6 +63,7 @@ CONTESTANTS: Final = (
     BYTES,
     STRUCTS,
     ORJSON,
+    KEEPING,
     JSON,
     PAGES,
     ITEMS,

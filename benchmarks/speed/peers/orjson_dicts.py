@@ -24,3 +24,11 @@ async def opened(url: str, size: int) -> AsyncGenerator[Walk]:
     """Dicts."""
     async with looping(url, size, _read) as walk:
         yield walk
+
+
+@asynccontextmanager
+async def keeping(url: str, size: int) -> AsyncGenerator[Walk]:
+    """The same, after the one line by which alohub-async has large blocks of memory kept; see its transport."""
+    bytes(1 << 20)
+    async with opened(url, size) as walk:
+        yield walk
