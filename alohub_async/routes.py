@@ -1,13 +1,10 @@
 """The endpoints, as constants. A route is the key of its own rate-limit budget."""
 
-from typing import Final
-
-import attrs
+from typing import Final, NamedTuple
 
 
-@attrs.frozen
-class Route:
-    """One endpoint: a method and a path template.
+class Route(NamedTuple):
+    """One endpoint: a method and a path template; a tuple, which is quick to look up by.
 
     Attributes:
         method: The HTTP method, in capitals.

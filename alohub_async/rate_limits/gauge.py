@@ -39,11 +39,11 @@ shared with strangers is left to memory and patience.
 """
 
 import math
-from typing import Final
+from typing import Final, TypeAlias
 
 from alohub_async.rate_limits.snapshots import RateLimit
 from alohub_async.rate_limits.tally import Tally
-from alohub_async.rate_limits.weighted import Observation, WeightedFit
+from alohub_async.rate_limits.weighted import WeightedFit
 
 _SLOW: Final = 0.1  # windows: an answer that takes longer is not waited for
 _LEAST_PATIENCE: Final = 0.01  # windows
@@ -53,21 +53,12 @@ _ROUNDING: Final = 1e-6  # seconds: what differences of clock readings may be of
 _UNKNOWN_WAIT: Final = 0.1  # windows to wait after a 429 without `Retry-After`, doubled by each in a row
 
 
-class Ticket:
-    """One request on its way, as booked by `Gauge.send`.
+# Every request goes through two gauges. So what all of them do is written out here, with comparisons for `max` and
+# `min`, plain tuples, and no call that a line can save; what few do is in functions of its own.
 
-    Attributes:
-        number: How many were sent before it.
-        sent_at: When it was sent.
-        answered: How many had been answered when it was sent.
-    """
-
-    __slots__ = ("answered", "number", "sent_at")
-
-    def __init__(self, number: int, sent_at: float, answered: int) -> None:
-        self.number: int = number
-        self.sent_at: float = sent_at
-        self.answered: int = answered
+Ticket: TypeAlias = tuple[int, float, int]
+"""One request on its way, as `Gauge.send` booked it: its number (how many were sent before it), when it was sent, and
+how many had been answered then."""
 
 
 class Gauge:
@@ -115,6 +106,8 @@ class Gauge:
         "_newest",
         "_now",
         "_older_since",
+        "_oldest",
+        "_oldest_at",
         "_open",
         "_patience",
         "_reset_at",
@@ -137,7 +130,7 @@ class Gauge:
         self.blocked_until: float = -math.inf
         self._unlimited = False
         self._now = -math.inf
-        self._open: set[Ticket] = set()
+        self._open: dict[int, Ticket] = {}  # sent and not settled yet, by number
         self._sends = Tally(window, late=False)
         self._answers = Tally(window, late=True)
         self._last_send = -math.inf
@@ -155,6 +148,8 @@ class Gauge:
         self._trusts_reset = True
         self._fit = WeightedFit(window)
         self._older_since = math.inf  # when requests more than a window old were first seen to count
+        self._oldest = 0  # number, from 1, of the one last looked at for that
+        self._oldest_at = -math.inf  # it was answered then, or later
         self._due: float | None = None  # what the clocks say, until something changes
         # strangers
         self._patience = 0.0
@@ -171,7 +166,7 @@ class Gauge:
             return None
         if self.ready_at(now) > now:
             return 0
-        return max(1, min(self._credit, self._lowest - len(self._open)))
+        return max(1, min(self._credit, self._lowest - self.in_flight))
 
     def ready_at(self, now: float) -> float:
         """When a request may go, as far as can be told: `now`, a later time, or inf if an answer must come first.
@@ -181,17 +176,19 @@ class Gauge:
         """
         if now < self.blocked_until:
             return self.blocked_until
-        if self._credit > 0 and self._lowest > len(self._open) and (now <= self._fresh_until or not self._open):
+        in_flight = self._sends.total - self._answers.total
+        free = self._credit > 0 and self._lowest > in_flight
+        if free and (now <= self._fresh_until or not in_flight):
             return now
         if self.limit is None:
-            return now if not self._open or (self._unlimited and not self._denied_in_row) else math.inf
-        if self._credit > 0 and self._lowest > len(self._open):
+            return now if not in_flight or (self._unlimited and not self._denied_in_row) else math.inf
+        if free:
             return max(now, self._last_send + self.window * _SLOW)
         if self._due is None:
             due = self._memory()
-            if self._open:
+            if in_flight:
                 due = max(due, self._last_send + self.window * _SLOW)
-            if due > now and self._open:
+            if due > now and in_flight:
                 return due  # an answer will change it: not worth more work
             self._due = self._weighted(due, max(now, self._now))
         return max(now, self._due)
@@ -212,12 +209,19 @@ class Gauge:
 
     def send(self, now: float) -> Ticket:
         """Book one request. It should be `ready_at` now; if it is not, it is booked all the same."""
-        now = self._now = max(self._now, now)
-        self._due = None
-        ticket = Ticket(self._sends.total, now, self._answers.total)
-        self._sends.add(now)
-        self._open.add(ticket)
+        if now > self._now:
+            self._now = now
+        else:
+            now = self._now  # the clock went back
         self._last_send = now
+        self._due = None
+        sends = self._sends
+        number = sends.total
+        self._open[number] = ticket = number, now, self._answers.total
+        if now < sends.step_ends:
+            sends.total += 1  # as `add` does
+        else:
+            sends.add(now)
         if self._credit > 0:
             self._credit -= 1
         return ticket
@@ -246,17 +250,26 @@ class Gauge:
             lost: There was no answer: failed, timed out, cancelled. It may have been counted, so its booking stays.
                 (An answer without headers of a scope that has had some is treated alike.)
         """
-        if ticket not in self._open:
+        number = ticket[0]
+        if number not in self._open or self._open[number] is not ticket:
             return
-        self._open.remove(ticket)
-        now = self._now = max(self._now, now)
+        del self._open[number]
+        if now > self._now:
+            self._now = now
+        else:
+            now = self._now
         self._due = None
-        self._answers.add(now)
+        answers = self._answers
+        if now < answers.step_ends:
+            answers.total += 1  # as `add` does
+            answers.times[-1] = now
+        else:
+            answers.add(now)
         if snapshot is not None:
-            remaining = max(0, min(snapshot.remaining, snapshot.limit))
-            self._read(ticket, snapshot, remaining, now)
-            if not denied and self._fit.possible:
-                self._observe(ticket, snapshot.limit - remaining, now)
+            limit, remaining, reset = snapshot
+            if not 0 <= remaining <= limit:
+                remaining = max(0, min(remaining, limit))
+            self._read(ticket, now, limit, remaining, reset, denied=denied)
         else:
             self._unlimited = self._unlimited or not (lost or denied)
             if self.limit is not None:
@@ -265,30 +278,48 @@ class Gauge:
             self._deny(now, retry_after)
             if retry_after is not None and snapshot is not None and snapshot.remaining <= 0:
                 self._learn(now, retry_after)
-        elif not lost:
-            self._denied_in_row = 0
-            self._patience *= _CALMING
-            if self._patience < self.window * _LEAST_PATIENCE / 4:
-                self._patience = 0.0
+        elif not lost and (self._denied_in_row or self._patience):
+            self._calm()
 
-    def _read(self, ticket: Ticket, snapshot: RateLimit, remaining: int, now: float) -> None:
+    def _read(
+        self, ticket: Ticket, now: float, limit: int, remaining: int, reset: float | None, *, denied: bool
+    ) -> None:
         """Take in what an answer said: see the module's part on counts."""
-        if ticket.number > self._newest:
-            self._newest = ticket.number
-            if self.limit != snapshot.limit:
-                self._change_limit(snapshot.limit, now)
-        room = remaining - (self._sends.total - ticket.answered - 1)
+        number, sent_at, answered = ticket
+        if number > self._newest:
+            self._newest = number
+            if limit != self.limit:
+                self._change_limit(limit, now)
+        sent = self._sends.total
+        room = remaining - (sent - answered - 1)
         if room > self._credit:
             self._credit = room
             self._lowest = remaining
-            self._fence = self._sends.total
-        elif ticket.number >= self._fence:
-            self._credit = min(self._credit, remaining)
-            self._lowest = min(self._lowest, remaining)
+            self._fence = sent
+        elif number >= self._fence and remaining < self._lowest:  # which the credit is never above
+            self._lowest = remaining
+            if remaining < self._credit:  # noqa: PLR1730  (see above)
+                self._credit = remaining
         self._fresh_until = now + self.window
-        if remaining == 0 and ticket.sent_at >= self._zero_sent_at:
-            self._zero_sent_at = ticket.sent_at
-            self._reset_at = math.inf if snapshot.reset is None else now + snapshot.reset
+        if remaining == 0 and sent_at >= self._zero_sent_at:
+            self._zero_sent_at = sent_at
+            self._reset_at = math.inf if reset is None else now + reset
+        if self._fit.possible and not denied:
+            used = limit - remaining
+            self._fit.observe((sent_at, now, answered + 1, sent, used))
+            oldest = sent + 2 - used  # that need count, if all that is used is ours but for one that was rounded
+            if now < self._older_since and (oldest < self._oldest or self._oldest_at <= sent_at - self.window):
+                self._look_for_older(oldest, sent_at - self.window, now)
+
+    def _look_for_older(self, oldest: int, forgotten: float, now: float) -> None:
+        """Note if the server counts a request that should be forgotten: it was answered by that time.
+
+        What is found holds for all requests after it, too: they were not answered sooner.
+        """
+        answered_at = self._answers.reached(oldest)
+        self._oldest, self._oldest_at = oldest, min(answered_at, now)
+        if answered_at <= forgotten and now >= self._limit_since + self.window:
+            self._older_since = now
 
     def _change_limit(self, limit: int, now: float) -> None:
         """Follow it at once in what answers say; in what the clocks say, a raised one counts only after a window.
@@ -300,17 +331,6 @@ class Gauge:
             self._limit_before, self._limit_since = min(recent, self.limit), now
             self._older_since = math.inf
         self.limit = limit
-
-    def _observe(self, ticket: Ticket, used: int, now: float) -> None:
-        """Keep it for the weighted fit."""
-        sent = self._sends.total
-        if (
-            self._older_since == math.inf
-            and now >= self._limit_since + self.window
-            and used > sent - self._answers.by(ticket.sent_at - self.window) + 1
-        ):
-            self._older_since = now
-        self._fit.observe(Observation(ticket.sent_at, now, ticket.answered + 1, sent, used))
 
     def _deny(self, now: float, retry_after: float | None) -> None:
         self.denials += 1
@@ -324,6 +344,13 @@ class Gauge:
         self.blocked_until = now + retry_after
         self._fit.restart(now)
         self._older_since = math.inf
+
+    def _calm(self) -> None:
+        """After a request that was served."""
+        self._denied_in_row = 0
+        self._patience *= _CALMING
+        if self._patience < self.window * _LEAST_PATIENCE / 4:
+            self._patience = 0.0
 
     def _learn(self, now: float, retry_after: float) -> None:
         """Lengthen the window if this `Retry-After` cannot come from one as short as thought.

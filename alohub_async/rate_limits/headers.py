@@ -19,8 +19,8 @@ Unscoped ones are taken for the tenant's, which every request spends from: to be
 import functools
 import logging
 import re
-from collections.abc import Mapping
-from typing import Final, Literal, TypeAlias, cast
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, Literal, NamedTuple, TypeAlias, cast
 
 import attrs
 
@@ -28,7 +28,6 @@ from alohub_async.errors import ConfigurationError
 from alohub_async.rate_limits.snapshots import RateLimit
 
 Scope: TypeAlias = Literal["tenant", "route"]
-_Field: TypeAlias = Literal["limit", "remaining", "reset"]
 
 _logger = logging.getLogger("alohub_async")
 
@@ -40,6 +39,7 @@ _NAME: Final = (
 _SCOPES: Final = 2  # tenant and route
 _MAX_DIGITS: Final = 15
 _NUMBER: Final = rf"\s*(-?[0-9]{{1,{_MAX_DIGITS}}}(?:\.[0-9]*)?)\s*(?:[;,].*)?"  # `100`, `4.75`, `100;w=10`
+_DIGITS: Final = re.compile(rf"[0-9]{{1,{_MAX_DIGITS}}},[0-9]{{1,{_MAX_DIGITS}}},[0-9]{{1,9}}")  # `_EPOCH_FROM` has ten
 _EPOCH_FROM: Final = 1_000_000_000  # a reset this large is a moment (2001 or later), not a duration
 
 
@@ -74,6 +74,15 @@ class RateLimitHeaders:
             raise ConfigurationError("a scope needs both names, of its limit and of its remaining, or neither")
 
 
+class _Names(NamedTuple):
+    """The headers of one scope."""
+
+    scope: Scope
+    limit: str
+    remaining: str
+    reset: str | None = None
+
+
 class HeaderReader:
     """Reads the headers of one server; it remembers which names that server uses."""
 
@@ -83,55 +92,58 @@ class HeaderReader:
         Args:
             names: Read these alone; None recognises them.
         """
-        self._names: dict[Scope, dict[_Field, str]] = {}
         self._fixed = names is not None
+        self._names = () if names is None else tuple(_given(names))
         self._reported = False
-        if names is not None:
-            if names.tenant_limit is not None and names.tenant_remaining is not None:
-                self._names["tenant"] = {"limit": names.tenant_limit, "remaining": names.tenant_remaining}
-            if names.route_limit is not None and names.route_remaining is not None:
-                self._names["route"] = {"limit": names.route_limit, "remaining": names.route_remaining}
 
-    def read(self, headers: Mapping[str, str], *, wall_clock: float) -> dict[Scope, RateLimit]:
+    def read(self, headers: Mapping[str, str], *, wall_clock: Callable[[], float]) -> dict[Scope, RateLimit]:
         """What an answer says; a scope it says nothing usable about is left out.
 
         Args:
             headers: Of the answer, case-insensitive.
-            wall_clock: Seconds since the epoch, for a reset given as a moment.
+            wall_clock: Says the seconds since the epoch, for a reset given as a moment.
         """
+        found: dict[Scope, RateLimit] = {}
+        try:
+            for scope, limit, remaining, reset in self._names:
+                usual = _usual(headers[limit], headers[remaining], headers[reset] if reset else None)
+                if usual is None:
+                    return self._read_unusual(headers, wall_clock)
+                found[scope] = usual
+        except KeyError:
+            return self._read_unusual(headers, wall_clock)
+        if self._fixed or ("tenant" in found and "route" in found):
+            return found
+        # An answer of the gateway's own may name one scope alone, so what was recognised before may not be all.
+        return found if found and self._names == _recognise(tuple(headers)) else self._read_unusual(headers, wall_clock)
+
+    def _read_unusual(self, headers: Mapping[str, str], wall_clock: Callable[[], float]) -> dict[Scope, RateLimit]:
         found = self._read_named(headers, wall_clock)
         if self._fixed or len(found) == _SCOPES:
             return found
-        # An answer of the gateway's own may name one scope alone, so what was recognised before may not be all.
-        names = _recognise(headers)
+        names = _recognise(tuple(headers))
         if names != self._names:
             self._names = names
             found = self._read_named(headers, wall_clock)
         return found if found or "RateLimit" not in headers else self._read_draft(headers)
 
-    def _read_named(self, headers: Mapping[str, str], wall_clock: float) -> dict[Scope, RateLimit]:
+    def _read_named(self, headers: Mapping[str, str], wall_clock: Callable[[], float]) -> dict[Scope, RateLimit]:
         found: dict[Scope, RateLimit] = {}
-        for scope, names in self._names.items():
-            told, left = headers.get(names["limit"]), headers.get(names["remaining"])
-            limit: float | None = _digits(told)
-            remaining: float | None = _digits(left)
-            if limit is None:
-                limit = self._number(names["limit"], told)
-            if remaining is None:
-                remaining = self._number(names["remaining"], left, least=None)
+        for names in self._names:
+            limit = self._number(names.limit, headers.get(names.limit))
+            remaining = self._number(names.remaining, headers.get(names.remaining), least=None)
             if limit is None or remaining is None:
                 continue
-            reset = self._number(names["reset"], headers.get(names["reset"])) if "reset" in names else None
+            reset = self._number(names.reset, headers.get(names.reset)) if names.reset else None
             if reset is not None and reset >= _EPOCH_FROM:
-                reset = max(0.0, reset - wall_clock)
+                reset = max(0.0, reset - wall_clock())
             usable = max(0, int(min(limit, remaining)))
-            found[scope] = RateLimit(int(limit), usable, None if reset is None else float(reset))
+            found[names.scope] = RateLimit(int(limit), usable, None if reset is None else float(reset))
         return found
 
     def _number(self, name: str, text: str | None, *, least: int | None = 0) -> float | None:
-        number = _digits(text)
-        if text is None or number is not None:
-            return number
+        if text is None:
+            return None
         match = re.fullmatch(_NUMBER, text)
         if match is None or (least is not None and float(match[1]) < least):
             self._report(name, text)
@@ -156,26 +168,36 @@ class HeaderReader:
             _logger.warning("ignoring rate-limit headers that make no sense, such as %s: %.40r", name, text)
 
 
-@functools.lru_cache(maxsize=1024)  # the limits are the same on each answer, and what remains comes again
-def _digits(text: str | None) -> int | None:
-    if text is None or len(text) > _MAX_DIGITS or not text.isascii() or not text.isdigit():
+@functools.lru_cache(maxsize=4096)  # the limits are the same on each answer, and what remains comes again
+def _usual(limit: str, remaining: str, reset: str | None) -> RateLimit | None:
+    """What all answers say but odd ones: plain digits. None: to be read with more care."""
+    if not _DIGITS.fullmatch(f"{limit},{remaining},{'0' if reset is None else reset}"):
         return None
-    return int(text)
+    most, left = int(limit), int(remaining)
+    return RateLimit(most, left, None if reset is None else float(reset)) if left <= most else None
 
 
 def _parameter(names: str, text: str) -> re.Match[str] | None:
     return re.search(rf"(?:^|[;,\s])(?:{names})=([0-9]{{1,{_MAX_DIGITS}}})(?![0-9])", text)
 
 
-def _recognise(headers: Mapping[str, str]) -> dict[Scope, dict[_Field, str]]:
-    names: dict[Scope, dict[_Field, str]] = {}
-    unscoped: dict[_Field, str] = {}
+def _given(names: RateLimitHeaders) -> Iterator[_Names]:
+    if names.tenant_limit is not None and names.tenant_remaining is not None:
+        yield _Names("tenant", names.tenant_limit, names.tenant_remaining)
+    if names.route_limit is not None and names.route_remaining is not None:
+        yield _Names("route", names.route_limit, names.route_remaining)
+
+
+@functools.lru_cache(maxsize=64)  # a server's answers have the same headers
+def _recognise(headers: tuple[str, ...]) -> tuple[_Names, ...]:
+    names: dict[Scope, dict[str, str]] = {}
+    unscoped: dict[str, str] = {}
     for name in headers:
         match = re.fullmatch(_NAME, name, re.IGNORECASE)
         if match is None:
             continue
-        field = cast("_Field", (match["field"] or match["last_field"]).lower())
+        field = (match["field"] or match["last_field"]).lower()
         scope = cast("Scope | None", (match["scope"] or match["first_scope"] or "").lower() or None)
         (unscoped if scope is None else names.setdefault(scope, {})).setdefault(field, name)
     names.setdefault("tenant", unscoped)
-    return {scope: found for scope, found in names.items() if "limit" in found and "remaining" in found}
+    return tuple(_Names(scope, **found) for scope, found in names.items() if {"limit", "remaining"} <= found.keys())

@@ -11,7 +11,7 @@ routes, the one that waited longest goes. Between priorities:
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import Final, Generic, Protocol, TypeVar
 
 from alohub_async.config import Priority
@@ -19,6 +19,7 @@ from alohub_async.rate_limits.gauge import Gauge
 
 _PRIORITIES: Final[tuple[Priority, ...]] = ("interactive", "normal", "bulk")
 _KEPT: Final = 3  # windows' shares that others may save up: enough for those that come at random, one with another
+_MOST: Final = 1000  # routes that are remembered; the API has a handful
 _LITTER: Final = 64  # waiters that gave up and are not worth clearing away
 
 
@@ -117,6 +118,25 @@ class Lane(Generic[WaiterT]):
         """Forget all who wait."""
         self._each = (Line[WaiterT](), Line[WaiterT](), Line[WaiterT]())
         self.lines = dict(zip(_PRIORITIES, self._each, strict=True))
+
+
+class Lanes(dict[Hashable, Lane[WaiterT]]):
+    """The lane of each route, made when first asked for.
+
+    Args:
+        window: Seconds.
+    """
+
+    def __init__(self, window: float) -> None:
+        super().__init__()
+        self._window = window
+
+    def __missing__(self, key: Hashable) -> Lane[WaiterT]:
+        if len(self) >= _MOST:
+            idle = (name for name, old in self.items() if not old.waiting and not old.gauge.in_flight)
+            self.pop(next(idle, key), None)
+        self[key] = lane = Lane[WaiterT](Gauge(self._window))
+        return lane
 
 
 class Choice(Generic[WaiterT]):

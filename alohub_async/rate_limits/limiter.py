@@ -1,6 +1,5 @@
 """`RateLimiter`, what users see of the rate limit; `schedule.py` does the work."""
 
-import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -53,7 +52,7 @@ class RateLimiter:
         self._schedule = Schedule(window=window, reader=HeaderReader(headers), bulk_leaves=_checked_share(bulk_leaves))
         self._max_wait = max_wait
         self._route_key = route_key
-        self._places = itertools.count()
+        self._acquired = 0
 
     def acquire(
         self,
@@ -71,10 +70,11 @@ class RateLimiter:
             max_wait: Most seconds to wait, over all attempts; None for the limiter's.
             max_retry_after: Raise rather than wait when the server asks to stay away for more seconds than this.
         """
+        self._acquired = place = self._acquired + 1
         return Turn(
             self._schedule,
-            self._schedule.lane(self._route_key(route)),
-            next(self._places),
+            self._schedule.lanes[route if self._route_key is str else self._route_key(route)],
+            place,
             priority=priority,
             max_wait=self._max_wait if max_wait is None else max_wait,
             max_retry_after=max_retry_after,
@@ -90,7 +90,7 @@ class RateLimiter:
         schedule = self._schedule
         if requests < 1:
             return 0.0
-        now, lane = schedule.clock(), schedule.lane(self._route_key(route))
+        now, lane = schedule.clock(), schedule.lanes[route if self._route_key is str else self._route_key(route)]
         waiting = sum(each.waiting for each in schedule.lanes.values())
         return max(schedule.tenant.forecast(waiting + requests, now), lane.gauge.forecast(lane.waiting + requests, now))
 
@@ -100,7 +100,7 @@ class RateLimiter:
         now = schedule.clock()
         return RateLimitStatus(
             tenant=schedule.status(schedule.tenant, [*schedule.lanes.values()], now),
-            routes={key: schedule.status(lane.gauge, [lane], now) for key, lane in schedule.lanes.items()},
+            routes={str(key): schedule.status(lane.gauge, [lane], now) for key, lane in schedule.lanes.items()},
             denied=sum(lane.denied for lane in schedule.lanes.values()),
         )
 

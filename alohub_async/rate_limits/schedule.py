@@ -11,20 +11,22 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from alohub_async.config import Priority
 from alohub_async.errors import ConfigurationError, RateLimitWaitError
 from alohub_async.rate_limits.gauge import Gauge, Ticket
 from alohub_async.rate_limits.headers import HeaderReader, Scope
-from alohub_async.rate_limits.lanes import Choice, Lane
+from alohub_async.rate_limits.lanes import Choice, Lane, Lanes
 from alohub_async.rate_limits.snapshots import RateLimit, ScopeStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _logger = logging.getLogger("alohub_async")
 
 _TOO_MANY: Final = HTTPStatus.TOO_MANY_REQUESTS.value
 _STALL: Final = 5.0  # seconds of waiting that are worth a line in the log
-_MAX_LANES: Final = 1000  # routes that are remembered; the API has a handful
 
 
 _Outcome: TypeAlias = tuple[bool, bool, Mapping[Scope, RateLimit], float | None]
@@ -32,6 +34,7 @@ _Outcome: TypeAlias = tuple[bool, bool, Mapping[Scope, RateLimit], float | None]
 
 _LOST: Final[_Outcome] = (False, False, {}, None)
 _Tickets: TypeAlias = tuple[Ticket, Ticket]
+_Booked: TypeAlias = tuple[Scope, Gauge, Ticket]
 
 
 class Turn:
@@ -104,13 +107,34 @@ class Turn:
 
     async def __aenter__(self) -> Self:
         self._outcome = _LOST
-        self._tickets = self._schedule.book_now(self.lane) or await self._schedule.wait(self)
+        self._tickets = self._schedule.book(self.lane) or await self._schedule.wait(self)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._tickets is not None:
-            self._schedule.settle(self.lane, self._tickets, self._outcome)
-            self._tickets = None
+        if self._tickets is None:
+            return
+        schedule, lane, (tenant, route) = self._schedule, self.lane, self._tickets
+        self._tickets = None
+        now = schedule.clock()
+        answered, denied, said, retry_after = self._outcome
+        lane.sent += 1
+        lane.denied += denied
+        # A 429 does not name the budget that was spent: it is the one with nothing left, or either.
+        spent = [scope for scope, limit in said.items() if not limit.remaining] if denied else []
+        booked: tuple[_Booked, _Booked] = ("tenant", schedule.tenant, tenant), ("route", lane.gauge, route)
+        for scope, gauge, ticket in booked:
+            gauge.settle(
+                ticket,
+                now,
+                said[scope] if scope in said else None,  # noqa: SIM401  (`get` would be a call)
+                denied=denied and (not spent or scope in spent),
+                retry_after=retry_after,
+                lost=not answered,
+            )
+        if denied:
+            schedule.turn_away(now)
+        if schedule.waiting:
+            schedule.wake()
 
     def observe(self, status: int, headers: Mapping[str, str], *, retry_after: float | None) -> None:
         """Tell what was answered; errors count too.
@@ -120,7 +144,7 @@ class Turn:
             headers: Of the answer, case-insensitive.
             retry_after: Seconds the server asks to wait, if it does.
         """
-        snapshots = self._schedule.reader.read(headers, wall_clock=time.time())
+        snapshots = self._schedule.reader.read(headers, wall_clock=time.time)
         self._outcome = True, status == _TOO_MANY, snapshots, retry_after
 
 
@@ -128,24 +152,16 @@ class Schedule:
     """Who may go, and when to look again. One event loop at a time uses it."""
 
     def __init__(self, *, window: float, reader: HeaderReader, bulk_leaves: float) -> None:
-        self.window: float = window
         self.reader: HeaderReader = reader
         self.tenant: Gauge = Gauge(window)
-        self.lanes: dict[str, Lane[Turn]] = {}
+        self.lanes: Lanes[Turn] = Lanes(window)
+        self.clock: Callable[[], float] = float  # the time of the event loop that uses this limiter; 0.0 before one did
+        self.waiting: set[Turn] = set()  # whoever is in `wait`
         self._choice = Choice[Turn](bulk_leaves=bulk_leaves, window=window)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._granted: Turn | None = None  # who was let go and has not booked yet
         self._stalled = False
-
-    def lane(self, key: str) -> Lane[Turn]:
-        """The lane of a route, made when first asked for."""
-        if key not in self.lanes:
-            if len(self.lanes) >= _MAX_LANES:
-                idle = (name for name, old in self.lanes.items() if not old.waiting and not old.gauge.in_flight)
-                self.lanes.pop(next(idle, key), None)
-            self.lanes[key] = Lane(Gauge(self.window))
-        return self.lanes[key]
 
     def now(self) -> float:
         """The time of the running event loop.
@@ -153,35 +169,36 @@ class Schedule:
         Raises:
             ConfigurationError: Another event loop, still open, uses this limiter.
         """
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            if self._loop is not None and not self._loop.is_closed():
-                raise ConfigurationError(
-                    "this RateLimiter (or its client) is used by another event loop; make one client for each loop"
-                )
-            self._loop = loop
-            self._timer = self._granted = None
-            for lane in self.lanes.values():  # whoever waited there died with the other loop
-                lane.clear()
-        return loop.time()
+        if asyncio.get_running_loop() is not self._loop:
+            self._move_to_running_loop()
+        return self.clock()
 
-    def clock(self) -> float:
-        """The time of the event loop that uses this limiter; 0.0 if none did yet."""
-        return 0.0 if self._loop is None else self._loop.time()
+    def _move_to_running_loop(self) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            raise ConfigurationError(
+                "this RateLimiter (or its client) is used by another event loop; make one client for each loop"
+            )
+        self._loop = asyncio.get_running_loop()
+        self.clock = self._loop.time
+        self._timer = self._granted = None
+        self.waiting.clear()  # whoever waited died with the other loop
+        for lane in self.lanes.values():
+            lane.clear()
 
     def ready_at(self, lane: Lane[Turn], now: float) -> float:
         """When a request of this lane may go, by both of its gauges."""
         return max(self.tenant.ready_at(now), lane.gauge.ready_at(now))
 
-    def book_now(self, lane: Lane[Turn]) -> _Tickets | None:
-        """Book, if nobody waits before and both gauges allow it now."""
-        now = self.now()
-        return None if lane.waiting or self._granted is not None else self._book(lane, now)
-
-    def _book(self, lane: Lane[Turn], now: float) -> _Tickets | None:
-        if self.tenant.ready_at(now) > now or lane.gauge.ready_at(now) > now:
+    def book(self, lane: Lane[Turn], *, let_go: bool = False) -> _Tickets | None:
+        """Book, if both gauges allow it now, and nobody waits before (or this is the one that was let go)."""
+        if asyncio.get_running_loop() is not self._loop:
+            self._move_to_running_loop()
+        if self.waiting and not let_go and (lane.waiting or self._granted is not None):
             return None
-        return self.tenant.send(now), lane.gauge.send(now)
+        now, tenant, route = self.clock(), self.tenant, lane.gauge
+        if tenant.ready_at(now) > now or route.ready_at(now) > now:
+            return None
+        return tenant.send(now), route.send(now)
 
     async def wait(self, turn: Turn) -> _Tickets:
         """Wait in line until the request may go, and book it.
@@ -193,15 +210,16 @@ class Schedule:
         line = lane.lines[turn.priority]
         turn.arrived = min(turn.arrived, started)
         self._refuse_long_wait(turn, started)
+        self.waiting.add(turn)
         try:
             async with asyncio.timeout(turn.max_wait):
                 while True:
                     turn.granted = asyncio.get_running_loop().create_future()
                     line.add(turn)
-                    self._wake()
+                    self.wake()
                     await turn.granted
                     self._granted = None
-                    tickets = self._book(lane, self.now())  # an answer may have come since
+                    tickets = self.book(lane, let_go=True)  # an answer may have come since
                     if tickets is not None:
                         if turn.max_wait is not None:
                             turn.max_wait = max(0.0, turn.max_wait - (self.now() - started))
@@ -215,8 +233,9 @@ class Schedule:
                 raise self._too_long(turn, self.ready_at(lane, self.now()) - started) from None
             raise
         finally:
+            self.waiting.discard(turn)
             lane.waited += self.now() - started
-            self._wake()
+            self.wake()
 
     def _refuse_long_wait(self, turn: Turn, now: float) -> None:
         """Raise if it is certain that the turn would wait too long."""
@@ -241,38 +260,7 @@ class Schedule:
             wait=wait,
         )
 
-    def settle(self, lane: Lane[Turn], tickets: _Tickets, outcome: _Outcome) -> None:
-        """Tell both gauges what came of a booking, and let go who may go now."""
-        now = self.now()
-        answered, denied, said, retry_after = outcome
-        lane.sent += 1
-        lane.denied += denied
-        # A 429 does not name the budget that was spent: it is the one with nothing left, or either.
-        spent = [scope for scope, limit in said.items() if not limit.remaining] if denied else []
-        self.tenant.settle(
-            tickets[0],
-            now,
-            said.get("tenant"),
-            denied=denied and (not spent or "tenant" in spent),
-            retry_after=retry_after,
-            lost=not answered,
-        )
-        lane.gauge.settle(
-            tickets[1],
-            now,
-            said.get("route"),
-            denied=denied and (not spent or "route" in spent),
-            retry_after=retry_after,
-            lost=not answered,
-        )
-        if denied:
-            self._turn_away(now)
-        for each in self.lanes.values():
-            if each.waiting:
-                self._wake()
-                break
-
-    def _turn_away(self, now: float) -> None:
+    def turn_away(self, now: float) -> None:
         """Have those who wait raise if the server wants to be left alone for longer than they may wait."""
         for lane in self.lanes.values():
             blocked = self._blocked(lane, now)
@@ -281,7 +269,7 @@ class Schedule:
                     for turn in line.take_out(blocked):
                         turn.let_go(self._too_long(turn, blocked))
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
         """Let the next one go, if one may go now; else set the timer for it.
 
         One at a time: it books when it runs, and then lets the next one go. So whoever is cancelled before has booked
@@ -314,7 +302,7 @@ class Schedule:
             self._timer = None
         if due == math.inf or self._loop is None:
             return
-        self._timer = self._loop.call_at(due, self._wake)
+        self._timer = self._loop.call_at(due, self.wake)
         if due - now > _STALL and not self._stalled:
             self._stalled = True
             waiting = sum(lane.waiting for lane in self.lanes.values())

@@ -21,46 +21,47 @@ class Tally:
 
     Attributes:
         total: How many events there were.
+        times: Where each step stands, oldest first.
+        step_ends: An event before this time shares the last step.
     """
 
-    __slots__ = ("_counts", "_forgotten", "_late", "_step_ends", "_times", "_window", "total")
+    __slots__ = ("_before", "_late", "_window", "step_ends", "times", "total")
 
     def __init__(self, window: float, *, late: bool) -> None:
         self.total: int = 0
+        self.times: list[float] = []
+        self.step_ends: float = -math.inf
         self._window = window
         self._late = late
-        self._times: list[float] = []
-        self._counts: list[int] = []
-        self._step_ends = -math.inf
-        self._forgotten = 0
+        self._before: list[int] = []  # how many events there had been before each step
 
     def add(self, now: float) -> None:
         """Count one event; its time must not be before the last one's."""
-        self.total += 1
-        if now < self._step_ends:
-            self._counts[-1] = self.total
+        if now < self.step_ends:
             if self._late:
-                self._times[-1] = now
-            return
-        self._step_ends = now + self._window / _GRAIN
-        self._times.append(now)
-        self._counts.append(self.total)
-        half = len(self._times) // 2
-        if half >= _SMALL and self._times[half] < now - self._window * _WINDOWS:
-            self._forgotten = self._counts[half - 1]
-            del self._times[:half], self._counts[:half]
+                self.times[-1] = now
+        else:
+            self.step_ends = now + self._window / _GRAIN
+            self.times.append(now)
+            self._before.append(self.total)
+            forgettable = now - self._window * _WINDOWS
+            if self.times[0] < forgettable:
+                half = len(self.times) // 2
+                if half >= _SMALL and self.times[half] < forgettable:
+                    del self.times[:half], self._before[:half]
+        self.total += 1
 
     def by(self, time: float) -> int:
         """How many events there had been by this time, the time itself included."""
-        step = bisect_right(self._times, time)
-        return self._counts[step - 1] if step else self._forgotten
+        step = bisect_right(self.times, time)
+        return self._before[step] if step < len(self.times) else self.total
 
     def reached(self, count: int) -> float:
         """When there had been that many; -inf if that is forgotten or none, inf if there have not been."""
-        if count <= self._forgotten:
-            return -math.inf
-        step = bisect_left(self._counts, count)
-        return self._times[step] if step < len(self._times) else math.inf
+        if count > self.total:
+            return math.inf
+        step = bisect_left(self._before, count)
+        return self.times[step - 1] if step else -math.inf
 
     def lengthen(self, window: float) -> None:
         """Remember three windows of that many seconds from now on."""

@@ -21,9 +21,7 @@ Nothing here is needed to understand the gauge, which asks one question: when wo
 """
 
 import math
-from typing import Final
-
-import attrs
+from typing import Final, TypeAlias
 
 from alohub_async.rate_limits.tally import Tally
 
@@ -33,23 +31,15 @@ _PROBATION: Final = 4.0  # windows that a new beginning must outlive
 _ROUNDING: Final = 1.0  # requests: servers round `remaining`, or the share of the previous window, up or down
 
 
-@attrs.define(eq=False, repr=False)  # not frozen: one is made for each answer, and that would double its cost
-class Observation:
-    """What the answer to a request that was served said.
+Observation: TypeAlias = tuple[float, float, int, int, int]
+"""What the answer to a request that was served said; a plain tuple, since two are made of every answer.
 
-    Attributes:
-        since: When its request was sent.
-        until: When it was there.
-        least: How many of our requests, itself included, had surely been counted when it was.
-        most: How many had perhaps.
-        used: What of the limit was used then, as the server said.
-    """
-
-    since: float
-    until: float
-    least: int
-    most: int
-    used: int
+- *since*: when its request was sent;
+- *until*: when it was there;
+- *least*: how many of our requests, itself included, had surely been counted when it was;
+- *most*: how many had perhaps;
+- *used*: what of the limit was used then, as the server said.
+"""
 
 
 class WeightedFit:
@@ -57,23 +47,33 @@ class WeightedFit:
 
     Args:
         window: Seconds.
+
+    Attributes:
+        possible: Whether a weighted counter explains all that was seen.
     """
 
-    __slots__ = ("_cells", "_doubted_until", "_doubts", "_seen", "_trusted_from", "_width", "_window")
+    __slots__ = (
+        "_cells",
+        "_doubted_until",
+        "_doubts",
+        "_kept",
+        "_seen",
+        "_trusted_from",
+        "_width",
+        "_window",
+        "possible",
+    )
 
     def __init__(self, window: float) -> None:
+        self.possible: bool = True
         self._window = window
         self._width = window / _CELLS
         self._cells = [cell * self._width for cell in range(_CELLS)]
-        self._seen: list[Observation] = []
+        self._seen: list[Observation] = [(0.0, 0.0, 0, 0, 0)] * _KEPT
+        self._kept = 0  # so many of those
         self._doubts = 0
         self._doubted_until = -math.inf
         self._trusted_from = -math.inf
-
-    @property
-    def possible(self) -> bool:
-        """Whether a weighted counter explains all that was seen."""
-        return self._cells != []
 
     def restart(self, now: float) -> None:
         """Begin anew if no cell is left: a 429 shows that something is not as it was taken for.
@@ -84,6 +84,7 @@ class WeightedFit:
         if not self._cells and now >= self._trusted_from:
             self._trusted_from = now + _PROBATION * self._window
             self._cells = [cell * self._width for cell in range(_CELLS)]
+            self.possible = True
 
     def doubt(self, now: float) -> None:
         """Note that a request ended of which nobody knows whether it was counted."""
@@ -92,9 +93,11 @@ class WeightedFit:
 
     def observe(self, seen: Observation) -> None:
         """Keep what an answer said for the next fit."""
-        if len(self._seen) >= _KEPT:
-            del self._seen[::2]
-        self._seen.append(seen)
+        if self._kept == _KEPT:
+            self._kept //= 2
+            self._seen[: self._kept] = self._seen[1::2]
+        self._seen[self._kept] = seen
+        self._kept += 1
 
     def opening(self, now: float, limit: int, sends: Tally, answers: Tally) -> float:
         """When a weighted counter lets one request in for certain; -inf if there is none that explains what was seen.
@@ -107,28 +110,30 @@ class WeightedFit:
         """
         if now >= self._doubted_until:
             self._doubts = 0
-        for seen in self._seen:
-            if seen.since > now - self._window:  # of what is older, the tallies may have forgotten the windows before
+        for seen in self._seen[: self._kept]:
+            if seen[0] > now - self._window:  # of what is older, the tallies may have forgotten the windows before
                 self._cells = [cell for cell in self._cells if self._explains(cell, seen, sends, answers)]
-        self._seen.clear()
+        self._kept = 0
+        self.possible = bool(self._cells)
         if now < self._trusted_from:
             return -math.inf
         return max((self._opens(cell, now, limit, answers, sends.total) for cell in self._cells), default=-math.inf)
 
     def _explains(self, cell: float, seen: Observation, sends: Tally, answers: Tally) -> bool:
         """Whether a boundary in this cell is possible, given what one answer said."""
+        since, until, least_counted, most_counted, used = seen
         window, width = self._window, self._width
-        start = math.floor((seen.since - cell) / window) * window + cell
-        if seen.since < start + width or seen.until >= start + window:
+        start = math.floor((since - cell) / window) * window + cell
+        if since < start + width or until >= start + window:
             return True  # the boundary may have come between: nothing can be said
-        least_gone = (seen.since - start - width) / window
-        most = seen.most - least_gone * answers.by(start) - (1.0 - least_gone) * answers.by(start - window)
-        if most < seen.used - _ROUNDING - self._doubts:
+        least_gone = (since - start - width) / window
+        most = most_counted - least_gone * answers.by(start) - (1.0 - least_gone) * answers.by(start - window)
+        if most < used - _ROUNDING - self._doubts:
             return False
-        most_gone = (seen.until - start) / window
+        most_gone = (until - start) / window
         end = start + width
-        least = seen.least - most_gone * sends.by(end) - (1.0 - most_gone) * sends.by(end - window)
-        return least <= seen.used + _ROUNDING + self._doubts
+        least = least_counted - most_gone * sends.by(end) - (1.0 - most_gone) * sends.by(end - window)
+        return least <= used + _ROUNDING + self._doubts
 
     def _opens(self, cell: float, now: float, limit: int, answers: Tally, sent: int) -> float:
         """When a counter with its boundary at the end of this cell has room for one, if nothing more is sent."""

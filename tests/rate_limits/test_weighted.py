@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alohub_async.rate_limits.tally import Tally
-from alohub_async.rate_limits.weighted import Observation, WeightedFit
+from alohub_async.rate_limits.weighted import WeightedFit
 from alohub_async.testing.windows import WindowKind, make_window
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Log:
         self.window.take(now + LEG)
         used = self.window.limit - self.window.free(now + LEG)
         self.answers.add(now + 2 * LEG)
-        self.fit.observe(Observation(now, now + 2 * LEG, counted, self.sends.total, used))
+        self.fit.observe((now, now + 2 * LEG, counted, self.sends.total, used))
 
     def opening(self, now: float) -> float:
         """When the fit would let the next one go."""
@@ -137,7 +137,7 @@ def test_a_new_beginning_counts_after_four_windows() -> None:
     """Strangers may have been the reason: what is left must outlive them first."""
     log = Log("sliding-counter", 20)
     for at in (1002.0, 1003.0):
-        log.fit.observe(Observation(at, at + 0.1, 1, 1, 15))  # fifteen used, and one of them ours
+        log.fit.observe((at, at + 0.1, 1, 1, 15))  # fifteen used, and one of them ours
     assert log.opening(1003.2) == -math.inf
     log.fit.restart(1004.0)
     now = log.run(1040.0, 1004.0)
