@@ -307,14 +307,14 @@ class Gauge:
         if self._fit.possible and not denied:
             used = limit - remaining
             self._fit.observe((sent_at, now, answered + 1, sent, used))
-            oldest = sent + 2 - used  # that need count, if all that is used is ours but for one that was rounded
+            oldest = sent + 2 - used  # if our last ones count, then from this one on; one may be rounding
             if now < self._older_since and (oldest < self._oldest or self._oldest_at <= sent_at - self.window):
                 self._look_for_older(oldest, sent_at - self.window, now)
 
     def _look_for_older(self, oldest: int, forgotten: float, now: float) -> None:
-        """Note if the server counts a request that should be forgotten: it was answered by that time.
+        """Note if a request counts that should be `forgotten`, as those answered by that time.
 
-        What is found holds for all requests after it, too: they were not answered sooner.
+        What is found out holds for the requests after it, too: they were not answered sooner.
         """
         answered_at = self._answers.reached(oldest)
         self._oldest, self._oldest_at = oldest, min(answered_at, now)

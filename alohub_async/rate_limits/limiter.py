@@ -73,7 +73,7 @@ class RateLimiter:
         self._acquired = place = self._acquired + 1
         return Turn(
             self._schedule,
-            self._schedule.lanes[route if self._route_key is str else self._route_key(route)],
+            route if self._route_key is str else self._route_key(route),
             place,
             priority=priority,
             max_wait=self._max_wait if max_wait is None else max_wait,

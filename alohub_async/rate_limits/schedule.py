@@ -9,7 +9,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
@@ -48,7 +48,7 @@ class Turn:
     as lost. Entered again, the request has its old place in line: it has waited longer than all who came after it.
 
     Attributes:
-        lane: Its route.
+        lane: Its route's, from when it is entered.
         place: Its place in line, over all routes; lower goes first.
         priority: Which line.
         arrived: When it first waited, in the loop's seconds.
@@ -58,6 +58,7 @@ class Turn:
     """
 
     __slots__ = (
+        "_key",
         "_outcome",
         "_schedule",
         "_tickets",
@@ -73,20 +74,21 @@ class Turn:
     def __init__(
         self,
         schedule: "Schedule",
-        lane: "Lane[Turn]",
+        key: Hashable,
         place: int,
         *,
         priority: Priority,
         max_wait: float | None,
         max_retry_after: float,
     ) -> None:
-        self.lane: Lane[Turn] = lane
+        self.lane: Lane[Turn]
         self.place: int = place
         self.priority: Priority = priority
         self.arrived: float = math.inf
         self.max_wait: float | None = max_wait
         self.max_retry_after: float = max_retry_after
         self.granted: asyncio.Future[None] | None = None
+        self._key = key
         self._outcome = _LOST
         self._schedule = schedule
         self._tickets: _Tickets | None = None
@@ -107,7 +109,8 @@ class Turn:
 
     async def __aenter__(self) -> Self:
         self._outcome = _LOST
-        self._tickets = self._schedule.book(self.lane) or await self._schedule.wait(self)
+        self.lane = lane = self._schedule.lanes[self._key]  # anew: its route may have been forgotten in between
+        self._tickets = self._schedule.book(lane) or await self._schedule.wait(self)
         return self
 
     async def __aexit__(self, *_: object) -> None:

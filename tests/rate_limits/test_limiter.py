@@ -347,6 +347,20 @@ async def test_many_routes_are_not_remembered_for_ever() -> None:
     assert len(limiter.status().routes) <= 1000
 
 
+async def test_a_request_that_is_tried_again_goes_when_its_route_was_forgotten() -> None:
+    """It does not wait in a line that nobody looks at any more."""
+    limiter = RateLimiter()
+    turn = limiter.acquire(LIST_INBOUND)
+    async with turn:
+        full = {"X-RateLimit-Limit-Route": "5", "X-RateLimit-Remaining-Route": "0"}
+        turn.observe(429, CIMultiDict(full), retry_after=3.0)
+    for number in range(1000):
+        async with limiter.acquire(Route("GET", f"/v1/thing-{number}")) as other:
+            other.observe(200, CIMultiDict(), retry_after=None)
+    async with asyncio.timeout(60), turn:
+        pass
+
+
 async def test_the_route_key_decides_what_one_route_is() -> None:
     """What the server counts as a route is not known, so the user can say."""
     server, limiter = Server(tenant=50, route=50), RateLimiter(route_key=lambda route: route.template)
