@@ -24,7 +24,6 @@ from alohub_async.errors import (
     RateLimitWaitError,
 )
 from alohub_async.rate_limits import RateLimiter
-from alohub_async.rate_limits.schedule import Turn
 from alohub_async.retries import RetryPolicy, RetryQuota
 from alohub_async.transport import Transport
 from alohub_async.wire import ApiResponse, HeaderMaker, Request, Response, decode_response, retry_after_seconds
@@ -37,31 +36,29 @@ _PASSING: Final = (APIConnectionError, APIResponseError, APIStatusError)  # what
 class _Call:
     """What is to be sent, and how far it has come."""
 
-    __slots__ = (
-        "attempts",
-        "decode",
-        "ends",
-        "error",
-        "loop",
-        "maybe_sent",
-        "request",
-        "response",
-        "started",
-        "turn",
-    )
+    __slots__ = ("attempts", "decode", "ends", "error", "maybe_sent", "request", "response", "seconds", "turn")
 
     response: Response
     """The last answer."""
 
     def __init__(
-        self, request: Request, turn: Turn, seconds: float | None, decode: Callable[[bytes], object] | None
+        self,
+        requestor: "Requestor",
+        request: Request,
+        options: CallOptions,
+        decode: Callable[[bytes], object] | None = None,
     ) -> None:
+        requestor.transport.require_open()
         self.request = request
-        self.turn = turn
         self.decode = decode
-        self.loop = asyncio.get_running_loop()
-        self.started = started = self.loop.time()
-        self.ends = None if seconds is None else started + seconds  # loop time
+        self.turn = requestor.limiter.acquire(
+            request.route,
+            priority=options.priority or requestor.priority,
+            max_wait=options.max_wait,
+            max_retry_after=requestor.retry.max_retry_after,
+        )
+        self.seconds = requestor.deadline if options.deadline is None else options.deadline  # it may take in all
+        self.ends = None if self.seconds is None else _now() + self.seconds  # loop time
         self.attempts = 0
         self.error: AlohubError | None = None  # of the last attempt
         self.maybe_sent = False  # whether any attempt may have reached the server
@@ -107,10 +104,10 @@ class Requestor:
             RateLimitWaitError: It would have to wait longer than it may.
             AlohubError: The last attempt's error.
         """
-        call = self._begin(request, options, None)
+        started = _now()
+        call = _Call(self, request, options)
         payload = await self._complete(call)
-        elapsed = call.loop.time() - call.started
-        return ApiResponse(call.response.status, call.response.headers, payload, call.attempts, elapsed)
+        return ApiResponse(call.response.status, call.response.headers, payload, call.attempts, _now() - started)
 
     def load(
         self, request: Request, options: CallOptions, decode: Callable[[bytes], object] | None
@@ -122,17 +119,7 @@ class Requestor:
             options: How.
             decode: See `decode_response`; what it makes of the answer is the payload.
         """
-        return self._complete(self._begin(request, options, decode))
-
-    def _begin(self, request: Request, options: CallOptions, decode: Callable[[bytes], object] | None) -> _Call:
-        self.transport.require_open()
-        turn = self.limiter.acquire(
-            request.route,
-            priority=options.priority or self.priority,
-            max_wait=options.max_wait,
-            max_retry_after=self.retry.max_retry_after,
-        )
-        return _Call(request, turn, self.deadline if options.deadline is None else options.deadline, decode)
+        return self._complete(_Call(self, request, options, decode))
 
     def _complete(self, call: _Call) -> Coroutine[Any, Any, Any]:
         return self._try_until_done(call) if call.ends is None else self._complete_by_deadline(call)
@@ -166,7 +153,7 @@ class Requestor:
 
     async def _try(self, call: _Call) -> Any:
         request, turn = call.request, call.turn
-        left = math.inf if call.ends is None else max(0.0, call.ends - call.loop.time())
+        left = math.inf if call.ends is None else max(0.0, call.ends - _now())
         if left < (math.inf if turn.max_wait is None else turn.max_wait):
             turn.max_wait = left
         try:
@@ -186,7 +173,9 @@ class Requestor:
                     call.response = response = await connections.send(request, headers, self.timeouts)
                 finally:
                     connections.leave()
-                retry_after = retry_after_seconds(response.headers, wall_clock=time.time)
+                retry_after = None
+                if "Retry-After" in response.headers:
+                    retry_after = retry_after_seconds(response.headers, wall_clock=time.time)
                 turn.observe(response.status, response.headers, retry_after=retry_after)
         except RateLimitWaitError as error:
             if turn.max_wait != left or error.wait < left:
@@ -212,7 +201,7 @@ class Requestor:
         _logger.info(
             "%s: trying again in %.2f s after attempt %d: %s", request, delay, call.attempts, type(error).__name__
         )
-        if call.ends is not None and call.loop.time() + delay >= call.ends:
+        if call.ends is not None and _now() + delay >= call.ends:
             raise _deadline_exceeded(call, f"the next attempt is due in {delay:.2f} s") from error
         await asyncio.sleep(delay)
 
@@ -227,11 +216,15 @@ async def _provided(key: Callable[[], str | Awaitable[str]]) -> str:
     return await provided if inspect.isawaitable(provided) else provided
 
 
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
 def _deadline_exceeded(call: _Call, why: str) -> DeadlineExceededError:
-    seconds = (call.ends or 0.0) - call.started
     last = f"; the last error: {call.error}" if call.error is not None else ""
     error = DeadlineExceededError(
-        f"{call.request}: not done within its deadline of {seconds:.2f} s ({call.attempts} attempts): {why}{last}",
+        f"{call.request}: not done within its deadline of {call.seconds or 0.0:.2f} s"
+        f" ({call.attempts} attempts): {why}{last}",
         maybe_sent=call.maybe_sent,
     )
     error.attempts = call.attempts

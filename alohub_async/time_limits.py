@@ -63,7 +63,7 @@ class TimeLimit:
     __slots__ = ("_cancelling", "_limits", "_ran_out", "_task", "ends")
 
     def __init__(self, limits: TimeLimits, seconds: float) -> None:
-        task = asyncio.current_task()
+        task = asyncio.current_task(limits.loop)
         if task is None:
             raise RuntimeError("what has a time limit must run in a task")
         self.ends: float = limits.loop.time() + seconds

@@ -211,7 +211,8 @@ class Transport:
         Raises:
             ClientClosedError: See `require_open`.
         """
-        self.require_open()
+        if self._closed or self.lender is not None or self._given_session is not None:
+            self.require_open()
         loop = asyncio.get_running_loop()
         if loop not in self._open:
             await self._close([other for other in self._open if other.is_closed()])

@@ -58,9 +58,12 @@ def _make_decoder(cls: Any) -> ListDecoder[Any] | None:
             answer = decode(body)
             items = fill(answer.data)
             keys = [item.id for item in items]
+            total = answer.totalRecord
+            if type(total) is not int or total < 0:
+                total = read_total(total)
         except Exception:  # noqa: BLE001  (whatever is wrong with it, the plain way says so)
             return None
-        return FetchedPage(items, keys, read_total(answer.totalRecord))
+        return FetchedPage(items, keys, total)
 
     return decode_list
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from typing import Any, Final, Generic, TypeVar, cast, get_args
+from typing import Any, Final, Generic, TypeAlias, TypeVar, get_args
 from urllib.parse import urlencode
 
 import attrs
@@ -16,6 +16,8 @@ from alohub_async.routes import Route
 from alohub_async.wire import build_request, page_requests, read_list
 
 T = TypeVar("T")
+
+Json: TypeAlias = dict[str, Any] | list[Any] | str | float | bool | None
 
 DEFAULT_PAGE_SIZE: Final = 100
 """Records a page when neither the caller nor a token says. The API's own default is 20 (the vendor's page)."""
@@ -148,9 +150,9 @@ def make_pager(
 
     async def fetch(page: int, size: int) -> FetchedPage[T]:
         request = ask_for(page, size)
-        payload = await requestor.load(request, budget.next_call(), decode)
+        payload: FetchedPage[T] | Json = await requestor.load(request, budget.next_call(), decode)
         if isinstance(payload, FetchedPage):
-            return cast("FetchedPage[T]", payload)
+            return payload
         found = read_list(payload, request=str(request))
         return FetchedPage(structure(found.items, page), _keys(found.items, key), found.total)
 
