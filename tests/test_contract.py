@@ -676,6 +676,7 @@ async def test_success_without_json_is_no_success(sandbox: Sandbox, fault: Empty
 @pytest.mark.parametrize(
     "body", [b'{"success": NaN}', b"\xff\xfe", b"[" * 100_000, b'{"a":1}{"b":2}', b"\xef\xbb\xbf "]
 )
+@pytest.mark.usefixtures("no_garbage")
 async def test_what_only_looks_like_json_is_none(sandbox: Sandbox, body: bytes) -> None:
     """Odd bytes are `APIResponseError`, never an exception of the decoder's."""
     sandbox.fail(Reply(body))

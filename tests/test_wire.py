@@ -525,6 +525,7 @@ ODD_BODIES = [
 ]
 
 
+@pytest.mark.usefixtures("no_garbage")
 @pytest.mark.parametrize("body", ODD_BODIES, ids=lambda body: ascii(body[:24]))
 def test_odd_body_decodes_alike_with_and_without_speed(body: bytes) -> None:
     """Numbers beyond 64 bits, lone surrogates, byte order marks, other encodings, NaN, deep nesting: one result."""
