@@ -106,7 +106,7 @@ class Requestor:
         """
         started = _now()
         call = _Call(self, request, options)
-        payload = await self._complete(call)
+        payload = await self._until_done(call)
         return ApiResponse(call.response.status, call.response.headers, payload, call.attempts, _now() - started)
 
     def load(
@@ -119,12 +119,12 @@ class Requestor:
             options: How.
             decode: See `decode_response`; what it makes of the answer is the payload.
         """
-        return self._complete(_Call(self, request, options, decode))
+        return self._until_done(_Call(self, request, options, decode))
 
-    def _complete(self, call: _Call) -> Coroutine[Any, Any, Any]:
-        return self._try_until_done(call) if call.ends is None else self._complete_by_deadline(call)
+    def _until_done(self, call: _Call) -> Coroutine[Any, Any, Any]:
+        return self._try_until_done(call) if call.ends is None else self._try_until_deadline(call)
 
-    async def _complete_by_deadline(self, call: _Call) -> Any:
+    async def _try_until_deadline(self, call: _Call) -> Any:
         limit = asyncio.timeout_at(call.ends)
         try:
             async with limit:

@@ -150,7 +150,8 @@ def make_pager(
 
     async def fetch(page: int, size: int) -> FetchedPage[T]:
         request = ask_for(page, size)
-        payload: FetchedPage[T] | Json = await requestor.load(request, budget.next_call(), decode)
+        now = options if options.deadline is None else budget.next_call()
+        payload: FetchedPage[T] | Json = await requestor.load(request, now, decode)
         if isinstance(payload, FetchedPage):
             return payload
         found = read_list(payload, request=str(request))
