@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Hashable, Iterable
+from collections.abc import Coroutine, Hashable, Iterable, KeysView
 from typing import Any, Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -27,19 +27,23 @@ class Lookahead(Generic[K, T]):
         return len(self._tasks)
 
     def __contains__(self, key: K) -> bool:
-        self._enter()
-        return key in self._tasks
+        return key in self.keys()
 
-    def _enter(self) -> None:
+    def keys(self) -> KeysView[K]:
+        """Those of all that is there, as they are at any time."""
+        self._enter()
+        return self._tasks.keys()
+
+    def _enter(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # what ran in another loop died with it
             self._loop, self._finished, self._news = loop, deque(), asyncio.Event()
             self._tasks.clear()
+        return loop
 
     def start(self, key: K, work: Coroutine[Any, Any, T]) -> None:
         """Run it; there must be nothing of that key."""
-        self._enter()
-        task = asyncio.get_running_loop().create_task(work)
+        task = self._enter().create_task(work)
         self._tasks[key] = task
         finished, news = self._finished, self._news  # not self, which must be free to go while the task runs
 
@@ -47,7 +51,7 @@ class Lookahead(Generic[K, T]):
             if not done.cancelled():
                 done.exception()  # taken note of, should nobody take it
                 finished.append(key)
-                news.set()
+            news.set()
 
         task.add_done_callback(note)
 
@@ -55,11 +59,14 @@ class Lookahead(Generic[K, T]):
         """Wait for this one and take it out; its error is raised, and is out too. If cancelled, it runs on."""
         self._enter()
         task = self._tasks[key]
-        self._waiting += 1
-        try:
-            await asyncio.wait([task])
-        finally:
-            self._waiting -= 1
+        if not task.done():
+            self._waiting += 1
+            try:
+                while not task.done():
+                    self._news.clear()
+                    await self._news.wait()
+            finally:
+                self._waiting -= 1
         self._tasks.pop(key, None)
         while self._finished and self._finished[0] not in self._tasks:
             self._finished.popleft()
@@ -69,16 +76,21 @@ class Lookahead(Generic[K, T]):
             del task  # which has the error, whose traceback has this frame: a cycle would keep all of it alive
 
     async def next_done(self) -> K:
-        """Wait until any is done, and say which: the one that was first. There must be at least one."""
+        """Wait until any is done, and say which: the one that was first.
+
+        Raises:
+            asyncio.CancelledError: There is none, or none any more.
+        """
         self._enter()
         self._waiting += 1
         try:
-            while True:
+            while self._tasks:
                 for key in self._finished:
                     if key in self._tasks and self._tasks[key].done():
                         return key
                 self._news.clear()
                 await self._news.wait()
+            raise asyncio.CancelledError
         finally:
             self._waiting -= 1
 

@@ -55,6 +55,18 @@ async def test_nothing_is_released_under_somebody_who_waits() -> None:
         assert await waiter == 1
 
 
+async def test_who_waits_for_what_is_cleared_is_cancelled() -> None:
+    """Both who waits for a key and who waits for any."""
+    ahead: Lookahead[int, int] = Lookahead()
+    for wait in (lambda: ahead.take(1), ahead.next_done):
+        ahead.start(1, _value(1, turns=10**9))
+        waiter = asyncio.ensure_future(wait())
+        await asyncio.sleep(0)
+        await ahead.aclose()
+        await asyncio.wait([waiter])
+        assert waiter.cancelled()
+
+
 async def test_cancelled_taker_leaves_the_task_running() -> None:
     """Who gives up waiting takes nothing with it."""
     ahead: Lookahead[int, int] = Lookahead()
