@@ -58,9 +58,9 @@ async def test_nothing_is_released_under_somebody_who_waits() -> None:
 async def test_who_waits_for_what_is_cleared_is_cancelled() -> None:
     """Both who waits for a key and who waits for any."""
     ahead: Lookahead[int, int] = Lookahead()
-    for wait in (lambda: ahead.take(1), ahead.next_done):
+    for wait in ("take", "next_done"):
         ahead.start(1, _value(1, turns=10**9))
-        waiter = asyncio.ensure_future(wait())
+        waiter = asyncio.ensure_future(ahead.take(1) if wait == "take" else ahead.next_done())
         await asyncio.sleep(0)
         await ahead.aclose()
         await asyncio.wait([waiter])

@@ -1,7 +1,7 @@
 """The page at hand, and how much of it was handed out."""
 
 from operator import length_hint
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from alohub_async.pagination.records import FetchedPage
 
@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 T = TypeVar("T")
+
+_NOTHING: "Iterator[Any]" = iter(())
 
 
 class PageAtHand(Generic[T]):
@@ -30,26 +32,26 @@ class PageAtHand(Generic[T]):
         """
         self.number: int = number
         self.page: FetchedPage[T] | None = None
-        self.rest: Iterator[T] = iter(())
+        self.rest: Iterator[T] = _NOTHING
         self._first = index
-        self._indexes: range | list[int] = range(0)  # of all that `rest` had
+        self._indexes: list[int] | None = None  # of all that `rest` had, if that is not the rest of the page
 
     def put(self, number: int, page: FetchedPage[T], skipped: frozenset[int]) -> None:
         """Have this page at hand, without those indexes; from its beginning, unless it is the one that was to come."""
         first = self._first if number == self.number else 0
         self.number, self.page, self._first = number, page, first
-        items, indexes = page.items, range(first, len(page.items))
+        items = page.items
         if skipped:
-            self._indexes = [index for index in indexes if index not in skipped]
+            self._indexes = [index for index in range(first, len(items)) if index not in skipped]
             self.rest = iter([items[index] for index in self._indexes])
         else:
-            self._indexes = indexes
+            self._indexes = None
             self.rest = iter(items[first:] if first else items)
 
     def drop(self, number: int) -> None:
         """Let go of the page; that one is to come."""
-        self.number, self.page, self.rest = number, None, iter(())
-        self._first, self._indexes = 0, range(0)
+        self.number, self.page, self.rest = number, None, _NOTHING
+        self._first, self._indexes = 0, None
 
     @property
     def has_more(self) -> bool:
@@ -59,5 +61,10 @@ class PageAtHand(Generic[T]):
     @property
     def index(self) -> int:
         """Of the record behind the one that was handed out last; without a page, of the first one to come."""
-        handed = len(self._indexes) - length_hint(self.rest)
+        if self.page is None:
+            return self._first
+        left = length_hint(self.rest)
+        if self._indexes is None:
+            return len(self.page.items) - left
+        handed = len(self._indexes) - left
         return self._indexes[handed - 1] + 1 if handed else self._first

@@ -4,7 +4,6 @@ A pager is a class, not an async generator, so that a failed page leaves it wher
 that page again; a generator would be dead, and its next `anext` would end quietly with the rest of the list missing.
 """
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias, TypeVar
@@ -12,9 +11,10 @@ from typing import Any, TypeAlias, TypeVar
 from alohub_async.errors import AlohubError, InvalidArgumentError, InvalidArgumentTypeError, PageDriftError
 from alohub_async.pagination.hand import PageAtHand
 from alohub_async.pagination.keys import KeySet
-from alohub_async.pagination.records import MAX_PAGE_SIZE, Drift, Estimate, Fetch, FetchedPage, Fill, Page, StopReason
+from alohub_async.pagination.records import MAX_PAGE_SIZE, Arrival, Drift, Estimate, Fetch, Fill, Page, StopReason
 from alohub_async.pagination.stream import PageStream
 from alohub_async.pagination.tokens import PageToken, as_runs
+from alohub_async.pagination.turn import Turn
 from alohub_async.pagination.walk import Walk
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ class Pager(AsyncIterator[T]):
         self._duplicates = 0
         self._gone = 0
         self._exhausted = start.done
-        self._lock = asyncio.Lock()
+        self._turn = Turn()
 
     # Where it stands
 
@@ -216,47 +216,60 @@ class Pager(AsyncIterator[T]):
 
     async def _load(self) -> bool:
         """Have the next page at hand; False at the end. What was reached changes only after success."""
-        async with self._lock:
-            if self._hand.has_more:
-                return True  # another task fetched it while this one waited for the lock
-            try:
-                return await self._load_next()
-            except BaseException as error:
-                self.release()
-                if isinstance(error, AlohubError):
-                    error.resume_token = self.token
-                raise
+        turn, hand = self._turn, self._hand
+        if waited := turn.taken:
+            await turn.wait()
+        turn.taken = True
+        try:
+            if waited and hand.has_more:
+                return True  # another task fetched it
+            if self._exhausted:
+                return False
+            if hand.page is not None:
+                hand.drop(self._stream.walk.base)  # at most so many pages are in memory, and this one is done
+            noticed = self._noticed() if self._strict else 0
+            arrived = await self._stream.next()
+            if arrived is not None:
+                self._take(arrived)
+            if self._strict:
+                self._raise_if_more(noticed)
+            if arrived is None:
+                self._finish()
+        except BaseException as error:
+            self._failed(error)
+            raise
+        else:
+            return arrived is not None
+        finally:
+            turn.end()
 
-    async def _load_next(self) -> bool:
-        if self._exhausted:
-            return False
-        if self._hand.page is not None:
-            self._hand.drop(self._stream.walk.base)  # at most so many pages are in memory, and this one is done
-        noticed = self._noticed() if self._strict else 0
-        arrived = await self._stream.next()
-        if arrived is not None:
-            self._take(*arrived)
-        if self._strict and self._noticed() > noticed:
-            raise self._drift_error()
-        if arrived is None:
-            self._finish()
-        return arrived is not None
-
-    def _take(self, number: int, page: FetchedPage[T]) -> None:
+    def _take(self, arrived: Arrival[T]) -> None:
         """Have this page at hand."""
-        repeated = self._seen.add_all(page.keys)
-        self._hand.put(number, page, repeated | page.gone)
-        self._duplicates += len(repeated)
-        self._gone += len(page.gone)
+        number, page, gaps = arrived
+        skipped = self._seen.add_all(page.keys, gaps)
+        if skipped or page.gone:
+            self._duplicates += len(skipped)
+            self._gone += len(page.gone)
+            skipped |= page.gone
+        self._hand.put(number, page, skipped)
+
+    def _failed(self, error: BaseException) -> None:
+        """Let go of what is ahead, and tell where to go on."""
+        self.release()
+        if isinstance(error, AlohubError):
+            error.resume_token = self.token
 
     def _noticed(self) -> int:
         """How often the list was seen to move."""
         walk = self._stream.walk
         return self._duplicates + self._gone + walk.repeated + max(0, len(walk.totals) - 1)
 
-    def _drift_error(self) -> PageDriftError:
+    def _raise_if_more(self, noticed: int) -> None:
+        """Raise if the list was seen to move more often than that."""
+        if self._noticed() == noticed:
+            return
         drift = self.drift
-        return PageDriftError(
+        raise PageDriftError(
             f"the list {self._start.listed} moved while it was walked ({drift}); records may be missing: walk it again,"
             ' or with consistency="repair"; the token goes on all the same',
             duplicates=drift.duplicates,
@@ -286,6 +299,8 @@ def _without_limits(pages: int, _: int) -> Estimate:
 
 class _Records(AsyncIterator[T]):
     """A loop over the records. It is there as long as the loop is, so when it goes, nothing is wanted any more."""
+
+    __slots__ = ("_hand", "_load", "_pager")
 
     def __init__(self, pager: Pager[T], hand: PageAtHand[T], load: Callable[[], Awaitable[bool]]) -> None:
         self._pager = pager

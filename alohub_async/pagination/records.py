@@ -35,9 +35,9 @@ class Page(Generic[T]):
     total: int | None
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.define(eq=False, repr=False)
 class FetchedPage(Generic[T]):
-    """What a fetch brings.
+    """What a fetch brings; not to be changed, though nothing prevents it, as that costs time with each page.
 
     Attributes:
         items: The records of the page.
@@ -51,6 +51,9 @@ class FetchedPage(Generic[T]):
     total: int | None
     gone: frozenset[int] = frozenset()
 
+
+Arrival: TypeAlias = tuple[int, FetchedPage[T], bytes]
+"""A page of the walk: its number, what was fetched, and what `gaps_of` makes of its keys."""
 
 Fetch: TypeAlias = Callable[[int, int], Awaitable[FetchedPage[T]]]
 """Fetches a page by its number, counted from 0, and size. Its errors leave the walk where it was."""

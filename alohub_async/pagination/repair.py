@@ -10,12 +10,11 @@ that are not shown, two walks that saw nothing move and brought the same ids mus
 """
 
 import logging
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
 import attrs
 
-from alohub_async.errors import AlohubError
 from alohub_async.pagination.pager import Forecast, Pager
 from alohub_async.pagination.proof import settle
 from alohub_async.pagination.records import Drift, Estimate, Fetch, FetchedPage, Fill
@@ -96,7 +95,7 @@ class _Gathering(Generic[T]):
         self.total = self.stream.walk.total
         if arrived is None:
             return False
-        number, page = arrived
+        number, page, _ = arrived
         now = self._now
         duplicates = sum(key in now.ids for key in page.keys if isinstance(key, int | str))
         if duplicates:
@@ -222,14 +221,8 @@ class RepairingPager(Pager[T]):
         Fetches the first page if no page told so far.
         """
         if self.total is None and self._keys is None and not self._exhausted:
-            async with self._lock:
-                try:
-                    await self._gathering.step()
-                except AlohubError as error:
-                    error.resume_token = self.token
-                    raise
-                finally:
-                    self.release()
+            await self._in_turn(self._gathering.step)
+            self.release()
         return self.total
 
     async def estimate(self) -> Estimate | None:
@@ -242,7 +235,25 @@ class RepairingPager(Pager[T]):
         again = -(-total // walk.size) if self._keys is None and self.drift.passes == 0 else 0
         return self._forecast(pages + again, min(pages * walk.size, total) + (total if again else 0))
 
+    async def _load(self) -> bool:
+        return await self._in_turn(self._load_next)
+
+    async def _in_turn(self, work: Callable[[], Awaitable[bool]]) -> bool:
+        """Do it as `Pager._load` loads, in a turn of its own."""
+        if self._turn.taken:
+            await self._turn.wait()
+        self._turn.taken = True
+        try:
+            return await work()
+        except BaseException as error:
+            self._failed(error)
+            raise
+        finally:
+            self._turn.end()
+
     async def _load_next(self) -> bool:
+        if self._hand.has_more:
+            return True  # another task fetched it
         if self._exhausted:
             return False
         gathered = self._gathering

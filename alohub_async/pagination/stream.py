@@ -1,11 +1,11 @@
 """Fetching the pages of one walk, a few of them ahead."""
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Hashable, Sequence
 from typing import Any, Generic, TypeVar
 
 from alohub_async.lookahead import Lookahead
-from alohub_async.pagination.keys import fingerprint
-from alohub_async.pagination.records import Fetch, FetchedPage, Fill
+from alohub_async.pagination.keys import fingerprint, gaps_of
+from alohub_async.pagination.records import Arrival, Fetch, FetchedPage, Fill
 from alohub_async.pagination.walk import Walk
 
 T = TypeVar("T")
@@ -50,43 +50,58 @@ class PageStream(Generic[T]):
         self._fetch = fetch
         self._fill = fill
         self._prefetch = prefetch
+        self._beside = max(1, prefetch - 1)  # as many, next to a page at hand
         self._ordered = ordered
         self._first: int | None = first
         self._latest = _Latest()
         self._ahead: Lookahead[int, FetchedPage[T]] = Lookahead()
 
-    async def next(self) -> tuple[int, FetchedPage[T]] | None:
-        """The next page with anything new on it, and its number; None at the end. An error leaves all as it was."""
+    async def next(self) -> Arrival[T] | None:
+        """The next page with anything new on it; None at the end. An error leaves all as it was."""
         walk = self.walk
         while walk.stopped_by is None:
-            number, page = await self._take()
-            keys, total = page.keys, page.total
-            mark = fingerprint(keys)
-            # Short because of a cap, or because records are not shown? With a cap, asking for less changes nothing.
-            capped = walk.looks_capped(number, len(keys), total) and (await self._fetch(0, len(keys))).keys == keys
-            ignored = walk.looks_ignored(number, mark, total) and await self._is_ignored(number, page)
+            number = walk.base if self._first is None else self._first
+            if self._prefetch:
+                number, page = await self._take(number)
+            else:  # as `fetch` does, without a coroutine of its own
+                page = await self._fetch(number, walk.size)
+                if self._fill is not None:
+                    page = await self._fill(number, page)
+            keys, total, gaps = page.keys, page.total, gaps_of(page.keys)
+            mark = fingerprint(keys, gaps)
+            capped = number == 0 and await self._is_capped(keys, total)
+            ignored = mark in walk.marks and await self._is_ignored(number, page)
             fresh = walk.arrive(number, keys, total, mark=mark, capped=capped, ignored=ignored)
             self._first = None
             if fresh:
-                self._start(max(1, self._prefetch - 1))
-                return number, page
+                if self._prefetch:
+                    self._start(self._beside)
+                return number, page, gaps
         self._ahead.clear()  # what was fetched past the end is not wanted any more
         return None
 
+    async def _is_capped(self, keys: Sequence[Hashable], total: int | None) -> bool:
+        """Whether the first page is short because of a cap, and not because records are not shown.
+
+        With a cap, asking for less changes nothing.
+        """
+        count = len(keys)
+        return self.walk.looks_capped(count, total) and (await self._fetch(0, count)).keys == keys
+
     async def _is_ignored(self, number: int, page: FetchedPage[T]) -> bool:
         """Whether the page before is just this one, now too: then it is not the list that moved."""
+        if not self.walk.looks_ignored(number, page.total):
+            return False
         before = await self._fetch(number - 1, self.walk.size)
         return before.keys == page.keys and before.total == page.total
 
-    async def _take(self) -> tuple[int, FetchedPage[T]]:
+    async def _take(self, number: int) -> tuple[int, FetchedPage[T]]:
+        """This page, fetched ahead or not; or, if they come as they arrive, any that was."""
         self._start(self._prefetch)
-        if self._first is not None:
-            number = self._first
-        elif self._prefetch and not self._ordered and len(self._ahead):
+        ahead = self._ahead.keys()
+        if ahead and self._first is None and not self._ordered:
             number = await self._ahead.next_done()
-        else:
-            number = self.walk.base
-        if self._prefetch and number in self._ahead:
+        if number in ahead:
             return number, await self._ahead.take(number)
         return number, await self.fetch(number)
 
@@ -97,13 +112,16 @@ class PageStream(Generic[T]):
     def _start(self, most: int) -> None:
         """Start to fetch pages that are known to be there, until so many are under way or wait to be taken."""
         total = self._latest.total
-        if not self._prefetch or total is None or self.walk.total is None or self.walk.stopped_by is not None:
+        if total is None or self.walk.total is None or self.walk.stopped_by is not None:
             return
-        for number in self.walk.missing(total):
-            if number not in self._ahead:
-                if len(self._ahead) >= most:
-                    return
+        ahead = self._ahead.keys()
+        room = most - len(ahead)
+        for number in self.walk.missing(total) if room > 0 else ():
+            if number not in ahead:
                 self._ahead.start(number, self.fetch(number))
+                room -= 1
+                if not room:
+                    return
 
     def requests_left(self, total: int) -> int:
         """How many pages of a list of so many records are neither there nor under way."""

@@ -32,6 +32,7 @@ class Walk:
         stopped_by: Why the walk ended; None while it has not.
         latest: Fingerprint of the last page that brought something; "" if none did.
         before: Fingerprint of the one before that.
+        marks: Fingerprints of all that brought something, as far as this walk knows.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Walk:
         self.latest: str = before
         self.before: str = ""
         self._barren = 0
-        self._seen: set[str] = {before} - {""}
+        self.marks: set[str] = {before} - {""}
 
     def missing(self, total: int) -> Iterator[int]:
         """The pages that did not come yet, as far as that total reaches, the first one first."""
@@ -66,27 +67,25 @@ class Walk:
                 yield number
             number += 1
 
-    def looks_capped(self, number: int, count: int, total: int | None) -> bool:
-        """Whether a page is the first, and short, while the total says more: the server may cap the size.
+    def looks_capped(self, count: int, total: int | None) -> bool:
+        """Whether the first page is short, while the total says more: the server may cap the size.
 
         Args:
-            number: Of the page.
             count: Its records.
             total: The total it tells.
         """
-        return number == 0 and 0 < count < self.size and total is not None and count < total
+        return 0 < count < self.size and total is not None and count < total
 
-    def looks_ignored(self, number: int, mark: str, total: int | None) -> bool:
-        """Whether a page was there before, where the total says that there must be another one.
+    def looks_ignored(self, number: int, total: int | None) -> bool:
+        """Whether a page that was there before comes where the total says that there must be another one.
 
         Either the server does not heed the page number, or the list has moved by just a page.
 
         Args:
             number: Of the page.
-            mark: Fingerprint of what its records are known by.
             total: The total it tells.
         """
-        return number > 0 and total is not None and (number + 1) * self.size <= total and mark in self._seen
+        return number > 0 and total is not None and (number + 1) * self.size <= total
 
     def arrive(
         self,
@@ -118,37 +117,42 @@ class Walk:
             # A total below what the very same page holds is not a total: go on until a page is empty.
             self.total = None if count and total < start + count <= start + self.size else total
         mark = fingerprint(keys) if mark is None else mark
-        repeated = count > 0 and mark in self._seen
+        repeated = count > 0 and mark in self.marks
         barren = count == 0 or repeated
-        self._refuse(number, repeated=repeated, barren=barren, ignored=ignored)
+        if barren or number >= MAX_PAGES:
+            self._refuse(number, repeated=repeated, barren=barren, ignored=ignored)
         if number == 0 and not barren and (capped or count > self.size or self.total is None):
             # The first page tells what the server makes of the size. Asking for just that from now on gives the same
             # pages whether the server counts them in its own size or in ours.
             self.size = count
-        self._note_total(total)
-        self.beyond.add(number)
-        while self.base in self.beyond:
-            self.beyond.remove(self.base)
+        if not self.received and not self._barren:
+            self.first_total = total
+        if total is not None and self.totals[-1:] != [total]:
+            self.totals.append(total)
+        if number == self.base:
             self.base += 1
+            while self.base in self.beyond:
+                self.beyond.remove(self.base)
+                self.base += 1
+        else:
+            self.beyond.add(number)
         if barren:
-            self._barren += 1
-            self.repeated += count if self.total is not None and start < self.total else 0
-            if self.total is None or start >= self.total:
-                self._end("repeated page" if repeated else "empty page")
+            self._note_barren(start, count)
             return False
         self._barren = 0
-        self._seen.add(mark)
+        self.marks.add(mark)
         self.before, self.latest = self.latest, mark
         self.received += count
         if self.total is not None and self.received >= self.total:
             self._end("total")
         return True
 
-    def _note_total(self, total: int | None) -> None:
-        if not self.received and not self._barren:
-            self.first_total = total
-        if total is not None and self.totals[-1:] != [total]:
-            self.totals.append(total)
+    def _note_barren(self, start: int, count: int) -> None:
+        self._barren += 1
+        if self.total is None or start >= self.total:
+            self._end("repeated page" if count else "empty page")
+        else:
+            self.repeated += count
 
     def _end(self, reason: StopReason) -> None:
         """End the walk, unless pages are left out between those that came."""
