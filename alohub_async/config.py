@@ -151,7 +151,7 @@ class Timeouts:
 
     Attributes:
         connect: Seconds to open a connection (name lookup, TCP, TLS).
-        read: Seconds without a single byte from the server.
+        read: Seconds until an answer begins (all of its headers), and then without another byte of it.
         total: Seconds for the whole attempt, from opening the connection to the last byte of the body.
 
     Raises:

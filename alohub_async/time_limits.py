@@ -1,13 +1,15 @@
 """Time limits of many pieces of work at once, by one timer.
 
 `asyncio.timeout`, or aiohttp's own total timeout, sets a timer for each piece of work and takes it back afterwards: a
-tenth of the function calls of a whole request, for limits that hardly ever run out. Here one timer is set for the first
-limit that may run out, and looks at all of them when it fires.
+tenth of the function calls of a whole request, for limits that hardly ever run out; and aiohttp's read timeout does so
+with each piece of an answer. Here one timer is set for the first limit that may run out, and looks at all of them when
+it fires.
 """
 
 import asyncio
 import math
 from types import TracebackType
+from typing import Self
 
 
 class TimeLimits:
@@ -60,23 +62,41 @@ class TimeLimit:
         ends: When the time is over, in the loop's seconds.
     """
 
-    __slots__ = ("_cancelling", "_limits", "_ran_out", "_task", "ends")
+    __slots__ = ("_cancelling", "_idle", "_last_end", "_limits", "_ran_out", "_task", "ends")
 
-    def __init__(self, limits: TimeLimits, seconds: float) -> None:
+    def __init__(self, limits: TimeLimits, seconds: float, *, idle: float = math.inf) -> None:
+        """Start the time.
+
+        Args:
+            limits: Those of the running event loop.
+            seconds: For all of it.
+            idle: Most seconds without a sign of life, from the first one on; see `alive`.
+        """
         task = asyncio.current_task(limits.loop)
         if task is None:
             raise RuntimeError("what has a time limit must run in a task")
         self.ends: float = limits.loop.time() + seconds
+        self._last_end = self.ends
+        self._idle = idle
         self._limits = limits
         self._task = task
         self._cancelling = task.cancelling()
         self._ran_out = False
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         limits = self._limits
         limits.running[self] = None
         if self.ends < limits.due:
             limits.wake_at(self.ends)
+        return self
+
+    def alive(self) -> None:
+        """Give a sign of life."""
+        limits = self._limits
+        if not self._ran_out:
+            self.ends = min(self._last_end, limits.loop.time() + self._idle)
+            if self.ends < limits.due:
+                limits.wake_at(self.ends)
 
     def run_out(self) -> None:
         """End the work."""
@@ -86,6 +106,8 @@ class TimeLimit:
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
         del self._limits.running[self]
+        task = self._task
+        del self._task  # whose context may hold this: together they would be garbage in a circle
         # Whatever became of the cancellation, it is over.
-        if self._ran_out and self._task.uncancel() <= self._cancelling and isinstance(error, asyncio.CancelledError):
+        if self._ran_out and task.uncancel() <= self._cancelling and isinstance(error, asyncio.CancelledError):
             raise TimeoutError from error

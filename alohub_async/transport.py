@@ -4,10 +4,12 @@ import asyncio
 import copy
 import platform
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, Final, TypeAlias
 from weakref import WeakKeyDictionary
 
 import aiohttp
+from aiohttp.connector import Connection
 
 from alohub_async._version import __version__
 from alohub_async.config import Timeouts
@@ -46,6 +48,19 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
     raise _ConnectionLost(said)
 
 
+_attempt: ContextVar[TimeLimit] = ContextVar("_attempt")
+"""The time limit of the attempt that the running task is in."""
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Has the read timeout of an attempt begin when it has its connection."""
+
+    async def connect(self, *args: Any, **kwargs: Any) -> Connection:
+        connection = await super().connect(*args, **kwargs)
+        _attempt.get().alive()
+        return connection
+
+
 async def _closing(session: aiohttp.ClientSession, *, lent: bool) -> AsyncGenerator[None]:
     """Closes the session, unless it is only lent, when this is closed or its loop ends.
 
@@ -82,8 +97,9 @@ class Connections:
         self._session = session
         # Those of a single request replace the session's, so a given session's own are named again.
         self._middlewares = (_send_once, *getattr(session, "_middlewares", ()))
+        self._lent = lent
         self._timeouts = Timeouts()
-        self._aiohttp_timeouts = _for_aiohttp(self._timeouts)
+        self._aiohttp_timeouts = _for_aiohttp(self._timeouts, lent=lent)
         self._limits = TimeLimits(asyncio.get_running_loop())
         self._closing = _closing(session, lent=lent)
 
@@ -120,9 +136,10 @@ class Connections:
             APIConnectionError: No complete answer.
         """
         if timeouts is not self._timeouts:
-            self._timeouts, self._aiohttp_timeouts = timeouts, _for_aiohttp(timeouts)
+            self._timeouts, self._aiohttp_timeouts = timeouts, _for_aiohttp(timeouts, lent=self._lent)
         try:
-            with TimeLimit(self._limits, timeouts.total):
+            with TimeLimit(self._limits, timeouts.total, idle=timeouts.read) as limit:
+                _attempt.set(limit)
                 response = await self._session.request(
                     request.route.method,
                     request.url,
@@ -134,7 +151,8 @@ class Connections:
                     middlewares=self._middlewares,
                 )
                 # Read to its end, or broken off, it gives its connection back by itself.
-                return Response(response.status, response.headers.copy(), await response.read())
+                body = await (response.read() if response.content.is_eof() else _read_in_pieces(response, limit))
+                return Response(response.status, response.headers.copy(), body)
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as exc:
             kind = APITimeoutError if isinstance(exc, TimeoutError) else APIConnectionError
             raise kind(f"{request}: no connection to {request.url.host}: {_said(exc)}", maybe_sent=False) from exc
@@ -249,16 +267,31 @@ class Transport:
                 _LEFT.setdefault(loop, []).append(connections)
 
 
+async def _read_in_pieces(response: aiohttp.ClientResponse, limit: TimeLimit) -> bytes:
+    """Read an answer that is not all there yet; each piece is a sign of life."""
+    pieces: list[bytes] = []
+    try:
+        while not response.content.is_eof():
+            limit.alive()
+            pieces.append(await response.content.readany())
+    except BaseException:
+        response.close()
+        raise
+    return b"".join([*pieces, await response.read()])
+
+
 def _new_session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         # max_connections is kept by us: waiting in the connector would run into the timeouts.
-        connector=aiohttp.TCPConnector(limit=0),
+        connector=_Connector(limit=0),
         cookie_jar=aiohttp.DummyCookieJar(),
     )
 
 
-def _for_aiohttp(timeouts: Timeouts) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect, sock_read=timeouts.read)
+def _for_aiohttp(timeouts: Timeouts, *, lent: bool) -> aiohttp.ClientTimeout:
+    """What is left to aiohttp: in a session that is only lent, also the read timeout, as its connector is not ours."""
+    read = timeouts.read if lent else None
+    return aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect, sock_read=read)
 
 
 def _check(session: Any, max_connections: Any) -> None:

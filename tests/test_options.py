@@ -316,8 +316,9 @@ async def _retry_writes() -> None:
 
 @effect("Timeouts.read", "Timeouts.total")
 async def _read_and_total() -> None:
-    body = http(QUEUE)
-    trickle = [part for at in range(len(body)) for part in (body[at : at + 1], 0.5)]
+    head, blank, body = http(QUEUE).partition(b"\r\n\r\n")
+    trickle: list[bytes | float] = [head, blank]
+    trickle += [part for at in range(len(body)) for part in (body[at : at + 1], 0.5)]
     async with RawServer(lambda number: trickle if number > 1 else [100.0]) as server:
         for timeouts, seconds in ((Timeouts(read=3, total=100), 3), (Timeouts(read=3, total=4), 4)):
             async with AlohubClient("sk_live_x", endpoint=server.url, timeouts=timeouts, retry=ONCE) as client:

@@ -449,12 +449,17 @@ async def test_read_timeout_is_between_two_bytes(waits: tuple[float, ...]) -> No
         await until(lambda: server.connected == 0)
 
 
+@pytest.mark.parametrize("given", [False, True])
 @pytest.mark.looptime
-async def test_read_timeout_is_before_the_first_byte_too() -> None:
-    """A server that takes the request and says nothing is given up after `read`."""
+async def test_read_timeout_is_before_the_first_byte_too(given: bool) -> None:  # noqa: FBT001  (pytest gives it)
+    """A server that takes the request and says nothing is given up after `read`, in a given session too."""
+    timeouts = Timeouts(read=2, total=60)
     async with (
         RawServer(lambda _: [100.0]) as server,
-        AlohubClient(KEY, endpoint=server.url, timeouts=Timeouts(read=2, total=60), retry=ONCE) as client,
+        aiohttp.ClientSession() as session,
+        AlohubClient(
+            KEY, endpoint=server.url, timeouts=timeouts, retry=ONCE, session=session if given else None
+        ) as client,
     ):
         started = now()
         with pytest.raises(APITimeoutError):
@@ -481,7 +486,7 @@ async def test_connect_timeout_means_nothing_was_sent() -> None:
     """A host that does not take connections is given up after `connect`, and surely got nothing."""
     async with (
         deaf_endpoint() as url,
-        AlohubClient(KEY, endpoint=url, timeouts=Timeouts(connect=3, total=60), retry=ONCE) as client,
+        AlohubClient(KEY, endpoint=url, timeouts=Timeouts(connect=3, read=1, total=60), retry=ONCE) as client,
     ):
         started = now()
         with pytest.raises(APITimeoutError, match="no connection") as caught:

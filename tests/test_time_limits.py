@@ -150,3 +150,36 @@ async def test_each_ends_when_its_own_time_is_over(works: list[tuple[int, int, i
 
     took = await asyncio.gather(*(work(*each) for each in works))
     assert took == [(takes <= limit, takes if takes <= limit else limit + 0.5) for _, limit, takes in works]
+
+
+lives = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 6), st.lists(st.integers(0, 6), max_size=6)), max_size=10)
+
+
+@given(lives)
+async def test_idle_time_counts_from_the_last_sign_of_life(lives: list[tuple[int, int, list[int]]]) -> None:
+    """Before the first sign there is none, and all of the time goes on whatever comes."""
+    limits = _limits()
+
+    async def live(begin: int, idle: int, pauses: list[int]) -> float:
+        await asyncio.sleep(begin)
+        started = _now()
+        with (
+            contextlib.suppress(TimeoutError),
+            TimeLimit(limits, 12.5, idle=idle + 0.5) as limit,
+        ):
+            for pause in pauses:
+                await asyncio.sleep(pause)
+                limit.alive()
+            await asyncio.sleep(100)
+        return round(_now() - started, 3)
+
+    def expected(idle: float, pauses: list[int]) -> float:
+        at = 0
+        for number, pause in enumerate(pauses):
+            if number and pause > idle:
+                break
+            at += pause
+        return min(12.5, at + idle) if pauses else 12.5
+
+    took = await asyncio.gather(*(live(*each) for each in lives))
+    assert took == [expected(idle + 0.5, pauses) for _, idle, pauses in lives]
