@@ -1,5 +1,6 @@
 """The endpoints, as constants. A route is the key of its own rate-limit budget."""
 
+import functools
 from typing import Final, NamedTuple
 
 
@@ -18,6 +19,7 @@ class Route(NamedTuple):
         return f"{self.method} {self.template}"
 
     @classmethod
+    @functools.lru_cache(maxsize=1024)  # a program asks for the same few paths again and again
     def of(cls, method: str, path: str) -> "Route":
         """The route of a literal path: segments of digits are taken for ids.
 
