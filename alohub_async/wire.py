@@ -306,6 +306,9 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)  # `json.loads` would make one each time
+
+
 def decode_json(body: bytes) -> Any:
     """Decode JSON; the same result whether the extra `speed` is installed or not.
 
@@ -319,7 +322,7 @@ def decode_json(body: bytes) -> Any:
         except Exception:  # noqa: BLE001, S110  (what it refuses, the standard library accepts or refuses for good)
             pass
     try:
-        return json.loads(body, parse_constant=_refuse_constant)
+        return _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except RecursionError as exc:
         raise ValueError("nested too deeply") from exc
 
@@ -439,8 +442,12 @@ def _excerpt(body: bytes, secret: str) -> str:
     return "".join(char if char.isprintable() else " " for char in text).strip()
 
 
-def read_list(payload: object, *, request: str) -> ListPayload:
+def read_list(payload: object, *, request: object) -> ListPayload:
     """Read a list envelope: `{"data": […], "totalRecord": …}`.
+
+    Args:
+        payload: The decoded answer.
+        request: What was asked, for the error.
 
     Raises:
         APIResponseError: There is no list of objects under `data`.
@@ -457,7 +464,7 @@ def read_list(payload: object, *, request: str) -> ListPayload:
     return ListPayload(items, total)
 
 
-def read_record(payload: object, *, id_field: str, request: str) -> dict[str, Any]:
+def read_record(payload: object, *, id_field: str, request: object) -> dict[str, Any]:
     """Read a single record: bare as documented, or enveloped under `data` as an object or a list of one.
 
     Args:
@@ -478,8 +485,12 @@ def read_record(payload: object, *, id_field: str, request: str) -> dict[str, An
     return record
 
 
-def read_success(payload: object, *, request: str) -> Mapping[str, Any]:
+def read_success(payload: object, *, request: object) -> Mapping[str, Any]:
     """Read the answer to a write: an envelope that says it was done. Failures were raised before.
+
+    Args:
+        payload: The decoded answer.
+        request: What was asked, for the error.
 
     Raises:
         APIResponseError: The answer does not say so.
@@ -506,7 +517,7 @@ def read_total(value: object) -> int | None:
     return None
 
 
-def _wrong_shape(request: str, expected: str, got: object) -> APIResponseError:
+def _wrong_shape(request: object, expected: str, got: object) -> APIResponseError:
     if _is_object(got):
         shown = f"an object with {sorted(map(str, got))}"
     else:

@@ -154,7 +154,7 @@ def make_pager(
         payload: FetchedPage[T] | Json = await requestor.load(request, now, decode)
         if isinstance(payload, FetchedPage):
             return payload
-        found = read_list(payload, request=str(request))
+        found = read_list(payload, request=request)
         return FetchedPage(structure(found.items, page), _keys(found.items, key), found.total)
 
     def forecast(pages: int, records: int) -> Estimate:

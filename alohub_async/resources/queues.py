@@ -153,7 +153,7 @@ class Queues:
         """A queue, and the transmissions it took."""
         request = build_request(GET_INBOUND, self._requestor.config.endpoint, path_values={"id": _checked_id(queue_id)})
         response = await self._requestor.send(request, options)
-        record = read_record(response.payload, id_field=_ID_FIELD, request=str(request))
+        record = read_record(response.payload, id_field=_ID_FIELD, request=request)
         return self._structure(record, where=str(request)), response.attempts
 
     async def _detail(self, queue_id: int, options: CallOptions) -> InboundQueue:
@@ -213,7 +213,7 @@ class Queues:
         response = await (requestor or self._requestor).send(request, options)
         said = None
         if response.payload is not None:  # an answer without content (204) says yes, too
-            said = read_success(response.payload, request=str(request)).get("error_message")
+            said = read_success(response.payload, request=request).get("error_message")
         return UpdateResult(queue_id, said if isinstance(said, str) else None, response.attempts)
 
     async def edit_inbound(
