@@ -154,7 +154,7 @@ class Queues:
         request = build_request(GET_INBOUND, self._requestor.config.endpoint, path_values={"id": _checked_id(queue_id)})
         response = await self._requestor.send(request, options)
         record = read_record(response.payload, id_field=_ID_FIELD, request=request)
-        return self._structure(record, where=str(request)), response.attempts
+        return self._structure(record, where=request), response.attempts
 
     async def _detail(self, queue_id: int, options: CallOptions) -> InboundQueue:
         return (await self._get(queue_id, options))[0]
@@ -406,7 +406,7 @@ class Queues:
         except FieldError:  # once more, to say where
             return [self._structure(record, where=f"page {page}, index {at}") for at, record in enumerate(records)]
 
-    def _structure(self, record: dict[str, Any], *, where: str) -> InboundQueue:
+    def _structure(self, record: dict[str, Any], *, where: object) -> InboundQueue:
         try:
             return converter_for(strict=self._strict).structure(record, InboundQueue)
         except FieldError as exc:

@@ -1,6 +1,6 @@
 """Loops a careful user writes with aiohttp alone: what a client can hope to come close to."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -9,7 +9,7 @@ import aiohttp
 from benchmarks.speed.contestant import Walk
 
 
-def looked_at(records: list[Any]) -> int:
+def looked_at(records: Sequence[Any]) -> int:
     """Look at each record. A function, so that no page is kept while the next one comes."""
     count = 0
     for _ in records:
