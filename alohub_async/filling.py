@@ -12,6 +12,7 @@ Half the time of making a frozen record would go into its `__init__`, which sets
 what they are by assigning `__class__`, which the language allows between classes of the same layout.
 """
 
+import enum
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter, itemgetter
 from typing import Any, Final, Literal, TypeAlias, TypeVar
@@ -67,10 +68,10 @@ class FieldReader:
             raise ValueError(f"below {self.minimum}")
         return value
 
-    @property
-    def is_plain(self) -> bool:
+    def is_plain(self, source: Source) -> bool:
         """Whether a raw value of the right type is the value itself; else it is looked up."""
-        return self.kind is str or (self.kind is int and not self.nullable)
+        decoded = source == "attributes" and issubclass(self.kind, enum.IntEnum)
+        return decoded or self.kind is str or (self.kind is int and not self.nullable)
 
 
 class _ReadBefore:
@@ -81,7 +82,7 @@ class _ReadBefore:
     """
 
     def __init__(self, readers: Sequence[FieldReader], source: Source) -> None:
-        self._readers = [reader for reader in readers if not reader.is_plain]
+        self._readers = [reader for reader in readers if not reader.is_plain(source)]
         self._raw_of: list[Callable[[Any], Any]] = [
             itemgetter(reader.wire) if source == "items" else attrgetter(reader.attribute) for reader in self._readers
         ]
@@ -108,7 +109,7 @@ def page_filler(cls: type[T], readers: Sequence[FieldReader], source: Source) ->
         cls: A frozen, slotted attrs class whose constructor does nothing but set its fields.
         readers: Of its fields, without `extra`.
         source: Where the raw values are. Attributes, by the class's own names, are trusted to hold only strings, ints
-            and None, and what `is_plain` asks for.
+            and None, and what is plain as its own type.
     """
     code = f"""
 def fill(raws, learnt=False):
@@ -150,18 +151,19 @@ def _assignments(readers: Sequence[FieldReader], source: Source) -> Iterator[str
         if source == "items":
             yield f"value = raw[{reader.wire!r}]"
             yield f"if {_is_unusual(reader)}: raise UnusualPageError"
-        yield f"record.{reader.attribute} = {value if reader.is_plain else f'{reader.attribute}_of[{value}]'}"
+        yield f"record.{reader.attribute} = {value if reader.is_plain(source) else f'{reader.attribute}_of[{value}]'}"
     known = f"len(raw) == {len(readers)}"
     unknown = "{name: value for name, value in raw.items() if name not in wires}"
     yield "record.extra = nothing" + (f" if {known} else {unknown}" if source == "items" else "")
 
 
 def _is_unusual(reader: FieldReader) -> str:
-    kinds = [reader.kind] if reader.is_plain else [str, int]
+    is_plain = reader.is_plain("items")
+    kinds = [reader.kind] if is_plain else [str, int]
     tests = ["value is not None"] if reader.nullable else []
     tests += [f"type(value) is not {kind.__name__}" for kind in kinds]
     test = " and ".join(tests)
-    return test if reader.minimum is None or not reader.is_plain else f"{test} or value < {reader.minimum}"
+    return test if reader.minimum is None or not is_plain else f"{test} or value < {reader.minimum}"
 
 
 def _unfinished(cls: type) -> type:

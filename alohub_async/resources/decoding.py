@@ -71,8 +71,8 @@ def _make_decoder(cls: Any) -> ListDecoder[Any] | None:
 def _type_on_the_wire(reader: FieldReader) -> Any:
     import msgspec  # noqa: PLC0415  (see above)
 
-    if not reader.is_plain:
+    if not reader.is_plain("attributes"):
         return int | str | None
     if reader.kind is int and reader.minimum is not None:
         return Annotated[int, msgspec.Meta(ge=reader.minimum)]
-    return str | None if reader.nullable else reader.kind
+    return reader.kind | None if reader.nullable else reader.kind
