@@ -53,9 +53,11 @@ _EXCERPT: Final = 500  # characters of a body that an error carries
 _SECRET_MIN: Final = 4  # a shorter "key" would blot out ordinary words
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.define(eq=False, repr=False)
 class Request:
     """One request, without its headers: those hold the key and are made for each attempt.
+
+    Not to be changed, nor is a `Response`, though nothing prevents it: that would cost time with each of them.
 
     Attributes:
         route: The limiter's key.
@@ -71,7 +73,7 @@ class Request:
         return f"{self.route.method} {self.url.raw_path_qs}"
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.define(eq=False, repr=False)
 class Response:
     """One answer, read to its end.
 

@@ -1,13 +1,12 @@
 """Which records were seen: by their ids, exactly, in little memory and little time.
 
 Most lists come by id: the ids of a page rise, and go on behind those of the page before. Of such ids the gaps between
-them are kept, a byte each, and packed: C code makes these, none of the ids can have been there before, and to know the
-page again its gaps are enough. Only when a page does not go on like that (the list has moved, or has another order, or
-its pages come out of order), each id becomes a bit, where it can be looked up.
+them are kept, a byte each: C code makes these, none of the ids can have been there before, and to know the page again
+its gaps are enough. Only when a page does not go on like that (the list has moved, or has another order, or its pages
+come out of order), each id becomes a bit, where it can be looked up.
 """
 
 import hashlib
-import zlib
 from array import array
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import accumulate
@@ -20,7 +19,7 @@ _MASK: Final = _SPAN - 1
 _SPREAD: Final = 64  # a page whose ids lie further apart than so many a record is not dense
 _DIGITS: Final = bytes.maketrans(b"\x00\x01", b"01")
 _WIDEST: Final = 255  # a gap that a byte can tell
-_PIECE: Final = 1 << 12  # gaps that are packed together
+_PIECE: Final = 1 << 12  # gaps that are kept together
 _NONE: Final = frozenset[int]()
 
 
@@ -39,12 +38,12 @@ class KeySet:
         self.strings: set[str] = set()
         self._words: dict[int, int] = {}  # numbers, each a bit
         self._run = bytearray()  # gaps between numbers behind all those, up to the highest
-        self._packed: list[bytes] = []  # the beginning of a long run
+        self._pieces: list[bytes] = []  # the beginning of a long run
 
     @property
     def words(self) -> dict[int, int]:
         """The ids that are numbers, each a bit."""
-        if self._run or self._packed:
+        if self._run or self._pieces:
             self._end_run()
         return self._words
 
@@ -87,15 +86,15 @@ class KeySet:
         self._run += bytes((keys[0] - highest,)) + gaps[1:]
         self.highest = keys[-1]
         if len(self._run) >= _PIECE:
-            self._packed.append(zlib.compress(self._run, 1))
+            self._pieces.append(bytes(self._run))
             self._run.clear()
         return _NONE
 
     def _end_run(self) -> None:
         """Make bits of the run, its end first."""
         high = self.highest
-        while high is not None and (self._run or self._packed):
-            first, *rest = self._run or zlib.decompress(self._packed.pop())
+        while high is not None and (self._run or self._pieces):
+            first, *rest = self._run or self._pieces.pop()
             low = high - sum(rest)
             self._put(_words(accumulate(rest, initial=low), low, high), high)
             self._run.clear()
