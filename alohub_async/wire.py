@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, TypeGuard, cast
+from typing import Any, Final, NamedTuple, TypeGuard, cast
 from urllib.parse import quote, unquote, urlencode
 
 import attrs
@@ -53,11 +53,8 @@ _EXCERPT: Final = 500  # characters of a body that an error carries
 _SECRET_MIN: Final = 4  # a shorter "key" would blot out ordinary words
 
 
-@attrs.define(eq=False, repr=False)
 class Request:
     """One request, without its headers: those hold the key and are made for each attempt.
-
-    Not to be changed, nor is a `Response`, though nothing prevents it: that would cost time with each of them.
 
     Attributes:
         route: The limiter's key.
@@ -65,15 +62,17 @@ class Request:
         body: JSON, or None.
     """
 
-    route: Route
-    url: URL
-    body: bytes | None = None
+    __slots__ = ("body", "route", "url")
+
+    def __init__(self, route: Route, url: URL, body: bytes | None = None) -> None:
+        self.route: Route = route
+        self.url: URL = url
+        self.body: bytes | None = body
 
     def __str__(self) -> str:
         return f"{self.route.method} {self.url.raw_path_qs}"
 
 
-@attrs.define(eq=False, repr=False)
 class Response:
     """One answer, read to its end.
 
@@ -83,9 +82,12 @@ class Response:
         body: All of it, decompressed.
     """
 
-    status: int
-    headers: MutableMapping[str, str]
-    body: bytes
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: MutableMapping[str, str], body: bytes) -> None:
+        self.status: int = status
+        self.headers: MutableMapping[str, str] = headers
+        self.body: bytes = body
 
 
 @attrs.frozen
@@ -107,8 +109,7 @@ class ApiResponse:
     elapsed: float
 
 
-@attrs.frozen
-class ListPayload:
+class ListPayload(NamedTuple):
     """One page of a list, as the API returned it.
 
     Attributes:

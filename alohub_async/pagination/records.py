@@ -35,9 +35,8 @@ class Page(Generic[T]):
     total: int | None
 
 
-@attrs.define(eq=False, repr=False)
 class FetchedPage(Generic[T]):
-    """What a fetch brings; not to be changed, though nothing prevents it, as that costs time with each page.
+    """What a fetch brings.
 
     Attributes:
         items: The records of the page.
@@ -46,10 +45,15 @@ class FetchedPage(Generic[T]):
         gone: Indexes of records that were listed and could not be had because they are gone.
     """
 
-    items: Sequence[T]
-    keys: Sequence[Hashable]
-    total: int | None
-    gone: frozenset[int] = frozenset()
+    __slots__ = ("__weakref__", "gone", "items", "keys", "total")
+
+    def __init__(
+        self, items: Sequence[T], keys: Sequence[Hashable], total: int | None, gone: frozenset[int] = frozenset()
+    ) -> None:
+        self.items: Sequence[T] = items
+        self.keys: Sequence[Hashable] = keys
+        self.total: int | None = total
+        self.gone: frozenset[int] = gone
 
 
 Arrival: TypeAlias = tuple[int, FetchedPage[T], bytes]

@@ -96,7 +96,7 @@ class _Details(Generic[T]):
             for key, item in zip(page.keys, page.items, strict=True)
         ]
         gone = frozenset(index for index, key in enumerate(page.keys) if isinstance(key, int) and found[key] is None)
-        return attrs.evolve(page, items=items, gone=gone)
+        return FetchedPage(items, page.keys, page.total, gone)
 
     async def _find(self, found: dict[int, T | None], queue_id: int) -> None:
         async with self._places:
