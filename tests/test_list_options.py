@@ -43,6 +43,7 @@ async def test_detail_wins_over_what_was_listed(sandbox: Sandbox, client: Alohub
     assert queue.name == "mới"
 
 
+@pytest.mark.looptime
 async def test_queue_that_is_gone_in_detail_is_left_out_and_counted(sandbox: Sandbox, client: AlohubClient) -> None:
     """It was removed after it was listed; with `raise` that is an error."""
     ids = _ids(sandbox)
