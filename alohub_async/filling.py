@@ -14,6 +14,7 @@ what they are by assigning `__class__`, which the language allows between classe
 
 import enum
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat, starmap
 from operator import attrgetter, itemgetter
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
@@ -113,7 +114,7 @@ def page_filler(cls: type[T], readers: Sequence[FieldReader], source: Source) ->
     """
     code = f"""
 def fill(raws, learnt=False):
-    page = [blank() for _ in raws]
+    page = [*starmap(blank, repeat((), len(raws)))]
     try:
         for record, raw in zip(page, raws):
             {_joined(_assignments(readers, source))}
@@ -133,6 +134,8 @@ def fill(raws, learnt=False):
         "cls": cls,
         "learn": read_before.learn,
         "nothing": NO_FIELDS,
+        "repeat": repeat,
+        "starmap": starmap,
         "wires": frozenset(reader.wire for reader in readers),
         **{f"{attribute}_of": values for attribute, values in read_before.values.items()},
     }
