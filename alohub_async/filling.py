@@ -16,9 +16,7 @@ import enum
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat, starmap
 from operator import attrgetter, itemgetter
-from typing import Any, Final, Literal, TypeAlias, TypeVar
-
-import attrs
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 from alohub_async.models import NO_FIELDS
 
@@ -34,8 +32,7 @@ class UnusualPageError(Exception):
     """The page is for the plain way."""
 
 
-@attrs.frozen(eq=False, repr=False)
-class FieldReader:
+class FieldReader(NamedTuple):
     """How one attribute is read from a record.
 
     Attributes:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Iterable
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, cast
 
 import attrs
 
@@ -78,8 +78,7 @@ def check_arguments(name: str, given: Any) -> None:
         raise InvalidArgumentTypeError(f"{name} must be an iterable or an async iterable; {given!r} was given")
 
 
-@attrs.frozen(eq=False, repr=False)
-class _SourceError:
+class _SourceError(NamedTuple):
     """What the arguments' own iterator raised."""
 
     error: Exception
