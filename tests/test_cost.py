@@ -94,7 +94,7 @@ def _cost(*, speed: bool) -> Cost:
     return Cost(small - SMALL * record, record, aiohttp)
 
 
-@pytest.mark.parametrize(("speed", "record", "above"), [(True, 1.1, 35), (False, 2.2, 70)], ids=["speed", "plain"])
+@pytest.mark.parametrize(("speed", "record", "above"), [(True, 1.1, 50), (False, 2.2, 85)], ids=["speed", "plain"])
 def test_a_walk_costs_few_calls(speed: bool, record: float, above: float) -> None:  # noqa: FBT001
     """A call a record with the extra `speed`, two without; a request needs a bounded few above aiohttp's own."""
     cost = _cost(speed=speed)
