@@ -4,6 +4,7 @@ A pager is a class, not an async generator, so that a failed page leaves it wher
 that page again; a generator would be dead, and its next `anext` would end quietly with the rest of the list missing.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias, TypeVar
@@ -14,7 +15,6 @@ from alohub_async.pagination.keys import KeySet
 from alohub_async.pagination.records import MAX_PAGE_SIZE, Arrival, Drift, Estimate, Fetch, Fill, Page, StopReason
 from alohub_async.pagination.stream import PageStream
 from alohub_async.pagination.tokens import PageToken, as_runs
-from alohub_async.pagination.turn import Turn
 from alohub_async.pagination.walk import Walk
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ class Pager(AsyncIterator[T]):
         self._duplicates = 0
         self._gone = 0
         self._exhausted = start.done
-        self._turn = Turn()
+        self._lock = asyncio.Lock()
 
     # Where it stands
 
@@ -216,32 +216,27 @@ class Pager(AsyncIterator[T]):
 
     async def _load(self) -> bool:
         """Have the next page at hand; False at the end. What was reached changes only after success."""
-        turn, hand = self._turn, self._hand
-        if waited := turn.taken:
-            await turn.wait()
-        turn.taken = True
-        try:
-            if waited and hand.has_more:
-                return True  # another task fetched it
-            if self._exhausted:
-                return False
-            if hand.page is not None:
-                hand.drop(self._stream.walk.base)  # at most so many pages are in memory, and this one is done
-            noticed = self._noticed() if self._strict else 0
-            arrived = await self._stream.next()
-            if arrived is not None:
-                self._take(arrived)
-            if self._strict:
-                self._raise_if_more(noticed)
-            if arrived is None:
-                self._finish()
-        except BaseException as error:
-            self._failed(error)
-            raise
-        else:
+        hand = self._hand
+        async with self._lock:
+            if hand.has_more:
+                return True  # another task fetched it while this one waited for the lock
+            try:
+                if self._exhausted:
+                    return False
+                if hand.page is not None:
+                    hand.drop(self._stream.walk.base)  # at most so many pages are in memory, and this one is done
+                noticed = self._noticed() if self._strict else 0
+                arrived = await self._stream.next()
+                if arrived is not None:
+                    self._take(arrived)
+                if self._strict:
+                    self._raise_if_more(noticed)
+                if arrived is None:
+                    self._finish()
+            except BaseException as error:
+                self._failed(error)
+                raise
             return arrived is not None
-        finally:
-            turn.end()
 
     def _take(self, arrived: Arrival[T]) -> None:
         """Have this page at hand."""

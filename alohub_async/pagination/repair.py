@@ -221,7 +221,7 @@ class RepairingPager(Pager[T]):
         Fetches the first page if no page told so far.
         """
         if self.total is None and self._keys is None and not self._exhausted:
-            await self._in_turn(self._gathering.step)
+            await self._alone(self._gathering.step)
             self.release()
         return self.total
 
@@ -236,20 +236,16 @@ class RepairingPager(Pager[T]):
         return self._forecast(pages + again, min(pages * walk.size, total) + (total if again else 0))
 
     async def _load(self) -> bool:
-        return await self._in_turn(self._load_next)
+        return await self._alone(self._load_next)
 
-    async def _in_turn(self, work: Callable[[], Awaitable[bool]]) -> bool:
-        """Do it as `Pager._load` loads, in a turn of its own."""
-        if self._turn.taken:
-            await self._turn.wait()
-        self._turn.taken = True
-        try:
-            return await work()
-        except BaseException as error:
-            self._failed(error)
-            raise
-        finally:
-            self._turn.end()
+    async def _alone(self, work: Callable[[], Awaitable[bool]]) -> bool:
+        """Do it as `Pager._load` loads, alone."""
+        async with self._lock:
+            try:
+                return await work()
+            except BaseException as error:
+                self._failed(error)
+                raise
 
     async def _load_next(self) -> bool:
         if self._hand.has_more:
