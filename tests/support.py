@@ -12,6 +12,7 @@ from multidict import CIMultiDict
 
 from alohub_async import AlohubClient
 from alohub_async.testing import Answer, Fault, Stage
+from alohub_async.testing.server import stop_listening
 
 LIST: Final = "/v1/queues/inbound"
 FIRST: Final = 1_001_226
@@ -138,7 +139,7 @@ class RawServer:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
-        self._server.close()
+        await stop_listening(self._server)
         for handler in self._handlers:
             handler.cancel()
         await asyncio.gather(*self._handlers, return_exceptions=True)

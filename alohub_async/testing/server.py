@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 from concurrent.futures import Future
+from contextlib import suppress
 from threading import Thread
 from typing import Final
 
@@ -19,6 +20,7 @@ from alohub_async.testing.settings import latency_range
 
 # Seconds a request in flight gets when the server closes.
 _SHUTDOWN: Final = 0.05
+_ROUNDS_TO_ACCEPT: Final = 3
 _RUNS: Final = "the sandbox is already running"
 
 
@@ -33,7 +35,8 @@ class Server:
 
     service: Service
     rng: random.Random
-    _runner: web.AppRunner | None = field(init=False, default=None)
+    _runner: web.ServerRunner | None = field(init=False, default=None)
+    _listening: asyncio.Server | None = field(init=False, default=None)
     _closed: asyncio.Event = field(init=False, factory=asyncio.Event)
     _thread: Thread | None = field(init=False, default=None)
     _loop: asyncio.AbstractEventLoop | None = field(init=False, default=None)
@@ -41,21 +44,21 @@ class Server:
     @property
     def url(self) -> URL | None:
         """Where it listens; None when it does not."""
-        if self._runner is None or not self._runner.addresses:
+        if self._listening is None:
             return None
-        host, port = self._runner.addresses[0][:2]
+        host, port = self._listening.sockets[0].getsockname()[:2]
         return URL.build(scheme="http", host=host, port=port)
 
     async def start(self, host: str, port: int) -> None:
         """Begin to listen."""
         if self._runner is not None:
             raise RuntimeError(_RUNS)
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self._handle)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN)
+        server = web.Server(self._handle, access_log=None)
+        runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN)
         await runner.setup()
         try:
-            await web.TCPSite(runner, host, port).start()
+            # aiohttp would hide what it listens with, see `stop_listening`.
+            self._listening = await asyncio.get_running_loop().create_server(server, host, port)
         except BaseException:
             await runner.cleanup()
             raise
@@ -63,8 +66,10 @@ class Server:
 
     async def close(self) -> None:
         """Stop listening and close all connections; no error when it does not run."""
-        runner, self._runner = self._runner, None
-        if runner is not None:
+        runner, listening = self._runner, self._listening
+        self._runner = self._listening = None
+        if runner is not None and listening is not None:
+            await stop_listening(listening)
             await runner.cleanup()
         self._closed.set()
 
@@ -119,7 +124,7 @@ class Server:
         least, most = latency_range(self.service.settings.latency)
         return self.rng.uniform(least / 2, most / 2)
 
-    async def _handle(self, http: web.Request) -> web.StreamResponse:
+    async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
         body = await http.read()
         await _pause(self._leg())
         request = _record(http, body, at=asyncio.get_running_loop().time())
@@ -132,12 +137,26 @@ class Server:
         return await _send(http, answer)
 
 
+async def stop_listening(server: asyncio.Server) -> None:
+    """Close it so that no connection is lost track of.
+
+    asyncio takes some rounds of the event loop from when it accepts a connection until the protocol knows of it. If the
+    server is closed in between, the connection is open for ever (python/cpython#109564).
+    """
+    for listening in server.sockets:
+        with suppress(NotImplementedError):  # of Windows' own event loop
+            asyncio.get_running_loop().remove_reader(listening)
+    for _ in range(_ROUNDS_TO_ACCEPT):
+        await asyncio.sleep(0)
+    server.close()
+
+
 async def _pause(seconds: float) -> None:
     if seconds > 0:
         await asyncio.sleep(seconds)
 
 
-def _record(http: web.Request, body: bytes, *, at: float) -> RecordedRequest:
+def _record(http: web.BaseRequest, body: bytes, *, at: float) -> RecordedRequest:
     """What arrived; a body counts as JSON only when it is declared as such (as all the vendor's examples do)."""
     target = find_target(http.method, http.path)
     try:
@@ -155,7 +174,7 @@ def _record(http: web.Request, body: bytes, *, at: float) -> RecordedRequest:
     )
 
 
-async def _send(http: web.Request, answer: Answer) -> web.StreamResponse:
+async def _send(http: web.BaseRequest, answer: Answer) -> web.StreamResponse:
     """Send the answer, or as much of it as its cut lets through."""
     if answer.cut == "nowhere":
         return web.Response(

@@ -1,6 +1,9 @@
 """The sandbox against the contract, row by row, and its life."""
 
 import asyncio
+import gc
+import socket
+import warnings
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -366,6 +369,23 @@ async def test_port_can_be_chosen() -> None:
             await second.start()
     async with second:
         assert str(second.url) == f"http://127.0.0.1:{second.port}"
+
+
+@pytest.mark.parametrize("rounds", range(8))
+def test_close_leaves_no_connection_open(rounds: int) -> None:
+    """However far asyncio has come with accepting a connection, it is closed with the sandbox."""
+
+    async def close_meanwhile(client: socket.socket) -> None:
+        async with Sandbox(queues=1) as sandbox:
+            client.connect((sandbox.url.host, sandbox.url.port))
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+
+    with warnings.catch_warnings(record=True) as caught, socket.socket() as client:
+        warnings.simplefilter("always")
+        asyncio.run(close_meanwhile(client))
+        gc.collect()
+    assert [str(warning.message) for warning in caught] == []
 
 
 @pytest.mark.looptime
