@@ -94,7 +94,8 @@ class TimeLimit:
         """Give a sign of life."""
         limits = self._limits
         if not self._ran_out:
-            self.ends = min(self._last_end, limits.loop.time() + self._idle)
+            ends = limits.loop.time() + self._idle
+            self.ends = ends if ends < self._last_end else self._last_end  # noqa: FURB136  (`min` would be a call)
             if self.ends < limits.due:
                 limits.wake_at(self.ends)
 

@@ -217,26 +217,29 @@ class Pager(AsyncIterator[T]):
     async def _load(self) -> bool:
         """Have the next page at hand; False at the end. What was reached changes only after success."""
         hand = self._hand
-        async with self._lock:
+        await self._lock.acquire()
+        try:
             if hand.has_more:
                 return True  # another task fetched it while this one waited for the lock
-            try:
-                if self._exhausted:
-                    return False
-                if hand.page is not None:
-                    hand.drop(self._stream.walk.base)  # at most so many pages are in memory, and this one is done
-                noticed = self._noticed() if self._strict else 0
-                arrived = await self._stream.next()
-                if arrived is not None:
-                    self._take(arrived)
-                if self._strict:
-                    self._raise_if_more(noticed)
-                if arrived is None:
-                    self._finish()
-            except BaseException as error:
-                self._failed(error)
-                raise
+            if self._exhausted:
+                return False
+            if hand.page is not None:
+                hand.drop(self._stream.walk.base)  # at most so many pages are in memory, and this one is done
+            noticed = self._noticed() if self._strict else 0
+            arrived = await self._stream.next()
+            if arrived is not None:
+                self._take(arrived)
+            if self._strict:
+                self._raise_if_more(noticed)
+            if arrived is None:
+                self._finish()
+        except BaseException as error:
+            self._failed(error)
+            raise
+        else:
             return arrived is not None
+        finally:
+            self._lock.release()
 
     def _take(self, arrived: Arrival[T]) -> None:
         """Have this page at hand."""
