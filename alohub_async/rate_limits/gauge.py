@@ -196,8 +196,8 @@ class Gauge:
     def forecast(self, requests: int, now: float) -> float:
         """The least seconds until the last of so many requests can go, if they are the next ones and all of this scope.
 
-        0.0 if all of them may go now, or as far as is known. A weighted counter whose last window was not used up may
-        let them go sooner, by less than a window.
+        0.0 if all of them may go now, or as far as is known. A server whose windows begin at fixed times, weighted or not,
+        may let them go sooner, by less than a window.
         """
         if self.limit is None:
             return max(0.0, self.blocked_until - now)
