@@ -25,7 +25,7 @@ from alohub_async.errors import (
 )
 from alohub_async.rate_limits import RateLimiter
 from alohub_async.retries import RetryPolicy, RetryQuota
-from alohub_async.transport import Transport
+from alohub_async.transport import Meanwhile, Transport
 from alohub_async.wire import ApiResponse, HeaderMaker, Request, Response, decode_response, retry_after_seconds
 
 _logger = logging.getLogger("alohub_async")
@@ -36,7 +36,18 @@ _PASSING: Final = (APIConnectionError, APIResponseError, APIStatusError)  # what
 class _Call:
     """What is to be sent, and how far it has come."""
 
-    __slots__ = ("attempts", "decode", "ends", "error", "maybe_sent", "request", "response", "seconds", "turn")
+    __slots__ = (
+        "attempts",
+        "decode",
+        "ends",
+        "error",
+        "maybe_sent",
+        "meanwhile",
+        "request",
+        "response",
+        "seconds",
+        "turn",
+    )
 
     response: Response
     """The last answer."""
@@ -47,6 +58,7 @@ class _Call:
         request: Request,
         options: CallOptions,
         decode: Callable[[bytes], object] | None = None,
+        meanwhile: Meanwhile = (),
     ) -> None:
         requestor.transport.require_open()
         self.request = request
@@ -57,6 +69,7 @@ class _Call:
             max_wait=options.max_wait,
             max_retry_after=requestor.retry.max_retry_after,
         )
+        self.meanwhile: Meanwhile = (self.turn.catch_up, *meanwhile)
         self.seconds = requestor.deadline if options.deadline is None else options.deadline  # it may take in all
         self.ends = None if self.seconds is None else _now() + self.seconds  # loop time
         self.attempts = 0
@@ -110,7 +123,11 @@ class Requestor:
         return ApiResponse(call.response.status, call.response.headers, payload, call.attempts, _now() - started)
 
     def load(
-        self, request: Request, options: CallOptions, decode: Callable[[bytes], object] | None
+        self,
+        request: Request,
+        options: CallOptions,
+        decode: Callable[[bytes], object] | None,
+        meanwhile: Meanwhile = (),
     ) -> Coroutine[Any, Any, Any]:
         """Send a request as `send` does, for nothing but its payload.
 
@@ -118,8 +135,9 @@ class Requestor:
             request: What to send.
             options: How.
             decode: See `decode_response`; what it makes of the answer is the payload.
+            meanwhile: See `Connections.send`.
         """
-        return self._until_done(_Call(self, request, options, decode))
+        return self._until_done(_Call(self, request, options, decode, meanwhile))
 
     def _until_done(self, call: _Call) -> Coroutine[Any, Any, Any]:
         return self._try_until_done(call) if call.ends is None else self._try_until_deadline(call)
@@ -170,7 +188,7 @@ class Requestor:
                     headers = self._headers.headers(request, key)
                     call.attempts += 1
                     call.maybe_sent = True
-                    call.response = response = await connections.send(request, headers, self.timeouts)
+                    call.response = response = await connections.send(request, headers, self.timeouts, call.meanwhile)
                 finally:
                     connections.leave()
                 retry_after = None

@@ -3,7 +3,7 @@
 import asyncio
 import copy
 import platform
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Final, TypeAlias
 from weakref import WeakKeyDictionary
@@ -19,6 +19,9 @@ from alohub_async.wire import Request, Response
 
 Session: TypeAlias = aiohttp.ClientSession
 """The one type of aiohttp that users see: a session of their own."""
+
+Meanwhile: TypeAlias = tuple[Callable[[], object], ...]
+"""Work that may wait until a request has been written; it raises nothing, and may be done once more or not at all."""
 
 _LARGE_BLOCK: Final = 1 << 20  # bytes: more than asyncio reads at once, and than most answers
 
@@ -48,8 +51,8 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
     raise _ConnectionLost(said)
 
 
-_attempt: ContextVar[TimeLimit] = ContextVar("_attempt")
-"""The time limit of the attempt that the running task is in."""
+_attempt: ContextVar[tuple[TimeLimit, Meanwhile]] = ContextVar("_attempt")
+"""The time limit of the attempt that the running task is in, and what to do while the server works on it."""
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -57,8 +60,20 @@ class _Connector(aiohttp.TCPConnector):
 
     async def connect(self, *args: Any, **kwargs: Any) -> Connection:
         connection = await super().connect(*args, **kwargs)
-        _attempt.get().alive()
+        limit, _ = _attempt.get()
+        limit.alive()
         return connection
+
+
+class _Request(aiohttp.ClientRequest):
+    """Has other work done when it is written: the server is busy with it now."""
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        response = await super().send(conn)
+        _, meanwhile = _attempt.get()
+        for work in meanwhile:
+            work()
+        return response
 
 
 async def _closing(session: aiohttp.ClientSession, *, lent: bool) -> AsyncGenerator[None]:
@@ -122,13 +137,16 @@ class Connections:
         else:
             self.free += 1
 
-    async def send(self, request: Request, headers: Mapping[str, str], timeouts: Timeouts) -> Response:
+    async def send(
+        self, request: Request, headers: Mapping[str, str], timeouts: Timeouts, meanwhile: Meanwhile = ()
+    ) -> Response:
         """Send once and read the answer; to be called with a place, see `free`.
 
         Args:
             request: What to send.
             headers: All of its headers that are not aiohttp's own business.
             timeouts: Of this attempt.
+            meanwhile: What to do while the server works on the request; before that in a session that is only lent.
 
         Raises:
             ClientClosedError: The session is closed.
@@ -139,7 +157,10 @@ class Connections:
             self._timeouts, self._aiohttp_timeouts = timeouts, _for_aiohttp(timeouts, lent=self._lent)
         try:
             with TimeLimit(self._limits, timeouts.total, idle=timeouts.read) as limit:
-                _attempt.set(limit)
+                _attempt.set((limit, meanwhile))
+                if self._lent:  # its requests are not of our kind
+                    for work in meanwhile:
+                        work()
                 response = await self._session.request(
                     request.route.method,
                     request.url,
@@ -284,6 +305,7 @@ def _new_session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         # max_connections is kept by us: waiting in the connector would run into the timeouts.
         connector=_Connector(limit=0),
+        request_class=_Request,
         cookie_jar=aiohttp.DummyCookieJar(),
     )
 

@@ -198,18 +198,40 @@ def build_request(
     return Request(route, url, None if json is None else _encode(json))
 
 
-def page_requests(first: Request) -> Callable[[int, int], Request]:
-    """How to ask for a page of a list by number and size, given a request without either; its query stays."""
-    route, url = first.route, first.url
-    with_query = url.with_query
+class PageRequests:
+    """Asks for the pages of a list by number and size."""
 
-    def request(page: int, size: int) -> Request:
-        return Request(route, with_query(f"page={page}&size={size}"))
+    def __init__(self, first: Request) -> None:
+        """Make no request yet.
 
-    def request_with_more(page: int, size: int) -> Request:
-        return Request(route, URL(f"{url}&page={page}&size={size}", encoded=True))
+        Args:
+            first: Without either; its query stays.
+        """
+        self._route = first.route
+        self._url = first.url
+        self._bare = not first.url.raw_query_string
+        self._asked = (0, 0)
+        self._next: Request | None = None
 
-    return request_with_more if url.raw_query_string else request
+    def __call__(self, page: int, size: int) -> Request:
+        """The request for this page."""
+        prepared, (last, last_size) = self._next, self._asked
+        self._asked, self._next = (page, size), None
+        if prepared is not None and page == last + 1 and size == last_size:
+            return prepared
+        return self._make(page, size)
+
+    def prepare(self) -> None:
+        """Make the request for the page behind the one that was asked for last, as there is time."""
+        page, size = self._asked
+        self._next = self._make(page + 1, size)
+
+    def _make(self, page: int, size: int) -> Request:
+        query = f"page={page}&size={size}"
+        # A query of its own may hold what yarl would write otherwise.
+        return Request(
+            self._route, self._url.with_query(query) if self._bare else URL(f"{self._url}&{query}", encoded=True)
+        )
 
 
 def _encode(value: object) -> bytes:

@@ -1,11 +1,17 @@
 """What a client does about memory."""
 
+import asyncio
 import platform
 import subprocess
 import sys
+import weakref
 from typing import Final
 
+import aiohttp
 import pytest
+
+from alohub_async import AlohubClient
+from tests.support import RawServer, Step, http, queue, until
 
 CODE: Final = """
 import asyncio, resource, socket
@@ -39,3 +45,26 @@ def test_memory_that_is_read_into_is_kept() -> None:
     before, after = map(int, done.stdout.split())
     assert before > 100
     assert after < 10
+
+
+@pytest.mark.parametrize("given", [False, True])
+async def test_a_page_is_gone_before_the_next_one_comes(*, given: bool) -> None:
+    """Without pages ahead, one is in memory: the server has the next request, and nothing is left of the last page."""
+
+    def answer(number: int) -> list[Step]:
+        page = {"success": "1", "totalRecord": "4", "data": [queue(callinId=1), queue(callinId=2)]}
+        return [http(page)] if number == 1 else [60.0]  # nobody waits for that
+
+    async with (
+        aiohttp.ClientSession() as session,
+        RawServer(answer) as server,
+        AlohubClient("key", endpoint=server.url, session=session if given else None) as client,
+    ):
+        walk = client.queues.list_inbound(page_size=2, prefetch=0)
+        seen = [weakref.ref(await anext(walk)) for _ in range(2)]
+        assert None not in [record() for record in seen]
+        going_on = asyncio.ensure_future(anext(walk))
+        await until(lambda: len(server.requests) == 2)
+        assert [record() for record in seen] == [None, None]
+        going_on.cancel()
+        await asyncio.wait([going_on])

@@ -32,6 +32,7 @@ from alohub_async.errors import (
 from alohub_async.routes import GET_INBOUND, LIST_INBOUND, UPDATE_INBOUND, Route
 from alohub_async.wire import (
     ListPayload,
+    PageRequests,
     Request,
     Response,
     build_request,
@@ -256,6 +257,28 @@ def test_any_query_arrives_or_is_refused(params: dict[str, str | int]) -> None:
     assert dict(request.url.query) == {name: str(value) for name, value in params.items()}
     assert request.url.raw_path == "/v1/queues/inbound"
     assert not request.url.fragment
+
+
+@given(
+    st.dictionaries(st.sampled_from("abc"), any_text, max_size=2),
+    st.lists(st.none() | st.tuples(st.integers(0, 4), st.integers(1, 2)), max_size=12),
+)
+def test_pages_are_asked_for_alike_prepared_or_not(params: dict[str, str], steps: list[tuple[int, int] | None]) -> None:
+    """In whatever order, and whenever (None) the next one is prepared."""
+    try:
+        request = build_request(LIST_INBOUND, GATEWAY, params=params)
+    except InvalidArgumentError:
+        return
+    ask_for = PageRequests(request)
+    for step in steps:
+        if step is None:
+            ask_for.prepare()
+            continue
+        page, size = step
+        asked = ask_for(page, size)
+        assert asked.url.raw_query_string.endswith(f"page={page}&size={size}")
+        assert dict(asked.url.query) == {**params, "page": str(page), "size": str(size)}
+        assert (asked.route, asked.body, asked.url.path) == (LIST_INBOUND, None, request.url.path)
 
 
 def test_body_is_compact_utf8_json() -> None:

@@ -48,10 +48,12 @@ class PageAtHand(Generic[T]):
             self._indexes = None
             self.rest = iter(items[first:] if first else items)
 
-    def drop(self, number: int) -> None:
-        """Let go of the page; that one is to come."""
+    def drop(self, number: int) -> FetchedPage[T] | None:
+        """Let go of the page, and return it; that one is to come."""
+        page = self.page
         self.number, self.page, self.rest = number, None, _NOTHING
         self._first, self._indexes = 0, None
+        return page
 
     @property
     def has_more(self) -> bool:

@@ -43,6 +43,7 @@ class Pager(AsyncIterator[T]):
         ordered: bool = True,
         strict: bool = False,
         forecast: Forecast | None = None,
+        let_go: Callable[[object], object] | None = None,
     ) -> None:
         """Made by `list_inbound` and `paginate`.
 
@@ -54,6 +55,7 @@ class Pager(AsyncIterator[T]):
             ordered: Whether pages come in order, or as they arrive.
             strict: Whether to raise when the list is seen to move.
             forecast: Says what pages take; None knows of no limits.
+            let_go: Given each page that is done, to free its memory when there is time; None frees it at once.
         """
         self._start = start
         walk = Walk(
@@ -67,6 +69,7 @@ class Pager(AsyncIterator[T]):
         self._stream = PageStream(fetch, walk, fill=fill, prefetch=prefetch, ordered=ordered, first=start.at)
         self._strict = strict
         self._forecast: Forecast = forecast or _without_limits
+        self._let_go = let_go or _at_once
         self._hand = PageAtHand[T](start.at, start.index)
         self._seen = KeySet()
         self._duplicates = 0
@@ -224,7 +227,7 @@ class Pager(AsyncIterator[T]):
             if self._exhausted:
                 return False
             if hand.page is not None:
-                hand.drop(self._stream.walk.base)  # at most so many pages are in memory, and this one is done
+                self._let_go(hand.drop(self._stream.walk.base))  # so that at most `prefetch` pages are in memory
             noticed = self._noticed() if self._strict else 0
             arrived = await self._stream.next()
             if arrived is not None:
@@ -289,6 +292,10 @@ class Pager(AsyncIterator[T]):
                 walk.total,
                 walk.stopped_by,
             )
+
+
+def _at_once(_: object) -> None:
+    """Let go of it."""
 
 
 def _without_limits(pages: int, _: int) -> Estimate:

@@ -196,8 +196,8 @@ class Gauge:
     def forecast(self, requests: int, now: float) -> float:
         """The least seconds until the last of so many requests can go, if they are the next ones and all of this scope.
 
-        0.0 if all of them may go now, or as far as is known. A server whose windows begin at fixed times, weighted or not,
-        may let them go sooner, by less than a window.
+        0.0 if all of them may go now, or as far as is known. Where windows begin at fixed times, they may go sooner, by
+        less than a window.
         """
         if self.limit is None:
             return max(0.0, self.blocked_until - now)
@@ -208,8 +208,13 @@ class Gauge:
         first = 0.0 if free else self.ready_at(now) - now
         return first + self.window * ((requests - free - 1) // max(self.limit, 1))
 
-    def send(self, now: float) -> Ticket:
-        """Book one request. It should be `ready_at` now; if it is not, it is booked all the same."""
+    def send(self, now: float, *, unsettled: int = 0) -> Ticket:
+        """Book one request. It should be `ready_at` now; if it is not, it is booked all the same.
+
+        Args:
+            now: In seconds.
+            unsettled: How many answers are there that are not settled yet.
+        """
         if now > self._now:
             self._now = now
         else:
@@ -218,7 +223,7 @@ class Gauge:
         self._due = None
         sends = self._sends
         number = sends.total
-        self._open[number] = ticket = number, now, self._answers.total
+        self._open[number] = ticket = number, now, self._answers.total + unsettled
         if now < sends.step_ends:
             sends.total += 1  # as `add` does
         else:

@@ -90,6 +90,7 @@ class RateLimiter:
         schedule = self._schedule
         if requests < 1:
             return 0.0
+        schedule.catch_up()
         now, lane = schedule.clock(), schedule.lanes[route if self._route_key is str else self._route_key(route)]
         waiting = sum(each.waiting for each in schedule.lanes.values())
         return max(schedule.tenant.forecast(waiting + requests, now), lane.gauge.forecast(lane.waiting + requests, now))
@@ -97,6 +98,7 @@ class RateLimiter:
     def status(self) -> RateLimitStatus:
         """Where all budgets stand."""
         schedule = self._schedule
+        schedule.catch_up()
         now = schedule.clock()
         return RateLimitStatus(
             tenant=schedule.status(schedule.tenant, [*schedule.lanes.values()], now),

@@ -27,6 +27,7 @@ _logger = logging.getLogger("alohub_async")
 
 _TOO_MANY: Final = HTTPStatus.TOO_MANY_REQUESTS.value
 _STALL: Final = 5.0  # seconds of waiting that are worth a line in the log
+_SOON: Final = 0.001  # seconds after an answer; a request that goes then may go before the answer is taken in
 
 
 _Outcome: TypeAlias = tuple[bool, bool, Mapping[Scope, RateLimit], float | None]
@@ -35,6 +36,9 @@ _Outcome: TypeAlias = tuple[bool, bool, Mapping[Scope, RateLimit], float | None]
 _LOST: Final[_Outcome] = (False, False, {}, None)
 _Tickets: TypeAlias = tuple[Ticket, Ticket]
 _Booked: TypeAlias = tuple[Scope, Gauge, Ticket]
+_Ended: TypeAlias = tuple[Lane["Turn"], _Tickets, float, int, _Outcome]
+"""A booking whose request has ended: of which lane, what was booked, when it ended, how many others were in flight
+then, and what came of it."""
 
 
 class Turn:
@@ -55,6 +59,7 @@ class Turn:
         max_wait: Most seconds it may still wait, over all the times it is entered; None for no end.
         max_retry_after: Raise rather than wait when the server asks to stay away for more seconds than this.
         granted: While it waits: done when it may go.
+        catch_up: Takes in the answer before; to be called when there is time, such as while the server is busy.
     """
 
     __slots__ = (
@@ -63,6 +68,7 @@ class Turn:
         "_schedule",
         "_tickets",
         "arrived",
+        "catch_up",
         "granted",
         "lane",
         "max_retry_after",
@@ -88,6 +94,7 @@ class Turn:
         self.max_wait: float | None = max_wait
         self.max_retry_after: float = max_retry_after
         self.granted: asyncio.Future[None] | None = None
+        self.catch_up: Callable[[], None] = schedule.catch_up
         self._key = key
         self._outcome = _LOST
         self._schedule = schedule
@@ -114,30 +121,26 @@ class Turn:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._tickets is None:
+        schedule, tickets = self._schedule, self._tickets
+        if tickets is None:
             return
-        schedule, lane, (tenant, route) = self._schedule, self.lane, self._tickets
         self._tickets = None
-        now = schedule.clock()
-        answered, denied, said, retry_after = self._outcome
-        lane.sent += 1
-        lane.denied += denied
-        # A 429 does not name the budget that was spent: it is the one with nothing left, or either.
-        spent = [scope for scope, limit in said.items() if not limit.remaining] if denied else []
-        booked: tuple[_Booked, _Booked] = ("tenant", schedule.tenant, tenant), ("route", lane.gauge, route)
-        for scope, gauge, ticket in booked:
-            gauge.settle(
-                ticket,
-                now,
-                said[scope] if scope in said else None,  # noqa: SIM401  (`get` would be a call)
-                denied=denied and (not spent or scope in spent),
-                retry_after=retry_after,
-                lost=not answered,
-            )
-        if denied:
-            schedule.turn_away(now)
+        if schedule.ended is not None:
+            schedule.catch_up()
+        schedule.in_flight -= 1
+        schedule.ended = self.lane, tickets, schedule.clock(), schedule.in_flight, self._outcome
         if schedule.waiting:
+            schedule.catch_up()
             schedule.wake()
+            return
+        answered, denied, said, _retry_after = self._outcome
+        if answered and not denied and said:
+            for limit in said.values():
+                if limit.remaining <= schedule.in_flight:
+                    break
+            else:
+                return  # the next one may go in any case
+        schedule.catch_up()
 
     def observe(self, status: int, headers: Mapping[str, str], *, retry_after: float | None) -> None:
         """Tell what was answered; errors count too.
@@ -152,7 +155,16 @@ class Turn:
 
 
 class Schedule:
-    """Who may go, and when to look again. One event loop at a time uses it."""
+    """Who may go, and when to look again. One event loop at a time uses it.
+
+    An answer that leaves room for another request need not be taken in before that one is sent: while the server works
+    on it there is time. So the latest answer may wait for `catch_up`, until one more request has been booked; whoever
+    looks at the gauges calls it first.
+
+    Attributes:
+        in_flight: Requests booked and not ended.
+        ended: The booking that has ended and is not settled yet, if there is one.
+    """
 
     def __init__(self, *, window: float, reader: HeaderReader, bulk_leaves: float) -> None:
         self.reader: HeaderReader = reader
@@ -160,6 +172,8 @@ class Schedule:
         self.lanes: Lanes[Turn] = Lanes(window)
         self.clock: Callable[[], float] = float  # the time of the event loop that uses this limiter; 0.0 before one did
         self.waiting: set[Turn] = set()  # whoever is in `wait`
+        self.in_flight: int = 0
+        self.ended: _Ended | None = None
         self._choice = Choice[Turn](bulk_leaves=bulk_leaves, window=window)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -181,12 +195,36 @@ class Schedule:
             raise ConfigurationError(
                 "this RateLimiter (or its client) is used by another event loop; make one client for each loop"
             )
+        self.catch_up()
         self._loop = asyncio.get_running_loop()
         self.clock = self._loop.time
         self._timer = self._granted = None
         self.waiting.clear()  # whoever waited died with the other loop
         for lane in self.lanes.values():
             lane.clear()
+
+    def catch_up(self) -> None:
+        """Settle the booking that has ended, if there is one."""
+        if self.ended is None:
+            return
+        lane, (tenant, route), now, _, (answered, denied, said, retry_after) = self.ended
+        self.ended = None
+        lane.sent += 1
+        lane.denied += denied
+        # A 429 does not name the budget that was spent: it is the one with nothing left, or either.
+        spent = [scope for scope, limit in said.items() if not limit.remaining] if denied else []
+        booked: tuple[_Booked, _Booked] = ("tenant", self.tenant, tenant), ("route", lane.gauge, route)
+        for scope, gauge, ticket in booked:
+            gauge.settle(
+                ticket,
+                now,
+                said[scope] if scope in said else None,  # noqa: SIM401  (`get` would be a call)
+                denied=denied and (not spent or scope in spent),
+                retry_after=retry_after,
+                lost=not answered,
+            )
+        if denied:
+            self._turn_away(now)
 
     def ready_at(self, lane: Lane[Turn], now: float) -> float:
         """When a request of this lane may go, by both of its gauges."""
@@ -199,9 +237,17 @@ class Schedule:
         if self.waiting and not let_go and (lane.waiting or self._granted is not None):
             return None
         now, tenant, route = self.clock(), self.tenant, lane.gauge
+        if self.ended is not None and (now > self.ended[2] + _SOON or self.in_flight > self.ended[3]):
+            self.catch_up()
         if tenant.ready_at(now) > now or route.ready_at(now) > now:
-            return None
-        return tenant.send(now), route.send(now)
+            if self.ended is None:
+                return None
+            self.catch_up()
+            return self.book(lane, let_go=let_go)
+        self.in_flight += 1
+        if self.ended is None:
+            return tenant.send(now), route.send(now)
+        return tenant.send(now, unsettled=1), route.send(now, unsettled=int(self.ended[0] is lane))
 
     async def wait(self, turn: Turn) -> _Tickets:
         """Wait in line until the request may go, and book it.
@@ -263,7 +309,7 @@ class Schedule:
             wait=wait,
         )
 
-    def turn_away(self, now: float) -> None:
+    def _turn_away(self, now: float) -> None:
         """Have those who wait raise if the server wants to be left alone for longer than they may wait."""
         for lane in self.lanes.values():
             blocked = self._blocked(lane, now)

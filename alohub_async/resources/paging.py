@@ -13,7 +13,7 @@ from alohub_async.pagination import Consistency, Estimate, FetchedPage, Pager, P
 from alohub_async.requestor import Requestor
 from alohub_async.resources.decoding import ListDecoder
 from alohub_async.routes import Route
-from alohub_async.wire import build_request, page_requests, read_list
+from alohub_async.wire import PageRequests, build_request, read_list
 
 T = TypeVar("T")
 
@@ -142,16 +142,18 @@ def make_pager(
             f"params must not hold {sorted(reserved)}: the pager sets them; use page_size or token"
         )
     # Bad input is refused here, not at the first step.
-    ask_for = page_requests(build_request(route, requestor.config.endpoint, path=path, params=query))
+    ask_for = PageRequests(build_request(route, requestor.config.endpoint, path=path, params=query))
     listed = f"{route.method} {path or route.template}?{urlencode(sorted(query.items()))}".rstrip("?")
     start = walk.start(listed)
     budget = TimeBudget(options, what=listed)
     fill = None if detail is None else _Details(detail[1], budget).fill
+    done: list[object] = []  # the page before, if they come one at a time
+    meanwhile = (done.clear, ask_for.prepare)
 
     async def fetch(page: int, size: int) -> FetchedPage[T]:
         request = ask_for(page, size)
         now = options if options.deadline is None else budget.next_call()
-        payload: FetchedPage[T] | Json = await requestor.load(request, now, decode)
+        payload: FetchedPage[T] | Json = await requestor.load(request, now, decode, meanwhile)
         if isinstance(payload, FetchedPage):
             return payload
         found = read_list(payload, request=request)
@@ -178,6 +180,7 @@ def make_pager(
         ordered=walk.ordered,
         strict=walk.consistency == "raise",
         forecast=forecast,
+        let_go=None if walk.prefetch else done.append,
     )
 
 

@@ -19,11 +19,17 @@ pytestmark = pytest.mark.looptime
 class Server:
     """A tenant's and each route's window, answering at once or after a latency; no sockets."""
 
-    def __init__(self, *, tenant: int | None, route: int | None = None, latency: float = 0.01) -> None:
+    def __init__(
+        self,
+        *,
+        tenant: int | None,
+        route: int | None = None,
+        latency: float = 0.01,
+        kind: windows.WindowKind = "sliding-log",
+    ) -> None:
         self.latency = latency
-        self.tenant: windows.ServerWindow | None = (
-            None if tenant is None else windows.make_window("sliding-log", tenant)
-        )
+        self.kind: windows.WindowKind = kind
+        self.tenant: windows.ServerWindow | None = None if tenant is None else windows.make_window(kind, tenant)
         self.routes: dict[str, windows.ServerWindow] = {}
         self.route_limit = route
         self.sent: list[object] = []
@@ -35,7 +41,7 @@ class Server:
         now = asyncio.get_running_loop().time()
         counts: dict[str, windows.ServerWindow] = {} if self.tenant is None else {"Tenant": self.tenant}
         if self.route_limit is not None:
-            counts["Route"] = self.routes.setdefault(str(route), windows.make_window("sliding-log", self.route_limit))
+            counts["Route"] = self.routes.setdefault(str(route), windows.make_window(self.kind, self.route_limit))
         allowed = all(window.free(now) > 0 for window in counts.values())
         for window in counts.values():
             if allowed:
