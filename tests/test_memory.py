@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from alohub_async import AlohubClient
+from alohub_async.testing import Sandbox
 from tests.support import RawServer, Step, http, queue, until
 
 CODE: Final = """
@@ -68,3 +69,12 @@ async def test_a_page_is_gone_before_the_next_one_comes(*, given: bool) -> None:
         assert [record() for record in seen] == [None, None]
         going_on.cancel()
         await asyncio.wait([going_on])
+
+
+@pytest.mark.parametrize("prefetch", [0, 3])
+async def test_nothing_is_left_of_a_list_that_was_walked(sandbox: Sandbox, client: AlohubClient, prefetch: int) -> None:
+    """Although its pager is still there."""
+    walk = client.queues.list_inbound(page_size=10, prefetch=prefetch)
+    seen = [weakref.ref(record) async for record in walk]
+    assert [record() for record in seen] == [None] * len(sandbox.queues)
+    assert walk.complete

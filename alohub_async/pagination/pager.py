@@ -69,7 +69,7 @@ class Pager(AsyncIterator[T]):
         self._stream = PageStream(fetch, walk, fill=fill, prefetch=prefetch, ordered=ordered, first=start.at)
         self._strict = strict
         self._forecast: Forecast = forecast or _without_limits
-        self._let_go = let_go or _at_once
+        self._let_go = let_go
         self._hand = PageAtHand[T](start.at, start.index)
         self._seen = KeySet()
         self._duplicates = 0
@@ -226,8 +226,11 @@ class Pager(AsyncIterator[T]):
                 return True  # another task fetched it while this one waited for the lock
             if self._exhausted:
                 return False
-            if hand.page is not None:
-                self._let_go(hand.drop(self._stream.walk.base))  # so that at most `prefetch` pages are in memory
+            if hand.page is not None:  # at most so many pages are in memory, and this one is done
+                done = hand.drop(self._stream.walk.base)
+                if self._let_go is not None and self._stream.walk.stopped_by is None:
+                    self._let_go(done)
+                del done
             noticed = self._noticed() if self._strict else 0
             arrived = await self._stream.next()
             if arrived is not None:
@@ -292,10 +295,6 @@ class Pager(AsyncIterator[T]):
                 walk.total,
                 walk.stopped_by,
             )
-
-
-def _at_once(_: object) -> None:
-    """Let go of it."""
 
 
 def _without_limits(pages: int, _: int) -> Estimate:
