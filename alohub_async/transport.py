@@ -51,8 +51,19 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
     raise _ConnectionLost(said)
 
 
-_attempt: ContextVar[tuple[TimeLimit, Meanwhile]] = ContextVar("_attempt")
-"""The time limit of the attempt that the running task is in, and what to do while the server works on it."""
+class _Attempt(TimeLimit):
+    """One transmission and its time limit.
+
+    Attributes:
+        meanwhile: What is still to be done while the server works on it.
+    """
+
+    __slots__ = ("meanwhile",)
+    meanwhile: Meanwhile
+
+
+_attempt: ContextVar[_Attempt] = ContextVar("_attempt")
+"""The attempt that the running task is in, or was in last."""
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -60,8 +71,7 @@ class _Connector(aiohttp.TCPConnector):
 
     async def connect(self, *args: Any, **kwargs: Any) -> Connection:
         connection = await super().connect(*args, **kwargs)
-        limit, _ = _attempt.get()
-        limit.alive()
+        _attempt.get().alive()
         return connection
 
 
@@ -70,8 +80,7 @@ class _Request(aiohttp.ClientRequest):
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         response = await super().send(conn)
-        _, meanwhile = _attempt.get()
-        for work in meanwhile:
+        for work in _attempt.get().meanwhile:
             work()
         return response
 
@@ -155,9 +164,11 @@ class Connections:
         """
         if timeouts is not self._timeouts:
             self._timeouts, self._aiohttp_timeouts = timeouts, _for_aiohttp(timeouts, lent=self._lent)
+        attempt = _Attempt(self._limits, timeouts.total, idle=timeouts.read)
+        attempt.meanwhile = meanwhile
+        _attempt.set(attempt)
         try:
-            with TimeLimit(self._limits, timeouts.total, idle=timeouts.read) as limit:
-                _attempt.set((limit, meanwhile))
+            with attempt:
                 if self._lent:  # its requests are not of our kind
                     for work in meanwhile:
                         work()
@@ -172,7 +183,7 @@ class Connections:
                     middlewares=self._middlewares,
                 )
                 # Read to its end, or broken off, it gives its connection back by itself.
-                body = await (response.read() if response.content.is_eof() else _read_in_pieces(response, limit))
+                body = await (response.read() if response.content.is_eof() else _read_in_pieces(response, attempt))
                 return Response(response.status, response.headers.copy(), body)
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as exc:
             kind = APITimeoutError if isinstance(exc, TimeoutError) else APIConnectionError
@@ -187,6 +198,8 @@ class Connections:
             if self._session.closed:
                 raise ClientClosedError("this client, or the session it was given, was closed meanwhile") from exc
             raise
+        finally:
+            attempt.meanwhile = ()  # the task's context holds the attempt until its next one
 
     async def aclose(self) -> None:
         """Close all of it, in its own event loop or once that is closed."""

@@ -223,8 +223,9 @@ class PageRequests:
 
     def prepare(self) -> None:
         """Make the request for the page behind the one that was asked for last, as there is time."""
-        page, size = self._asked
-        self._next = self._make(page + 1, size)
+        if self._next is None:
+            page, size = self._asked
+            self._next = self._make(page + 1, size)
 
     def _make(self, page: int, size: int) -> Request:
         query = f"page={page}&size={size}"

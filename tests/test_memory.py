@@ -10,7 +10,7 @@ from typing import Final
 import aiohttp
 import pytest
 
-from alohub_async import AlohubClient
+from alohub_async import AlohubClient, InboundQueue, Pager, RateLimitWaitError
 from alohub_async.testing import Sandbox
 from tests.support import RawServer, Step, http, queue, until
 
@@ -78,3 +78,19 @@ async def test_nothing_is_left_of_a_list_that_was_walked(sandbox: Sandbox, clien
     seen = [weakref.ref(record) async for record in walk]
     assert [record() for record in seen] == [None] * len(sandbox.queues)
     assert walk.complete
+
+
+async def test_a_walk_that_failed_keeps_no_page() -> None:
+    """Although the next request was never sent, and its pager is still there."""
+    seen: list[weakref.ref[InboundQueue]] = []
+
+    async def go_on(walk: Pager[InboundQueue]) -> None:
+        async for record in walk:
+            seen.append(weakref.ref(record))  # noqa: PERF401  (a comprehension would lose those before the error)
+
+    async with Sandbox(queues=60, route_limit=3) as sandbox, sandbox.client() as client:
+        walk = client.queues.list_inbound(page_size=10, prefetch=0, max_wait=0.5)
+        with pytest.raises(RateLimitWaitError):
+            await go_on(walk)
+        assert [record() for record in seen] == [None] * 30
+        assert not walk.complete

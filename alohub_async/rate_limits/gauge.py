@@ -241,6 +241,7 @@ class Gauge:
         denied: bool = False,
         retry_after: float | None = None,
         lost: bool = False,
+        since: int = 0,
     ) -> None:
         """Note how a booked request ended. Every ticket must be settled, however its request ended.
 
@@ -255,6 +256,7 @@ class Gauge:
                 little more may come from a weighted counter).
             lost: There was no answer: failed, timed out, cancelled. It may have been counted, so its booking stays.
                 (An answer without headers of a scope that has had some is treated alike.)
+            since: How many were sent since `now`, which the answer cannot know of.
         """
         number = ticket[0]
         if number not in self._open or self._open[number] is not ticket:
@@ -275,7 +277,7 @@ class Gauge:
             limit, remaining, reset = snapshot
             if not 0 <= remaining <= limit:
                 remaining = max(0, min(remaining, limit))
-            self._read(ticket, now, limit, remaining, reset, denied=denied)
+            self._read(ticket, now, limit, remaining, reset, denied=denied, since=since)
         else:
             self._unlimited = self._unlimited or not (lost or denied)
             if self.limit is not None:
@@ -288,7 +290,7 @@ class Gauge:
             self._calm()
 
     def _read(
-        self, ticket: Ticket, now: float, limit: int, remaining: int, reset: float | None, *, denied: bool
+        self, ticket: Ticket, now: float, limit: int, remaining: int, reset: float | None, *, denied: bool, since: int
     ) -> None:
         """Take in what an answer said: see the module's part on counts."""
         number, sent_at, answered = ticket
@@ -296,16 +298,16 @@ class Gauge:
             self._newest = number
             if limit != self.limit:
                 self._change_limit(limit, now)
-        sent = self._sends.total
-        room = remaining - (sent - answered - 1)
+        sent = self._sends.total - since
+        room = remaining - (sent - answered - 1) - since  # those have been taken off the credit already
         if room > self._credit:
             self._credit = room
             self._lowest = remaining
             self._fence = sent
         elif number >= self._fence and remaining < self._lowest:  # which the credit is never above
             self._lowest = remaining
-            if remaining < self._credit:  # noqa: PLR1730  (see above)
-                self._credit = remaining
+            if remaining - since < self._credit:  # noqa: PLR1730  (see above)
+                self._credit = remaining - since
         self._fresh_until = now + self.window
         if remaining == 0 and sent_at >= self._zero_sent_at:
             self._zero_sent_at = sent_at

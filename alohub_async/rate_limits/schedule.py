@@ -35,10 +35,9 @@ _Outcome: TypeAlias = tuple[bool, bool, Mapping[Scope, RateLimit], float | None]
 
 _LOST: Final[_Outcome] = (False, False, {}, None)
 _Tickets: TypeAlias = tuple[Ticket, Ticket]
-_Booked: TypeAlias = tuple[Scope, Gauge, Ticket]
-_Ended: TypeAlias = tuple[Lane["Turn"], _Tickets, float, int, _Outcome]
-"""A booking whose request has ended: of which lane, what was booked, when it ended, how many others were in flight
-then, and what came of it."""
+_Booked: TypeAlias = tuple[Scope, Gauge, Ticket, bool]
+_Ended: TypeAlias = tuple[Lane["Turn"], _Tickets, float, _Outcome]
+"""A booking whose request has ended: of which lane, what was booked, when it ended, and what came of it."""
 
 
 class Turn:
@@ -128,7 +127,7 @@ class Turn:
         if schedule.ended is not None:
             schedule.catch_up()
         schedule.in_flight -= 1
-        schedule.ended = self.lane, tickets, schedule.clock(), schedule.in_flight, self._outcome
+        schedule.ended = self.lane, tickets, schedule.clock(), self._outcome
         if schedule.waiting:
             schedule.catch_up()
             schedule.wake()
@@ -174,6 +173,7 @@ class Schedule:
         self.waiting: set[Turn] = set()  # whoever is in `wait`
         self.in_flight: int = 0
         self.ended: _Ended | None = None
+        self._since: Lane[Turn] | None = None  # of which one was booked since then
         self._choice = Choice[Turn](bulk_leaves=bulk_leaves, window=window)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -205,16 +205,20 @@ class Schedule:
 
     def catch_up(self) -> None:
         """Settle the booking that has ended, if there is one."""
-        if self.ended is None:
+        ended, since = self.ended, self._since
+        self.ended = self._since = None
+        if ended is None:
             return
-        lane, (tenant, route), now, _, (answered, denied, said, retry_after) = self.ended
-        self.ended = None
+        lane, (tenant, route), now, (answered, denied, said, retry_after) = ended
         lane.sent += 1
         lane.denied += denied
         # A 429 does not name the budget that was spent: it is the one with nothing left, or either.
         spent = [scope for scope, limit in said.items() if not limit.remaining] if denied else []
-        booked: tuple[_Booked, _Booked] = ("tenant", self.tenant, tenant), ("route", lane.gauge, route)
-        for scope, gauge, ticket in booked:
+        booked: tuple[_Booked, _Booked] = (
+            ("tenant", self.tenant, tenant, since is not None),
+            ("route", lane.gauge, route, since is lane),
+        )
+        for scope, gauge, ticket, one_since in booked:
             gauge.settle(
                 ticket,
                 now,
@@ -222,6 +226,7 @@ class Schedule:
                 denied=denied and (not spent or scope in spent),
                 retry_after=retry_after,
                 lost=not answered,
+                since=int(one_since),
             )
         if denied:
             self._turn_away(now)
@@ -237,17 +242,20 @@ class Schedule:
         if self.waiting and not let_go and (lane.waiting or self._granted is not None):
             return None
         now, tenant, route = self.clock(), self.tenant, lane.gauge
-        if self.ended is not None and (now > self.ended[2] + _SOON or self.in_flight > self.ended[3]):
+        ended = self.ended
+        if ended is not None and (self._since is not None or now > ended[2] + _SOON):
             self.catch_up()
+            ended = None
         if tenant.ready_at(now) > now or route.ready_at(now) > now:
-            if self.ended is None:
+            if ended is None:
                 return None
             self.catch_up()
             return self.book(lane, let_go=let_go)
         self.in_flight += 1
-        if self.ended is None:
+        if ended is None:
             return tenant.send(now), route.send(now)
-        return tenant.send(now, unsettled=1), route.send(now, unsettled=int(self.ended[0] is lane))
+        self._since = lane
+        return tenant.send(now, unsettled=1), route.send(now, unsettled=int(ended[0] is lane))
 
     async def wait(self, turn: Turn) -> _Tickets:
         """Wait in line until the request may go, and book it.

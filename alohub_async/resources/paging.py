@@ -153,7 +153,11 @@ def make_pager(
     async def fetch(page: int, size: int) -> FetchedPage[T]:
         request = ask_for(page, size)
         now = options if options.deadline is None else budget.next_call()
-        payload: FetchedPage[T] | Json = await requestor.load(request, now, decode, meanwhile)
+        try:
+            payload: FetchedPage[T] | Json = await requestor.load(request, now, decode, meanwhile)
+        except BaseException:
+            done.clear()
+            raise
         if isinstance(payload, FetchedPage):
             return payload
         found = read_list(payload, request=request)

@@ -69,8 +69,10 @@ class Server:
         runner, listening = self._runner, self._listening
         self._runner = self._listening = None
         if runner is not None and listening is not None:
-            await stop_listening(listening)
-            await runner.cleanup()
+            try:
+                await stop_listening(listening)
+            finally:
+                await runner.cleanup()
         self._closed.set()
 
     async def wait_closed(self) -> None:
@@ -146,9 +148,11 @@ async def stop_listening(server: asyncio.Server) -> None:
     for listening in server.sockets:
         with suppress(NotImplementedError):  # of Windows' own event loop
             asyncio.get_running_loop().remove_reader(listening)
-    for _ in range(_ROUNDS_TO_ACCEPT):
-        await asyncio.sleep(0)
-    server.close()
+    try:
+        for _ in range(_ROUNDS_TO_ACCEPT):
+            await asyncio.sleep(0)
+    finally:
+        server.close()
 
 
 async def _pause(seconds: float) -> None:

@@ -107,6 +107,51 @@ async def test_an_answer_that_leaves_no_room_is_taken_in_at_once() -> None:
     assert server.denied == 0
 
 
+async def _one(server: Server, limiter: RateLimiter, *, at_once: bool, lost: bool = False) -> float:
+    """One request, as a client sends it; how long it waited."""
+    asked = asyncio.get_running_loop().time()
+    async with limiter.acquire(LIST_INBOUND) as turn:
+        waited = asyncio.get_running_loop().time() - asked
+        turn.catch_up()
+        await asyncio.sleep(0.01)
+        status, headers, retry_after = server.answer(LIST_INBOUND, None)
+        if not lost:
+            turn.observe(status, headers, retry_after=retry_after)
+    if at_once:
+        limiter.acquire(LIST_INBOUND).catch_up()
+    return waited
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_budget_that_a_stranger_takes_when_it_is_new(*, at_once: bool) -> None:
+    """An answer tells of a new window, and the next one that nothing is left of it: that one counts."""
+    server, limiter, loop = Server(tenant=10, kind="aligned"), RateLimiter(), asyncio.get_running_loop()
+    await asyncio.sleep(8)
+    for _ in range(4):
+        await _one(server, limiter, at_once=at_once)
+    await asyncio.sleep(10 - loop.time() % 10 + 0.5)
+    await _one(server, limiter, at_once=at_once)
+    assert server.tenant is not None
+    for _ in range(8):
+        server.tenant.take(loop.time())
+    await _one(server, limiter, at_once=at_once)
+    assert await _one(server, limiter, at_once=at_once) > 5
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_the_last_of_a_budget_goes_to_a_request_without_an_answer(*, at_once: bool) -> None:
+    """It was booked, and so it counts."""
+    server, limiter, loop = Server(tenant=10), RateLimiter(), asyncio.get_running_loop()
+    await _one(server, limiter, at_once=at_once)
+    assert server.tenant is not None
+    for _ in range(7):
+        server.tenant.take(loop.time())
+    await _one(server, limiter, at_once=at_once)
+    await _one(server, limiter, at_once=at_once, lost=True)
+    await _one(server, limiter, at_once=at_once)
+    assert server.denied == 0
+
+
 async def test_a_pause_costs_nothing() -> None:
     """An answer counts from when it came, not from when it is taken in."""
     server, limiter = Server(tenant=4), RateLimiter()

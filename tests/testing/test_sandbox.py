@@ -388,6 +388,22 @@ def test_close_leaves_no_connection_open(rounds: int) -> None:
     assert [str(warning.message) for warning in caught] == []
 
 
+@pytest.mark.parametrize("rounds", range(5))
+async def test_cancelled_close_closes(rounds: int) -> None:
+    """Whoever is cancelled while it closes the sandbox leaves its port to others."""
+    sandbox = Sandbox(queues=1)
+    await sandbox.start()
+    port = sandbox.url.port
+    closing = asyncio.create_task(sandbox.close())
+    for _ in range(rounds):
+        await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.wait([closing])
+    await sandbox.close()
+    async with Sandbox(queues=1, port=port or 0):
+        pass
+
+
 @pytest.mark.looptime
 async def test_run_forever_lasts_until_cancelled_or_closed() -> None:
     """run_forever starts the sandbox if need be, and ends closed, by cancelling or by close."""
