@@ -161,7 +161,8 @@ class Schedule:
     looks at the gauges calls it first.
 
     Attributes:
-        in_flight: Requests booked and not ended.
+        in_flight: Requests booked and not ended. The tenant's gauge has as many, and the one that has `ended`; but to
+            ask it takes calls.
         ended: The booking that has ended and is not settled yet, if there is one.
     """
 
@@ -173,7 +174,7 @@ class Schedule:
         self.waiting: set[Turn] = set()  # whoever is in `wait`
         self.in_flight: int = 0
         self.ended: _Ended | None = None
-        self._since: Lane[Turn] | None = None  # of which one was booked since then
+        self._since: Lane[Turn] | None = None  # of which one was booked since that one `ended`
         self._choice = Choice[Turn](bulk_leaves=bulk_leaves, window=window)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None

@@ -20,7 +20,7 @@ from alohub_async.testing.settings import latency_range
 
 # Seconds a request in flight gets when the server closes.
 _SHUTDOWN: Final = 0.05
-_ROUNDS_TO_ACCEPT: Final = 3
+_ROUNDS_TO_ACCEPT: Final = 3  # of the event loop, and one to spare; see `stop_listening`
 _RUNS: Final = "the sandbox is already running"
 
 
