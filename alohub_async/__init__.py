@@ -12,7 +12,7 @@ from alohub_async._version import __version__
 
 if TYPE_CHECKING:
     from alohub_async.client import AlohubClient
-    from alohub_async.config import ApiKey, Endpoint, Environment, KeyHeader, Priority, Timeouts
+    from alohub_async.config import ApiKey, Endpoint, Environment, KeyHeader
     from alohub_async.errors import (
         AlohubError,
         APIConnectionError,
@@ -36,13 +36,16 @@ if TYPE_CHECKING:
         RateLimitWaitError,
         RequestFailedError,
     )
-    from alohub_async.models import UNSET, InboundQueue, InboundQueueUpdate, QueueStrategy, UnsetType, UpdateResult
+    from alohub_async.http.responses import ApiResponse
+    from alohub_async.http.retries import RetryPolicy
+    from alohub_async.http.timeouts import Timeouts
+    from alohub_async.models import InboundQueue, InboundQueueUpdate, QueueStrategy, UpdateResult
     from alohub_async.pagination import Consistency, Drift, Estimate, Page, Pager, StopReason
     from alohub_async.rate_limits import RateLimiter, RateLimitHeaders, RateLimitStatus, ScopeStatus
+    from alohub_async.rate_limits.priorities import Priority
     from alohub_async.resources import Edit, Outcome, Outcomes, Queues
-    from alohub_async.retries import RetryPolicy
     from alohub_async.routes import Route
-    from alohub_async.wire import ApiResponse
+    from alohub_async.unset import UNSET, UnsetType
 
 __all__ = [
     "UNSET",
@@ -104,7 +107,12 @@ if not TYPE_CHECKING:  # type checkers take the imports above, and flag names th
         __name__,
         {
             "client": ("AlohubClient",),
-            "config": ("ApiKey", "Endpoint", "Environment", "KeyHeader", "Priority", "Timeouts"),
+            "config": ("ApiKey", "Endpoint", "Environment", "KeyHeader"),
+            "http.timeouts": ("Timeouts",),
+            "http.retries": ("RetryPolicy",),
+            "http.responses": ("ApiResponse",),
+            "rate_limits.priorities": ("Priority",),
+            "unset": ("UNSET", "UnsetType"),
             "errors": (
                 "AlohubError",
                 "APIConnectionError",
@@ -128,13 +136,11 @@ if not TYPE_CHECKING:  # type checkers take the imports above, and flag names th
                 "RateLimitWaitError",
                 "RequestFailedError",
             ),
-            "models": ("UNSET", "InboundQueue", "InboundQueueUpdate", "QueueStrategy", "UnsetType", "UpdateResult"),
+            "models": ("InboundQueue", "InboundQueueUpdate", "QueueStrategy", "UpdateResult"),
             "pagination": ("Consistency", "Drift", "Estimate", "Page", "Pager", "StopReason"),
             "rate_limits": ("RateLimiter", "RateLimitHeaders", "RateLimitStatus", "ScopeStatus"),
             "resources": ("Edit", "Outcome", "Outcomes", "Queues"),
-            "retries": ("RetryPolicy",),
             "routes": ("Route",),
-            "wire": ("ApiResponse",),
         },
     )
 

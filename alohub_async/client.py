@@ -8,9 +8,8 @@ from typing import Any, Final, Self, TypeVar, get_origin, overload
 
 import attrs
 
-from alohub_async.calls import CallOptions, check_priority
-from alohub_async.config import ApiKey, ClientConfig, Endpoint, Priority, Timeouts, check_deadline, read_environment
-from alohub_async.converter import converter_for
+from alohub_async.codec.converter import converter_for
+from alohub_async.config import ApiKey, ClientConfig, Endpoint, read_environment
 from alohub_async.errors import (
     APIResponseError,
     ClientClosedError,
@@ -18,15 +17,19 @@ from alohub_async.errors import (
     InvalidArgumentError,
     InvalidArgumentTypeError,
 )
+from alohub_async.http.requestor import Requestor
+from alohub_async.http.requests import build_request, check_path
+from alohub_async.http.responses import ApiResponse
+from alohub_async.http.retries import RetryPolicy, RetryQuota
+from alohub_async.http.timeouts import Timeouts
+from alohub_async.http.transport import USER_AGENT, Session, Transport
+from alohub_async.options import CallOptions, check_deadline, check_priority
 from alohub_async.pagination import Consistency, Pager
 from alohub_async.rate_limits import RateLimiter, RateLimitStatus
-from alohub_async.requestor import Requestor
+from alohub_async.rate_limits.priorities import Priority
+from alohub_async.resources.inbound_queues import Queues
 from alohub_async.resources.paging import DEFAULT_MAX_PASSES, DEFAULT_PREFETCH, WalkOptions, make_pager
-from alohub_async.resources.queues import Queues
-from alohub_async.retries import RetryPolicy, RetryQuota
 from alohub_async.routes import Route
-from alohub_async.transport import USER_AGENT, Session, Transport
-from alohub_async.wire import ApiResponse, build_request, check_path
 
 ModelT = TypeVar("ModelT")
 
@@ -376,7 +379,7 @@ def _checked_method(method: Any) -> str:
 def _structurer(model: Any, *, strict: bool) -> Callable[[Sequence[Any], int], list[Any]]:
     if model is None:
         return lambda records, _: list(records)
-    from cattrs import BaseValidationError, StructureHandlerNotFoundError, transform_error  # noqa: PLC0415  (as late as can be)
+    from cattrs import BaseValidationError, StructureHandlerNotFoundError, transform_error
 
     if not inspect.isclass(get_origin(model) or model) or not attrs.has(model):
         raise InvalidArgumentTypeError(f"model must be an attrs class, or None for dicts; {model!r} was given")

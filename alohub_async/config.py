@@ -2,14 +2,13 @@
 
 import ipaddress
 import os
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 import attrs
 from yarl import URL
 
-from alohub_async.errors import ConfigurationError, InvalidArgumentError, InvalidArgumentTypeError
+from alohub_async.errors import ConfigurationError
 
 KeyHeader: TypeAlias = Literal["x-api-key", "authorization", "both"]
 """Which header carries the key: `X-Api-Key`, `Authorization` (the bare key, no `Bearer`) or both."""
@@ -19,10 +18,6 @@ ApiKey: TypeAlias = str | Callable[[], str | Awaitable[str]]
 
 Environment: TypeAlias = Literal["production", "development"]
 """The gateways of the vendor."""
-
-Priority: TypeAlias = Literal["interactive", "normal", "bulk"]
-"""Who goes first where requests wait for the rate limit: `interactive` (a person waits), `normal`, or `bulk` (an
-export, which leaves a share of each window to the others as long as they wait)."""
 
 # The vendor's page, "Base URL".
 _GATEWAYS: Final[dict[Environment, str]] = {
@@ -123,44 +118,6 @@ class Endpoint:
         if not base.path.endswith(_BACKEND_PREFIX):
             base = base.with_path(base.raw_path.rstrip("/") + _BACKEND_PREFIX, encoded=True)
         return cls(base, key_header="authorization", send_tenant=False, allow_http=allow_http)
-
-
-def check_deadline(value: Any) -> float | None:
-    """Return `value` if it is a number of seconds above 0, or None.
-
-    Raises:
-        InvalidArgumentError: It is neither.
-    """
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidArgumentTypeError(f"deadline must be a number of seconds or None; {value!r} was given")
-    if not 0 < value <= sys.float_info.max:
-        raise InvalidArgumentError(f"deadline must be above 0 seconds; {value!r} was given")
-    return float(value)
-
-
-def _seconds(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
-        raise ConfigurationError(f"{attribute.name} must be a number of seconds above 0; {value!r} was given")
-
-
-@attrs.frozen(kw_only=True)
-class Timeouts:
-    """How long one attempt may take. Waits for the rate limit and between attempts do not count; see `deadline`.
-
-    Attributes:
-        connect: Seconds to open a connection (name lookup, TCP, TLS).
-        read: Seconds until an answer begins (all of its headers), and then without another byte of it.
-        total: Seconds for the whole attempt, from opening the connection to the last byte of the body.
-
-    Raises:
-        ConfigurationError: A value that is not a number of seconds above 0.
-    """
-
-    connect: float = attrs.field(default=10.0, validator=_seconds)
-    read: float = attrs.field(default=30.0, validator=_seconds)
-    total: float = attrs.field(default=60.0, validator=_seconds)
 
 
 def check_header_value(name: str, value: object) -> str:

@@ -8,11 +8,12 @@ import enum
 import unicodedata
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 import attrs
 
 from alohub_async.errors import InvalidArgumentError, InvalidArgumentTypeError
+from alohub_async.unset import UNSET, UnsetType
 
 
 class QueueStrategy(enum.IntEnum):
@@ -43,22 +44,6 @@ class QueueStrategy(enum.IntEnum):
     def is_known(self) -> bool:
         """Whether the API documents this number. Only such a strategy can be written."""
         return self.name in type(self).__members__
-
-
-class UnsetType(enum.Enum):
-    """The type of `UNSET`."""
-
-    UNSET = "UNSET"
-
-    def __bool__(self) -> Literal[False]:
-        return False
-
-    def __repr__(self) -> str:
-        return self.name
-
-
-UNSET: Final = UnsetType.UNSET
-"""Leave this field as it is. None is another matter: what the API does with null is not known, so it is never sent."""
 
 
 class _NoFields(dict[str, Any]):

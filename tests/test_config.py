@@ -8,16 +8,10 @@ import attrs
 import pytest
 from yarl import URL
 
-from alohub_async.config import (
-    ClientConfig,
-    Endpoint,
-    EnvironmentSettings,
-    Timeouts,
-    check_deadline,
-    check_header_value,
-    read_environment,
-)
+from alohub_async.config import ClientConfig, Endpoint, EnvironmentSettings, check_header_value, read_environment
 from alohub_async.errors import ConfigurationError, InvalidArgumentError, InvalidArgumentTypeError
+from alohub_async.http.timeouts import Timeouts
+from alohub_async.options import check_deadline
 from tests.twins import pickled
 
 KEY = "sk_live_0123456789"

@@ -27,7 +27,7 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 before = faults()
-from alohub_async.transport import Transport
+from alohub_async.http.transport import Transport
 
 async def main():
     transport = Transport(session=None, max_connections=1)

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alohub_async.errors import InvalidArgumentError, InvalidArgumentTypeError
-from alohub_async.models import UNSET, InboundQueue, InboundQueueUpdate, QueueStrategy, UnsetType, UpdateResult
+from alohub_async.models import InboundQueue, InboundQueueUpdate, QueueStrategy, UpdateResult
+from alohub_async.unset import UNSET, UnsetType
 from tests.twins import pickled
 
 KNOWN = {"NORMAL": 1, "VIP": 2, "BLACKLIST": 3, "DIVERT": 4, "LOCKED": 99}

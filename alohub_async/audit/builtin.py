@@ -226,7 +226,7 @@ def _or_unknown(total: int | None) -> str:
 
 
 def _is_vietnamese(number: str) -> bool:
-    import phonenumbers  # noqa: PLC0415 (the extra may be missing)
+    import phonenumbers
 
     # The library would read letters as keys of a phone, and find a number inside other text.
     if not _NUMBER_CHARACTERS.fullmatch(number):

@@ -45,8 +45,8 @@ def html_page(report: AuditReport) -> str:
         ConfigurationError: Jinja2 is not installed.
     """
     check_html()
-    import jinja2  # noqa: PLC0415 (the extra may be missing)
-    from markupsafe import Markup  # noqa: PLC0415 (which it brings)
+    import jinja2
+    from markupsafe import Markup
 
     # Text is made legal where it goes in, for no queue's name may spoil the page.
     environment = jinja2.Environment(

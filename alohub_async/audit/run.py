@@ -13,11 +13,11 @@ from alohub_async.audit.config import check_needs, configure, read_config
 from alohub_async.audit.report import AuditReport, make_report
 from alohub_async.audit.rules import AuditedList, AuditedQueue, Rule
 from alohub_async.client import AlohubClient
-from alohub_async.config import Priority
 from alohub_async.errors import DeadlineExceededError, NotFoundError, RateLimitWaitError
 from alohub_async.models import InboundQueue
 from alohub_async.pagination import Consistency, Pager
-from alohub_async.resources.outcomes import DEFAULT_CONCURRENCY
+from alohub_async.rate_limits.priorities import Priority
+from alohub_async.resources.bulk import DEFAULT_CONCURRENCY
 
 
 async def audit_inbound(

@@ -6,10 +6,8 @@ from typing import Final
 
 import attrs
 
-from alohub_async.calls import CallOptions, TimeBudget
 from alohub_async.changes.plan import DEFAULT_CONCURRENCY, Plan, Step
 from alohub_async.client import AlohubClient
-from alohub_async.config import Priority
 from alohub_async.errors import (
     AlohubError,
     AuthenticationError,
@@ -20,8 +18,10 @@ from alohub_async.errors import (
     PermissionDeniedError,
 )
 from alohub_async.models import InboundQueueUpdate
-from alohub_async.pagination import check_count
+from alohub_async.options import CallOptions, Deadline
+from alohub_async.rate_limits.priorities import Priority
 from alohub_async.resources import Outcome, Outcomes
+from alohub_async.validation import check_count
 
 _MAX_CONCURRENCY: Final = 1000
 _HOPELESS: Final = (AuthenticationError, PermissionDeniedError, ClientClosedError)
@@ -97,7 +97,7 @@ async def apply_plan(
         PermissionDeniedError: The key lacks the scope; likewise.
     """
     check_count("concurrency", concurrency, least=1, most=_MAX_CONCURRENCY)
-    budget = TimeBudget(CallOptions(deadline=deadline, priority=priority), what="apply_plan")
+    budget = Deadline(CallOptions(deadline=deadline, priority=priority), what="apply_plan")
 
     async def apply(step: Step) -> Outcome[Result]:
         try:
@@ -113,7 +113,7 @@ async def apply_plan(
         results.release()
 
 
-async def _apply(client: AlohubClient, step: Step, budget: TimeBudget) -> Result:
+async def _apply(client: AlohubClient, step: Step, budget: Deadline) -> Result:
     if step.error is not None:
         return Result(step, _status_of(step.error), step.error)
     if not step.fields or step.found is None:
@@ -144,7 +144,7 @@ def _status_of(error: AlohubError) -> Status:
     return Status.CONFLICT if isinstance(error, ConflictError) else Status.FAILED
 
 
-async def _looked(client: AlohubClient, step: Step, error: AlohubError, budget: TimeBudget) -> Result:
+async def _looked(client: AlohubClient, step: Step, error: AlohubError, budget: Deadline) -> Result:
     """What came of an edit that failed on the way: the error does not tell whether it was written, the queue does."""
     try:
         options = budget.next_call()

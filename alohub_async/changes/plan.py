@@ -5,13 +5,13 @@ from typing import Final
 
 import attrs
 
-from alohub_async.calls import CallOptions, TimeBudget
 from alohub_async.changes.diff import FieldChange
 from alohub_async.changes.rows import Change
 from alohub_async.client import AlohubClient
-from alohub_async.config import Priority
 from alohub_async.errors import AlohubError, ConflictError, InvalidArgumentError, NotFoundError
 from alohub_async.models import InboundQueue
+from alohub_async.options import CallOptions, Deadline
+from alohub_async.rate_limits.priorities import Priority
 
 DEFAULT_CONCURRENCY: Final = 16
 """Calls under way at once, as for `get_many_inbound`."""
@@ -88,7 +88,7 @@ async def plan_changes(
     for change in changes:
         if wanted.setdefault(change.id, change) is not change:
             raise InvalidArgumentError(f"one change for each queue; queue {change.id} has several")
-    budget = TimeBudget(CallOptions(deadline=deadline, priority=priority), what="plan_changes")
+    budget = Deadline(CallOptions(deadline=deadline, priority=priority), what="plan_changes")
     steps = {queue.id: plan_step(wanted[queue.id], queue) for queue in await _listed(client, wanted.keys(), budget)}
     options = budget.next_call()
     outcomes = client.queues.get_many_inbound(
@@ -105,7 +105,7 @@ async def plan_changes(
     return Plan(tuple(steps[queue_id] for queue_id in wanted))
 
 
-async def _listed(client: AlohubClient, ids: Collection[int], budget: TimeBudget) -> list[InboundQueue]:
+async def _listed(client: AlohubClient, ids: Collection[int], budget: Deadline) -> list[InboundQueue]:
     """Those of the queues that the list shows, if walking it takes fewer requests than looking each up.
 
     Whether the list moves does not matter: what it does not show is looked up.

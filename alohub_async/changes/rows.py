@@ -13,7 +13,8 @@ import attrs
 
 from alohub_async.changes.diff import FieldChange, QueueDiff
 from alohub_async.errors import InvalidArgumentError
-from alohub_async.models import UNSET, InboundQueueUpdate, QueueStrategy
+from alohub_async.models import InboundQueueUpdate, QueueStrategy
+from alohub_async.unset import UNSET
 
 WRITABLE: Final = tuple(field.name for field in attrs.fields(InboundQueueUpdate))
 """The fields that can be set."""

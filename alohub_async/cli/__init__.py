@@ -10,7 +10,7 @@ _NOT_INSTALLED: Final = 7  # ExitCode.NOT_INSTALLED; see errors.py
 def main() -> None:
     """Run the command line of this process, and exit with the code `alohub --help` explains."""
     try:
-        from alohub_async.cli.app import run  # noqa: PLC0415 (the extra may be missing)
+        from alohub_async.cli.app import run
     except ModuleNotFoundError as exc:
         if exc.name is None or exc.name.partition(".")[0] not in _EXTRA:
             raise

@@ -18,7 +18,7 @@ from alohub_async.cli.errors import CommandError, ExitCode, without_key
 from alohub_async.cli.output import complain, one_line
 from alohub_async.client import AlohubClient
 from alohub_async.config import Endpoint, read_environment
-from alohub_async.retries import RetryPolicy
+from alohub_async.http.retries import RetryPolicy
 
 T = TypeVar("T")
 
@@ -173,7 +173,7 @@ def with_access(command: Callable[..., None]) -> Callable[..., None]:
 
 @asynccontextmanager
 async def _open_sandbox(*, direct: bool, retry: RetryPolicy) -> AsyncGenerator[AlohubClient]:
-    from alohub_async.testing import Sandbox  # noqa: PLC0415 (a web server most command lines do not need)
+    from alohub_async.testing import Sandbox
 
     # Its windows would only make it slow: nobody else has to be kept from it.
     async with (

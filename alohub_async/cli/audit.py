@@ -65,7 +65,7 @@ def audit_command(
     Rules are turned off, made more or less severe and set by TOML, such as
     long-wait = { seconds = 600, severity = "error" } or locked = false.
     """
-    from alohub_async import audit  # noqa: PLC0415 (most command lines need none of it)
+    from alohub_async import audit
 
     with _could_not_run(verbose=access.verbose):
         settings = _settings(config)
@@ -97,7 +97,7 @@ def audit_command(
 
 
 def _settings(path: Path | None) -> dict[str, object]:
-    from alohub_async.audit import read_config  # noqa: PLC0415 (most command lines need none of it)
+    from alohub_async.audit import read_config
 
     if path is None:
         return read_config(_PROJECT) if _PROJECT.is_file() else {}

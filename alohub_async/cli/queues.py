@@ -9,8 +9,9 @@ from alohub_async.cli.errors import CommandError, ExitCode
 from alohub_async.cli.output import one_line, print_queue, print_queues, progress, write
 from alohub_async.client import AlohubClient
 from alohub_async.files import json_text, queue_record
-from alohub_async.models import UNSET, InboundQueue, InboundQueueUpdate, QueueStrategy, UpdateResult
+from alohub_async.models import InboundQueue, InboundQueueUpdate, QueueStrategy, UpdateResult
 from alohub_async.pagination import Pager
+from alohub_async.unset import UNSET
 
 app: typer.Typer = typer.Typer(
     help="The tenant's inbound queues: list, get, update, export, audit, compare.",

@@ -59,7 +59,7 @@ def sandbox_command(
     ] = False,
 ) -> None:
     """Run a stand-in for the Alohub service, until Ctrl-C."""
-    from alohub_async.testing import Sandbox  # noqa: PLC0415 (a web server most command lines do not need)
+    from alohub_async.testing import Sandbox
 
     try:
         sandbox = Sandbox(

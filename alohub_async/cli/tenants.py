@@ -18,7 +18,7 @@ import attrs
 from alohub_async.cli.errors import CommandError, ExitCode
 from alohub_async.client import AlohubClient
 from alohub_async.config import Endpoint
-from alohub_async.retries import RetryPolicy
+from alohub_async.http.retries import RetryPolicy
 
 _NAME: Final = re.compile(r"\w[\w.-]*")  # of a tenant: it becomes a folder's
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -9,16 +9,16 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar, get_args
 
 import attrs
 
-from alohub_async.calls import CallOptions, TimeBudget
 from alohub_async.client import AlohubClient
-from alohub_async.config import Priority
 from alohub_async.errors import AlohubError, FileError, InvalidArgumentError, NotFoundError
 from alohub_async.export.journal import Journal, open_journal
 from alohub_async.export.report import ExportProgress, ExportReport
 from alohub_async.export.state import Key, Spent, State, concluded, has_id, keyed, merged, verdict
 from alohub_async.files import check_ending, json_text, queue_record, remove_leftovers, replacing, write_queues
 from alohub_async.models import InboundQueue
+from alohub_async.options import CallOptions, Deadline
 from alohub_async.pagination import Page, Pager
+from alohub_async.rate_limits.priorities import Priority
 
 T = TypeVar("T")
 
@@ -100,7 +100,7 @@ async def export_inbound(
         remove_leftovers(target)
         remove_leftovers(report_path(target))
         await _match(journal, client, header, restart=restart)
-        budget = TimeBudget(options, what=f"export to {target}")
+        budget = Deadline(options, what=f"export to {target}")
         export = _Export(client, journal, walk, budget, details=details, on_progress=on_progress)
         await export.run(max_passes if consistency == "repair" else None)
         state = attrs.evolve(export.state, spent=export.spent())
@@ -151,7 +151,7 @@ class _Export:
         client: AlohubClient,
         journal: Journal,
         walk: Callable[[str | None, float | None], Pager[InboundQueue]],
-        budget: TimeBudget,
+        budget: Deadline,
         *,
         details: bool,
         on_progress: OnProgress | None,

@@ -21,7 +21,7 @@ from alohub_async.export.locks import open_locked
 from alohub_async.export.state import Key, Seen, State, key_of
 from alohub_async.files import file_error, json_text, queue_of, sync_folder
 from alohub_async.models import InboundQueue
-from alohub_async.pagination.keys import KeySet
+from alohub_async.pagination.seen_keys import KeySet
 
 _VERSION: Final = 1
 _TORN: Final = 4096  # bytes that a header which was half-written may have

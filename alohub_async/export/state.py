@@ -8,8 +8,8 @@ import attrs
 
 from alohub_async.files import queue_record
 from alohub_async.models import InboundQueue
-from alohub_async.pagination.keys import KeySet
-from alohub_async.pagination.proof import settle
+from alohub_async.pagination.passes import settle
+from alohub_async.pagination.seen_keys import KeySet
 
 Key: TypeAlias = int | str
 

@@ -1,8 +1,8 @@
 """Walking lists page by page, ahead of who wants the records, and knowing whether all of them came."""
 
-from alohub_async.pagination.pager import Forecast, Pager, check_count, check_page_size
-from alohub_async.pagination.records import MAX_PAGE_SIZE, Consistency, Drift, Estimate, FetchedPage, Page, StopReason
-from alohub_async.pagination.tokens import PageToken
+from alohub_async.pagination.page import MAX_PAGE_SIZE, Consistency, Drift, Estimate, FetchedPage, Page, StopReason
+from alohub_async.pagination.pager import Forecast, Pager, check_page_size
+from alohub_async.pagination.token import PageToken
 
 __all__ = [
     "MAX_PAGE_SIZE",
@@ -15,6 +15,5 @@ __all__ = [
     "PageToken",
     "Pager",
     "StopReason",
-    "check_count",
     "check_page_size",
 ]

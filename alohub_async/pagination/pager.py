@@ -9,13 +9,14 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias, TypeVar
 
-from alohub_async.errors import AlohubError, InvalidArgumentError, InvalidArgumentTypeError, PageDriftError
-from alohub_async.pagination.hand import PageAtHand
-from alohub_async.pagination.keys import KeySet
-from alohub_async.pagination.records import MAX_PAGE_SIZE, Arrival, Drift, Estimate, Fetch, Fill, Page, StopReason
-from alohub_async.pagination.stream import PageStream
-from alohub_async.pagination.tokens import PageToken, as_runs
-from alohub_async.pagination.walk import Walk
+from alohub_async.errors import AlohubError, PageDriftError
+from alohub_async.pagination.cursor import PageCursor
+from alohub_async.pagination.page import MAX_PAGE_SIZE, Arrival, Drift, Enrich, Estimate, Fetch, Page, StopReason
+from alohub_async.pagination.prefetch import Prefetcher
+from alohub_async.pagination.progress import PageProgress
+from alohub_async.pagination.seen_keys import KeySet
+from alohub_async.pagination.token import PageToken, as_runs
+from alohub_async.validation import check_count
 
 T = TypeVar("T")
 
@@ -38,7 +39,7 @@ class Pager(AsyncIterator[T]):
         fetch: Fetch[T],
         start: PageToken,
         *,
-        fill: Fill[T] | None = None,
+        enrich: Enrich[T] | None = None,
         prefetch: int = 0,
         ordered: bool = True,
         strict: bool = False,
@@ -50,7 +51,7 @@ class Pager(AsyncIterator[T]):
         Args:
             fetch: Fetches a page.
             start: Where to start.
-            fill: Completes a page; None if it is complete.
+            enrich: Completes a page; None if it is complete.
             prefetch: Most pages under way or in memory; 0 fetches each when it is asked for.
             ordered: Whether pages come in order, or as they arrive.
             strict: Whether to raise when the list is seen to move.
@@ -58,7 +59,7 @@ class Pager(AsyncIterator[T]):
             let_go: Given each page that is done, to free its memory when there is time; None frees it at once.
         """
         self._start = start
-        walk = Walk(
+        walk = PageProgress(
             size=start.size,
             base=start.page,
             beyond=frozenset(start.pages_beyond()),
@@ -66,11 +67,11 @@ class Pager(AsyncIterator[T]):
             total=start.total,
             before=start.before,
         )
-        self._stream = PageStream(fetch, walk, fill=fill, prefetch=prefetch, ordered=ordered, first=start.at)
+        self._stream = Prefetcher(fetch, walk, enrich=enrich, prefetch=prefetch, ordered=ordered, first=start.at)
         self._strict = strict
         self._forecast: Forecast = forecast or _without_limits
         self._let_go = let_go
-        self._hand = PageAtHand[T](start.at, start.index)
+        self._hand = PageCursor[T](start.at, start.index)
         self._seen = KeySet()
         self._duplicates = 0
         self._gone = 0
@@ -306,7 +307,7 @@ class _Records(AsyncIterator[T]):
 
     __slots__ = ("_hand", "_load", "_pager")
 
-    def __init__(self, pager: Pager[T], hand: PageAtHand[T], load: Callable[[], Awaitable[bool]]) -> None:
+    def __init__(self, pager: Pager[T], hand: PageCursor[T], load: Callable[[], Awaitable[bool]]) -> None:
         self._pager = pager
         self._hand = hand
         self._load = load
@@ -351,16 +352,3 @@ def check_page_size(page_size: Any) -> int:
         InvalidArgumentError: It is no int from 1 to `MAX_PAGE_SIZE`.
     """
     return check_count("page_size", page_size, least=1, most=MAX_PAGE_SIZE)
-
-
-def check_count(name: str, value: Any, *, least: int, most: int) -> int:
-    """Return `value` if it is an int in this range.
-
-    Raises:
-        InvalidArgumentError: It is not.
-    """
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidArgumentTypeError(f"{name} must be an int; {value!r} was given")
-    if not least <= value <= most:
-        raise InvalidArgumentError(f"{name} must be from {least} to {most}; {value!r} was given")
-    return value

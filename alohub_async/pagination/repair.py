@@ -15,12 +15,12 @@ from typing import Generic, TypeVar
 
 import attrs
 
+from alohub_async.pagination.page import Drift, Enrich, Estimate, Fetch, FetchedPage
 from alohub_async.pagination.pager import Forecast, Pager
-from alohub_async.pagination.proof import settle
-from alohub_async.pagination.records import Drift, Estimate, Fetch, FetchedPage, Fill
-from alohub_async.pagination.stream import PageStream
-from alohub_async.pagination.tokens import PageToken
-from alohub_async.pagination.walk import Walk
+from alohub_async.pagination.passes import settle
+from alohub_async.pagination.prefetch import Prefetcher
+from alohub_async.pagination.progress import PageProgress
+from alohub_async.pagination.token import PageToken
 
 T = TypeVar("T")
 
@@ -68,11 +68,11 @@ class _Gathering(Generic[T]):
         stream: The walk at hand.
     """
 
-    def __init__(self, new_stream: Callable[[], PageStream[T]], *, max_passes: int, listed: str) -> None:
+    def __init__(self, new_stream: Callable[[], Prefetcher[T]], *, max_passes: int, listed: str) -> None:
         self.records: dict[Hashable, T] = {}
         self.drift: Drift = Drift()
         self.total: int | None = None
-        self.stream: PageStream[T] = new_stream()
+        self.stream: Prefetcher[T] = new_stream()
         self._new_stream = new_stream
         self._max_passes = max_passes
         self._listed = listed
@@ -164,7 +164,7 @@ class RepairingPager(Pager[T]):
         fetch: Fetch[T],
         start: PageToken,
         *,
-        fill: Fill[T] | None = None,
+        enrich: Enrich[T] | None = None,
         prefetch: int = 0,
         max_passes: int = 5,
         forecast: Forecast | None = None,
@@ -174,15 +174,15 @@ class RepairingPager(Pager[T]):
         Args:
             fetch: Fetches a page.
             start: Where to start.
-            fill: Completes a page; None if it is complete.
+            enrich: Completes a page; None if it is complete.
             prefetch: Most pages under way at once.
             max_passes: Most walks over the list.
             forecast: Says what pages take.
         """
         super().__init__(fetch, start, forecast=forecast)
 
-        def new_stream() -> PageStream[T]:
-            return PageStream(fetch, Walk(size=start.asked), fill=fill, prefetch=prefetch, ordered=False)
+        def new_stream() -> Prefetcher[T]:
+            return Prefetcher(fetch, PageProgress(size=start.asked), enrich=enrich, prefetch=prefetch, ordered=False)
 
         self._gathering = _Gathering(new_stream, max_passes=max_passes, listed=start.listed)
         self._stream = self._gathering.stream

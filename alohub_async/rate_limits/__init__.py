@@ -1,7 +1,7 @@
-"""The rate limit: what the server tells (`headers`), what may go when (`gauge`), who goes next (`schedule`)."""
+"""The rate limit: what the server tells (`headers`), what may go when (`bucket`), who goes next (`schedule`)."""
 
 from alohub_async.rate_limits.headers import RateLimitHeaders
 from alohub_async.rate_limits.limiter import RateLimiter
-from alohub_async.rate_limits.snapshots import RateLimitStatus, ScopeStatus
+from alohub_async.rate_limits.status import RateLimitStatus, ScopeStatus
 
 __all__ = ["RateLimitHeaders", "RateLimitStatus", "RateLimiter", "ScopeStatus"]

@@ -25,7 +25,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias, cast
 import attrs
 
 from alohub_async.errors import ConfigurationError
-from alohub_async.rate_limits.snapshots import RateLimit
+from alohub_async.rate_limits.status import RateLimit
 
 Scope: TypeAlias = Literal["tenant", "route"]
 

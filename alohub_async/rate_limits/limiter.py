@@ -4,11 +4,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from alohub_async.config import Priority
 from alohub_async.errors import ConfigurationError
 from alohub_async.rate_limits.headers import HeaderReader, RateLimitHeaders
-from alohub_async.rate_limits.schedule import Schedule, Turn
-from alohub_async.rate_limits.snapshots import RateLimitStatus
+from alohub_async.rate_limits.priorities import Priority
+from alohub_async.rate_limits.scheduler import Permit, Scheduler
+from alohub_async.rate_limits.status import RateLimitStatus
 from alohub_async.routes import Route
 
 
@@ -49,7 +49,7 @@ class RateLimiter:
             ConfigurationError: A number out of range.
         """
         _check_seconds(window=window, max_wait=max_wait)
-        self._schedule = Schedule(window=window, reader=HeaderReader(headers), bulk_leaves=_checked_share(bulk_leaves))
+        self._schedule = Scheduler(window=window, reader=HeaderReader(headers), bulk_leaves=_checked_share(bulk_leaves))
         self._max_wait = max_wait
         self._route_key = route_key
         self._acquired = 0
@@ -61,8 +61,8 @@ class RateLimiter:
         priority: Priority = "normal",
         max_wait: float | None = None,
         max_retry_after: float = math.inf,
-    ) -> Turn:
-        """A request's turn: an async context manager that waits until the request may go, see `Turn`.
+    ) -> Permit:
+        """A request's turn: an async context manager that waits until the request may go, see `Permit`.
 
         Args:
             route: Which budget, besides the tenant's.
@@ -71,7 +71,7 @@ class RateLimiter:
             max_retry_after: Raise rather than wait when the server asks to stay away for more seconds than this.
         """
         self._acquired = place = self._acquired + 1
-        return Turn(
+        return Permit(
             self._schedule,
             route if self._route_key is str else self._route_key(route),
             place,
@@ -93,7 +93,9 @@ class RateLimiter:
         schedule.catch_up()
         now, lane = schedule.clock(), schedule.lanes[route if self._route_key is str else self._route_key(route)]
         waiting = sum(each.waiting for each in schedule.lanes.values())
-        return max(schedule.tenant.forecast(waiting + requests, now), lane.gauge.forecast(lane.waiting + requests, now))
+        return max(
+            schedule.tenant.forecast(waiting + requests, now), lane.bucket.forecast(lane.waiting + requests, now)
+        )
 
     def status(self) -> RateLimitStatus:
         """Where all budgets stand."""
@@ -102,7 +104,7 @@ class RateLimiter:
         now = schedule.clock()
         return RateLimitStatus(
             tenant=schedule.status(schedule.tenant, [*schedule.lanes.values()], now),
-            routes={str(key): schedule.status(lane.gauge, [lane], now) for key, lane in schedule.lanes.items()},
+            routes={str(key): schedule.status(lane.bucket, [lane], now) for key, lane in schedule.lanes.items()},
             denied=sum(lane.denied for lane in schedule.lanes.values()),
         )
 

@@ -17,13 +17,13 @@ is struck out. While we are alone, the true cell is never struck out; so the lat
 late enough, and the first answers leave few. All cells struck out: it is no weighted counter, or we are not alone.
 Whether a request that got no answer was counted is not known: for three windows each makes the bounds wider by one.
 
-Nothing here is needed to understand the gauge, which asks one question: when would such a counter let one in?
+Nothing here is needed to understand the bucket, which asks one question: when would such a counter let one in?
 """
 
 import math
 from typing import Final, TypeAlias
 
-from alohub_async.rate_limits.tally import Tally
+from alohub_async.rate_limits.history import EventHistory
 
 _CELLS: Final = 128  # phases told apart; the cost of a fit and the sharpness of its answer
 _KEPT: Final = 32  # observations between two fits; of more, every other one is dropped
@@ -99,7 +99,7 @@ class WeightedFit:
         self._seen[self._kept] = seen
         self._kept += 1
 
-    def opening(self, now: float, limit: int, sends: Tally, answers: Tally) -> float:
+    def opening(self, now: float, limit: int, sends: EventHistory, answers: EventHistory) -> float:
         """When a weighted counter lets one request in for certain; -inf if there is none that explains what was seen.
 
         Args:
@@ -119,7 +119,7 @@ class WeightedFit:
             return -math.inf
         return max((self._opens(cell, now, limit, answers, sends.total) for cell in self._cells), default=-math.inf)
 
-    def _explains(self, cell: float, seen: Observation, sends: Tally, answers: Tally) -> bool:
+    def _explains(self, cell: float, seen: Observation, sends: EventHistory, answers: EventHistory) -> bool:
         """Whether a boundary in this cell is possible, given what one answer said."""
         since, until, least_counted, most_counted, used = seen
         window, width = self._window, self._width
@@ -135,7 +135,7 @@ class WeightedFit:
         least = least_counted - most_gone * sends.by(end) - (1.0 - most_gone) * sends.by(end - window)
         return least <= used + _ROUNDING + self._doubts
 
-    def _opens(self, cell: float, now: float, limit: int, answers: Tally, sent: int) -> float:
+    def _opens(self, cell: float, now: float, limit: int, answers: EventHistory, sent: int) -> float:
         """When a counter with its boundary at the end of this cell has room for one, if nothing more is sent."""
         window, width = self._window, self._width
         start = math.floor((now - cell - width) / window) * window + cell  # its end is in the past

@@ -5,7 +5,8 @@ from typing import Any
 import attrs
 
 from alohub_async.errors import ConflictError, InvalidArgumentError, InvalidArgumentTypeError
-from alohub_async.models import UNSET, InboundQueue, InboundQueueUpdate
+from alohub_async.models import InboundQueue, InboundQueueUpdate
+from alohub_async.unset import UNSET
 
 
 @attrs.frozen(kw_only=True)

@@ -2,18 +2,23 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from typing import Any, Final, Generic, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, get_args
 from urllib.parse import urlencode
 
 import attrs
 
-from alohub_async.calls import CallOptions, TimeBudget
+from alohub_async.codec.fast_lists import ListDecoder
 from alohub_async.errors import InvalidArgumentError, InvalidArgumentTypeError, NotFoundError
-from alohub_async.pagination import Consistency, Estimate, FetchedPage, Pager, PageToken, check_count, check_page_size
-from alohub_async.requestor import Requestor
-from alohub_async.resources.decoding import ListDecoder
+from alohub_async.http.requestor import Requestor
+from alohub_async.http.requests import PageRequests, build_request
+from alohub_async.http.responses import read_list
+from alohub_async.options import CallOptions, Deadline
+from alohub_async.pagination import Consistency, Estimate, FetchedPage, Pager, PageToken, check_page_size
 from alohub_async.routes import Route
-from alohub_async.wire import PageRequests, build_request, read_list
+from alohub_async.validation import check_count
+
+if TYPE_CHECKING:
+    from alohub_async.codec.fast_lists import DecodedList
 
 T = TypeVar("T")
 
@@ -73,13 +78,13 @@ class WalkOptions:
 class _Details(Generic[T]):
     """Looks up the detail of each record of a page, a bounded few at a time; what was found survives a failure."""
 
-    def __init__(self, look_up: Callable[[int, CallOptions], Awaitable[T]], budget: TimeBudget) -> None:
+    def __init__(self, look_up: Callable[[int, CallOptions], Awaitable[T]], budget: Deadline) -> None:
         self._look_up = look_up
         self._budget = budget
         self._places = asyncio.Semaphore(_DETAILS_AT_ONCE)
         self._found: dict[int, dict[int, T | None]] = {}  # by page and id; None if it is gone
 
-    async def fill(self, number: int, page: FetchedPage[T]) -> FetchedPage[T]:
+    async def enrich(self, number: int, page: FetchedPage[T]) -> FetchedPage[T]:
         found = self._found.setdefault(number, {})
         missing = dict.fromkeys(key for key in page.keys if isinstance(key, int) and key not in found)
         tasks = [asyncio.ensure_future(self._find(found, queue_id)) for queue_id in missing]
@@ -145,8 +150,8 @@ def make_pager(
     ask_for = PageRequests(build_request(route, requestor.config.endpoint, path=path, params=query))
     listed = f"{route.method} {path or route.template}?{urlencode(sorted(query.items()))}".rstrip("?")
     start = walk.start(listed)
-    budget = TimeBudget(options, what=listed)
-    fill = None if detail is None else _Details(detail[1], budget).fill
+    budget = Deadline(options, what=listed)
+    enrich = None if detail is None else _Details(detail[1], budget).enrich
     done: list[object] = []  # the page before, if they come one at a time
     meanwhile = (done.clear, ask_for.prepare)
 
@@ -154,12 +159,12 @@ def make_pager(
         request = ask_for(page, size)
         now = options if options.deadline is None else budget.next_call()
         try:
-            payload: FetchedPage[T] | Json = await requestor.load(request, now, decode, meanwhile)
+            payload: DecodedList[T] | Json = await requestor.load(request, now, decode, meanwhile)
         except BaseException:
             done.clear()
             raise
-        if isinstance(payload, FetchedPage):
-            return payload
+        if isinstance(payload, tuple):
+            return FetchedPage(*payload)
         found = read_list(payload, request=request)
         return FetchedPage(structure(found.items, page), _keys(found.items, key), found.total)
 
@@ -171,15 +176,15 @@ def make_pager(
         return Estimate(pages + records, seconds)
 
     if walk.consistency == "repair":
-        from alohub_async.pagination.repair import RepairingPager  # noqa: PLC0415  (for those who ask for it)
+        from alohub_async.pagination.repair import RepairingPager
 
         return RepairingPager(
-            fetch, start, fill=fill, prefetch=walk.prefetch, max_passes=walk.max_passes, forecast=forecast
+            fetch, start, enrich=enrich, prefetch=walk.prefetch, max_passes=walk.max_passes, forecast=forecast
         )
     return Pager(
         fetch,
         start,
-        fill=fill,
+        enrich=enrich,
         prefetch=walk.prefetch,
         ordered=walk.ordered,
         strict=walk.consistency == "raise",

@@ -44,8 +44,8 @@ def alohub_sandbox(request: pytest.FixtureRequest, alohub_sandbox_settings: Mapp
 @pytest.fixture
 def alohub_client(alohub_sandbox: "Sandbox") -> Generator["AlohubClient"]:
     """An `AlohubClient` of `alohub_sandbox`; closed after the test."""
-    import asyncio  # noqa: PLC0415  (see above)
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
 
     client = alohub_sandbox.client()
     yield client
@@ -73,9 +73,9 @@ def _marked(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def _make(settings: Mapping[str, Any]) -> "Sandbox":
-    from inspect import signature  # noqa: PLC0415  (see above)
+    from inspect import signature
 
-    from alohub_async.testing import Sandbox  # noqa: PLC0415
+    from alohub_async.testing import Sandbox
 
     known = signature(Sandbox).parameters
     unknown = ", ".join(sorted(settings.keys() - known.keys()))

@@ -1,11 +1,10 @@
-"""Does the limiter use a budget up without a 429? A simulation in virtual time, of the shipped gauges.
+"""Does the limiter use a budget up without a 429? A simulation in virtual time, of the shipped buckets.
 
-`python -m benchmarks.limiter` prints one table: the gauges against every kind of server window, beside other ways to
+`python -m benchmarks.limiter` prints one table: the buckets against every kind of server window, beside other ways to
 limit oneself, with what is asked of them. `--quick` takes a few seconds and is less certain.
 
 The parts, from the bottom up: `loop` (the clock), `server` (windows, and somebody else who spends), `client` (requests
-in line, as the asyncio limiter keeps them), `policies` (what else one could do instead of a gauge, an omniscient client
-among it), `scenario` (one run, measured), `table` (which runs, what is asked of each), `cost` (of a request, in real
+in line, as the asyncio limiter keeps them), `policies` (what else one could do, an omniscient client among it), `scenario` (one run, measured), `table` (which runs, what is asked of each), `cost` (of a request, in real
 time).
 
 A scenario is a function of its seed. `TUNING_SEEDS` are those that the design was tried out with; the table is made

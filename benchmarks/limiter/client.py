@@ -12,14 +12,14 @@ from typing import Generic, Protocol, TypeVar
 
 import attrs
 
-from alohub_async.rate_limits.snapshots import RateLimit
+from alohub_async.rate_limits.status import RateLimit
 from benchmarks.limiter.server import Answer, Server
 
 T = TypeVar("T")
 
 
 class Limiter(Protocol[T]):
-    """What decides when a request of one scope may go: a `Gauge`, or another way to the same end."""
+    """What decides when a request of one scope may go: a `Bucket`, or another way to the same end."""
 
     def ready_at(self, now: float) -> float:
         """When one may go."""

@@ -1,4 +1,4 @@
-"""Other ways to limit oneself, to measure the gauges against. Each is for one scope whose window is known."""
+"""Other ways to limit oneself, to measure the buckets against. Each is for one scope whose window is known."""
 
 import heapq
 import math
@@ -6,7 +6,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-from alohub_async.rate_limits.snapshots import RateLimit
+from alohub_async.rate_limits.status import RateLimit
 from benchmarks.limiter.client import Limiter
 from benchmarks.limiter.server import Server
 

@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 
 import attrs
 
-from alohub_async.rate_limits.gauge import Gauge
+from alohub_async.rate_limits.bucket import Bucket
 from alohub_async.testing.windows import WindowKind, make_window
 from benchmarks.limiter.client import Client, Limiter
 from benchmarks.limiter.loop import Loop
@@ -151,9 +151,9 @@ def _submit(setup: Setup, loop: Loop, client: Client[T], rng: random.Random) -> 
     loop.at(loop.now + rng.expovariate(rate), arrive)
 
 
-def gauges(setup: Setup) -> Outcome:
-    """The run with the shipped gauges."""
-    return run(setup, lambda _server, _scope: Gauge(WINDOW))
+def buckets(setup: Setup) -> Outcome:
+    """The run with the shipped buckets."""
+    return run(setup, lambda _server, _scope: Bucket(WINDOW))
 
 
 @functools.cache

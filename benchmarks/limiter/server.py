@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from alohub_async.rate_limits.snapshots import RateLimit
+from alohub_async.rate_limits.status import RateLimit
 from alohub_async.testing.windows import ServerWindow
 from benchmarks.limiter.loop import Loop
 

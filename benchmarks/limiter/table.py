@@ -11,7 +11,7 @@ import attrs
 from benchmarks.limiter import REPORT_SEEDS
 from benchmarks.limiter.client import Limiter
 from benchmarks.limiter.policies import OTHERS
-from benchmarks.limiter.scenario import KINDS, LEGS, WINDOW, Legs, Outcome, Setup, gauges, omniscient, run
+from benchmarks.limiter.scenario import KINDS, LEGS, WINDOW, Legs, Outcome, Setup, buckets, omniscient, run
 from benchmarks.limiter.server import Server
 
 
@@ -63,7 +63,7 @@ def alone(effort: Effort) -> Iterator[Line]:
         found: dict[int, tuple[float, float]] = {}
         for limit in effort.limits:
             setups = [Setup(kind, limit, legs, seed, effort.windows) for seed in effort.seeds]
-            outcomes = [gauges(setup) for setup in setups]
+            outcomes = [buckets(setup) for setup in setups]
             used = min(_utilisation(setup, outcome) for setup, outcome in zip(setups, outcomes, strict=True))
             found[limit] = used, max(outcome.per_thousand for outcome in outcomes)
         yield Line(
@@ -94,7 +94,7 @@ def cold_start(effort: Effort) -> Iterator[Line]:
         for limit in effort.limits:
             for legs, seed in product(LEGS, effort.seeds):
                 setup = Setup(kind, limit, legs, seed, effort.windows)
-                outcome, best = gauges(setup), omniscient(setup)
+                outcome, best = buckets(setup), omniscient(setup)
                 lost[limit] = max(lost.get(limit, 0.0), _lost_for_good(outcome, best) / limit)
                 denied += sum(at < outcome.start + 2 * WINDOW for at in outcome.denials)
         asked = ("windows <= 1, " if kind in "abce" else "") + ("429s 0" if kind in "abce" else "")
@@ -112,7 +112,7 @@ def rival(effort: Effort) -> Iterator[Line]:
         tries = 0
         for limit in (limit for limit in effort.limits if limit >= 50):
             setups = [Setup(kind, limit, legs, seed, effort.windows, rival=0.3) for seed in effort.rival_seeds]
-            outcomes = [gauges(setup) for setup in setups]
+            outcomes = [buckets(setup) for setup in setups]
             used = statistics.fmean(
                 _utilisation(setup, outcome) for setup, outcome in zip(setups, outcomes, strict=True)
             )
@@ -130,7 +130,7 @@ def order(effort: Effort) -> Iterator[Line]:
     """A tenant's budget of 50 and three routes of 20, 20 and 40: nobody is overtaken in line, no route starves."""
     for kind, legs in product(KINDS, LEGS):
         setups = [Setup(kind, 50, legs, seed, effort.windows, routes=(20, 20, 40)) for seed in effort.seeds]
-        outcomes = [gauges(setup) for setup in setups]
+        outcomes = [buckets(setup) for setup in setups]
         shares = [
             outcome.by_route[route] / (effort.windows * fair)
             for outcome in outcomes
@@ -159,7 +159,7 @@ def poisson(effort: Effort) -> Iterator[Line]:
         for limit in effort.limits:
             load = 0.5 if limit < 10 else 0.7
             setups = [Setup(kind, limit, legs, seed, effort.windows, load=load) for seed in effort.seeds]
-            outcomes = [gauges(setup) for setup in setups]
+            outcomes = [buckets(setup) for setup in setups]
             median = max(outcome.wait(50) for outcome in outcomes)
             late = statistics.fmean(outcome.wait(99) for outcome in outcomes)
             found[limit] = median, late, statistics.fmean(omniscient(setup).wait(99) for setup in setups)
@@ -176,7 +176,7 @@ def changes(effort: Effort) -> Iterator[Line]:
     for kind, legs in product(KINDS, LEGS):
         moving = [Setup(kind, 50, legs, seed, 60, limits=((15, 80), (30, 20), (45, 50))) for seed in effort.seeds]
         heaps = [Setup(kind, 50, legs, seed, effort.windows, load=0.7, burst=100) for seed in effort.seeds]
-        moved, heaped = [gauges(setup) for setup in moving], [gauges(setup) for setup in heaps]
+        moved, heaped = [buckets(setup) for setup in moving], [buckets(setup) for setup in heaps]
         served = min(
             len(outcome.served) / len(omniscient(setup).served) for setup, outcome in zip(moving, moved, strict=True)
         )
@@ -205,7 +205,7 @@ def others(effort: Effort) -> Iterator[Line]:
         outcome = functools.partial(run, make=functools.partial(_policy, make))
         yield Line(name, "  ".join(cell(kind, "small", outcome) for kind in KINDS))
     for legs in LEGS:
-        yield Line(f"gauge, {legs} legs", "  ".join(cell(kind, legs, gauges) for kind in KINDS))
+        yield Line(f"bucket, {legs} legs", "  ".join(cell(kind, legs, buckets) for kind in KINDS))
 
 
 PARTS: Sequence[tuple[str, Callable[[Effort], Iterator[Line]]]] = (

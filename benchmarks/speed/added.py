@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from alohub_async import AlohubClient, Endpoint, Timeouts
+from alohub_async.http.requests import build_request
+from alohub_async.http.transport import USER_AGENT, Transport
 from alohub_async.routes import LIST_INBOUND
-from alohub_async.transport import USER_AGENT, Transport
-from alohub_async.wire import build_request
 
 
 async def _cpu(request: Callable[[int], Awaitable[object]], pages: int) -> float:

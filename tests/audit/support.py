@@ -6,7 +6,7 @@ from typing import Any
 
 from alohub_async import AlohubError, InboundQueue
 from alohub_async.audit import DEFAULT_RULES, AuditedList, AuditedQueue, AuditReport, Finding, Rule, make_report
-from alohub_async.converter import converter_for
+from alohub_async.codec.converter import converter_for
 from tests.support import queue
 
 STARTED = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)

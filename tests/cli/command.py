@@ -9,7 +9,7 @@ import pytest
 from attrs import frozen
 
 from alohub_async.cli.app import run
-from alohub_async.converter import converter_for
+from alohub_async.codec.converter import converter_for
 from alohub_async.models import InboundQueue
 from alohub_async.testing import Sandbox, WireQueue
 

@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from alohub_async import FileError, InboundQueue, InvalidArgumentError
-from alohub_async.converter import converter_for
+from alohub_async.codec.converter import converter_for
 from alohub_async.files import read_queues, write_queues
 from alohub_async.files.atomic import file_error, remove_leftovers
 from alohub_async.testing import seed_queues

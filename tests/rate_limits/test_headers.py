@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 
 from alohub_async.errors import ConfigurationError
 from alohub_async.rate_limits.headers import HeaderReader, RateLimitHeaders, Scope
-from alohub_async.rate_limits.snapshots import RateLimit
+from alohub_async.rate_limits.status import RateLimit
 from tests.strategies import any_text
 
 NOW = 1_700_000_000.0

@@ -10,9 +10,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from alohub_async import ConfigurationError, Priority, RateLimiter, RateLimitWaitError
-from alohub_async.rate_limits.gauge import Gauge
-from alohub_async.rate_limits.lanes import Choice, Lane
-from alohub_async.rate_limits.snapshots import RateLimit
+from alohub_async.rate_limits.bucket import Bucket
+from alohub_async.rate_limits.priorities import PriorityPolicy
+from alohub_async.rate_limits.status import RateLimit
+from alohub_async.rate_limits.wait_queues import RouteQueue
 from alohub_async.routes import GET_INBOUND, LIST_INBOUND, UPDATE_INBOUND, Route
 from alohub_async.testing.windows import WindowKind, make_window
 from tests.rate_limits.test_limiter import Server
@@ -146,8 +147,8 @@ class _Waiter:
 @given(st.lists(st.sampled_from(PRIORITIES), min_size=1, max_size=60), st.floats(0.01, 0.99))
 def test_nobody_starves(arrivals: list[Priority], share: float) -> None:
     """Against any stream of newcomers, the oldest of each kind goes within 1 / share, or 1 / (1 - share), turns."""
-    choice = Choice[_Waiter](bulk_leaves=share, window=10.0)
-    lane = Lane[_Waiter](Gauge(10.0))
+    choice = PriorityPolicy[_Waiter](bulk_leaves=share, window=10.0)
+    lane = RouteQueue[_Waiter](Bucket(10.0))
     waited: Counter[str] = Counter()
     for place, priority in enumerate(arrivals * 4):
         for each in PRIORITIES:  # there is always one of each
@@ -186,28 +187,28 @@ def test_forecast_is_never_more_than_it_takes(
 
     Windows that begin at fixed times let as many in before that as behind it: sooner by less than a window.
     """
-    gauge, window, now = Gauge(10.0), make_window(kind, limit), start
+    bucket, window, now = Bucket(10.0), make_window(kind, limit), start
 
     def send() -> None:
         nonlocal now
-        now = max(now, gauge.ready_at(now))
-        ticket = gauge.send(now)
+        now = max(now, bucket.ready_at(now))
+        ticket = bucket.send(now)
         now += 0.01
         if window.free(now) > 0:
             window.take(now)
-            gauge.settle(ticket, now, window_snapshot())
-        else:  # a weighted counter may refuse one while the gauge does not know it yet
-            gauge.settle(ticket, now, window_snapshot(), denied=True, retry_after=window.retry_after(now))
+            bucket.settle(ticket, now, window_snapshot())
+        else:  # a weighted counter may refuse one while the bucket does not know it yet
+            bucket.settle(ticket, now, window_snapshot(), denied=True, retry_after=window.retry_after(now))
 
     def window_snapshot() -> RateLimit:
         return RateLimit(limit=limit, remaining=max(0, window.free(now)))
 
     for _ in range(used + 1):
         send()
-    foretold, asked_at = gauge.forecast(requests, now), now
+    foretold, asked_at = bucket.forecast(requests, now), now
     for _ in range(requests - 1):
         send()
-    goes = max(now, gauge.ready_at(now)) - asked_at
+    goes = max(now, bucket.ready_at(now)) - asked_at
     assert foretold <= goes + (10.0 if kind in {"aligned", "sliding-counter"} else 1e-6)
 
 

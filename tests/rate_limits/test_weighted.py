@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alohub_async.rate_limits.tally import Tally
+from alohub_async.rate_limits.history import EventHistory
 from alohub_async.rate_limits.weighted import WeightedFit
 from alohub_async.testing.windows import WindowKind, make_window
 
@@ -24,7 +24,7 @@ class Log:
     def __init__(self, kind: WindowKind, limit: int) -> None:
         self.window: ServerWindow = make_window(kind, limit)
         self.fit = WeightedFit(WINDOW)
-        self.sends, self.answers = Tally(WINDOW, late=False), Tally(WINDOW, late=True)
+        self.sends, self.answers = EventHistory(WINDOW, late=False), EventHistory(WINDOW, late=True)
 
     def request(self, now: float) -> None:
         """Send one now and hear its answer two legs later."""
@@ -52,7 +52,7 @@ class Log:
 
 def test_a_tally_counts_what_came_by_a_time() -> None:
     """The time itself included."""
-    tally = Tally(WINDOW, late=True)
+    tally = EventHistory(WINDOW, late=True)
     for at in (1.0, 2.0, 2.0, 5.0):
         tally.add(at)
     assert [tally.by(at) for at in (0.9, 1.0, 2.0, 4.9, 5.0)] == [0, 1, 3, 3, 4]
@@ -60,7 +60,7 @@ def test_a_tally_counts_what_came_by_a_time() -> None:
 
 def test_a_tally_knows_when_a_count_was_reached() -> None:
     """Never, if it has not been; long ago, if it is nothing."""
-    tally = Tally(WINDOW, late=True)
+    tally = EventHistory(WINDOW, late=True)
     for at in (1.0, 2.0, 5.0):
         tally.add(at)
     assert [tally.reached(count) for count in (-1, 0, 1, 3, 4)] == [-math.inf, -math.inf, 1.0, 5.0, math.inf]
@@ -73,7 +73,7 @@ def test_a_tally_knows_when_a_count_was_reached() -> None:
 )
 def test_a_tally_errs_on_its_side_by_a_grain_at_most(steps: list[float], asked: float) -> None:
     """A late one never counts what came later; an early one never misses what had come."""
-    early, late = Tally(WINDOW, late=False), Tally(WINDOW, late=True)
+    early, late = EventHistory(WINDOW, late=False), EventHistory(WINDOW, late=True)
     now, times = 100.0, list[float]()
     for step in steps:
         now += step
@@ -89,7 +89,7 @@ def test_a_tally_errs_on_its_side_by_a_grain_at_most(steps: list[float], asked: 
 
 def test_a_tally_stays_small() -> None:
     """A million events in three windows take a few thousand steps; old ones are forgotten, not their number."""
-    tally = Tally(WINDOW, late=True)
+    tally = EventHistory(WINDOW, late=True)
     for number in range(300_000):
         tally.add(number / 10_000)
     assert len(pickle.dumps(tally)) < 160_000

@@ -1,0 +1,172 @@
+"""The one cattrs converter: wire names, digit strings, open enums, unknown fields.
+
+The API documents types that its answers need not keep to. What fits without guessing is taken (`"120"` for a number,
+`"0"` or `1` for a flag); what does not is never bent into shape: the attribute is None and the raw value goes into
+`extra`.
+"""
+
+import functools
+import types
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
+
+import attrs
+
+from alohub_async.codec.fast_records import FieldReader, UnusualPageError, page_filler
+from alohub_async.models import NO_FIELDS, QueueStrategy, Record
+
+if TYPE_CHECKING:
+    from cattrs import Converter  # imported with the first converter: not every program that loads the SDK needs one
+
+_MISSING: Final = object()
+_MAX_DIGITS: Final = 18  # what fits a 64-bit number; longer is no id, count or time
+
+
+class FieldError(ValueError):
+    """A value that does not fit its documented type.
+
+    Attributes:
+        field: Its wire name.
+        value: As it came.
+    """
+
+    def __init__(self, field: str, value: object) -> None:
+        super().__init__(field, value)
+        self.field = field
+        self.value = value
+
+
+def _int(value: object, _: object = None) -> int:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS:
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise ValueError("not a whole number")
+
+
+def _str(value: object, _: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise ValueError("not a string")
+
+
+def _bool(value: object, _: object) -> bool:
+    if value in ("0", "1", 0, 1):  # and False and True, which equal 0 and 1
+        return value in ("1", 1)
+    raise ValueError("neither 0 nor 1")
+
+
+def _strategy(value: object, _: object) -> QueueStrategy:
+    return QueueStrategy(_int(value))
+
+
+def _is_record(cls: Any) -> bool:
+    return isinstance(cls, type) and attrs.has(cls) and "extra" in attrs.fields_dict(cls)
+
+
+def _is_page(kind: Any) -> bool:
+    args = get_args(kind)
+    return get_origin(kind) is list and isinstance(args[0], type) and issubclass(args[0], Record)
+
+
+def _field_reader(field: "attrs.Attribute[Any]", converter: "Converter") -> FieldReader:
+    nullable = types.NoneType in get_args(field.type)
+    kind = next(arg for arg in get_args(field.type) if arg is not types.NoneType) if nullable else field.type
+    return FieldReader(
+        name=field.alias or field.name,
+        attribute=field.name,
+        wire=field.metadata.get("wire", field.name),
+        kind=kind,
+        structure=converter.get_structure_hook(kind),
+        nullable=nullable,
+        has_default=field.default is not attrs.NOTHING,
+        minimum=field.metadata.get("minimum"),
+    )
+
+
+def field_readers(cls: type, converter: "Converter") -> list[FieldReader]:
+    """How the attributes of `cls`, an attrs class with a field `extra`, are read from a record."""
+    if any(isinstance(field.type, str) for field in attrs.fields(cls)):
+        attrs.resolve_types(cls)
+    return [_field_reader(field, converter) for field in attrs.fields(cls) if field.init and field.name != "extra"]
+
+
+def _record_hook(cls: type, converter: "Converter", *, strict: bool) -> Callable[[Any, Any], Any]:
+    """Make the function that structures records of `cls`, an attrs class with a field `extra`."""
+    readers = field_readers(cls, converter)
+    wires = {reader.wire for reader in readers}
+    ours = issubclass(cls, Record)
+
+    def structure(record: Any, _: Any) -> Any:
+        values: dict[str, Any] = {}
+        extra = {name: value for name, value in record.items() if name not in wires}
+        for reader in readers:
+            raw = record.get(reader.wire, _MISSING)
+            if raw is _MISSING and reader.has_default:
+                continue
+            values[reader.name] = None
+            if reader.nullable and (raw is None or raw is _MISSING):
+                continue
+            try:
+                values[reader.name] = reader.read(raw)
+            except (ValueError, TypeError, KeyError, ExceptionGroup) as exc:
+                if strict:
+                    raise FieldError(reader.wire, None if raw is _MISSING else raw) from exc
+                if raw is not _MISSING:
+                    extra[reader.wire] = raw
+        return cls(**values, extra=extra if extra or not ours else NO_FIELDS)
+
+    return structure
+
+
+def _page_hook(cls: type, converter: "Converter") -> Callable[[Any, Any], Any]:
+    """Make the function that structures a list of records of `cls`, one of our own, all at once if it can."""
+    fill: Callable[[Any], Any] = page_filler(cls, field_readers(cls, converter), "items")
+    structure = converter.get_structure_hook(cls)
+
+    def structure_page(records: Any, _: Any) -> Any:
+        try:
+            return fill(records)
+        except UnusualPageError:
+            return [structure(record, cls) for record in records]
+
+    return structure_page
+
+
+def _model_hook(cls: type[Any], converter: "Converter") -> Callable[[Any, Any], Any]:
+    """Make the function that structures records of any other attrs class, by the wire names of its fields."""
+    from cattrs.gen import make_dict_structure_fn, override
+
+    fields = attrs.fields(cls)
+    renamed: dict[str, Any] = {f.name: override(rename=f.metadata["wire"]) for f in fields if "wire" in f.metadata}
+    return make_dict_structure_fn(cls, converter, **renamed)
+
+
+@functools.cache
+def converter_for(*, strict: bool) -> "Converter":
+    """The converter, made on first use.
+
+    Args:
+        strict: Raise `FieldError` for a value that does not fit, instead of keeping it in `extra`.
+    """
+    from cattrs import Converter
+
+    converter = Converter()
+    converter.register_structure_hook(int, _int)
+    converter.register_structure_hook(str, _str)
+    converter.register_structure_hook(bool, _bool)
+    converter.register_structure_hook(QueueStrategy, _strategy)
+
+    def model_hook(cls: type) -> Callable[[Any, Any], Any]:
+        return _model_hook(cls, converter)
+
+    def record_hook(cls: type) -> Callable[[Any, Any], Any]:
+        return _record_hook(cls, converter, strict=strict)
+
+    def page_hook(page: Any) -> Callable[[Any, Any], Any]:
+        return _page_hook(get_args(page)[0], converter)
+
+    converter.register_structure_hook_factory(attrs.has, model_hook)
+    converter.register_structure_hook_factory(_is_record, record_hook)
+    converter.register_structure_hook_factory(_is_page, page_hook)
+    return converter

@@ -1,0 +1,286 @@
+"""Answers as values: from a status, headers and bytes to a payload or an error. Pure: no socket and no event loop.
+
+Field names and codes are from the vendor's page. The spellings `errorCode` and `errorMessage`, and failures under
+HTTP 200, were seen in the vendor's published client.
+"""
+
+import math
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, NamedTuple, TypeGuard
+
+import attrs
+
+from alohub_async.codec.decoding import decode_json, read_total
+from alohub_async.errors import (
+    APIResponseError,
+    APIStatusError,
+    AuthenticationError,
+    BadRequestError,
+    InternalServerError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    RequestFailedError,
+)
+from alohub_async.http.redaction import excerpt_of, redacted, redacted_headers
+from alohub_async.http.requests import Request
+
+_ERROR_BY_CODE: Final[dict[str, type[APIStatusError]]] = {
+    "INVALID_INPUT": BadRequestError,
+    "UNAUTHORIZED": AuthenticationError,
+    "INSUFFICIENT_SCOPE": PermissionDeniedError,
+    "NOT_FOUND": NotFoundError,
+    "RATE_LIMIT_EXCEEDED": RateLimitError,
+    "FAIL": InternalServerError,
+}
+_ERROR_BY_STATUS: Final[dict[int, type[APIStatusError]]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    429: RateLimitError,
+}
+_REQUEST_ID_HEADERS: Final = ("X-Request-Id", "X-Kong-Request-Id", "X-Correlation-Id")
+
+
+class Response:
+    """One answer, read to its end.
+
+    Attributes:
+        status: HTTP status.
+        headers: Case-insensitive; they are this answer's own and pickle.
+        body: All of it, decompressed.
+    """
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: MutableMapping[str, str], body: bytes) -> None:
+        self.status: int = status
+        self.headers: MutableMapping[str, str] = headers
+        self.body: bytes = body
+
+
+@attrs.frozen
+class ApiResponse:
+    """What `client.request` returns: a successful answer of the API.
+
+    Attributes:
+        status: HTTP status, 2xx.
+        headers: The answer's headers, case-insensitive.
+        payload: The decoded JSON, envelope and all; None for an answer without content (204).
+        attempts: Transmissions it took, 1 or more.
+        elapsed: Seconds from the call to the answer, with all waits.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    payload: Any
+    attempts: int
+    elapsed: float
+
+
+class ListPayload(NamedTuple):
+    """One page of a list, as the API returned it.
+
+    Attributes:
+        items: The records, undecoded.
+        total: `totalRecord`, or None if the answer has none that makes sense.
+    """
+
+    items: Sequence[Any]
+    total: int | None
+
+
+def retry_after_seconds(headers: Mapping[str, str], *, wall_clock: Callable[[], float]) -> float | None:
+    """Seconds the server asks to wait (`Retry-After`: integer, decimal or HTTP date); None if it does not say.
+
+    Args:
+        headers: Of the answer, case-insensitive.
+        wall_clock: Tells the seconds since the epoch, for a date in an answer that has no `Date` of its own to compare
+            it with.
+    """
+    if "Retry-After" not in headers:
+        return None
+    text = headers["Retry-After"].strip()
+    try:
+        seconds = float(text)
+    except ValueError:
+        due = _timestamp(text)
+        if due is None:
+            return None
+        sent = _timestamp(headers.get("Date", ""))
+        return max(0.0, due - (wall_clock() if sent is None else sent))
+    return seconds if 0 <= seconds < math.inf else None
+
+
+def _timestamp(text: str) -> float | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    # HTTP dates are GMT whatever they say, and parsedate gives a naive one for "-0000".
+    return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+
+
+def decode_response(
+    request: Request,
+    response: Response,
+    *,
+    secret: str,
+    retry_after: float | None,
+    decode: Callable[[bytes], object] | None = None,
+) -> Any:
+    """Return the JSON of a successful answer, or what `decode` makes of it.
+
+    Args:
+        request: What was asked, for the error.
+        response: What came.
+        secret: The key; it is struck out of whatever an error shows.
+        retry_after: What `retry_after_seconds` made of the answer, for the error.
+        decode: Tried first on the body of an answer whose status is a success. It returns None, and raises nothing,
+            unless the body says that it is a success as well.
+
+    Raises:
+        APIStatusError: The answer is a failure: by its status, or by `success` or `error_code` under HTTP 200.
+        APIResponseError: It is no failure and no JSON either.
+    """
+    success = 200 <= response.status < 300
+    if response.status in {204, 205}:
+        return None
+    if success and decode is not None and (decoded := decode(response.body)) is not None:
+        return decoded
+    try:
+        payload = decode_json(response.body)
+    except ValueError as exc:
+        if success:
+            excerpt = excerpt_of(response.body, secret)
+            raise APIResponseError(
+                f"{redacted(str(request), secret)} was answered with HTTP {response.status} and no JSON,"
+                f" but {excerpt or 'an empty body'}",
+                status=response.status,
+                body=excerpt,
+                undecodable=True,
+            ) from exc
+        payload = None
+    fields = payload if _is_object(payload) else {}
+    if success and not _reports_failure(fields):
+        return payload
+    raise _status_error(request, response, fields, secret=secret, retry_after=retry_after)
+
+
+def _error_code(fields: Mapping[str, Any]) -> str | None:
+    code = fields.get("error_code", fields.get("errorCode"))
+    return str(code) if isinstance(code, str | int) and code != "" else None
+
+
+def _reports_failure(fields: Mapping[str, Any]) -> bool:
+    if "success" in fields:
+        return fields["success"] not in ("1", 1)  # and True, which equals 1
+    return (_error_code(fields) or "SUCCESS").upper() != "SUCCESS"
+
+
+def _status_error(
+    request: Request, response: Response, fields: Mapping[str, Any], *, secret: str, retry_after: float | None
+) -> APIStatusError:
+    code = _error_code(fields)
+    status = response.status
+    # A known code decides, whatever the status; but 429 is a matter of the gateway, which may not know the API's codes.
+    kind = RateLimitError if status == 429 else _ERROR_BY_CODE.get((code or "").upper()) or _ERROR_BY_STATUS.get(status)
+    if kind is None and status < 300:
+        kind = RequestFailedError
+    elif kind is None:
+        kind = InternalServerError if status >= 500 else APIStatusError
+    names = ("error_message", "errorMessage", "message", "error")
+    message = next((fields[name] for name in names if isinstance(fields.get(name), str) and fields[name]), None)
+    if message is None and 300 <= status < 400:
+        message = "redirects are not followed, they would carry the key away; check the base URL"
+    return kind(
+        None if message is None else redacted(message, secret),
+        status=status,
+        error_code=None if code is None else redacted(code, secret),
+        request=redacted(str(request), secret),
+        request_id=next(
+            (redacted(response.headers[n], secret) for n in _REQUEST_ID_HEADERS if n in response.headers), None
+        ),
+        retry_after=retry_after,
+        headers=redacted_headers(response.headers, secret),
+        body=excerpt_of(response.body, secret),
+    )
+
+
+def read_list(payload: object, *, request: object) -> ListPayload:
+    """Read a list envelope: `{"data": […], "totalRecord": …}`.
+
+    Args:
+        payload: The decoded answer.
+        request: What was asked, for the error.
+
+    Raises:
+        APIResponseError: There is no list of objects under `data`.
+    """
+    items: object = payload.get("data") if _is_object(payload) else None
+    total = read_total(payload.get("totalRecord")) if _is_object(payload) else None
+    if items is None and total == 0:
+        return ListPayload([], 0)  # how some write an empty list
+    if not _is_list(items):
+        raise _wrong_shape(request, "an object with a list under 'data'", payload)
+    if not {*map(type, items)} <= {dict}:
+        index = next(index for index, record in enumerate(items) if not _is_object(record))
+        raise _wrong_shape(request, f"an object at data[{index}]", items[index])
+    return ListPayload(items, total)
+
+
+def read_record(payload: object, *, id_field: str, request: object) -> dict[str, Any]:
+    """Read a single record: bare as documented, or enveloped under `data` as an object or a list of one.
+
+    Args:
+        payload: The decoded answer.
+        id_field: The field by which a record is known.
+        request: What was asked, for the error.
+
+    Raises:
+        APIResponseError: There is no such record.
+    """
+    record = payload
+    if _is_object(record) and id_field not in record:
+        record = record.get("data")
+        if _is_list(record) and len(record) == 1:
+            record = record[0]
+    if not _is_object(record) or id_field not in record:
+        raise _wrong_shape(request, f"an object with {id_field!r}, bare or under 'data'", payload)
+    return record
+
+
+def read_success(payload: object, *, request: object) -> Mapping[str, Any]:
+    """Read the answer to a write: an envelope that says it was done. Failures were raised before.
+
+    Args:
+        payload: The decoded answer.
+        request: What was asked, for the error.
+
+    Raises:
+        APIResponseError: The answer does not say so.
+    """
+    if not _is_object(payload) or "success" not in payload:
+        raise _wrong_shape(request, "an object with 'success'", payload)
+    return payload
+
+
+def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
+
+
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
+def _wrong_shape(request: object, expected: str, got: object) -> APIResponseError:
+    if _is_object(got):
+        shown = f"an object with {sorted(map(str, got))}"
+    else:
+        shown = "null" if got is None else type(got).__name__
+    return APIResponseError(
+        f"{request} was answered with JSON of an unknown shape: expected {expected}, got {shown}", status=200
+    )

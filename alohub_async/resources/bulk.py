@@ -1,0 +1,300 @@
+"""Many calls at once: a bounded number of tasks over any number of arguments, and an outcome for each."""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Iterable
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, cast
+
+import attrs
+
+from alohub_async.background_tasks import BackgroundTasks
+from alohub_async.errors import (
+    AlohubError,
+    AuthenticationError,
+    ClientClosedError,
+    InvalidArgumentTypeError,
+    PermissionDeniedError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DEFAULT_CONCURRENCY: Final = 16
+MAX_CONCURRENCY: Final = 1000
+"""Ours, against typing errors; the rate limit is what decides."""
+
+A = TypeVar("A")
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@attrs.frozen
+class Outcome(Generic[T]):
+    """What came of one call of many.
+
+    Attributes:
+        id: The queue's id, as it was given.
+        value: What the call returned; None if it failed.
+        error: Why it failed; None if it did not.
+        attempts: Transmissions it took; 0 if nothing was sent.
+    """
+
+    id: int
+    value: T | None
+    error: AlohubError | None
+    attempts: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether the call succeeded."""
+        return self.error is None
+
+    def unwrap(self) -> T:
+        """What the call returned.
+
+        Raises:
+            AlohubError: The call failed.
+        """
+        if self.error is not None:
+            raise self.error
+        return cast("T", self.value)
+
+
+async def outcome_of(queue_id: int, call: Callable[[], Awaitable[tuple[T, int]]]) -> Outcome[T]:
+    """What comes of a call that returns a value and the transmissions it took."""
+    try:
+        value, attempts = await call()
+    except AlohubError as error:
+        return Outcome(queue_id, None, error, error.attempts)
+    return Outcome(queue_id, value, None, attempts)
+
+
+def check_arguments(name: str, given: Any) -> None:
+    """Check that it can be iterated over, plainly or asynchronously.
+
+    Raises:
+        InvalidArgumentError: It cannot.
+    """
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable | AsyncIterable):
+        raise InvalidArgumentTypeError(f"{name} must be an iterable or an async iterable; {given!r} was given")
+
+
+class _SourceError(NamedTuple):
+    """What the arguments' own iterator raised."""
+
+    error: Exception
+
+
+class Outcomes(AsyncIterator[Outcome[T]]):
+    """The outcomes of many calls, as they complete or in order; made by `get_many_inbound` and `update_many_inbound`.
+
+    Nothing is sent before the first step. Leaving a loop over it cancels what is under way; going on after `break` is
+    fine: what was cut off is done again.
+    """
+
+    def __init__(
+        self,
+        arguments: Iterable[A] | AsyncIterable[A],
+        call: Callable[[A], Coroutine[Any, Any, Outcome[T]]],
+        *,
+        concurrency: int,
+        ordered: bool,
+        stop_on_error: bool,
+        finish: bool,
+    ) -> None:
+        """Take nothing from the arguments yet.
+
+        Args:
+            arguments: Of the calls, one after the other; taken as they are wanted.
+            call: Does one; a failure is an outcome, too.
+            concurrency: Most calls that are under way, or done and not handed out.
+            ordered: Whether outcomes come in the order of the arguments.
+            stop_on_error: Whether the first failure ends it.
+            finish: Whether calls that are under way are let finish then.
+        """
+        self._source: Iterator[Any] | AsyncIterator[Any] = (
+            aiter(arguments) if isinstance(arguments, AsyncIterable) else iter(arguments)
+        )
+        self._call: Callable[[Any], Coroutine[Any, Any, Outcome[T]]] = call
+        self._concurrency = concurrency
+        self._ordered = ordered
+        self._stop_on_error = stop_on_error
+        self._finish = finish
+        self._ahead: BackgroundTasks[int, Any] = BackgroundTasks()
+        self._jobs: dict[int, Any] = {}  # arguments of calls under way or not handed out, by number, in order
+        self._done: dict[int, Outcome[T]] = {}
+        self._again: list[tuple[int, Any]] = []  # cut off; in order
+        self._taken = 0
+        self._exhausted = False
+        self._error: BaseException | None = None  # to be raised when all else is handed out
+        self._lock = asyncio.Lock()
+
+    def __aiter__(self) -> AsyncIterator[Outcome[T]]:  # noqa: PYI034  (another one, whose end is the loop's)
+        return _Loop(self)
+
+    async def __anext__(self) -> Outcome[T]:
+        async with self._lock:
+            try:
+                outcome = await self._next()
+            except BaseException:
+                self.release()
+                raise
+        if outcome is None:
+            raise StopAsyncIteration
+        return outcome
+
+    async def collect(self) -> list[Outcome[T]]:
+        """The rest of the outcomes as a list."""
+        outcomes: list[Outcome[T]] = []
+        async for outcome in self:
+            outcomes.append(outcome)  # noqa: PERF401  (a comprehension's frame would keep the loop from going)
+        return outcomes
+
+    def release(self) -> None:
+        """Cancel what is under way, unless somebody waits for it; it is done again when gone on with.
+
+        The arguments' own iterator is let run: cancelling would end it.
+        """
+        cut = self._ahead.release(keep=_READ)
+        self._again = sorted([*self._again, *((number, self._jobs.pop(number)) for number in cut)])
+
+    async def aclose(self) -> None:
+        """Cancel what is under way, wait until it is gone, and end."""
+        self._exhausted = True
+        self._forget()
+        await self._ahead.aclose()
+
+    def _forget(self) -> None:
+        self._again.clear()
+        self._jobs.clear()
+        self._done.clear()
+
+    async def _next(self) -> Outcome[T] | None:
+        while True:
+            self._start()
+            outcome = self._ready()
+            if outcome is not None:
+                if outcome.error is None or not self._ends(outcome.error) or self._error is not None:
+                    return outcome
+                self._stop(outcome.id, outcome.error)
+            elif len(self._ahead):
+                await self._wait()
+            else:
+                error, self._error = self._error, None
+                if error is not None:
+                    raise error
+                return None
+
+    def _ready(self) -> Outcome[T] | None:
+        number = next(iter(self._jobs if self._ordered else self._done), None)
+        if number is None or number not in self._done:
+            return None
+        del self._jobs[number]
+        return self._done.pop(number)
+
+    def _start(self) -> None:
+        """Begin as many calls as may be under way."""
+        while self._error is None and len(self._jobs) + (_READ in self._ahead) < self._concurrency:
+            if self._again:
+                self._begin(*self._again.pop(0))
+            elif self._exhausted or _READ in self._ahead:
+                return
+            elif isinstance(self._source, AsyncIterator):
+                self._ahead.start(_READ, _read(self._source))
+            else:
+                try:
+                    argument = next(self._source, _END)
+                except Exception as error:  # noqa: BLE001  (the source's own, whatever it is)
+                    argument = _SourceError(error)
+                self._take(argument)
+
+    def _take(self, argument: Any) -> None:
+        if argument is _END:
+            self._exhausted = True
+        elif isinstance(argument, _SourceError):
+            self._exhausted, self._error = True, argument.error
+        else:
+            self._taken += 1
+            self._begin(self._taken, argument)
+
+    def _begin(self, number: int, argument: Any) -> None:
+        out_of_order = next(reversed(self._jobs), 0) > number
+        self._jobs[number] = argument
+        if out_of_order:
+            self._jobs = dict(sorted(self._jobs.items()))
+        self._ahead.start(number, self._call(argument))
+
+    async def _wait(self) -> None:
+        """Wait until one call is done, or the next argument is there."""
+        number = await self._ahead.next_done()
+        if number == _READ:
+            self._take(await self._ahead.take(_READ))
+            return
+        try:
+            self._done[number] = await self._ahead.take(number)
+        except BaseException:
+            del self._jobs[number]  # what no outcome can tell is raised, such as a key provider's own error
+            raise
+
+    def _ends(self, error: AlohubError) -> bool:
+        hopeless = isinstance(error, AuthenticationError | PermissionDeniedError | ClientClosedError)
+        return hopeless or self._stop_on_error
+
+    def _stop(self, queue_id: int, error: AlohubError) -> None:
+        error.add_note(f"queue {queue_id}")
+        self._error, self._exhausted = error, True
+        self._again.clear()
+        if not self._finish:
+            self._ahead.clear()
+            self._forget()
+
+
+_READ: Final = 0  # the key of waiting for the next argument; calls are counted from 1
+_END: Final = object()
+
+
+async def _read(source: AsyncIterator[Any]) -> Any:
+    try:
+        return await anext(source, _END)
+    except Exception as error:  # noqa: BLE001  (the source's own, whatever it is)
+        return _SourceError(error)
+
+
+class _Loop(AsyncIterator[Outcome[T]]):
+    """A loop over the outcomes. It is there as long as the loop is, so when it goes, nothing is wanted any more."""
+
+    def __init__(self, outcomes: Outcomes[T]) -> None:
+        self._outcomes = outcomes
+
+    def __aiter__(self) -> "_Loop[T]":
+        return self
+
+    def __anext__(self) -> Awaitable[Outcome[T]]:
+        return self._outcomes.__anext__()
+
+    def __del__(self) -> None:
+        self._outcomes.release()
+
+
+class SharedCalls(Generic[R]):
+    """Lets identical calls that are under way at the same time share one."""
+
+    def __init__(self) -> None:
+        self._flights: dict[Hashable, asyncio.Future[R]] = {}
+
+    async def call(self, key: Hashable, make: Callable[[], Awaitable[R]]) -> R:
+        """What `make` returns, or what another call of that key does that is under way already.
+
+        Should that one be cancelled or raise, this one does it itself.
+        """
+        while (flight := self._flights.get(key)) is not None:
+            await asyncio.wait([flight])
+            if not flight.cancelled():
+                return flight.result()
+        flight = self._flights[key] = asyncio.get_running_loop().create_future()
+        try:
+            result = await make()
+            flight.set_result(result)
+        finally:
+            del self._flights[key]
+            flight.cancel()  # unless it has its result
+        return result

@@ -1,0 +1,134 @@
+"""Every check of a type or a range, in one place.
+
+Each check returns the value it was given, or raises an error that names the argument, what was given and what is
+allowed. `error` is `InvalidArgumentError` for the arguments of a call, and `ConfigurationError` for what a client is
+made of.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, TypeVar, cast
+
+from alohub_async.errors import ConfigurationError, InvalidArgumentError, InvalidArgumentTypeError
+from alohub_async.unset import UnsetType
+
+T = TypeVar("T")
+
+ErrorType: TypeAlias = type[ConfigurationError | InvalidArgumentError]
+
+Validator: TypeAlias = Callable[[object, Any, Any], None]
+"""What attrs calls with the instance, the attribute and the value."""
+
+
+def refuse(
+    name: str, allowed: str, value: object, *, wrong_type: bool, error: ErrorType
+) -> ConfigurationError | InvalidArgumentError:
+    """The error for a value that is not allowed."""
+    if wrong_type and error is InvalidArgumentError:
+        error = InvalidArgumentTypeError
+    return error(f"{name} must be {allowed}; {value!r} was given")
+
+
+def check_seconds(
+    name: str,
+    value: Any,
+    *,
+    zero: bool = False,
+    optional: bool = False,
+    error: ErrorType = InvalidArgumentError,
+) -> float | None:
+    """Return a finite number of seconds.
+
+    Args:
+        name: Of the argument.
+        value: What was given.
+        zero: Whether 0 is allowed.
+        optional: Whether None is allowed.
+        error: What to raise.
+    """
+    if value is None and optional:
+        return None
+    allowed = f"a number of seconds{', 0 or more' if zero else ' above 0'}{', or None' if optional else ''}"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise refuse(name, allowed, value, wrong_type=True, error=error)
+    if value < 0 or (value == 0 and not zero) or not _is_finite(value):
+        raise refuse(name, allowed, value, wrong_type=False, error=error)
+    return value
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an int that no float can hold
+        return False
+
+
+def check_count(
+    name: str, value: Any, *, least: int, most: int | None = None, error: ErrorType = InvalidArgumentError
+) -> int:
+    """Return an int within a range, both ends included.
+
+    Args:
+        name: Of the argument.
+        value: What was given.
+        least: The least that is allowed.
+        most: The most that is allowed; None for no end.
+        error: What to raise.
+    """
+    allowed = f"an int of {least} or more" if most is None else f"an int from {least} to {most}"
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise refuse(name, allowed, value, wrong_type=True, error=error)
+    if value < least or (most is not None and value > most):
+        raise refuse(name, allowed, value, wrong_type=False, error=error)
+    return value
+
+
+def check_share(name: str, value: Any, *, error: ErrorType = InvalidArgumentError) -> float:
+    """Return a number above 0 and below 1."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 < value < 1:
+        raise refuse(name, "a number above 0 and below 1", value, wrong_type=not is_number, error=error)
+    return cast("float", value)
+
+
+def check_flag(name: str, value: Any, *, error: ErrorType = InvalidArgumentError) -> bool:
+    """Return True or False."""
+    if not isinstance(value, bool):
+        raise refuse(name, "True or False", value, wrong_type=True, error=error)
+    return value
+
+
+def check_choice(name: str, value: T, allowed: Sequence[T], *, error: ErrorType = InvalidArgumentError) -> T:
+    """Return one of the allowed values."""
+    if value not in allowed:
+        raise refuse(name, f"one of {tuple(allowed)}", value, wrong_type=False, error=error)
+    return value
+
+
+def check_instance(name: str, value: Any, kind: type[T], *, error: ErrorType = InvalidArgumentError) -> T:
+    """Return an object of a class. The object itself is not shown: it may hold a secret."""
+    if not isinstance(value, kind):
+        given = type(value).__name__
+        if error is InvalidArgumentError:
+            error = InvalidArgumentTypeError
+        raise error(f"{name} must be {_article(kind.__name__)} {kind.__name__}; {given} was given")
+    return value
+
+
+def _article(noun: str) -> str:
+    return "an" if noun[0] in "AEIOU" else "a"
+
+
+def validator(check: Callable[..., object], **arguments: Any) -> Validator:
+    """Make an attrs validator of one of the checks above. `UNSET` is always allowed: it stands for no value.
+
+    Args:
+        check: Takes the attribute's name and the value.
+        arguments: Its other arguments.
+    """
+
+    def validate(_: object, attribute: Any, value: Any) -> None:
+        if not isinstance(value, UnsetType):
+            check(attribute.name, value, **arguments)
+
+    return validate

@@ -1,0 +1,557 @@
+"""The bucket: what it lets go, when it looks again, and that it neither overruns a server nor gets stuck."""
+
+import math
+import pickle
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from alohub_async.rate_limits.bucket import Bucket, Ticket
+from alohub_async.rate_limits.status import RateLimit
+from alohub_async.testing.windows import WindowKind, make_window
+
+if TYPE_CHECKING:
+    from alohub_async.testing.windows import ServerWindow
+
+WINDOW = 10.0
+
+
+def answered(bucket: Bucket, now: float, limit: int, remaining: int, *, reset: float | None = None) -> None:
+    """Send one request now, and settle it a tenth of a second later."""
+    bucket.settle(bucket.send(now), now + 0.1, RateLimit(limit, remaining, reset))
+
+
+def drained(limit: int, now: float = 100.0) -> Bucket:
+    """A bucket whose requests were sent and answered one after another, in five seconds, until nothing was left."""
+    bucket = Bucket(WINDOW)
+    for number in range(limit):
+        answered(bucket, now - 5.0 * (limit - number) / limit, limit, limit - number - 1)
+    return bucket
+
+
+# What is known, and what is not
+
+
+def test_one_goes_first_while_nothing_is_known() -> None:
+    """The others wait for its answer."""
+    bucket = Bucket(WINDOW)
+    assert (bucket.ready_at(5.0), bucket.limit, bucket.free(5.0)) == (5.0, None, None)
+    bucket.send(5.0)
+    assert bucket.ready_at(5.1) == math.inf
+
+
+def test_the_first_answer_lets_the_rest_go() -> None:
+    """As many as it says are left, at once."""
+    bucket = Bucket(WINDOW)
+    answered(bucket, 5.0, 10, 7)
+    assert (bucket.limit, bucket.free(5.1), bucket.ready_at(5.1)) == (10, 7, 5.1)
+
+
+def test_a_scope_without_headers_is_not_limited() -> None:
+    """Its first answer says nothing about it: from then on it is always ready."""
+    bucket = Bucket(WINDOW)
+    bucket.settle(bucket.send(5.0), 5.1, None)
+    for _ in range(1000):
+        bucket.send(5.1)
+    assert (bucket.ready_at(5.1), bucket.limit, bucket.free(5.1), bucket.in_flight) == (5.1, None, None, 1000)
+
+
+def test_a_lost_request_says_nothing_about_headers() -> None:
+    """After it, one goes first again."""
+    bucket = Bucket(WINDOW)
+    bucket.settle(bucket.send(5.0), 5.1, None, lost=True)
+    assert bucket.ready_at(5.1) == 5.1
+    bucket.send(5.1)
+    assert bucket.ready_at(5.2) == math.inf
+
+
+def test_headers_that_appear_later_count() -> None:
+    """A scope taken for unlimited is limited from the first answer that says so."""
+    bucket = Bucket(WINDOW)
+    bucket.settle(bucket.send(5.0), 5.1, None)
+    answered(bucket, 6.0, 3, 0)
+    assert bucket.ready_at(6.1) > 7.0
+
+
+@pytest.mark.parametrize("window", [0.0, -1.0, math.nan, math.inf])
+def test_a_window_must_be_a_number_of_seconds(window: float) -> None:
+    """Nonsense is refused when the bucket is made."""
+    with pytest.raises(ValueError, match="a window is"):
+        Bucket(window)
+
+
+# Counts
+
+
+def test_a_send_is_booked_before_its_answer() -> None:
+    """What is on the way is not free."""
+    bucket = Bucket(WINDOW)
+    answered(bucket, 5.0, 10, 2)
+    bucket.send(5.1)
+    assert bucket.free(5.1) == 1
+    bucket.send(5.1)
+    assert bucket.free(5.1) == 0
+
+
+def test_an_answer_that_overtook_others_does_not_free_what_they_take() -> None:
+    """Three were sent, the last is answered first with one left: it may have been counted before the other two."""
+    bucket = Bucket(WINDOW)
+    answered(bucket, 5.0, 4, 3)
+    tickets = [bucket.send(5.1) for _ in range(3)]
+    bucket.settle(tickets[2], 5.2, RateLimit(4, 2))
+    assert bucket.free(5.2) == 0
+
+
+def test_a_refill_that_an_answer_shows_is_taken_at_once() -> None:
+    """Nine are left although only one was booked as free: the window has turned."""
+    bucket = Bucket(WINDOW)
+    answered(bucket, 5.0, 10, 1)
+    answered(bucket, 6.0, 10, 9)
+    assert bucket.free(6.1) == 9
+
+
+def test_what_others_spend_is_not_free() -> None:
+    """An answer with less left than was booked lowers the count."""
+    bucket = Bucket(WINDOW)
+    answered(bucket, 5.0, 10, 9)
+    answered(bucket, 5.1, 10, 3)
+    assert bucket.free(5.2) == 3
+
+
+def test_an_answer_from_before_the_refill_is_ignored() -> None:
+    """It was sent before the answer that showed the refill was there: its count may be the old window's."""
+    bucket = Bucket(WINDOW)
+    answered(bucket, 5.0, 10, 3)
+    early, late = bucket.send(5.1), bucket.send(5.1)
+    bucket.settle(late, 5.3, RateLimit(10, 9))
+    bucket.settle(early, 5.4, RateLimit(10, 2))
+    assert bucket.free(5.4) == 8
+
+
+@pytest.mark.parametrize(("limit", "remaining", "free"), [(20, 15, 15), (5, 3, 3), (5, 0, 0)])
+def test_a_limit_that_changes_is_followed_at_once(limit: int, remaining: int, free: int) -> None:
+    """Up and down, with the first answer that says so."""
+    bucket = Bucket(WINDOW)
+    answered(bucket, 5.0, 10, 9)
+    answered(bucket, 5.1, limit, remaining)
+    assert (bucket.limit, bucket.free(5.2)) == (limit, free)
+
+
+def test_an_overtaken_answer_does_not_bring_the_old_limit_back() -> None:
+    """The request sent last says what the limit is."""
+    bucket = Bucket(WINDOW)
+    answered(bucket, 5.0, 10, 9)
+    early, late = bucket.send(5.1), bucket.send(5.1)
+    bucket.settle(late, 5.2, RateLimit(30, 25))
+    bucket.settle(early, 5.3, RateLimit(10, 8))
+    assert bucket.limit == 30
+
+
+@pytest.mark.parametrize(("remaining", "free"), [(99, 5), (-3, 0)])
+def test_a_remaining_out_of_range_is_cut(remaining: int, free: int) -> None:
+    """More than the limit is the limit; less than nothing is nothing."""
+    bucket = Bucket(WINDOW)
+    answered(bucket, 5.0, 5, remaining)
+    assert bucket.free(5.1) == free
+
+
+def test_a_count_older_than_a_window_is_hearsay() -> None:
+    """Others may have spent it: one goes first, and the next with its answer, or a tenth of a window later."""
+    bucket = Bucket(WINDOW)
+    answered(bucket, 5.0, 10, 9)
+    assert bucket.ready_at(60.0) == 60.0
+    first = bucket.send(60.0)
+    assert bucket.ready_at(60.0) == 61.0
+    bucket.settle(first, 60.1, RateLimit(10, 9))
+    assert bucket.free(60.1) == 9
+
+
+# Clocks
+
+
+def test_the_next_is_due_a_window_after_the_answer_and_a_bit() -> None:
+    """The bit is for a weighted counter, which lets one in a fifth of a window later if it has the worst phase."""
+    bucket = Bucket(WINDOW)
+    answered(bucket, 5.0, 5, 4)
+    tickets = [bucket.send(5.1) for _ in range(4)]
+    for left, ticket in enumerate(tickets):
+        bucket.settle(ticket, 5.2, RateLimit(5, left))
+    assert 15.1 + WINDOW / 5 <= bucket.ready_at(5.2) < 15.1 + WINDOW / 5 + 0.2
+
+
+def test_only_one_goes_when_it_is_due() -> None:
+    """Its answer says how many may follow."""
+    bucket = drained(10)
+    due = bucket.ready_at(100.0)
+    probe = bucket.send(due)
+    assert bucket.ready_at(due) > due
+    bucket.settle(probe, due + 0.1, RateLimit(10, 9))
+    assert bucket.free(due + 0.1) == 9
+
+
+def test_answers_that_are_slow_are_not_waited_for_for_ever() -> None:
+    """With a tenth of a window gone and requests forgotten, the next may look."""
+    bucket = drained(5)
+    due = bucket.ready_at(100.0)
+    bucket.send(due)
+    assert due < bucket.ready_at(due) < due + 3.0
+
+
+def test_everything_in_flight_waits_for_an_answer() -> None:
+    """The server may count each of them at any time to come."""
+    bucket = Bucket(WINDOW)
+    answered(bucket, 5.0, 3, 2)
+    bucket.settle(bucket.send(5.1), 5.2, RateLimit(3, 3))
+    for _ in range(3):
+        bucket.send(5.2)
+    assert bucket.ready_at(99.0) == math.inf
+
+
+@pytest.mark.parametrize("limit", [1, 7, 1000])
+def test_an_idle_gauge_is_never_stuck(limit: int) -> None:
+    """Nothing left, nothing in flight: there is a time to look again, three windows away at most."""
+    bucket = drained(limit, 200.0)
+    due = bucket.ready_at(200.0)
+    assert 200.0 < due <= 200.0 + 3 * WINDOW
+    assert bucket.ready_at(due) == due
+
+
+def test_a_limit_of_zero_is_looked_at_once_a_window() -> None:
+    """It may not stay so."""
+    bucket = Bucket(WINDOW)
+    for _ in range(5):
+        due = bucket.ready_at(5.0)
+        bucket.settle(bucket.send(due), due + 0.1, RateLimit(0, 0), denied=True, retry_after=WINDOW)
+        assert due + WINDOW <= bucket.ready_at(due + 0.1) <= due + 2 * WINDOW
+    answered(bucket, bucket.ready_at(5.0), 5, 4)
+    assert bucket.limit == 5
+
+
+def test_a_reset_shortens_the_wait() -> None:
+    """The server knows better than the clocks."""
+    bucket = Bucket(WINDOW)
+    answered(bucket, 5.0, 1, 0, reset=2.0)
+    assert bucket.ready_at(5.1) == 7.1
+
+
+def test_a_reset_that_was_wrong_once_is_not_believed_again() -> None:
+    """A server that always says 0 would be hammered."""
+    bucket = Bucket(WINDOW)
+    answered(bucket, 5.0, 1, 0, reset=0.0)
+    ticket = bucket.send(bucket.ready_at(5.1))
+    bucket.settle(ticket, 5.2, RateLimit(1, 0, 0.0), denied=True, retry_after=9.0)
+    answered(bucket, bucket.ready_at(5.2), 1, 0, reset=0.0)
+    assert bucket.ready_at(15.0) > 23.0
+
+
+def test_a_reset_of_the_past_is_forgotten() -> None:
+    """It said when the budget would be full after it was used up; it is being used again."""
+    bucket = Bucket(WINDOW)
+    answered(bucket, 5.0, 2, 0, reset=2.0)
+    answered(bucket, 7.1, 2, 1)
+    bucket.settle(bucket.send(7.2), 7.3, None, lost=True)
+    assert bucket.ready_at(7.3) > 14.0
+
+
+def test_a_clock_that_goes_back_stands_still() -> None:
+    """Nothing is booked or forgotten twice for it."""
+    bucket = Bucket(WINDOW)
+    ticket = bucket.send(5.0)
+    bucket.settle(ticket, 4.0, RateLimit(1, 0))
+    assert bucket.ready_at(3.0) >= 5.0 + WINDOW
+
+
+# Denials
+
+
+def test_retry_after_blocks() -> None:
+    """Until it is over nothing goes, whatever else is answered meanwhile."""
+    bucket = Bucket(WINDOW)
+    answered(bucket, 5.0, 10, 9)
+    denied, other = bucket.send(5.1), bucket.send(5.1)
+    bucket.settle(denied, 5.2, RateLimit(10, 0), denied=True, retry_after=4.0)
+    bucket.settle(other, 5.3, RateLimit(10, 5))
+    assert (bucket.ready_at(5.3), bucket.free(5.3), bucket.blocked_until, bucket.denials) == (9.2, 0, 9.2, 1)
+
+
+def test_a_denial_without_retry_after_backs_off() -> None:
+    """A tenth of a window at first, twice as long with each in a row, a window at most."""
+    bucket = Bucket(WINDOW)
+    now, waits = 5.0, list[float]()
+    for _ in range(6):
+        bucket.settle(bucket.send(now), now, RateLimit(10, 0), denied=True)
+        waits.append(bucket.blocked_until - now)
+        now = bucket.blocked_until
+    assert waits == pytest.approx([1.0, 2.0, 4.0, 8.0, 10.0, 10.0])
+
+
+def test_a_denial_does_not_tell_that_there_are_no_headers() -> None:
+    """A 429 may come from something in between: after it one goes first."""
+    bucket = Bucket(WINDOW)
+    bucket.settle(bucket.send(5.0), 5.1, None, denied=True, retry_after=2.0)
+    assert bucket.ready_at(5.1) == 7.1
+    bucket.send(7.1)
+    assert bucket.ready_at(7.2) == math.inf
+
+
+def test_an_unlimited_scope_that_denies_is_entered_one_by_one() -> None:
+    """Until a request is served again."""
+    bucket = Bucket(WINDOW)
+    bucket.settle(bucket.send(5.0), 5.1, None)
+    bucket.settle(bucket.send(5.1), 5.2, None, denied=True, retry_after=2.0)
+    first = bucket.send(bucket.ready_at(5.2))
+    assert bucket.ready_at(8.0) == math.inf
+    bucket.settle(first, 8.0, None)
+    bucket.send(8.0)
+    assert bucket.ready_at(8.0) == 8.0
+
+
+def test_patience_grows_with_denials_and_fades_with_successes() -> None:
+    """Repeated 429s put the next look off for longer than `Retry-After`; served requests bring it back."""
+    bucket = Bucket(WINDOW)
+    answered(bucket, 5.0, 10, 9)
+    now, late = 6.0, list[float]()
+    for _ in range(5):
+        bucket.settle(bucket.send(now), now, RateLimit(10, 0), denied=True, retry_after=1.0)
+        now = bucket.ready_at(bucket.blocked_until)
+        late.append(now - bucket.blocked_until)
+    assert late == sorted(late)
+    assert late[-1] > 1.0
+    for _ in range(400):
+        answered(bucket, now, 10, 9)
+    bucket.settle(bucket.send(now + 1), now + 1, RateLimit(10, 0), denied=True, retry_after=1.0)
+    assert bucket.ready_at(bucket.blocked_until) - bucket.blocked_until < 0.2
+
+
+def test_a_long_retry_after_teaches_the_longer_window() -> None:
+    """What is answered at 5 is back at 65 if the server says at 15 that it takes another 50 seconds."""
+    bucket = Bucket(WINDOW)
+    answered(bucket, 5.0, 1, 0)
+    bucket.settle(bucket.send(15.1), 15.1, RateLimit(1, 0), denied=True, retry_after=50.0)
+    assert bucket.window == pytest.approx(60.0, abs=0.2)
+
+
+@pytest.mark.parametrize("snapshot", [None, RateLimit(10, 3)])
+def test_a_long_retry_after_for_another_reason_teaches_nothing(snapshot: RateLimit | None) -> None:
+    """It is obeyed; but only an answer that says nothing is left is about this budget."""
+    bucket = Bucket(WINDOW)
+    answered(bucket, 5.0, 10, 9)
+    bucket.settle(bucket.send(6.0), 6.0, snapshot, denied=True, retry_after=600.0)
+    assert (bucket.window, bucket.ready_at(6.0)) == (WINDOW, 606.0)
+
+
+# Tickets
+
+
+def test_a_ticket_counts_once() -> None:
+    """Settled twice, or another bucket's, it is ignored."""
+    bucket, other = Bucket(WINDOW), Bucket(WINDOW)
+    answered(bucket, 5.0, 10, 5)
+    ticket = bucket.send(5.1)
+    bucket.settle(ticket, 5.2, RateLimit(10, 4))
+    bucket.settle(ticket, 5.3, RateLimit(10, 0), denied=True, retry_after=99.0)
+    bucket.settle(other.send(5.3), 5.4, RateLimit(10, 0), denied=True, retry_after=99.0)
+    assert (bucket.in_flight, bucket.free(5.4), bucket.denials) == (0, 4, 0)
+
+
+def test_a_lost_request_keeps_its_booking() -> None:
+    """The server may have counted it; a window later it is forgotten like any other."""
+    bucket = Bucket(WINDOW)
+    answered(bucket, 5.0, 2, 1)
+    bucket.settle(bucket.send(5.1), 5.2, None, lost=True)
+    assert bucket.in_flight == 0
+    assert 15.1 <= bucket.ready_at(5.2) < 26.0
+
+
+def test_a_limit_of_a_million_takes_little_room() -> None:
+    """A window full of requests is a few thousand numbers."""
+    bucket = Bucket(WINDOW)
+    answered(bucket, 5.0, 1_000_000, 999_999)
+    for number in range(100_000):
+        bucket.settle(bucket.send(6.0 + number / 1e4), 6.0 + number / 1e4, RateLimit(1_000_000, 999_998 - number))
+    assert len(pickle.dumps([getattr(bucket, name) for name in Bucket.__slots__])) < 100_000
+
+
+# Any interleaving against any server
+
+
+@attrs.define
+class Flight:
+    """A request on its way: its ticket, and what the server said once it has arrived."""
+
+    ticket: Ticket
+    answer: RateLimit | None = None
+
+
+class GaugeAgainstServer(RuleBasedStateMachine):
+    """One bucket, one server, nobody else; requests arrive, are answered and are lost in any order, at any time."""
+
+    kind: WindowKind
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.bucket = Bucket(WINDOW)
+        self.window: ServerWindow = make_window(self.kind, 1)
+        self.flights: list[Flight] = []
+
+    @initialize(limit=st.integers(1, 8), start=st.floats(0.0, 30.0))
+    def begin(self, limit: int, start: float) -> None:
+        """A server with a limit, at some time of its clock."""
+        self.window.limit = limit
+        self.now = start
+
+    @rule(seconds=st.one_of(st.floats(0.0, 0.5), st.floats(0.0, 25.0)))
+    def time_passes(self, seconds: float) -> None:
+        """A little, or a lot."""
+        self.now += seconds
+
+    @rule(count=st.integers(1, 10))
+    def send(self, count: int) -> None:
+        """As many as may go."""
+        for _ in range(count):
+            if self.bucket.ready_at(self.now) <= self.now:
+                self.flights.append(Flight(self.bucket.send(self.now)))
+
+    @rule(after=st.floats(0.0, 0.3))
+    def send_when_ready(self, after: float) -> None:
+        """What the shell does most: sleep until it is due, and send."""
+        if (due := self.bucket.ready_at(self.now)) < math.inf:
+            self.now = max(self.now, due) + after
+            self.send(1)
+
+    def arrive(self, flight: Flight) -> None:
+        """The server counts it: there must be room."""
+        assert self.window.free(self.now) > 0, "a 429, though nobody else spends"
+        self.window.take(self.now)
+        flight.answer = RateLimit(self.window.limit, self.window.free(self.now))
+
+    @precondition(lambda self: any(flight.answer is None for flight in self.flights))
+    @rule(data=st.data())
+    def one_arrives(self, data: st.DataObject) -> None:
+        """At the server; not necessarily the one that was sent first."""
+        self.arrive(data.draw(st.sampled_from([flight for flight in self.flights if flight.answer is None])))
+
+    @precondition(lambda self: self.flights)
+    @rule(data=st.data())
+    def one_is_answered(self, data: st.DataObject) -> None:
+        """Not necessarily the one that arrived first."""
+        flight = data.draw(st.sampled_from(self.flights))
+        if flight.answer is None:
+            self.arrive(flight)
+        self.flights.remove(flight)
+        self.bucket.settle(flight.ticket, self.now, flight.answer)
+
+    @precondition(lambda self: self.flights)
+    @rule(legs=st.lists(st.floats(0.001, 0.1), min_size=1, max_size=4), data=st.data())
+    def all_are_answered(self, legs: list[float], data: st.DataObject) -> None:
+        """What usually happens: they arrive in some order, and their answers in another."""
+        for number, flight in enumerate(data.draw(st.permutations(self.flights))):
+            self.now += legs[number % len(legs)]
+            if flight.answer is None:
+                self.arrive(flight)
+        while self.flights:
+            self.now += legs[0]
+            flight = self.flights.pop()
+            self.bucket.settle(flight.ticket, self.now, flight.answer)
+
+    @precondition(lambda self: self.flights and self.bucket.limit is not None)
+    @rule(data=st.data(), served=st.booleans())
+    def one_is_lost(self, data: st.DataObject, *, served: bool) -> None:
+        """Cancelled or failed, before or after the server counted it, once something is known."""
+        flight = data.draw(st.sampled_from(self.flights))
+        if served and flight.answer is None:
+            self.arrive(flight)
+        self.flights.remove(flight)
+        self.bucket.settle(flight.ticket, self.now, None, lost=True)
+
+    @rule(more=st.integers(1, 5))
+    def the_limit_is_raised(self, more: int) -> None:
+        """At once, for the server; the bucket will hear of it."""
+        self.window.limit += more
+
+    @invariant()
+    def it_counts_what_is_in_flight(self) -> None:
+        """Neither more nor less."""
+        assert self.bucket.in_flight == len(self.flights)
+
+    @invariant()
+    def it_is_never_stuck(self) -> None:
+        """With nothing in flight, the next may go at a time that comes soon and stays."""
+        if not self.flights:
+            due = self.bucket.ready_at(self.now)
+            assert due <= self.now + 4 * WINDOW
+            assert self.bucket.ready_at(due) <= due
+
+
+def machine(kind: WindowKind) -> Any:
+    """The test case for one kind of window."""
+    against: type[GaugeAgainstServer] = type(f"Against {kind}", (GaugeAgainstServer,), {"kind": kind})
+    case = against.TestCase
+    case.settings = settings(
+        max_examples=40,
+        stateful_step_count=50,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+    )
+    return case
+
+
+TestAgainstAligned = machine("aligned")
+TestAgainstFirstRequest = machine("first-request")
+TestAgainstSlidingLog = machine("sliding-log")
+TestAgainstSlidingCounter = machine("sliding-counter")
+TestAgainstTokenBucket = machine("token-bucket")
+
+
+class GaugeAmongStrangers(GaugeAgainstServer):
+    """The same with 429s: others spend, the limit moves, answers carry nonsense. It must never be stuck."""
+
+    kind = "sliding-log"
+
+    def arrive(self, flight: Flight) -> None:
+        """The server counts it if there is room."""
+        if self.window.free(self.now) > 0:
+            self.window.take(self.now)
+        flight.answer = RateLimit(self.window.limit, self.window.free(self.now))
+
+    @rule(count=st.integers(1, 5))
+    def others_spend(self, count: int) -> None:
+        """What is left, or some of it."""
+        for _ in range(min(count, self.window.free(self.now))):
+            self.window.take(self.now)
+
+    @rule(limit=st.integers(0, 8))
+    def the_limit_is_set(self, limit: int) -> None:
+        """Up or down."""
+        self.window.limit = limit
+
+    @precondition(lambda self: self.flights)
+    @rule(
+        data=st.data(),
+        retry_after=st.one_of(st.none(), st.floats(0.0, 30.0)),
+        snapshot=st.one_of(st.none(), st.builds(RateLimit, st.integers(0, 9), st.integers(-3, 12), st.just(0.0))),
+    )
+    def one_is_denied(self, data: st.DataObject, retry_after: float | None, snapshot: RateLimit | None) -> None:
+        """With whatever a server, or something in between, may say."""
+        flight = data.draw(st.sampled_from(self.flights))
+        self.flights.remove(flight)
+        self.bucket.settle(flight.ticket, self.now, snapshot, denied=True, retry_after=retry_after)
+
+    @invariant()
+    def it_is_never_stuck(self) -> None:
+        """With nothing in flight there is a time to look again; a `Retry-After` or two may put it off."""
+        if not self.flights:
+            due = self.bucket.ready_at(self.now)
+            for _ in range(3):
+                assert due < math.inf
+                due = self.bucket.ready_at(due)
+            assert self.bucket.ready_at(due) <= due
+
+
+TestAmongStrangers: Any = GaugeAmongStrangers.TestCase
+TestAmongStrangers.settings = settings(max_examples=40, stateful_step_count=50, deadline=None)

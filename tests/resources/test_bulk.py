@@ -1,0 +1,502 @@
+"""Many calls at once: an outcome for each, a bounded number under way, and nothing left behind."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alohub_async import (
+    AlohubClient,
+    APIConnectionError,
+    AuthenticationError,
+    DeadlineExceededError,
+    InboundQueueUpdate,
+    InternalServerError,
+    InvalidArgumentError,
+    InvalidArgumentTypeError,
+    NotFoundError,
+    Outcome,
+    PermissionDeniedError,
+    RateLimitWaitError,
+    RetryPolicy,
+)
+from alohub_async.resources.bulk import Outcomes
+from alohub_async.testing import DropConnection, Sandbox, Status
+from tests.support import FIRST, LIST, until
+
+
+def _ids(sandbox: Sandbox) -> list[int]:
+    return [int(str(stored["callinId"])) for stored in sandbox.queues]
+
+
+class Meter:
+    """Counts ids as they are taken."""
+
+    def __init__(self, ids: list[int]) -> None:
+        self.ids = ids
+        self.taken = 0
+
+    def __iter__(self) -> Iterator[int]:
+        for queue_id in self.ids:
+            self.taken += 1
+            yield queue_id
+
+    async def asynchronously(self) -> AsyncIterator[int]:
+        """The same, one after the other."""
+        for queue_id in self:
+            await asyncio.sleep(0)
+            yield queue_id
+
+
+# Outcomes
+
+
+@pytest.mark.looptime
+async def test_each_id_has_its_outcome(sandbox: Sandbox, client: AlohubClient) -> None:
+    """What was got, or why not, and the transmissions it took; one failure does not stop the rest."""
+    ids = _ids(sandbox)
+    sandbox.fail(status=502, path=f"{LIST}/{ids[3]}")
+    sandbox.fail(status=500, path=f"{LIST}/{ids[4]}", next=None)
+    outcomes = {outcome.id: outcome async for outcome in client.queues.get_many_inbound([*ids, 5])}
+    assert outcomes.keys() == {*ids, 5}
+    assert outcomes[ids[0]].unwrap().id == ids[0]
+    assert (outcomes[ids[0]].ok, outcomes[ids[0]].attempts) == (True, 1)
+    assert outcomes[ids[3]].attempts == 2
+    assert isinstance(outcomes[ids[4]].error, InternalServerError)
+    assert outcomes[ids[4]].attempts == 4
+    assert isinstance(outcomes[5].error, NotFoundError)
+    assert (outcomes[5].ok, outcomes[5].value, outcomes[5].attempts) == (False, None, 1)
+    with pytest.raises(NotFoundError):
+        outcomes[5].unwrap()
+
+
+@pytest.mark.looptime
+async def test_ordered_outcomes_come_in_the_order_of_the_ids() -> None:
+    """However long each takes; without `ordered` they come as they complete."""
+    async with Sandbox(queues=40, latency=(0.01, 5.0)) as sandbox, sandbox.client() as client:
+        ids = _ids(sandbox)
+        ordered = await client.queues.get_many_inbound(ids, ordered=True, concurrency=7).collect()
+        assert [outcome.id for outcome in ordered] == ids
+        unordered = await client.queues.get_many_inbound(ids, concurrency=7).collect()
+        assert [outcome.id for outcome in unordered] != ids
+        assert sorted(outcome.id for outcome in unordered) == ids
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["iterable", "async iterable"])
+@pytest.mark.parametrize("ordered", [False, True], ids=["as they complete", "ordered"])
+async def test_ids_are_taken_as_they_are_wanted(client: AlohubClient, *, asynchronous: bool, ordered: bool) -> None:
+    """A slow consumer stops the taking: never more than `concurrency` are under way or wait to be handed out."""
+    meter = Meter([5] * 50)
+    ids = meter.asynchronously() if asynchronous else meter
+    many = client.queues.get_many_inbound(ids, concurrency=4, ordered=ordered)
+    assert meter.taken == 0
+    seen = 0
+    async for outcome in many:
+        seen += 1
+        assert outcome.id == 5
+        await asyncio.sleep(0.001)
+        assert meter.taken <= seen + 4
+    assert seen == 50
+
+
+async def test_bad_id_is_an_outcome_too(sandbox: Sandbox, client: AlohubClient) -> None:
+    """Nothing is sent for it, and the rest goes on."""
+    ids: list[Any] = [FIRST, 0, "7", None, True]
+    outcomes = await client.queues.get_many_inbound(ids, ordered=True).collect()
+    assert [outcome.id for outcome in outcomes] == ids
+    assert [isinstance(outcome.error, InvalidArgumentError) for outcome in outcomes] == [False, *[True] * 4]
+    assert [outcome.attempts for outcome in outcomes] == [1, 0, 0, 0, 0]
+    assert len(sandbox.requests) == 1
+
+
+async def test_error_of_the_ids_themselves_comes_after_the_outcomes(client: AlohubClient) -> None:
+    """What was taken before has its outcome first, and the end is not mistaken for a whole one."""
+
+    def ids() -> Iterator[int]:
+        yield FIRST
+        yield 5
+        raise LookupError("the file is cut off")
+
+    async def later() -> AsyncIterator[int]:
+        for queue_id in ids():
+            yield queue_id
+
+    for source in (ids(), later()):
+        many = client.queues.get_many_inbound(source, ordered=True)
+        assert [(await anext(many)).id, (await anext(many)).id] == [FIRST, 5]
+        with pytest.raises(LookupError, match="cut off"):
+            await anext(many)
+        assert await many.collect() == []
+
+
+async def test_no_ids_no_outcomes(sandbox: Sandbox, client: AlohubClient) -> None:
+    """Nothing is sent either."""
+    assert await client.queues.get_many_inbound([]).collect() == []
+    assert await client.queues.update_many_inbound({}).collect() == []
+    assert sandbox.requests == []
+
+
+# Sharing and order
+
+
+@pytest.mark.looptime
+async def test_identical_reads_in_flight_share_one_request() -> None:
+    """The same id in one call and in another one at the same time; each has its outcome."""
+    async with Sandbox(queues=3, latency=1.0) as sandbox, sandbox.client() as client:
+        many = [client.queues.get_many_inbound([FIRST, FIRST, FIRST]).collect() for _ in range(3)]
+        outcomes = [outcome for each in await asyncio.gather(*many) for outcome in each]
+        assert [outcome.unwrap().id for outcome in outcomes] == [FIRST] * 9
+        assert len(sandbox.requests) == 1
+        await client.queues.get_many_inbound([FIRST]).collect()
+        assert len(sandbox.requests) == 2
+
+
+@pytest.mark.looptime
+async def test_follower_takes_over_from_a_leader_that_is_cancelled() -> None:
+    """Whoever gives up takes nothing from the others."""
+    async with Sandbox(queues=3, latency=1.0) as sandbox, sandbox.client() as client:
+        leader = asyncio.create_task(client.queues.get_many_inbound([FIRST]).collect())
+        await asyncio.sleep(0.3)
+        follower = asyncio.create_task(client.queues.get_many_inbound([FIRST]).collect())
+        await asyncio.sleep(0.3)
+        leader.cancel()
+        [outcome] = await follower
+        assert outcome.ok
+
+
+@pytest.mark.looptime
+async def test_updates_of_one_queue_follow_each_other() -> None:
+    """In the order given, never at once; other queues are not held up."""
+    async with Sandbox(queues=3, latency=(0.5, 2.0)) as sandbox, sandbox.client() as client:
+        changes = [(FIRST, InboundQueueUpdate(max_wait=seconds)) for seconds in range(1, 8)]
+        outcomes = await client.queues.update_many_inbound(changes).collect()
+        assert [outcome.unwrap().attempts for outcome in outcomes] == [1] * 7
+        sent: list[Any] = [request.json for request in sandbox.requests]
+        assert [body["max_wait_sec"] for body in sent] == [str(seconds) for seconds in range(1, 8)]
+        assert (await client.queues.get_inbound(FIRST)).max_wait == 7
+
+
+async def test_updates_by_id_or_as_pairs(sandbox: Sandbox, client: AlohubClient) -> None:
+    """A mapping, an iterable and an async iterable; a bad change is an outcome."""
+    ids = _ids(sandbox)[:3]
+
+    async def later() -> AsyncIterator[tuple[int, InboundQueueUpdate]]:
+        for queue_id in ids:
+            yield queue_id, InboundQueueUpdate(max_wait=3)
+
+    for seconds, changes in (
+        (1, {queue_id: InboundQueueUpdate(max_wait=1) for queue_id in ids}),
+        (2, ((queue_id, InboundQueueUpdate(max_wait=2)) for queue_id in ids)),
+        (3, later()),
+    ):
+        outcomes = await client.queues.update_many_inbound(changes).collect()
+        assert sorted(outcome.unwrap().id for outcome in outcomes) == ids
+        assert [stored["timeWait"] for stored in sandbox.queues[:3]] == [str(seconds)] * 3
+    wrong: Any = {ids[0]: InboundQueueUpdate(), ids[1]: {"max_wait": 1}, 0: InboundQueueUpdate(max_wait=1)}
+    outcomes = await client.queues.update_many_inbound(wrong).collect()
+    assert [isinstance(outcome.error, InvalidArgumentError) for outcome in outcomes] == [True] * 3
+    unpaired: Any = [7]
+    with pytest.raises(InvalidArgumentTypeError, match="changes must be pairs of id and InboundQueueUpdate; 7"):
+        await client.queues.update_many_inbound(unpaired).collect()
+
+
+# The end
+
+
+@pytest.mark.looptime
+async def test_first_failure_ends_reads_if_asked_to() -> None:
+    """What is under way is cancelled, the error says which queue it was, and nothing comes after it."""
+    async with Sandbox(queues=100, latency=1.0) as sandbox, sandbox.client() as client:
+        meter = Meter([*_ids(sandbox)[:10], 5, *_ids(sandbox)[10:]])
+        many = client.queues.get_many_inbound(meter, stop_on_error=True, ordered=True, concurrency=8)
+        got: list[int] = []
+        with pytest.raises(NotFoundError) as caught:
+            await _into(many, got)
+        assert got == meter.ids[:10]
+        assert caught.value.__notes__ == ["queue 5"]
+        assert meter.taken < 20
+        assert await many.collect() == []
+        await asyncio.sleep(1)
+        assert asyncio.all_tasks() - _servers() == {asyncio.current_task()}
+
+
+async def _into(many: Outcomes[Any], got: list[int]) -> None:
+    async for outcome in many:
+        got.append(outcome.id)  # noqa: PERF401  (a comprehension would lose them at an error)
+
+
+@pytest.mark.looptime
+async def test_updates_under_way_are_let_finish_when_one_fails() -> None:
+    """No more are begun, but what may have been done already has its outcome."""
+    async with Sandbox(queues=100, latency=(0.1, 3.0)) as sandbox, sandbox.client() as client:
+        ids = _ids(sandbox)
+        ids.insert(10, 5)
+        changes = ((queue_id, InboundQueueUpdate(max_wait=1)) for queue_id in ids)
+        many = client.queues.update_many_inbound(changes, stop_on_error=True, concurrency=8)
+        got: list[int] = []
+        with pytest.raises(NotFoundError):
+            await _into(many, got)
+        updated = {request.path.rpartition("/")[2] for request in sandbox.requests} - {"5"}
+        assert {str(queue_id) for queue_id in got} == updated
+        assert len(got) < 40
+
+
+@pytest.mark.parametrize(("scopes", "error"), [(None, AuthenticationError), ((), PermissionDeniedError)])
+async def test_wrong_key_ends_it_at_once(
+    sandbox: Sandbox, scopes: tuple[str, ...] | None, error: type[Exception]
+) -> None:
+    """The rest would fail, too."""
+    key = "sk_live_wrong" if scopes is None else sandbox.add_key(scopes=scopes)
+    async with sandbox.client(api_key=key) as client:
+        with pytest.raises(error):
+            await client.queues.get_many_inbound(range(1, 1000), concurrency=4).collect()
+        assert len(sandbox.requests) <= 4
+
+
+@pytest.mark.looptime
+async def test_deadline_answers_every_id() -> None:
+    """What is not done by then has an outcome that says so; nothing is sent after it."""
+    async with Sandbox(queues=100, route_limit=10, tenant_limit=None) as sandbox, sandbox.client() as client:
+        outcomes = await client.queues.get_many_inbound(_ids(sandbox), deadline=15).collect()
+        assert len(outcomes) == 100
+        late = [outcome for outcome in outcomes if not outcome.ok]
+        assert {type(outcome.error) for outcome in late} == {DeadlineExceededError}
+        assert len(sandbox.requests) == 100 - len(late)
+        assert 10 <= 100 - len(late) <= 20
+
+
+@pytest.mark.looptime
+async def test_max_wait_is_each_calls() -> None:
+    """Those that would wait too long have an outcome with the time it would have taken."""
+    async with Sandbox(queues=30, route_limit=10, tenant_limit=None) as sandbox, sandbox.client() as client:
+        outcomes = await client.queues.get_many_inbound(_ids(sandbox), max_wait=5, concurrency=30).collect()
+        waits = [outcome.error.wait for outcome in outcomes if isinstance(outcome.error, RateLimitWaitError)]
+        assert sum(outcome.ok for outcome in outcomes) == 10
+        assert len(waits) == 20
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"concurrency": 0}, "concurrency must be from 1 to 1000; 0 was given"),
+        ({"concurrency": 1001}, "concurrency must be from 1 to 1000"),
+        ({"concurrency": "4"}, "concurrency must be an int; '4' was given"),
+        ({"deadline": 0}, "deadline must be above 0"),
+        ({"max_wait": -1}, "max_wait must be 0 seconds or more"),
+        ({"priority": "urgent"}, "priority must be one of"),
+    ],
+)
+async def test_bad_options_are_refused_before_anything_is_taken(
+    client: AlohubClient, options: dict[str, Any], message: str
+) -> None:
+    """The message says what was given and what is allowed."""
+    meter = Meter([FIRST])
+    with pytest.raises(InvalidArgumentError, match=message):
+        client.queues.get_many_inbound(meter, **options)
+    with pytest.raises(InvalidArgumentError, match=message):
+        client.queues.update_many_inbound({}, **options)
+    for nothing in (5, "1001226", None):
+        ids: Any = nothing
+        with pytest.raises(InvalidArgumentTypeError, match="must be an iterable or an async iterable"):
+            client.queues.get_many_inbound(ids)
+    assert meter.taken == 0
+
+
+# Nothing is left behind, nothing is lost
+
+
+def _servers() -> set["asyncio.Task[Any]"]:
+    return {task for task in asyncio.all_tasks() if "RequestHandler" in repr(task.get_coro())}
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("ordered", [False, True], ids=["as they complete", "ordered"])
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["iterable", "async iterable"])
+async def test_break_leaves_no_task_and_loses_no_id(*, ordered: bool, asynchronous: bool) -> None:
+    """What was cut off is done again when gone on with; each id has one outcome."""
+    async with Sandbox(queues=60, latency=(0.1, 3.0), route_limit=None) as sandbox, sandbox.client() as client:
+        meter = Meter(_ids(sandbox))
+        ids = meter.asynchronously() if asynchronous else meter
+        many = client.queues.get_many_inbound(ids, ordered=ordered, concurrency=9)
+        got: list[int] = []
+        for stop in (5, 6, 30, 100):
+            async for outcome in many:
+                got.append(outcome.id)
+                if len(got) >= stop:
+                    break
+            await asyncio.sleep(5)
+            status = client.rate_limits.tenant
+            assert (status.in_flight, status.waiting) == (0, 0)
+            assert asyncio.all_tasks() - _servers() <= {asyncio.current_task(), *_reading()}
+        assert sorted(got) == _ids(sandbox)
+
+
+def _reading() -> set["asyncio.Task[Any]"]:
+    """The task that waits for the user's own next id, which is not cut off."""
+    return {task for task in asyncio.all_tasks() if "_read" in repr(task.get_coro())}
+
+
+@pytest.mark.looptime
+async def test_drop_and_close_leave_no_task() -> None:
+    """Also where the ids come asynchronously and never end."""
+
+    async def ids() -> AsyncIterator[int]:
+        yield FIRST
+        await asyncio.Event().wait()
+
+    async with Sandbox(queues=3, latency=1.0) as sandbox, sandbox.client() as client:
+        dropped = client.queues.get_many_inbound(ids())
+        assert (await anext(dropped)).ok
+        del dropped
+        closed = client.queues.get_many_inbound(ids())
+        assert (await anext(closed)).ok
+        await closed.aclose()
+        assert await closed.collect() == []
+        await asyncio.sleep(3)
+        assert asyncio.all_tasks() - _servers() == {asyncio.current_task()}
+
+
+@pytest.mark.looptime
+async def test_slow_ids_do_not_hold_back_what_is_done() -> None:
+    """An outcome is handed out although the next id is still waited for."""
+
+    async def ids() -> AsyncIterator[int]:
+        yield FIRST
+        await asyncio.sleep(100)
+        yield 5
+
+    async with Sandbox(queues=3, latency=1.0) as sandbox, sandbox.client() as client:
+        started = asyncio.get_running_loop().time()
+        many = client.queues.get_many_inbound(ids())
+        assert (await anext(many)).ok
+        assert asyncio.get_running_loop().time() - started < 2
+        assert not (await anext(many)).ok
+
+
+@pytest.mark.looptime
+async def test_two_thousand_with_faults() -> None:
+    """Each id is answered once with the right outcome, within the bound and without a single 429."""
+    rng = random.Random(5)
+    async with (
+        Sandbox(queues=2000, tenant_limit=100, route_limit=None, latency=(0.02, 0.2)) as sandbox,
+        sandbox.client(retry=RetryPolicy(max_retries=2, backoff=0.1)) as client,
+    ):
+        ids = _ids(sandbox)
+        passing, lasting, gone = (rng.sample(ids, 34) for _ in range(3))
+        for queue_id in passing:
+            fault = rng.choice([Status(500), Status(503), DropConnection()])
+            sandbox.fail(fault, path=f"{LIST}/{queue_id}", next=rng.randint(1, 2))
+        for queue_id in {*lasting} - {*passing}:
+            sandbox.fail(rng.choice([Status(500), DropConnection()]), path=f"{LIST}/{queue_id}", next=None)
+        for queue_id in {*gone} - {*passing, *lasting}:
+            sandbox.fail(status=404, path=f"{LIST}/{queue_id}")
+        most = 0
+        outcomes: list[Outcome[Any]] = []
+        async for outcome in client.queues.get_many_inbound(iter(ids), concurrency=25):
+            outcomes.append(outcome)
+            most = max(most, client.rate_limits.tenant.in_flight + client.rate_limits.tenant.waiting)
+        assert Counter(outcome.id for outcome in outcomes) == Counter(ids)
+        for outcome in outcomes:
+            if outcome.id in passing:
+                assert outcome.unwrap().id == outcome.id
+                assert outcome.attempts in {2, 3}
+            elif outcome.id in lasting:
+                assert isinstance(outcome.error, InternalServerError | APIConnectionError)
+                assert outcome.attempts == 3
+            elif outcome.id in gone:
+                assert isinstance(outcome.error, NotFoundError)
+            else:
+                assert outcome.unwrap().id == outcome.id
+                assert outcome.attempts == 1
+        assert most <= 25
+        assert _most_at_once(sandbox) <= 25
+        assert sandbox.requests.of(status=429) == []
+
+
+def _most_at_once(sandbox: Sandbox) -> int:
+    """Requests of different queues between the first transmission of each and its last."""
+    spans: dict[str, tuple[float, float]] = {}
+    for request in sandbox.requests:
+        first, _ = spans.get(request.path, (request.at, request.at))
+        spans[request.path] = (first, request.at)
+    events = sorted([(first, 1) for first, _ in spans.values()] + [(last, -1) for _, last in spans.values()])
+    most = now = 0
+    for _, change in events:
+        now += change
+        most = max(most, now)
+    return most
+
+
+@settings(max_examples=200)
+@given(
+    durations=st.lists(st.integers(0, 5), max_size=25),
+    concurrency=st.integers(1, 6),
+    ordered=st.booleans(),
+    failing=st.frozensets(st.integers(0, 25)),
+    breaks=st.frozensets(st.integers(0, 25)),
+)
+def test_every_argument_has_one_outcome(
+    durations: list[int], concurrency: int, *, ordered: bool, failing: frozenset[int], breaks: frozenset[int]
+) -> None:
+    """Whatever takes how long, fails, or is broken off and gone on with; and never too many at once."""
+    running = most = 0
+
+    async def call(number: int) -> Outcome[int]:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        try:
+            for _ in range(durations[number]):
+                await asyncio.sleep(0)
+        finally:
+            running -= 1
+        error = APIConnectionError("lost", maybe_sent=True) if number in failing else None
+        return Outcome(number, None if error else number, error, 1)
+
+    async def run() -> list[int]:
+        many = Outcomes(
+            range(len(durations)),
+            call,
+            concurrency=concurrency,
+            ordered=ordered,
+            stop_on_error=False,
+            finish=False,
+        )
+        got: list[int] = []
+        going = True
+        while going:
+            going = False
+            async for outcome in many:
+                assert outcome.ok == (outcome.id not in failing)
+                got.append(outcome.id)
+                if outcome.id in breaks:
+                    going = True
+                    break
+        assert len(asyncio.all_tasks()) == 1
+        return got
+
+    got = asyncio.run(run())
+    assert (got if ordered else sorted(got)) == [*range(len(durations))]
+    assert most <= concurrency
+
+
+async def test_a_million_ids_are_not_a_million_tasks(client: AlohubClient) -> None:
+    """Of an endless supply, only what is wanted is taken."""
+    taken = 0
+
+    def ids() -> Iterator[int]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield FIRST
+
+    async for _ in client.queues.get_many_inbound(ids(), concurrency=10):
+        if taken > 100:
+            break
+        assert len(asyncio.all_tasks()) < 40
+    await until(lambda: client.rate_limits.tenant.in_flight == 0)
