@@ -1,29 +1,43 @@
-"""Names of a package that are imported when they are first asked for (PEP 562)."""
+"""Names of a package that are imported when they are first used (PEP 562), as its stub file lists them."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
 
-def lazy_names(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[str], object]:
-    """Make a package's `__getattr__`. What it found it puts into the package, so that it is asked once for each name.
+def attach_stub(package: str) -> tuple[Callable[[str], object], Callable[[], list[str]], list[str]]:
+    """Make a package's `__getattr__`, `__dir__` and `__all__` from its `__init__.pyi`.
 
-    Two threads that ask at once both import, which Python's import lock orders, and both find the same object.
+    The stub holds nothing but `from … import name as name`, so the public names are listed once, for
+    type checkers and at run time. A name that was found is put into the package, so it is looked up once. If two
+    threads ask at once, both import, which Python's import lock orders, and both find the same object.
 
     Args:
         package: The package's `__name__`.
-        homes: The names by the module they come from, which is named relative to the package.
     """
-    home_of = {name: home for home, names in homes.items() for name in names}
+    module: Any = sys.modules[package]
+    stub = module.__spec__.loader.get_data(module.__file__.removesuffix("c").removesuffix(".py") + ".pyi").decode()
+    home_of = {name: home for home, names in _imports(stub) for name in names}
+    modules = {home.removeprefix(f"{package}.").partition(".")[0] for home in home_of.values()}
+    public = sorted(home_of)
 
     def resolve(name: str) -> object:
-        if name in homes:  # importing a module puts it into its package
+        if name in modules:  # importing a module puts it into its package
             return import_module(f"{package}.{name}")
-        module = sys.modules[package]
         if name not in home_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name, obj=module)
-        value: object = getattr(import_module(f"{package}.{home_of[name]}"), name)
+        value: object = getattr(import_module(home_of[name]), name)
         setattr(module, name, value)
         return value
 
-    return resolve
+    return resolve, lambda: public, public
+
+
+def _imports(stub: str) -> list[tuple[str, list[str]]]:
+    """The modules that a stub imports from, with the names."""
+    statements = [statement.partition(" import ") for statement in stub.split("\nfrom ")[1:]]
+    return [
+        (module, [alias.rpartition(" as ")[2].strip() for alias in names.strip().strip("(),\n ").split(",")])
+        for module, _, names in statements
+    ]

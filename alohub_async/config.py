@@ -1,4 +1,4 @@
-"""Where the API is, how the key travels, how long to wait: frozen values, checked when made."""
+"""Where the API is and how the key travels there: frozen values, checked when made."""
 
 import ipaddress
 import os
@@ -9,15 +9,16 @@ import attrs
 from yarl import URL
 
 from alohub_async.errors import ConfigurationError
+from alohub_async.validation import check_choice
 
 KeyHeader: TypeAlias = Literal["x-api-key", "authorization", "both"]
 """Which header carries the key: `X-Api-Key`, `Authorization` (the bare key, no `Bearer`) or both."""
 
 ApiKey: TypeAlias = str | Callable[[], str | Awaitable[str]]
-"""The key, or a callable (plain or async) that returns it, asked before every attempt, so that keys can rotate."""
+"""The key, or a callable (plain or async) that returns it, called before every attempt, so that keys can rotate."""
 
 Environment: TypeAlias = Literal["production", "development"]
-"""The gateways of the vendor."""
+"""The vendor's gateways."""
 
 # The vendor's page, "Base URL".
 _GATEWAYS: Final[dict[Environment, str]] = {
@@ -63,16 +64,16 @@ class Endpoint:
     """Where the API is and how the key travels there.
 
     `Endpoint.production()`, `Endpoint.development()` and `Endpoint.direct(url)` make the known ones;
-    `Endpoint("https://proxy.example/alohub")` is any other base URL, spoken to as the gateway is.
+    `Endpoint("https://proxy.example/alohub")` is any other base URL, used as the gateway is.
 
     Attributes:
-        base_url: What comes before `/v1/…`. A string or a `yarl.URL`; no user, password, query or fragment.
+        base_url: The part before `/v1/…`. A string or a `yarl.URL`; no user, password, query or fragment.
         key_header: Which header carries the key.
         send_tenant: Whether `X-Tenant-ID` is sent when the client has a `tenant_id`.
         allow_http: Allow plain `http://` to a host that is not this machine. The key then travels readable.
 
     Raises:
-        ConfigurationError: A base URL that is none, or `http://` without `allow_http`; an unknown `key_header`.
+        ConfigurationError: An invalid base URL, or `http://` without `allow_http`; an unknown `key_header`.
     """
 
     base_url: URL = attrs.field(converter=_base_url)
@@ -81,8 +82,7 @@ class Endpoint:
     allow_http: bool = attrs.field(default=False, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        if self.key_header not in get_args(KeyHeader):
-            raise ConfigurationError(f"key_header must be one of {get_args(KeyHeader)}; {self.key_header!r} was given")
+        check_choice("key_header", self.key_header, get_args(KeyHeader), error=ConfigurationError)
         host = self.base_url.host or ""
         if self.base_url.scheme == "http" and not self.allow_http and not _is_loopback(host):
             raise ConfigurationError(
@@ -135,36 +135,9 @@ def check_header_value(name: str, value: object) -> str:
     return value
 
 
-@attrs.frozen(kw_only=True)
-class ClientConfig:
-    """All a request is built from, apart from the request itself.
-
-    Attributes:
-        api_key: See `ApiKey`. Never shown.
-        tenant_id: Goes into `X-Tenant-ID` where the endpoint sends it; None leaves it to the gateway.
-        endpoint: Where the API is.
-        user_agent: The `User-Agent` header.
-
-    Raises:
-        ConfigurationError: A missing key, or a value that cannot stand in a header.
-    """
-
-    api_key: ApiKey = attrs.field(repr=False)
-    tenant_id: str | None
-    endpoint: Endpoint
-    user_agent: str
-
-    def __attrs_post_init__(self) -> None:
-        if not callable(self.api_key):
-            check_header_value("api_key", self.api_key)
-        if self.tenant_id is not None:
-            check_header_value("tenant_id", self.tenant_id)
-        check_header_value("user_agent", self.user_agent)
-
-
 @attrs.frozen
 class EnvironmentSettings:
-    """What the environment says; None where it says nothing."""
+    """What the environment variables set; None where a variable is missing or empty."""
 
     api_key: str | None = attrs.field(repr=False)
     tenant_id: str | None
@@ -172,11 +145,11 @@ class EnvironmentSettings:
 
 
 def read_environment(environ: Mapping[str, str] | None = None, *, with_endpoint: bool = True) -> EnvironmentSettings:
-    """Read `ALOHUB_API_KEY`, `ALOHUB_TENANT_ID`, `ALOHUB_BASE_URL` and `ALOHUB_ENV`; an empty value counts as none.
+    """Read `ALOHUB_API_KEY`, `ALOHUB_TENANT_ID`, `ALOHUB_BASE_URL` and `ALOHUB_ENV`; an empty value counts as missing.
 
     Args:
-        environ: Read here instead of `os.environ`.
-        with_endpoint: Whether to look at the latter two at all.
+        environ: Read instead of `os.environ`.
+        with_endpoint: Whether to read the last two.
 
     Raises:
         ConfigurationError: `ALOHUB_ENV` is neither `production` nor `development`, or `ALOHUB_BASE_URL` is no base URL.

@@ -8,7 +8,7 @@ import enum
 import unicodedata
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, cast
 
 import attrs
 
@@ -16,18 +16,11 @@ from alohub_async.errors import InvalidArgumentError, InvalidArgumentTypeError
 from alohub_async.unset import UNSET, UnsetType
 
 
-class QueueStrategy(enum.IntEnum):
-    """How a queue treats its calls. An open set: a number the API adds later survives as an unnamed member."""
-
-    NORMAL = 1
-    VIP = 2
-    BLACKLIST = 3
-    DIVERT = 4
-    LOCKED = 99
-    """Locked for now."""
+class OpenIntEnum(enum.IntEnum):
+    """Numbers with names; a number that the API adds later survives as an unnamed member."""
 
     @classmethod
-    def _missing_(cls, value: object) -> "QueueStrategy | None":
+    def _missing_(cls, value: object) -> Self | None:
         if isinstance(value, bool) or not isinstance(value, int):
             return None
         number = int(value)
@@ -36,7 +29,7 @@ class QueueStrategy(enum.IntEnum):
         member._value_ = number
         return member
 
-    def __reduce_ex__(self, protocol: object) -> tuple[type["QueueStrategy"], tuple[int]]:
+    def __reduce_ex__(self, protocol: object) -> tuple[type[Self], tuple[int]]:
         # By value: the first releases of Python 3.11 pickle by name, and an unknown number has no name to be found by.
         return type(self), (self.value,)
 
@@ -44,6 +37,17 @@ class QueueStrategy(enum.IntEnum):
     def is_known(self) -> bool:
         """Whether the API documents this number. Only such a strategy can be written."""
         return self.name in type(self).__members__
+
+
+class QueueStrategy(OpenIntEnum):
+    """How a queue treats its calls. An open set: a number that the API adds later survives as an unnamed member."""
+
+    NORMAL = 1
+    VIP = 2
+    BLACKLIST = 3
+    DIVERT = 4
+    LOCKED = 99
+    """Locked for now."""
 
 
 class _NoFields(dict[str, Any]):
@@ -64,13 +68,22 @@ NO_FIELDS: Final[Mapping[str, Any]] = _NoFields()
 take as much room as half of the record."""
 
 
+@attrs.frozen
 class Record:
-    """Base of the records that the API returns.
+    """Base of the records that the API returns. A subclass has a field `id`, and a field `extra`.
 
     `filling.py` makes them without their constructors, so these may do nothing but set the fields.
     """
 
-    __slots__ = ()
+    id: int
+
+
+@attrs.frozen(kw_only=True)
+class RecordUpdate:
+    """Base of what may be changed about a record; a field left `UNSET` stays as it is.
+
+    A field's metadata has its write name (`wire`) and, if the value is not sent as it is, how it is written (`encode`).
+    """
 
 
 @attrs.frozen
@@ -158,7 +171,7 @@ def _flag(_: object, __: object, value: Any) -> None:
 
 
 @attrs.frozen(kw_only=True)
-class InboundQueueUpdate:
+class InboundQueueUpdate(RecordUpdate):
     """What to change about an inbound queue; a field left `UNSET` stays as it is.
 
     Attributes:
@@ -171,10 +184,16 @@ class InboundQueueUpdate:
         InvalidArgumentError: A value outside of what is said above; None is never allowed.
     """
 
-    music_on_hold: str | UnsetType = attrs.field(default=UNSET, validator=_file_name)
-    max_wait: int | UnsetType = attrs.field(default=UNSET, converter=_wait_seconds)
-    strategy: QueueStrategy | UnsetType = attrs.field(default=UNSET, converter=_known_strategy)
-    announce_position: bool | UnsetType = attrs.field(default=UNSET, validator=_flag)
+    music_on_hold: str | UnsetType = attrs.field(default=UNSET, validator=_file_name, metadata={"wire": "moh_file_id"})
+    max_wait: int | UnsetType = attrs.field(
+        default=UNSET, converter=_wait_seconds, metadata={"wire": "max_wait_sec", "encode": str}
+    )
+    strategy: QueueStrategy | UnsetType = attrs.field(
+        default=UNSET, converter=_known_strategy, metadata={"wire": "strategy", "encode": int}
+    )
+    announce_position: bool | UnsetType = attrs.field(
+        default=UNSET, validator=_flag, metadata={"wire": "announce_position", "encode": {False: "0", True: "1"}.get}
+    )
 
 
 @attrs.frozen

@@ -1,103 +1,341 @@
-"""What a call may be told besides its arguments: how long it may take, how long it may wait, how much it matters."""
+"""The options of clients, calls and walks: each is declared, checked and documented once.
+
+A method takes them as keywords, `**options: Unpack[CallOptionsDict]`, so that editors and type checkers know each one;
+the attrs class beside each `TypedDict` checks and documents them. `UNSET` means "the client's", `None` means "none".
+"""
 
 import asyncio
-import sys
-from typing import Any, get_args
+import difflib
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final, Self, TypedDict, get_args
 
 import attrs
 
-from alohub_async.errors import DeadlineExceededError, InvalidArgumentError, InvalidArgumentTypeError
+from alohub_async.config import Endpoint, check_header_value
+from alohub_async.errors import ConfigurationError, DeadlineExceededError, InvalidArgumentTypeError
+from alohub_async.http.retries import RetryPolicy
+from alohub_async.http.timeouts import Timeouts
+from alohub_async.http.transport import USER_AGENT, Session
+from alohub_async.pagination import MAX_PAGE_SIZE, Consistency
+from alohub_async.rate_limits import RateLimiter
 from alohub_async.rate_limits.priorities import Priority
+from alohub_async.unset import UNSET, UnsetType
+from alohub_async.validation import (
+    Validator,
+    check_choice,
+    check_count,
+    check_flag,
+    check_instance,
+    check_seconds,
+    validator,
+)
+
+DEFAULT_PAGE_SIZE: Final = 100
+"""Records a page where neither the caller nor a token says. The API's own default is 20 (the vendor's page)."""
+
+DEFAULT_CONCURRENCY: Final = 16
+_MAX_PREFETCH: Final = 100
+_MAX_PASSES: Final = 100
+_MAX_CONCURRENCY: Final = 1000  # ours, against typing errors: the rate limit decides
 
 
-def _wait(value: Any) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidArgumentTypeError(f"max_wait must be a number of seconds or None; {value!r} was given")
-    if not 0 <= value <= sys.float_info.max:
-        raise InvalidArgumentError(f"max_wait must be 0 seconds or more; {value!r} was given")
-    return float(value)
+class CallOptionsDict(TypedDict, total=False):
+    """Keywords of every call; see `CallOptions`."""
 
-
-def check_deadline(value: Any) -> float | None:
-    """Return `value` if it is a number of seconds above 0, or None.
-
-    Raises:
-        InvalidArgumentError: It is neither.
-    """
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidArgumentTypeError(f"deadline must be a number of seconds or None; {value!r} was given")
-    if not 0 < value <= sys.float_info.max:
-        raise InvalidArgumentError(f"deadline must be above 0 seconds; {value!r} was given")
-    return float(value)
-
-
-def check_priority(value: Any) -> Priority | None:
-    """Return `value` if it is a `Priority`, or None.
-
-    Raises:
-        InvalidArgumentError: It is neither.
-    """
-    if value is not None and value not in get_args(Priority):
-        raise InvalidArgumentError(f"priority must be one of {get_args(Priority)} or None; {value!r} was given")
-    priority: Priority | None = value
-    return priority
+    deadline: float | UnsetType | None
+    max_rate_limit_wait: float | UnsetType | None
+    priority: Priority | UnsetType
 
 
 @attrs.frozen(kw_only=True)
 class CallOptions:
-    """How one call is made; what is None is the client's.
+    """How a call is made. What is `UNSET` is the client's.
 
     Attributes:
-        deadline: Seconds for the call in all: attempts, backoff and waits for the rate limit together.
-        max_wait: Most seconds of it that may be spent waiting for the rate limit.
-        priority: Who goes first where requests wait for the rate limit.
+        deadline: Seconds, above 0; None for no end. Attempts, backoff and waits for the rate limit all count. A
+            deadline that is given to a call covers everything the call does: all requests of a walk, of many calls or
+            of a job, from the first one on. A deadline that comes from the client covers each single request.
+        max_rate_limit_wait: Most seconds that a request may wait for the rate limit, 0 or more; None for no bound. A
+            request that would wait longer raises `RateLimitWaitError` at once.
+        priority: Which requests go first while several wait for the rate limit.
 
     Raises:
-        InvalidArgumentError: A value that is none of these.
+        InvalidArgumentError: A value out of range, or an unknown name.
     """
 
-    deadline: float | None = attrs.field(default=None, converter=check_deadline)
-    max_wait: float | None = attrs.field(default=None, converter=_wait)
-    priority: Priority | None = attrs.field(default=None, converter=check_priority)
+    deadline: float | UnsetType | None = attrs.field(default=UNSET, validator=validator(check_seconds, optional=True))
+    max_rate_limit_wait: float | UnsetType | None = attrs.field(
+        default=UNSET, validator=validator(check_seconds, zero=True, optional=True)
+    )
+    priority: Priority | UnsetType = attrs.field(
+        default=UNSET, validator=validator(check_choice, allowed=get_args(Priority))
+    )
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], *also: str) -> Self:
+        """Make options of a call's keywords.
+
+        Args:
+            given: The keywords.
+            also: Other keywords of the method, to suggest for a name that is not known.
+
+        Raises:
+            InvalidArgumentError: A value out of range, or an unknown name; the error names the nearest right one.
+        """
+        check_names(given, [*attrs.fields_dict(cls)], also)
+        return cls(**given)
+
+    def keywords(self) -> CallOptionsDict:
+        """The same options as keywords of a call."""
+        return {
+            "deadline": self.deadline,
+            "max_rate_limit_wait": self.max_rate_limit_wait,
+            "priority": self.priority,
+        }
+
+
+def check_names(given: Iterable[str], names: Collection[str], also: Iterable[str] = ()) -> None:
+    """Check the names of keywords.
+
+    Args:
+        given: The names that were given.
+        names: The names of the options.
+        also: Other keywords of the method, to suggest as well.
+
+    Raises:
+        InvalidArgumentTypeError: A name is unknown; the error names the nearest right one.
+    """
+    for name in given:
+        if name not in names:
+            known = sorted({*names, *also})
+            nearest = difflib.get_close_matches(name, known, n=1)
+            advice = f"did you mean {nearest[0]!r}?" if nearest else f"choose from {', '.join(known)}"
+            raise InvalidArgumentTypeError(f"there is no option {name!r}; {advice}")
+
+
+class PageOptionsDict(CallOptionsDict, total=False):
+    """Keywords of everything that walks a list; see `PageOptions`."""
+
+    page_size: int | None
+    prefetch: int
+    max_passes: int
+
+
+@attrs.frozen(kw_only=True)
+class PageOptions(CallOptions):
+    """How the pages of a list are fetched.
+
+    Attributes:
+        page_size: Records a page, 1 to 10,000; None for 100, or for a token's own. The API does not document a maximum;
+            if the server caps the size, the walk follows. It is not the number of records you get: that is all of them.
+        prefetch: Most pages in flight or in memory, 0 to 100, once the first page has told how many there are; 0
+            fetches each page when it is needed. A slow consumer stops the fetching.
+        max_passes: Most passes over the list that `consistency="repair"` makes, 2 to 100.
+
+    Raises:
+        InvalidArgumentError: A value out of range, or an unknown name.
+    """
+
+    page_size: int | None = attrs.field(
+        default=None, validator=attrs.validators.optional(validator(check_count, least=1, most=MAX_PAGE_SIZE))
+    )
+    prefetch: int = attrs.field(default=4, validator=validator(check_count, least=0, most=_MAX_PREFETCH))
+    max_passes: int = attrs.field(default=5, validator=validator(check_count, least=2, most=_MAX_PASSES))
+
+
+class WalkOptionsDict(PageOptionsDict, total=False):
+    """Keywords of `list_inbound` and `paginate`; see `WalkOptions`."""
+
+    token: str | None
+    ordered: bool
+    consistency: Consistency
+
+
+@attrs.frozen(kw_only=True)
+class WalkOptions(PageOptions):
+    """How a list is walked.
+
+    Attributes:
+        token: Continue where `pager.token` or `error.resume_token` stood.
+        ordered: False yields pages as they arrive.
+        consistency: What to do about a list that changes during the walk.
+
+    Offset pagination shifts records when others are added or removed before them. In every mode each record is yielded
+    once. Then
+
+    - `detect`: if the list does not change, all records are yielded. If it does, some may be missing; `pager.drift`
+      reports what was noticed (totals that changed, records that came again). A record that is removed and one that is
+      added between two requests leave no trace, so nothing noticed is no proof.
+    - `raise`: as `detect`, but `PageDriftError` as soon as something is noticed. Its token continues all the same.
+    - `repair`: the list is gathered first, in at least two passes, until a pass brings exactly as many records as the
+      list had when that pass began, all of them known before. Every record that was there the whole time is then
+      yielded, by id, as it was seen last, with those that were seen and removed since. `pager.drift.settled` is False
+      if the list did not hold still for one of `max_passes` passes. It takes twice the requests, and memory for the
+      whole list. It relies on the API never giving an id twice.
+
+    Offset pagination cannot guarantee records that were added or removed during the walk, nor that all records it shows
+    existed at one moment, unless that was proven.
+
+    Raises:
+        InvalidArgumentError: A value out of range, or an unknown name.
+    """
+
+    token: str | None = None
+    ordered: bool = attrs.field(default=True, validator=validator(check_flag))
+    consistency: Consistency = "detect"
+
+    def __attrs_post_init__(self) -> None:
+        check_choice("consistency", self.consistency, get_args(Consistency))
+
+
+class BulkOptionsDict(CallOptionsDict, total=False):
+    """Keywords of `get_many_inbound` and `update_many_inbound`; see `BulkOptions`."""
+
+    concurrency: int
+    ordered: bool
+    stop_on_error: bool
+
+
+@attrs.frozen(kw_only=True)
+class BulkOptions(CallOptions):
+    """How many calls are made at once.
+
+    Attributes:
+        concurrency: Most calls in flight, or done and not yielded yet; 1 to 1,000.
+        ordered: True yields the outcomes in the order of the arguments, False as they complete.
+        stop_on_error: Raise the first failure and start no more calls. A wrong key or a missing scope, which would fail
+            the rest too, always does.
+
+    Raises:
+        InvalidArgumentError: A value out of range, or an unknown name.
+    """
+
+    concurrency: int = attrs.field(
+        default=DEFAULT_CONCURRENCY, validator=validator(check_count, least=1, most=_MAX_CONCURRENCY)
+    )
+    ordered: bool = attrs.field(default=False, validator=validator(check_flag))
+    stop_on_error: bool = attrs.field(default=False, validator=validator(check_flag))
+
+
+class CopyOptionsDict(CallOptionsDict, total=False):
+    """Keywords of `AlohubClient.with_options`; see `ClientOptions`."""
+
+    timeouts: Timeouts | None
+    retry: RetryPolicy | None
+    strict: bool
+
+
+class ClientOptionsDict(CopyOptionsDict, total=False):
+    """Keywords of `AlohubClient` and `AlohubClient.from_env`; see `ClientOptions`."""
+
+    tenant_id: str | None
+    endpoint: Endpoint | str | None
+    rate_limiter: RateLimiter | None
+    session: Session | None
+    max_connections: int
+    user_agent: str | None
+
+
+def _endpoint(value: Endpoint | str | None) -> Endpoint:
+    if value is None:
+        return Endpoint.production()
+    return Endpoint(value) if isinstance(value, str) else value
+
+
+def _timeouts(value: Timeouts | None) -> Timeouts:
+    return Timeouts() if value is None else value
+
+
+def _retry(value: RetryPolicy | None) -> RetryPolicy:
+    return RetryPolicy() if value is None else value
+
+
+def _rate_limiter(value: RateLimiter | None) -> RateLimiter:
+    return RateLimiter() if value is None else value
+
+
+def _user_agent(value: str | None) -> str:
+    return USER_AGENT if value is None else value
+
+
+def _of_class(kind: type[object]) -> Validator:
+    return validator(check_instance, kind=kind, error=ConfigurationError)
+
+
+def _header_value(_: object, attribute: Any, value: Any) -> None:
+    if value is not None:
+        check_header_value(attribute.name, value)
+
+
+@attrs.frozen(kw_only=True, repr=False, eq=False)
+class ClientOptions(CallOptions):
+    """What a client is made of, besides its key. The options of calls are the defaults of the client's calls.
+
+    Without a deadline, calls have none; without a `max_rate_limit_wait`, the rate limiter's `max_wait` holds; without a
+    priority, calls are `normal`.
+
+    Attributes:
+        timeouts: Seconds for each attempt; None for the defaults of `Timeouts`.
+        retry: When a failed attempt is repeated; None for the defaults of `RetryPolicy`.
+        strict: Raise `APIResponseError` for a value that does not fit its documented type, instead of keeping it in
+            `extra`.
+        tenant_id: Sent as `X-Tenant-ID` if given; the gateway can add it by itself. `Endpoint.direct` leaves it out.
+        endpoint: Where the API is; a string stands for `Endpoint(string)`, None for `Endpoint.production()`.
+        rate_limiter: Share one between all clients of a tenant in this process; None makes one for this client.
+        session: An `aiohttp.ClientSession` to use, with its proxies and certificates; it is never closed here. None
+            makes one for this client.
+        max_connections: Most requests in flight, 1 or more.
+        user_agent: Sent as `User-Agent`; None for the SDK's own.
+
+    Raises:
+        ConfigurationError: A value that the client cannot work with.
+        InvalidArgumentError: An option of calls that is out of range, or an unknown name.
+    """
+
+    timeouts: Timeouts = attrs.field(default=None, converter=_timeouts, validator=_of_class(Timeouts))
+    retry: RetryPolicy = attrs.field(default=None, converter=_retry, validator=_of_class(RetryPolicy))
+    strict: bool = attrs.field(default=False, validator=validator(check_flag, error=ConfigurationError))
+    tenant_id: str | None = attrs.field(default=None, validator=_header_value)
+    endpoint: Endpoint = attrs.field(default=None, converter=_endpoint, validator=_of_class(Endpoint))
+    rate_limiter: RateLimiter = attrs.field(default=None, converter=_rate_limiter, validator=_of_class(RateLimiter))
+    session: Session | None = attrs.field(default=None, validator=attrs.validators.optional(_of_class(Session)))
+    max_connections: int = attrs.field(default=100, validator=validator(check_count, least=1, error=ConfigurationError))
+    user_agent: str = attrs.field(default=None, converter=_user_agent, validator=_header_value)
 
 
 class Deadline:
-    """A deadline that several calls share, counted from the first of them."""
+    """A time limit that several calls share, counted from the first of them."""
 
     def __init__(self, options: CallOptions, *, what: str) -> None:
-        """Not started yet.
+        """Do not start it yet.
 
         Args:
-            options: Of all the calls together.
-            what: What is done with them, for the error.
+            options: Of all the calls together. If their deadline is `UNSET`, each call has the client's.
+            what: What the calls do, for the error.
         """
         self._options = options
         self._what = what
-        self._ends: float | None = None
+        self._ends: float | None = None  # in the loop's seconds
 
     async def sleep(self, seconds: float) -> None:
         """Wait between two calls.
 
         Raises:
-            DeadlineExceededError: At once, if the time will be up by then.
+            DeadlineExceededError: At once, if the time will be over by then.
         """
         left = self.next_call().deadline
-        if left is not None and seconds >= left:
+        if left and seconds >= left:
             raise self._exceeded()
         await asyncio.sleep(seconds)
 
     def next_call(self) -> CallOptions:
-        """The options of the next call: what is left of the time is its deadline.
+        """The options of the next call: the time that is left is its deadline.
 
         Raises:
-            DeadlineExceededError: Nothing is left.
+            DeadlineExceededError: No time is left.
         """
         seconds = self._options.deadline
-        if seconds is None:
+        if not seconds:
             return self._options
         now = asyncio.get_running_loop().time()
         if self._ends is None:

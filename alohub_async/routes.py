@@ -1,11 +1,11 @@
-"""The endpoints, as constants. A route is the key of its own rate-limit budget."""
+"""Routes: each has a rate-limit budget of its own."""
 
 import functools
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 
 class Route(NamedTuple):
-    """One endpoint: a method and a path template; a tuple, which is quick to look up by.
+    """One endpoint: a method and a path template. It is a tuple, which is a fast dict key.
 
     Attributes:
         method: The HTTP method, in capitals.
@@ -19,16 +19,11 @@ class Route(NamedTuple):
         return f"{self.method} {self.template}"
 
     @classmethod
-    @functools.lru_cache(maxsize=1024)  # a program asks for the same few paths again and again
+    @functools.lru_cache(maxsize=1024)  # programs call the same few paths again and again
     def of(cls, method: str, path: str) -> "Route":
-        """The route of a literal path: segments of digits are taken for ids.
+        """The route of a literal path; a segment of digits counts as an id.
 
-        What the server counts as one route is not documented; method and template is the narrowest reading.
+        The vendor does not document what counts as one route. Method and template is the narrowest reading.
         """
         segments = ("{id}" if segment.isdigit() else segment for segment in path.split("/"))
         return cls(method.upper(), "/".join(segments))
-
-
-LIST_INBOUND: Final = Route("GET", "/v1/queues/inbound")
-GET_INBOUND: Final = Route("GET", "/v1/queues/inbound/{id}")
-UPDATE_INBOUND: Final = Route("PUT", "/v1/queues/inbound/{id}")

@@ -15,8 +15,7 @@ import attrs
 import looptime
 from multidict import CIMultiDict
 
-from alohub_async import Priority, RateLimiter
-from alohub_async.routes import LIST_INBOUND
+from alohub_async import Priority, RateLimiter, Route
 from alohub_async.testing.windows import ServerWindow, WindowKind, make_window
 
 WINDOW: Final = 10.0
@@ -24,6 +23,8 @@ WINDOWS: Final = 400
 LINE: Final = 20
 LEG: Final = (0.005, 0.020)  # seconds each way
 KINDS: Final[tuple[WindowKind, ...]] = ("first-request", "sliding-log", "sliding-counter")
+
+LIST: Final = Route("GET", "/v1/queues/inbound")
 
 
 @attrs.define
@@ -53,7 +54,7 @@ class Run:
     async def request(self, priority: Priority) -> float:
         """One request, until it is served; the seconds it waited for its first turn."""
         loop = asyncio.get_running_loop()
-        turn = self.limiter.acquire(LIST_INBOUND, priority=priority)
+        turn = self.limiter.acquire(LIST, priority=priority)
         started, waited = loop.time(), math.nan
         while True:
             async with turn:

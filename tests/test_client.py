@@ -362,7 +362,7 @@ def test_argument_wins_over_a_variable_that_cannot_work(monkeypatch: pytest.Monk
         ({"timeouts": 5}, "timeouts must be a Timeouts"),
         ({"retry": 3}, "retry must be a RetryPolicy"),
         ({"rate_limiter": 10}, "rate_limiter must be a RateLimiter"),
-        ({"session": object()}, "session must be an aiohttp.ClientSession"),
+        ({"session": object()}, "session must be a ClientSession; object was given"),
         ({"max_connections": 0}, "max_connections must be"),
         ({"max_connections": True}, "max_connections must be"),
     ],

@@ -8,10 +8,11 @@ import attrs
 import pytest
 from yarl import URL
 
-from alohub_async.config import ClientConfig, Endpoint, EnvironmentSettings, check_header_value, read_environment
+from alohub_async import UNSET, AlohubClient
+from alohub_async.config import Endpoint, EnvironmentSettings, check_header_value, read_environment
 from alohub_async.errors import ConfigurationError, InvalidArgumentError, InvalidArgumentTypeError
 from alohub_async.http.timeouts import Timeouts
-from alohub_async.options import check_deadline
+from alohub_async.options import CallOptions
 from tests.twins import pickled
 
 KEY = "sk_live_0123456789"
@@ -165,35 +166,28 @@ def test_timeouts_take_ints_and_floats() -> None:
 def test_deadline_that_is_no_positive_number_is_refused(value: Any) -> None:
     """A deadline is an argument of calls, so the error is the one of arguments."""
     with pytest.raises(InvalidArgumentError, match=r"deadline must be .*was given"):
-        check_deadline(value)
+        CallOptions(deadline=value)
 
 
 @pytest.mark.parametrize("value", [True, "3", [], 1j])
 def test_deadline_of_another_type_is_a_type_error_too(value: Any) -> None:
     """`except TypeError` catches it as well."""
     with pytest.raises(InvalidArgumentTypeError):
-        check_deadline(value)
+        CallOptions(deadline=value)
 
 
 def test_deadline_may_be_left_out_or_a_number() -> None:
-    """None stays None, and whole seconds become a float."""
-    assert check_deadline(None) is None
-    deadline = check_deadline(3)
-    assert deadline == 3
-    assert isinstance(deadline, float)
+    """None means no end, and `UNSET` the client's."""
+    assert CallOptions(deadline=None).deadline is None
+    assert CallOptions(deadline=3).deadline == 3
+    assert CallOptions().deadline is UNSET
 
 
 # Client configuration
 
 
-def _config(**changes: Any) -> ClientConfig:
-    given: dict[str, Any] = {
-        "api_key": KEY,
-        "tenant_id": "20260310",
-        "endpoint": Endpoint.production(),
-        "user_agent": "tests/1.0",
-    }
-    return ClientConfig(**{**given, **changes})
+def _client(**changes: Any) -> AlohubClient:
+    return AlohubClient(changes.pop("api_key", KEY), **changes)
 
 
 HEADER_UNFIT = [
@@ -217,38 +211,42 @@ HEADER_UNFIT = [
 def test_what_cannot_stand_in_a_header_is_refused_unseen(name: str, text: str) -> None:
     """Line breaks would smuggle headers in; the message names the field and never shows the value."""
     with pytest.raises(ConfigurationError, match=f"{name} must be printable ASCII") as caught:
-        _config(**{name: text.format(KEY)})
+        _client(**{name: text.format(KEY)})
     assert KEY not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["api_key", "user_agent"])
-@pytest.mark.parametrize("value", [None, 7, KEY.encode(), [KEY]], ids=["None", "int", "bytes", "list"])
+@pytest.mark.parametrize("name", ["api_key", "tenant_id", "user_agent"])
+@pytest.mark.parametrize("value", [7, KEY.encode(), [KEY]], ids=["int", "bytes", "list"])
 def test_header_value_of_another_type_is_refused_unseen(name: str, value: Any) -> None:
     """The message has the type alone, for the value may be the key."""
     with pytest.raises(
         ConfigurationError, match=f"{name} must be a string; {type(value).__name__} was given"
     ) as caught:
-        _config(**{name: value})
+        _client(**{name: value})
     assert KEY not in str(caught.value)
 
 
 def test_tenant_is_optional_and_the_key_may_be_a_function() -> None:
-    """None leaves the tenant to the gateway; a key provider is not called when the configuration is made."""
+    """None leaves the tenant to the gateway; a key provider is not called when the client is made."""
     calls: list[int] = []
 
     def provide() -> str:
         calls.append(1)
         return KEY
 
-    config = _config(tenant_id=None, api_key=provide)
-    assert config.tenant_id is None
-    assert config.api_key is provide
+    assert _client(tenant_id=None, api_key=provide).tenant_id is None
     assert not calls
 
 
+def test_key_is_required() -> None:
+    """None is no key."""
+    with pytest.raises(ConfigurationError, match="api_key must be a string; NoneType was given"):
+        _client(api_key=None)
+
+
 def test_configuration_never_prints_the_key() -> None:
-    """Neither the text of the configuration nor that of the environment's settings has the key."""
-    assert KEY not in f"{_config()!r}{_config()}"
+    """Neither the text of the client nor that of the environment's settings has the key."""
+    assert KEY not in f"{_client()!r}{_client()}"
     assert KEY not in repr(read_environment({"ALOHUB_API_KEY": KEY}))
 
 

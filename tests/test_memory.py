@@ -1,11 +1,7 @@
 """What a client does about memory."""
 
 import asyncio
-import platform
-import subprocess
-import sys
 import weakref
-from typing import Final
 
 import aiohttp
 import pytest
@@ -13,39 +9,6 @@ import pytest
 from alohub_async import AlohubClient, InboundQueue, Pager, RateLimitWaitError
 from alohub_async.testing import Sandbox
 from tests.support import RawServer, Step, http, queue, until
-
-CODE: Final = """
-import asyncio, resource, socket
-
-def faults():
-    ours, theirs = socket.socketpair()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(100):
-        theirs.send(b"x" * 4096)
-        ours.recv(256 * 1024)  # as asyncio does
-    ours.close(), theirs.close()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-before = faults()
-from alohub_async.http.transport import Transport
-
-async def main():
-    transport = Transport(session=None, max_connections=1)
-    await transport.connections()
-    print(before, faults())
-    await transport.aclose()
-
-asyncio.run(main())
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only there, blocks are given back each time")
-def test_memory_that_is_read_into_is_kept() -> None:
-    """Once a client has connections, the system is not asked for each block anew: its memory is there already."""
-    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)  # noqa: S603  (our own code)
-    before, after = map(int, done.stdout.split())
-    assert before > 100
-    assert after < 10
 
 
 @pytest.mark.parametrize("given", [False, True])
@@ -89,7 +52,7 @@ async def test_a_walk_that_failed_keeps_no_page() -> None:
             seen.append(weakref.ref(record))  # noqa: PERF401  (a comprehension would lose those before the error)
 
     async with Sandbox(queues=60, route_limit=3) as sandbox, sandbox.client() as client:
-        walk = client.queues.list_inbound(page_size=10, prefetch=0, max_wait=0.5)
+        walk = client.queues.list_inbound(page_size=10, prefetch=0, max_rate_limit_wait=0.5)
         with pytest.raises(RateLimitWaitError):
             await go_on(walk)
         assert [record() for record in seen] == [None] * 30

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import aiohttp
 import attrs
@@ -13,6 +13,7 @@ import pytest
 from multidict import CIMultiDict
 
 from alohub_async import (
+    UNSET,
     AlohubClient,
     APIResponseError,
     APITimeoutError,
@@ -22,6 +23,7 @@ from alohub_async import (
     Endpoint,
     InboundQueueUpdate,
     InternalServerError,
+    InvalidArgumentTypeError,
     KeyHeader,
     NotFoundError,
     Outcomes,
@@ -35,6 +37,18 @@ from alohub_async import (
     RetryPolicy,
     Timeouts,
     UpdateResult,
+)
+from alohub_async.options import (
+    BulkOptions,
+    BulkOptionsDict,
+    CallOptions,
+    CallOptionsDict,
+    ClientOptions,
+    ClientOptionsDict,
+    PageOptions,
+    PageOptionsDict,
+    WalkOptions,
+    WalkOptionsDict,
 )
 from alohub_async.testing import Delay, HtmlPage, Sandbox, Status, seed_queues
 from tests.support import FIRST, LIST, QUEUE, RawServer, deaf_endpoint, http, json_reply, queue
@@ -57,9 +71,21 @@ def effect(*names: str) -> Callable[[Effect], Effect]:
     return note
 
 
+def _keywords(what: Callable[..., Any]) -> dict[str, object]:
+    """All parameters and their types, those of `**options` one by one."""
+    hints = get_type_hints(inspect.unwrap(what.__init__ if inspect.isclass(what) else what))
+    keywords: dict[str, object] = {}
+    for name, parameter in inspect.signature(what).parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            [declared] = get_args(hints[name])
+            keywords |= get_type_hints(declared)
+        elif name not in {"self", "cls"}:
+            keywords[name] = hints.get(name)
+    return keywords
+
+
 def _options_of(what: Callable[..., Any], name: str) -> set[str]:
-    parameters = inspect.signature(what).parameters
-    return {f"{name}.{parameter}" for parameter in parameters if parameter not in {"self", "cls"}}
+    return {f"{name}.{keyword}" for keyword in _keywords(what)}
 
 
 def documented() -> set[str]:
@@ -88,15 +114,28 @@ def test_every_option_has_a_check() -> None:
 
 
 def test_from_env_has_the_options_of_the_class() -> None:
-    """`from_env` takes what the class takes, with the same defaults, apart from the key that it can do without."""
-    ours = dict(inspect.signature(AlohubClient).parameters)
-    theirs = dict(inspect.signature(AlohubClient.from_env).parameters)
-    assert theirs.pop("api_key").default is None
-    assert ours.pop("api_key").default is inspect.Parameter.empty
-    assert list(theirs) == list(ours)
-    assert {name: option.default for name, option in theirs.items()} == {
-        name: option.default for name, option in ours.items()
-    }
+    """`from_env` takes what the class takes, but can do without the key; `with_options` takes a part of it."""
+    ours, theirs = _keywords(AlohubClient), _keywords(AlohubClient.from_env)
+    del theirs["api_key"], ours["api_key"]
+    assert theirs == ours
+    assert _keywords(AlohubClient.with_options).items() <= ours.items()
+
+
+@pytest.mark.parametrize(
+    ("options", "keywords"),
+    [
+        (CallOptions, CallOptionsDict),
+        (PageOptions, PageOptionsDict),
+        (WalkOptions, WalkOptionsDict),
+        (BulkOptions, BulkOptionsDict),
+        (ClientOptions, ClientOptionsDict),
+    ],
+)
+def test_options_class_has_the_keywords_that_editors_know(options: Any, keywords: Any) -> None:
+    """The class that checks options and the `TypedDict` that names them for editors say the same."""
+    assert {*attrs.fields_dict(options)} == {*get_type_hints(keywords)}
+    for name in attrs.fields_dict(options):
+        assert any(f"    {name}: " in (base.__doc__ or "") for base in options.__mro__), name
 
 
 @pytest.mark.looptime
@@ -501,8 +540,8 @@ def call(name: str, client: AlohubClient, *, queue_id: int = FIRST, **options: A
     def update_many(**options: Any) -> Awaitable[object]:
         return _all_of(queues.update_many_inbound({queue_id: change}, **options))
 
-    def update(*, max_wait: float | None = None, **options: Any) -> Awaitable[object]:
-        return queues.update_inbound(queue_id, change, max_rate_limit_wait=max_wait, **options)
+    def update(**options: Any) -> Awaitable[object]:
+        return queues.update_inbound(queue_id, change, **options)
 
     calls: dict[str, Callable[..., Awaitable[object]]] = {
         "list_inbound": walk_all,
@@ -580,13 +619,89 @@ async def _details() -> None:
         assert [sent.page for sent in sandbox.requests] == [0, None, None, None]
 
 
-@effect("update_inbound.max_rate_limit_wait", *(f"{name}.max_wait" for name in ALL_CALLS[:-1]))
-async def _max_wait_of_a_call() -> None:
+@effect(*(f"{name}.max_rate_limit_wait" for name in ALL_CALLS))
+async def _max_rate_limit_wait_of_a_call() -> None:
     for name in ALL_CALLS:
         async with Sandbox(queues=3, route_limit=1, tenant_limit=None) as sandbox, sandbox.client() as client:
             await call(name, client)
-            assert await seconds_of(call(name, client, max_wait=1), RateLimitWaitError) == 0
-            assert await seconds_of(call(name, client, max_wait=60)) > 5
+            assert await seconds_of(call(name, client, max_rate_limit_wait=1), RateLimitWaitError) == 0
+            assert await seconds_of(call(name, client, max_rate_limit_wait=60)) > 5
+
+
+@effect("AlohubClient.max_rate_limit_wait", "with_options.max_rate_limit_wait")
+async def _max_rate_limit_wait_of_a_client() -> None:
+    async with (
+        Sandbox(queues=3, route_limit=1, tenant_limit=None) as sandbox,
+        sandbox.client(max_rate_limit_wait=1) as client,
+    ):
+        await client.queues.get_inbound(FIRST)
+        assert await seconds_of(client.queues.get_inbound(FIRST), RateLimitWaitError) == 0
+        patient = client.with_options(max_rate_limit_wait=60)
+        assert await seconds_of(patient.queues.get_inbound(FIRST)) > 5
+
+
+@pytest.mark.looptime
+async def test_bound_of_the_limiter_holds_unless_a_call_has_its_own() -> None:
+    """`None` clears it for one call."""
+    async with (
+        Sandbox(queues=3, route_limit=1, tenant_limit=None) as sandbox,
+        sandbox.client(rate_limiter=RateLimiter(max_wait=1)) as client,
+    ):
+        await client.queues.get_inbound(FIRST)
+        assert await seconds_of(client.queues.get_inbound(FIRST), RateLimitWaitError) == 0
+        assert await seconds_of(client.queues.get_inbound(FIRST, max_rate_limit_wait=None)) > 5
+
+
+@pytest.mark.parametrize("name", ALL_CALLS)
+async def test_wrong_keyword_is_refused_with_the_nearest_right_one(name: str) -> None:
+    """Nothing is sent. It is a `TypeError`, as Python's own is."""
+    async with Sandbox(queues=3) as sandbox, sandbox.client() as client:
+        with pytest.raises(TypeError, match=r"there is no option 'deadlin'; did you mean 'deadline'"):
+            await call(name, client, deadlin=1)
+        with pytest.raises(InvalidArgumentTypeError, match=r"there is no option 'zzz'; choose from .*priority"):
+            await call(name, client, zzz=1)
+        assert not sandbox.requests
+
+
+def test_wrong_keyword_of_a_client_is_refused_with_the_nearest_right_one() -> None:
+    """The same for the class, `from_env` and `with_options`, which names only what a copy may have otherwise."""
+    wrong: Any = {"tenant": "1"}
+    for make in (AlohubClient, AlohubClient.from_env):
+        with pytest.raises(InvalidArgumentTypeError, match="did you mean 'tenant_id'"):
+            make("sk_live_x", **wrong)
+    wrong = {"max_connections": 5}
+    with pytest.raises(InvalidArgumentTypeError, match="there is no option 'max_connections'"):
+        AlohubClient("sk_live_x").with_options(**wrong)
+
+
+@pytest.mark.looptime
+async def test_deadline_of_the_client_can_be_cleared_for_one_call() -> None:
+    """`None` means none, `UNSET` and nothing at all mean the client's."""
+    for name in ALL_CALLS:
+        async with Sandbox(queues=3) as sandbox, sandbox.client(deadline=2) as client:
+            cases: list[tuple[dict[str, Any], type[Exception] | None]] = [
+                ({}, DeadlineExceededError),
+                ({"deadline": UNSET}, DeadlineExceededError),
+                ({"deadline": None}, None),
+            ]
+            for given, error in cases:
+                sandbox.clear()
+                sandbox.fail(Delay(5))
+                await seconds_of(call(name, client, **given), error)
+
+
+@pytest.mark.looptime
+async def test_deadline_of_a_call_covers_all_of_it_and_one_of_the_client_each_request() -> None:
+    """A walk of three pages of one second each: the client's two seconds are for each page, its own for all."""
+    async with Sandbox(queues=30, latency=(1, 1)) as sandbox, sandbox.client(deadline=2) as client:
+        for name in WALKS:
+            assert len(await walk(name, client, page_size=10, prefetch=0).collect()) == 30
+            await seconds_of(walk(name, client, page_size=10, prefetch=0, deadline=2).collect(), DeadlineExceededError)
+        ids = [int(str(stored["callinId"])) for stored in seed_queues(4)]
+        many = await client.queues.get_many_inbound(ids, concurrency=1).collect()
+        assert all(outcome.ok for outcome in many)
+        late = await client.queues.get_many_inbound(ids, concurrency=1, deadline=2).collect()
+        assert [outcome.ok for outcome in late].count(False) >= 2
 
 
 async def _place_of_the_urgent(low: Callable[..., Awaitable[object]], high: Callable[..., Awaitable[object]]) -> int:

@@ -106,7 +106,7 @@ async def call(client: AlohubClient) -> None:
     assert_type(await client.request("GET", "/v1/agents", params={"page": 0, "q": "x"}), ApiResponse)
     assert_type(client.rate_limits, RateLimitStatus)
     edit = await client.queues.edit_inbound(1, changes, dry_run=True)
-    assert_type(edit, Edit)
+    assert_type(edit, Edit[InboundQueue])
     assert_type(edit.after, InboundQueue)
     assert_type(edit.changed, tuple[str, ...])
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from typing import Unpack, cast
 
 import attrs
 
@@ -15,9 +15,8 @@ from alohub_async.audit.rules import AuditedList, AuditedQueue, Rule
 from alohub_async.client import AlohubClient
 from alohub_async.errors import DeadlineExceededError, NotFoundError, RateLimitWaitError
 from alohub_async.models import InboundQueue
+from alohub_async.options import DEFAULT_CONCURRENCY, CallOptions, PageOptions, PageOptionsDict
 from alohub_async.pagination import Consistency, Pager
-from alohub_async.rate_limits.priorities import Priority
-from alohub_async.resources.bulk import DEFAULT_CONCURRENCY
 
 
 async def audit_inbound(
@@ -27,11 +26,9 @@ async def audit_inbound(
     config: Mapping[str, object] | Path | None = None,
     details: bool = True,
     consistency: Consistency = "detect",
-    page_size: int | None = None,
     concurrency: int = DEFAULT_CONCURRENCY,
-    deadline: float | None = None,
-    priority: Priority | None = None,
     progress: Callable[[int, int | None], None] | None = None,
+    **options: Unpack[PageOptionsDict],
 ) -> AuditReport:
     """Audit all inbound queues: get each as the list has it and as its detail says, and run rules on them.
 
@@ -45,11 +42,9 @@ async def audit_inbound(
             `read_config` does.
         details: Whether to look details up; False takes the list alone, in far fewer requests.
         consistency: What to do about a list that moves while it is walked; see `list_inbound`.
-        page_size: Queues a page, 100 if not given.
         concurrency: Most details that are looked up at once, 1 to 1,000.
-        deadline: Seconds for the walk, and for all details from the first one, waits included; None for no end.
-        priority: Who goes first where requests wait for the rate limit; None for the client's.
         progress: Called with the number of queues that are gathered, and how many the server tells of.
+        options: See `PageOptions`. A deadline covers the walk, and the details together from the first one on.
 
     Raises:
         ConfigurationError: A configuration that does not fit, or a package that a rule needs is missing.
@@ -58,12 +53,10 @@ async def audit_inbound(
     chosen = configure(rules, read_config(config) if isinstance(config, Path) else config or {})
     check_needs(chosen)
     started = datetime.now(UTC)
-    pager = client.queues.list_inbound(
-        page_size=page_size, consistency=consistency, deadline=deadline, priority=priority
-    )
+    pager = client.queues.list_inbound(consistency=consistency, **options)
     gathering = _Gathering(pager, progress or _in_silence)
     if details:
-        await gathering.with_details(client, concurrency=concurrency, deadline=deadline, priority=priority)
+        await gathering.with_details(client, concurrency, PageOptions.of(options))
     else:
         async for queue in pager:
             gathering.note(queue)
@@ -110,14 +103,10 @@ class _Gathering:
             if queue_id is not None:
                 yield queue_id
 
-    async def with_details(
-        self, client: AlohubClient, *, concurrency: int, deadline: float | None, priority: Priority | None
-    ) -> None:
+    async def with_details(self, client: AlohubClient, concurrency: int, options: CallOptions) -> None:
         done = failed = 0
         async with aclosing(self._ids()) as ids:
-            outcomes = client.queues.get_many_inbound(
-                ids, concurrency=concurrency, deadline=deadline, priority=priority
-            )
+            outcomes = client.queues.get_many_inbound(ids, concurrency=concurrency, **options.keywords())
             async with aclosing(outcomes):
                 async for outcome in outcomes:
                     error = outcome.error

@@ -1,12 +1,12 @@
 """Doing what a plan says, with a result for each queue."""
 
 import enum
-from collections.abc import AsyncIterator
-from typing import Final
+from collections.abc import AsyncIterator, Awaitable
+from typing import Final, Unpack
 
 import attrs
 
-from alohub_async.changes.plan import DEFAULT_CONCURRENCY, Plan, Step
+from alohub_async.changes.plan import Plan, Step
 from alohub_async.client import AlohubClient
 from alohub_async.errors import (
     AlohubError,
@@ -17,13 +17,11 @@ from alohub_async.errors import (
     NotFoundError,
     PermissionDeniedError,
 )
-from alohub_async.models import InboundQueueUpdate
-from alohub_async.options import CallOptions, Deadline
-from alohub_async.rate_limits.priorities import Priority
+from alohub_async.models import InboundQueue, InboundQueueUpdate
+from alohub_async.options import DEFAULT_CONCURRENCY, BulkOptions, CallOptions, CallOptionsDict, Deadline
 from alohub_async.resources import Outcome, Outcomes
-from alohub_async.validation import check_count
+from alohub_async.resources.edits import look_whether_done, wanted_values
 
-_MAX_CONCURRENCY: Final = 1000
 _HOPELESS: Final = (AuthenticationError, PermissionDeniedError, ClientClosedError)
 
 
@@ -75,8 +73,7 @@ async def apply_plan(
     plan: Plan,
     *,
     concurrency: int = DEFAULT_CONCURRENCY,
-    deadline: float | None = None,
-    priority: Priority | None = None,
+    **options: Unpack[CallOptionsDict],
 ) -> AsyncIterator[Result]:
     """Write what the plan says, and say of each queue what came of it, as they complete.
 
@@ -88,24 +85,23 @@ async def apply_plan(
         client: Writes them.
         plan: What `plan_changes` returned.
         concurrency: Most queues under way, 1 to 1,000.
-        deadline: Seconds for all of it; what is not done by then has failed. None for the client's, for each request.
-        priority: Who goes first where requests wait for the rate limit; None for the client's.
+        options: See `CallOptions`. A deadline covers all requests together; what is not done by then has failed.
 
     Raises:
         InvalidArgumentError: An argument outside of what is said above.
         AuthenticationError: The key is wrong. The rest is not begun; what was under way is finished and handed out.
         PermissionDeniedError: The key lacks the scope; likewise.
     """
-    check_count("concurrency", concurrency, least=1, most=_MAX_CONCURRENCY)
-    budget = Deadline(CallOptions(deadline=deadline, priority=priority), what="apply_plan")
+    bulk = BulkOptions(concurrency=concurrency)
+    deadline = Deadline(CallOptions.of(options, "concurrency"), what="apply_plan")
 
     async def apply(step: Step) -> Outcome[Result]:
         try:
-            return Outcome(step.change.id, await _apply(client, step, budget), None, 0)
+            return Outcome(step.change.id, await _apply(client, step, deadline), None, 0)
         except _HOPELESS as error:
             return Outcome(step.change.id, None, error, error.attempts)
 
-    results = Outcomes(plan.steps, apply, concurrency=concurrency, ordered=False, stop_on_error=False, finish=True)
+    results = Outcomes(plan.steps, apply, bulk, finish=True)
     try:
         async for outcome in results:
             yield outcome.unwrap()
@@ -113,7 +109,7 @@ async def apply_plan(
         results.release()
 
 
-async def _apply(client: AlohubClient, step: Step, budget: Deadline) -> Result:
+async def _apply(client: AlohubClient, step: Step, deadline: Deadline) -> Result:
     if step.error is not None:
         return Result(step, _status_of(step.error), step.error)
     if not step.fields or step.found is None:
@@ -121,20 +117,18 @@ async def _apply(client: AlohubClient, step: Step, budget: Deadline) -> Result:
     update = InboundQueueUpdate(**{field.name: field.after for field in step.fields})
     queue_id = step.change.id
     try:
-        options = budget.next_call()
         edit = await client.queues.edit_inbound(
             queue_id,
             update,
             expect=attrs.evolve(step.found, id=queue_id),  # some answers lack it
-            deadline=options.deadline,
-            priority=options.priority,
+            **deadline.next_call().keywords(),
         )
     except _HOPELESS:
         raise
     except (ConflictError, InvalidArgumentError) as error:  # before anything was written
         return Result(step, _status_of(error), error)
     except AlohubError as error:
-        return await _looked(client, step, error, budget)
+        return await _look(client, step, update, error, deadline)
     if edit.not_taken:
         return Result(step, Status.NOT_TAKEN, not_taken=edit.not_taken)
     return Result(step, Status.DONE if edit.sent else Status.UNCHANGED)
@@ -144,16 +138,20 @@ def _status_of(error: AlohubError) -> Status:
     return Status.CONFLICT if isinstance(error, ConflictError) else Status.FAILED
 
 
-async def _looked(client: AlohubClient, step: Step, error: AlohubError, budget: Deadline) -> Result:
-    """What came of an edit that failed on the way: the error does not tell whether it was written, the queue does."""
+async def _look(
+    client: AlohubClient, step: Step, update: InboundQueueUpdate, error: AlohubError, deadline: Deadline
+) -> Result:
+    """The result of an edit that failed: the error does not say whether the update was done, the queue does."""
+
+    def read() -> Awaitable[InboundQueue]:
+        return client.queues.get_inbound(step.change.id, **deadline.next_call().keywords())
+
     try:
-        options = budget.next_call()
-        found = await client.queues.get_inbound(step.change.id, deadline=options.deadline, priority=options.priority)
+        done = await look_whether_done(read, wanted_values(update))
     except _HOPELESS:
         raise
     except NotFoundError as gone:
         return Result(step, Status.FAILED, gone)
     except AlohubError:
         return Result(step, Status.UNKNOWN, error)
-    done = all(getattr(found, field.name) == field.after for field in step.fields)
-    return Result(step, Status.DONE) if done else Result(step, Status.FAILED, error)
+    return Result(step, Status.FAILED, error) if done is None else Result(step, Status.DONE)

@@ -1,20 +1,17 @@
 """What changes would do to the queues as they are now; nothing is written here."""
 
 from collections.abc import Collection, Iterable
-from typing import Final
+from typing import Final, Unpack
 
 import attrs
 
 from alohub_async.changes.diff import FieldChange
 from alohub_async.changes.rows import Change
 from alohub_async.client import AlohubClient
-from alohub_async.errors import AlohubError, ConflictError, InvalidArgumentError, NotFoundError
+from alohub_async.errors import AlohubError, InvalidArgumentError, NotFoundError
 from alohub_async.models import InboundQueue
-from alohub_async.options import CallOptions, Deadline
-from alohub_async.rate_limits.priorities import Priority
-
-DEFAULT_CONCURRENCY: Final = 16
-"""Calls under way at once, as for `get_many_inbound`."""
+from alohub_async.options import DEFAULT_CONCURRENCY, CallOptions, CallOptionsDict, Deadline
+from alohub_async.resources.edits import conflict, differing
 
 _MANY: Final = 50  # fewer are looked up without asking how long the list is
 _WORTH: Final = 50  # queues of the list to one that is wanted: two of them on a page of a hundred
@@ -68,8 +65,7 @@ async def plan_changes(
     changes: Iterable[Change],
     *,
     concurrency: int = DEFAULT_CONCURRENCY,
-    deadline: float | None = None,
-    priority: Priority | None = None,
+    **options: Unpack[CallOptionsDict],
 ) -> Plan:
     """Read each queue that is to be changed, from the list if they are many, and say what differs.
 
@@ -77,8 +73,7 @@ async def plan_changes(
         client: Reads them.
         changes: At most one for each queue.
         concurrency: Most calls under way, 1 to 1,000.
-        deadline: Seconds for all of them together; None for the client's, for each.
-        priority: Who goes first where requests wait for the rate limit; None for the client's.
+        options: See `CallOptions`; a deadline covers all requests together.
 
     Raises:
         InvalidArgumentError: Two changes of one queue.
@@ -88,14 +83,12 @@ async def plan_changes(
     for change in changes:
         if wanted.setdefault(change.id, change) is not change:
             raise InvalidArgumentError(f"one change for each queue; queue {change.id} has several")
-    budget = Deadline(CallOptions(deadline=deadline, priority=priority), what="plan_changes")
-    steps = {queue.id: plan_step(wanted[queue.id], queue) for queue in await _listed(client, wanted.keys(), budget)}
-    options = budget.next_call()
+    deadline = Deadline(CallOptions.of(options, "concurrency"), what="plan_changes")
+    steps = {queue.id: plan_step(wanted[queue.id], queue) for queue in await _listed(client, wanted.keys(), deadline)}
     outcomes = client.queues.get_many_inbound(
         [queue_id for queue_id in wanted if queue_id not in steps],
         concurrency=concurrency,
-        deadline=options.deadline,
-        priority=options.priority,
+        **deadline.next_call().keywords(),
     )
     async for outcome in outcomes:
         if outcome.error is not None and not isinstance(outcome.error, NotFoundError):
@@ -105,15 +98,14 @@ async def plan_changes(
     return Plan(tuple(steps[queue_id] for queue_id in wanted))
 
 
-async def _listed(client: AlohubClient, ids: Collection[int], budget: Deadline) -> list[InboundQueue]:
+async def _listed(client: AlohubClient, ids: Collection[int], deadline: Deadline) -> list[InboundQueue]:
     """Those of the queues that the list shows, if walking it takes fewer requests than looking each up.
 
     Whether the list moves does not matter: what it does not show is looked up.
     """
     if len(ids) < _MANY:
         return []
-    options = budget.next_call()
-    pager = client.queues.list_inbound(deadline=options.deadline, priority=options.priority)
+    pager = client.queues.list_inbound(**deadline.next_call().keywords())
     total = await pager.count()
     if total is None or total > len(ids) * _WORTH:
         return []
@@ -125,14 +117,7 @@ def plan_step(change: Change, found: InboundQueue | None, error: AlohubError | N
     if found is None:
         return Step(change, None, error=error)
     fields = tuple(
-        FieldChange(name, getattr(found, name), value)
-        for name, value in change.wanted.items()
-        if getattr(found, name) != value
+        FieldChange(name, getattr(found, name), value) for name, value in differing(found, change.wanted).items()
     )
-    expected = [(field, change.expect[field.name]) for field in fields if field.name in change.expect]
-    differences = {field.name: (value, field.before) for field, value in expected if field.before != value}
-    if not differences:
-        return Step(change, found, fields)
-    told = "; ".join(f"{name} is {now!r}, not {then!r}" for name, (then, now) in differences.items())
-    conflict = ConflictError(f"queue {change.id} is not as expected: {told}", differences=differences)
-    return Step(change, found, fields, conflict)
+    expected = {field.name: change.expect[field.name] for field in fields if field.name in change.expect}
+    return Step(change, found, fields, conflict(f"queue {change.id}", found, expected))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 import attrs
 
 from alohub_async.codec.fast_records import FieldReader, UnusualPageError, page_filler
-from alohub_async.models import NO_FIELDS, QueueStrategy, Record
+from alohub_async.models import NO_FIELDS, Record
 
 if TYPE_CHECKING:
     from cattrs import Converter  # imported with the first converter: not every program that loads the SDK needs one
@@ -36,11 +36,12 @@ class FieldError(ValueError):
         self.value = value
 
 
-def _int(value: object, _: object = None) -> int:
+def _int(value: object, kind: type[int]) -> int:
+    """A whole number, or a member of an `IntEnum`: cattrs calls this hook for subclasses of `int`, too."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS:
-        return int(value)
+        return kind(int(value))
     if isinstance(value, int) and not isinstance(value, bool):
-        return value
+        return value if kind is int else kind(value)
     raise ValueError("not a whole number")
 
 
@@ -54,10 +55,6 @@ def _bool(value: object, _: object) -> bool:
     if value in ("0", "1", 0, 1):  # and False and True, which equal 0 and 1
         return value in ("1", 1)
     raise ValueError("neither 0 nor 1")
-
-
-def _strategy(value: object, _: object) -> QueueStrategy:
-    return QueueStrategy(_int(value))
 
 
 def _is_record(cls: Any) -> bool:
@@ -155,7 +152,6 @@ def converter_for(*, strict: bool) -> "Converter":
     converter.register_structure_hook(int, _int)
     converter.register_structure_hook(str, _str)
     converter.register_structure_hook(bool, _bool)
-    converter.register_structure_hook(QueueStrategy, _strategy)
 
     def model_hook(cls: type) -> Callable[[Any, Any], Any]:
         return _model_hook(cls, converter)

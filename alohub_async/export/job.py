@@ -5,7 +5,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, TypeVar, get_args
+from typing import Any, Literal, TypeAlias, TypeVar, Unpack, get_args
 
 import attrs
 
@@ -16,9 +16,8 @@ from alohub_async.export.report import ExportProgress, ExportReport
 from alohub_async.export.state import Key, Spent, State, concluded, has_id, keyed, merged, verdict
 from alohub_async.files import check_ending, json_text, queue_record, remove_leftovers, replacing, write_queues
 from alohub_async.models import InboundQueue
-from alohub_async.options import CallOptions, Deadline
+from alohub_async.options import DEFAULT_PAGE_SIZE, CallOptions, Deadline, PageOptions, PageOptionsDict
 from alohub_async.pagination import Page, Pager
-from alohub_async.rate_limits.priorities import Priority
 
 T = TypeVar("T")
 
@@ -28,22 +27,16 @@ ExportConsistency: TypeAlias = Literal["detect", "repair"]
 OnProgress: TypeAlias = Callable[[ExportProgress], object]
 """Is told how far an export has come."""
 
-_PAGE_SIZE: Final = 100
-
 
 async def export_inbound(
     client: AlohubClient,
     path: str | Path,
     *,
-    page_size: int | None = None,
-    prefetch: int = 4,
     details: bool = False,
     consistency: ExportConsistency = "repair",
-    max_passes: int = 5,
     restart: bool = False,
     on_progress: OnProgress | None = None,
-    priority: Priority | None = "bulk",
-    deadline: float | None = None,
+    **options: Unpack[PageOptionsDict],
 ) -> ExportReport:
     """Export all inbound queues into a file; cut off at any moment, the same call goes on where it stood.
 
@@ -53,16 +46,13 @@ async def export_inbound(
     Args:
         client: Of the tenant.
         path: The file; its ending names the format: `.jsonl`, `.csv` or `.parquet`.
-        page_size: Queues a page, 100 if not given.
-        prefetch: Pages under way or in memory at most.
         details: Write what `get_inbound` says of each queue, looked up once each.
         consistency: `"repair"` walks the list at least twice, until it is proven whole (see `list_inbound`); `"detect"`
             walks it once and says what was noticed.
-        max_passes: Most walks that `repair` makes in all, 2 to 100.
         restart: Throw away what an export that was cut off has got.
         on_progress: Called at the beginning, and after each page and pass.
-        priority: Who goes first where requests wait for the rate limit; None for the client's.
-        deadline: Seconds for this call, waits included; None for no end. Calling again goes on.
+        options: See `PageOptions`. The priority is `bulk` unless another is given. A deadline covers this call; calling
+            again continues.
 
     Raises:
         InvalidArgumentError: A value out of range, or an ending no format has.
@@ -77,22 +67,18 @@ async def export_inbound(
         raise InvalidArgumentError(
             f"consistency must be one of {get_args(ExportConsistency)}; {consistency!r} was given"
         )
-    options = CallOptions(deadline=deadline, priority=priority)
+    options.setdefault("priority", "bulk")
+    chosen = PageOptions.of(options, "details", "consistency", "restart", "on_progress")
+    deadline = Deadline(CallOptions(**chosen.keywords()), what=f"export to {target}")
 
-    def walk(token: str | None, seconds: float | None) -> Pager[InboundQueue]:
-        return client.queues.list_inbound(
-            page_size=page_size,
-            token=token,
-            prefetch=prefetch,
-            max_passes=max_passes,
-            deadline=seconds,
-            priority=priority,
-        )
+    def walk(token: str | None) -> Pager[InboundQueue]:
+        now = options.copy()
+        now["deadline"] = deadline.next_call().deadline
+        return client.queues.list_inbound(token=token, **now)
 
-    walk(None, None)  # bad input is refused before a journal is made
     header = {
         "target": target.name,
-        "page_size": page_size or _PAGE_SIZE,
+        "page_size": chosen.page_size or DEFAULT_PAGE_SIZE,
         "details": details,
         "consistency": consistency,
     }
@@ -100,9 +86,8 @@ async def export_inbound(
         remove_leftovers(target)
         remove_leftovers(report_path(target))
         await _match(journal, client, header, restart=restart)
-        budget = Deadline(options, what=f"export to {target}")
-        export = _Export(client, journal, walk, budget, details=details, on_progress=on_progress)
-        await export.run(max_passes if consistency == "repair" else None)
+        export = _Export(client, journal, walk, deadline, details=details, on_progress=on_progress)
+        await export.run(chosen.max_passes if consistency == "repair" else None)
         state = attrs.evolve(export.state, spent=export.spent())
         return await _in_thread(lambda: _finish(journal, target, state, consistency))
 
@@ -150,8 +135,8 @@ class _Export:
         self,
         client: AlohubClient,
         journal: Journal,
-        walk: Callable[[str | None, float | None], Pager[InboundQueue]],
-        budget: Deadline,
+        walk: Callable[[str | None], Pager[InboundQueue]],
+        deadline: Deadline,
         *,
         details: bool,
         on_progress: OnProgress | None,
@@ -160,7 +145,7 @@ class _Export:
         self._client = client
         self._journal = journal
         self._walk = walk
-        self._budget = budget
+        self._deadline = deadline
         self._details = details
         self._tell = on_progress
         self._begun: State = self.state  # when this walk began, or was gone on with
@@ -188,7 +173,7 @@ class _Export:
         """Walk the list, or go on where the walk stood."""
         self._begun, self._again = self.state, 0
         first = self._begun.token is None
-        pager = self._walk(self._begun.token, self._budget.next_call().deadline)
+        pager = self._walk(self._begun.token)
         async for page in pager.pages():
             if first:
                 self.state, first = attrs.evolve(self.state, first_total=page.total), False
@@ -219,11 +204,8 @@ class _Export:
 
     async def _look_up(self, ids: list[int]) -> dict[Key, InboundQueue]:
         """The details of those that are there."""
-        options = self._budget.next_call()
         found: dict[Key, InboundQueue] = {}
-        async for outcome in self._client.queues.get_many_inbound(
-            ids, deadline=options.deadline, priority=options.priority
-        ):
+        async for outcome in self._client.queues.get_many_inbound(ids, **self._deadline.next_call().keywords()):
             if not isinstance(outcome.error, NotFoundError):
                 found[outcome.id] = outcome.unwrap()
         return found

@@ -1,4 +1,4 @@
-"""The one loop a request goes through: limit, send, observe, decode, retry, within one time budget."""
+"""The one loop of a request: wait for the limit, send, observe, decode, retry, within one deadline."""
 
 import asyncio
 import inspect
@@ -6,13 +6,13 @@ import logging
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from alohub_async.config import ClientConfig
+from alohub_async.config import ApiKey
 from alohub_async.errors import (
     AlohubError,
     APIConnectionError,
@@ -24,142 +24,135 @@ from alohub_async.errors import (
 )
 from alohub_async.http.requests import HeaderMaker, Request
 from alohub_async.http.responses import ApiResponse, Response, decode_response, retry_after_seconds
-from alohub_async.http.retries import RetryPolicy, RetryQuota
-from alohub_async.http.timeouts import Timeouts
-from alohub_async.http.transport import Meanwhile, Transport
-from alohub_async.options import CallOptions
+from alohub_async.http.retries import RetryQuota
+from alohub_async.http.transport import Transport
+from alohub_async.options import CallOptions, ClientOptions
 from alohub_async.rate_limits import RateLimiter
-from alohub_async.rate_limits.priorities import Priority
+from alohub_async.unset import UNSET
+
+if TYPE_CHECKING:
+    from alohub_async.rate_limits import Permit
 
 _logger = logging.getLogger("alohub_async")
 
-_TRANSIENT: Final = (APIConnectionError, APIResponseError, APIStatusError)  # what may be another time
+_TRANSIENT: Final = (APIConnectionError, APIResponseError, APIStatusError)
 
 
-class _Call:
-    """What is to be sent, and how far it has come."""
+class Call:
+    """One call, from its first attempt to its result.
+
+    Attributes:
+        request: What is sent.
+        decode: See `decode_response`.
+        permit: The limiter's permit, entered anew for each attempt.
+        deadline: Seconds for the call; None for no end.
+        ends: When the deadline is over, in the loop's seconds; inf without one.
+        attempts: Transmissions so far.
+        maybe_sent: Whether any attempt may have reached the server.
+        error: The last attempt's error, if it failed.
+        response: The last answer.
+        payload: The decoded answer, once there is one.
+    """
 
     __slots__ = (
         "attempts",
+        "deadline",
         "decode",
         "ends",
         "error",
         "maybe_sent",
-        "meanwhile",
+        "payload",
+        "permit",
         "request",
         "response",
-        "seconds",
-        "turn",
     )
 
     response: Response
-    """The last answer."""
+    payload: Any
 
     def __init__(
-        self,
-        requestor: "Requestor",
-        request: Request,
-        options: CallOptions,
-        decode: Callable[[bytes], object] | None = None,
-        meanwhile: Meanwhile = (),
+        self, requestor: "Requestor", request: Request, options: CallOptions, decode: Callable[[bytes], object] | None
     ) -> None:
-        requestor.transport.require_open()
-        self.request = request
-        self.decode = decode
-        self.turn = requestor.limiter.acquire(
+        defaults = requestor.options
+        wait = options.max_rate_limit_wait
+        self.request: Request = request
+        self.decode: Callable[[bytes], object] | None = decode
+        self.permit: Permit = requestor.limiter.acquire(
             request.route,
-            priority=options.priority or requestor.priority,
-            max_wait=options.max_wait,
-            max_retry_after=requestor.retry.max_retry_after,
+            priority=options.priority or defaults.priority or "normal",
+            max_wait=defaults.max_rate_limit_wait if wait is UNSET else wait,
+            max_retry_after=defaults.retry.max_retry_after,
         )
-        self.meanwhile: Meanwhile = (self.turn.catch_up, *meanwhile)
-        self.seconds = requestor.deadline if options.deadline is None else options.deadline  # it may take in all
-        self.ends = None if self.seconds is None else _now() + self.seconds  # loop time
-        self.attempts = 0
-        self.error: AlohubError | None = None  # of the last attempt
-        self.maybe_sent = False  # whether any attempt may have reached the server
+        deadline = defaults.deadline if options.deadline is UNSET else options.deadline
+        self.deadline: float | None = deadline or None
+        self.ends: float = math.inf
+        self.attempts: int = 0
+        self.maybe_sent: bool = False
+        self.error: AlohubError | None = None
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Requestor:
-    """Sends requests; what it holds is shared by the copies that `with_options` makes.
+    """Sends requests. Copies of a client share everything here but the options.
 
     Attributes:
-        config: What a request is built from.
-        timeouts: Of each attempt.
-        retry: When to try again.
-        deadline: Seconds for a call in all, if the call does not bring its own; None for no end.
-        priority: Of a call that does not bring its own.
+        api_key: See `ApiKey`.
+        options: The client's; its call options are the defaults of each call.
         transport: Sends.
-        limiter: Says when to send.
-        quota: Retries the client may still spend.
+        limiter: Decides when a request may go.
+        quota: Retries that the client may still spend.
+        header_maker: Makes the headers of each attempt.
     """
 
-    config: ClientConfig
-    timeouts: Timeouts
-    retry: RetryPolicy
-    deadline: float | None
-    priority: Priority
+    api_key: ApiKey
+    options: ClientOptions
     transport: Transport
     limiter: RateLimiter
     quota: RetryQuota
-    _headers: HeaderMaker = attrs.field(init=False)
+    header_maker: HeaderMaker
 
-    def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "_headers", HeaderMaker(self.config))  # as attrs says for frozen classes
-
-    async def send(self, request: Request, options: CallOptions) -> ApiResponse:
-        """Send a request until it succeeds, fails for good, or the time is up.
+    async def send(
+        self, request: Request, options: CallOptions, decode: Callable[[bytes], object] | None = None
+    ) -> Call:
+        """Send a request until it succeeds, fails for good, or the time is over.
 
         Args:
             request: What to send.
-            options: How.
+            options: How; `UNSET` is the client's.
+            decode: See `decode_response`.
 
         Raises:
-            DeadlineExceededError: It cannot be done by the deadline.
+            DeadlineExceededError: It cannot be done within the deadline.
             RateLimitWaitError: It would have to wait longer than it may.
             AlohubError: The last attempt's error.
         """
-        started = _now()
-        call = _Call(self, request, options)
-        payload = await self._until_done(call)
-        return ApiResponse(call.response.status, call.response.headers, payload, call.attempts, _now() - started)
-
-    def load(
-        self,
-        request: Request,
-        options: CallOptions,
-        decode: Callable[[bytes], object] | None,
-        meanwhile: Meanwhile = (),
-    ) -> Coroutine[Any, Any, Any]:
-        """Send a request as `send` does, for nothing but its payload.
-
-        Args:
-            request: What to send.
-            options: How.
-            decode: See `decode_response`; what it makes of the answer is the payload.
-            meanwhile: See `Connections.send`.
-        """
-        return self._until_done(_Call(self, request, options, decode, meanwhile))
-
-    def _until_done(self, call: _Call) -> Coroutine[Any, Any, Any]:
-        return self._try_until_done(call) if call.ends is None else self._try_until_deadline(call)
-
-    async def _try_until_deadline(self, call: _Call) -> Any:
-        limit = asyncio.timeout_at(call.ends)
+        self.transport.require_open()
+        call = Call(self, request, options, decode)
+        if call.deadline is None:
+            await self._try_until_done(call)
+            return call
+        call.ends = _now() + call.deadline
+        timeout = asyncio.timeout_at(call.ends)
         try:
-            async with limit:
-                return await self._try_until_done(call)
+            async with timeout:
+                await self._try_until_done(call)
         except TimeoutError as exc:
-            if not limit.expired():
+            if not timeout.expired():
                 raise  # a key provider's own
-            raise _deadline_exceeded(call, "it passed") from (call.error or exc)
+            raise _deadline_exceeded(call, "the time is over") from (call.error or exc)
+        return call
 
-    async def _try_until_done(self, call: _Call) -> Any:
+    async def request(self, request: Request, options: CallOptions) -> ApiResponse:
+        """Send a request as `send` does, for the whole answer."""
+        started = _now()
+        call = await self.send(request, options)
+        return ApiResponse(call.response.status, call.response.headers, call.payload, call.attempts, _now() - started)
+
+    async def _try_until_done(self, call: Call) -> None:
         while True:
             sent_before = call.maybe_sent
             try:
-                payload = await self._try(call)
+                await self._try(call)
             except AlohubError as error:
                 error.attempts = call.attempts
                 if isinstance(error, DeadlineExceededError) or not isinstance(error, _TRANSIENT):
@@ -170,65 +163,66 @@ class Requestor:
                 await self._before_retry(call, error)
             else:
                 self.quota.refund()
-                return payload
+                return
 
-    async def _try(self, call: _Call) -> Any:
-        request, turn = call.request, call.turn
-        left = math.inf if call.ends is None else max(0.0, call.ends - _now())
-        if left < (math.inf if turn.max_wait is None else turn.max_wait):
-            turn.max_wait = left
+    async def _try(self, call: Call) -> None:
+        """Make one attempt."""
+        request, permit = call.request, call.permit
+        left = math.inf
+        if call.ends < math.inf:
+            left = max(0.0, call.ends - _now())
+            if permit.max_wait is None or left < permit.max_wait:
+                permit.max_wait = left
         try:
-            async with turn:
+            async with permit:
                 connections = await self.transport.connections()
-                if connections.free:
-                    connections.free -= 1
+                if connections.free_slots:
+                    connections.free_slots -= 1
                 else:
-                    await connections.wait()
+                    await connections.wait_for_slot()
                 try:
-                    key = self.config.api_key
+                    key = self.api_key
                     if not isinstance(key, str):
-                        key = await _provided(key)  # after the waits, for one that rotates
-                    headers = self._headers.headers(request, key)
+                        key = await _provided(key)  # after the waits, for a key that rotates
+                    headers = self.header_maker.headers(request, key)
                     call.attempts += 1
                     call.maybe_sent = True
-                    call.response = response = await connections.send(request, headers, self.timeouts, call.meanwhile)
+                    call.response = response = await connections.send(request, headers, self.options.timeouts)
                 finally:
-                    connections.leave()
+                    connections.release_slot()
                 retry_after = None
                 if "Retry-After" in response.headers:
                     retry_after = retry_after_seconds(response.headers, wall_clock=time.time)
-                turn.observe(response.status, response.headers, retry_after=retry_after)
+                permit.observe(response.status, response.headers, retry_after=retry_after)
         except RateLimitWaitError as error:
-            if turn.max_wait != left or error.wait < left:
+            if permit.max_wait != left or error.wait < left:
                 raise  # the limiter's own bounds are narrower than the deadline
-            why = f"the rate limit has the next attempt wait for {error.wait:.2f} s"
+            why = f"the rate limit delays the next attempt by {error.wait:.2f} s"
             raise _deadline_exceeded(call, why) from (call.error or error)
         if _logger.isEnabledFor(logging.DEBUG):
             _logger.debug("%s: HTTP %d, attempt %d", request, response.status, call.attempts)
-        return decode_response(request, response, secret=key, retry_after=retry_after, decode=call.decode)
+        call.payload = decode_response(request, response, secret=key, retry_after=retry_after, decode=call.decode)
 
-    async def _before_retry(self, call: _Call, error: AlohubError) -> None:
+    async def _before_retry(self, call: Call, error: AlohubError) -> None:
         """Wait before the next attempt, or raise `error` if there is to be none."""
         request = call.request
-        delay = self.retry.delay(call.attempts, request.route.method, error, random.random)
+        delay = self.options.retry.delay(call.attempts, request.route.method, error, random.random)
         if delay is None:
             raise error
         if isinstance(error, RateLimitError):
             if error.status == HTTPStatus.TOO_MANY_REQUESTS and error.retry_after == delay:
-                return  # the limiter waits, for all requests alike, and keeps this one's place in line
+                return  # the limiter makes all requests wait, and keeps this one's place in the queue
         elif not self.quota.spend():
             error.add_note("not tried again: too many of this client's calls have failed lately")
             raise error
-        _logger.info(
-            "%s: trying again in %.2f s after attempt %d: %s", request, delay, call.attempts, type(error).__name__
-        )
-        if call.ends is not None and _now() + delay >= call.ends:
+        _logger.info("%s: retrying in %.2f s after attempt %d: %s", request, delay, call.attempts, type(error).__name__)
+        if _now() + delay >= call.ends:
             raise _deadline_exceeded(call, f"the next attempt is due in {delay:.2f} s") from error
         await asyncio.sleep(delay)
 
     async def key(self) -> str:
-        """The key, as it is now."""
-        key = self.config.api_key
+        """The key as it is now."""
+        key = self.api_key
         return key if isinstance(key, str) else await _provided(key)
 
 
@@ -241,11 +235,11 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _deadline_exceeded(call: _Call, why: str) -> DeadlineExceededError:
+def _deadline_exceeded(call: Call, why: str) -> DeadlineExceededError:
+    attempts = "1 attempt" if call.attempts == 1 else f"{call.attempts} attempts"
     last = f"; the last error: {call.error}" if call.error is not None else ""
     error = DeadlineExceededError(
-        f"{call.request}: not done within its deadline of {call.seconds or 0.0:.2f} s"
-        f" ({call.attempts} attempts): {why}{last}",
+        f"{call.request}: not done within its deadline of {call.deadline or 0.0:.2f} s ({attempts}): {why}{last}",
         maybe_sent=call.maybe_sent,
     )
     error.attempts = call.attempts

@@ -7,7 +7,7 @@ from urllib.parse import quote, unquote, urlencode
 
 from yarl import URL
 
-from alohub_async.config import ClientConfig, Endpoint, check_header_value
+from alohub_async.config import Endpoint, check_header_value
 from alohub_async.errors import InvalidArgumentError, InvalidArgumentTypeError
 from alohub_async.routes import Route
 
@@ -103,78 +103,56 @@ def build_request(
     except UnicodeEncodeError as exc:  # a lone surrogate
         raise InvalidArgumentError(f"path and params must be text that UTF-8 can say: {exc}") from exc
     url = URL(f"{str(endpoint.base_url).rstrip('/')}{where}{query}", encoded=True)
-    return Request(route, url, None if json is None else _encode(json))
+    return Request(route, url, None if json is None else encode_json(json))
 
 
 class PageRequests:
-    """Asks for the pages of a list by number and size."""
+    """Makes the requests for the pages of a list."""
 
     def __init__(self, first: Request) -> None:
         """Make no request yet.
 
         Args:
-            first: Without either; its query stays.
+            first: The request without `page` and `size`; the rest of its query stays.
         """
         self._route = first.route
         self._url = first.url
         self._bare = not first.url.raw_query_string
-        self._asked = (0, 0)
-        self._next: Request | None = None
 
     def __call__(self, page: int, size: int) -> Request:
-        """The request for this page."""
-        prepared, (last, last_size) = self._next, self._asked
-        self._asked, self._next = (page, size), None
-        if prepared is not None and page == last + 1 and size == last_size:
-            return prepared
-        return self._make(page, size)
-
-    def prepare(self) -> None:
-        """Make the request for the page behind the one that was asked for last, as there is time."""
-        if self._next is None:
-            page, size = self._asked
-            self._next = self._make(page + 1, size)
-
-    def _make(self, page: int, size: int) -> Request:
+        """The request for a page, counted from 0."""
         query = f"page={page}&size={size}"
-        # A query of its own may hold what yarl would write otherwise.
-        return Request(
-            self._route, self._url.with_query(query) if self._bare else URL(f"{self._url}&{query}", encoded=True)
-        )
+        if self._bare:
+            return Request(self._route, self._url.with_query(query))
+        return Request(self._route, URL(f"{self._url}&{query}", encoded=True))  # yarl would re-quote the other values
 
 
-def _encode(value: object) -> bytes:
+def encode_json(value: object) -> bytes:
+    """Encode a body as compact UTF-8 JSON.
+
+    Raises:
+        InvalidArgumentError: JSON cannot express it.
+    """
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as exc:
         raise InvalidArgumentError(f"json must be what JSON can say; {type(value).__name__} was given: {exc}") from exc
 
 
-def request_headers(request: Request, config: ClientConfig, key: str) -> dict[str, str]:
-    """The headers of one attempt.
-
-    Raises:
-        ConfigurationError: A key that cannot stand in a header.
-    """
-    check_header_value("api_key", key)
-    endpoint = config.endpoint
-    headers = {"Accept": "application/json", "User-Agent": config.user_agent}
-    if endpoint.key_header in {"x-api-key", "both"}:
-        headers["X-Api-Key"] = key
-    if endpoint.key_header in {"authorization", "both"}:
-        headers["Authorization"] = key
-    if config.tenant_id is not None and endpoint.send_tenant:
-        headers["X-Tenant-ID"] = config.tenant_id
-    if request.body is not None:
-        headers["Content-Type"] = "application/json"
-    return headers
-
-
 class HeaderMaker:
-    """Makes the headers of attempts, as `request_headers` does; anew only when the key has changed."""
+    """Makes the headers of attempts, anew only when the key has changed."""
 
-    def __init__(self, config: ClientConfig) -> None:
-        self._config = config
+    def __init__(self, endpoint: Endpoint, *, tenant_id: str | None, user_agent: str) -> None:
+        """Make no headers yet.
+
+        Args:
+            endpoint: Which headers carry the key, and whether the tenant is sent.
+            tenant_id: For `X-Tenant-ID`; None leaves it out.
+            user_agent: For `User-Agent`.
+        """
+        self._endpoint = endpoint
+        self._tenant_id = tenant_id
+        self._user_agent = user_agent
         self._key: str | None = None
         self._made: dict[bool, Mapping[str, str]] = {}  # by whether there is a body
 
@@ -182,11 +160,26 @@ class HeaderMaker:
         """The headers of one attempt.
 
         Raises:
-            ConfigurationError: A key that cannot stand in a header.
+            ConfigurationError: The key cannot stand in a header.
         """
         has_body = request.body is not None
-        if key != self._key or has_body not in self._made:
-            made = request_headers(request, self._config, key)
-            self._made = {**(self._made if key == self._key else {}), has_body: made}
+        if key != self._key or not self._made:
+            self._made.clear()
+            check_header_value("api_key", key)
             self._key = key
+        if has_body not in self._made:
+            self._made[has_body] = self._make(key, has_body=has_body)
         return self._made[has_body]
+
+    def _make(self, key: str, *, has_body: bool) -> dict[str, str]:
+        endpoint = self._endpoint
+        headers = {"Accept": "application/json", "User-Agent": self._user_agent}
+        if endpoint.key_header in {"x-api-key", "both"}:
+            headers["X-Api-Key"] = key
+        if endpoint.key_header in {"authorization", "both"}:
+            headers["Authorization"] = key
+        if self._tenant_id is not None and endpoint.send_tenant:
+            headers["X-Tenant-ID"] = self._tenant_id
+        if has_body:
+            headers["Content-Type"] = "application/json"
+        return headers

@@ -1,12 +1,11 @@
-"""Whether to try again, and when: decisions without a clock or a socket.
+"""Whether and when to try again: pure decisions, without a clock or a socket.
 
-A retry multiplies traffic just when the server can bear it least. So delays grow and are spread over their whole range
-("full jitter"), and each client has a quota that an outage uses up and successes refill.
+Retries multiply traffic just when the server can bear it least. So delays grow exponentially and are spread over their
+whole range ("full jitter"), and each client has a retry quota that an outage uses up and successes refill.
 """
 
-import sys
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -19,6 +18,7 @@ from alohub_async.errors import (
     InternalServerError,
     RateLimitError,
 )
+from alohub_async.validation import check_count, check_flag, check_seconds, validator
 
 _RETRIED_STATUSES: Final = frozenset({500, 502, 503, 504})
 _READS: Final = frozenset({"GET"})
@@ -26,45 +26,39 @@ _IDEMPOTENT: Final = frozenset({"GET", "PUT", "DELETE"})
 _MAX_RETRIES: Final = 100
 
 
-def _count(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_RETRIES:
-        raise ConfigurationError(f"{attribute.name} must be an int from 0 to {_MAX_RETRIES}; {value!r} was given")
-
-
-def _seconds(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= sys.float_info.max:
-        raise ConfigurationError(f"{attribute.name} must be a number of seconds, 0 or more; {value!r} was given")
+_seconds: Final = validator(check_seconds, zero=True, error=ConfigurationError)
 
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
     """When a failed attempt is repeated.
 
-    Repeated are: connection errors and timeouts, 429, 500, 502, 503, 504, and a read whose body is cut short or not
-    JSON. A `PUT` of this API sets absolute values, so it is repeated too. Other failures (400, 401, 403, 404, …) are
-    not.
+    Connection errors, timeouts, 429, 500, 502, 503, 504 and reads whose body is cut short or not JSON are repeated. A
+    `PUT` of this API sets absolute values, so it is repeated too. Other failures (400, 401, 403, 404, …) are not.
 
-    The n-th retry waits a random time between 0 and `backoff * 2**(n-1)` seconds, at most `max_backoff`; or as long as
-    the server asks (`Retry-After`), if that is longer.
+    The n-th retry waits a random time between 0 and `backoff * 2**(n-1)` seconds, at most `max_backoff`, or the
+    server's `Retry-After`, if that is longer.
 
     Attributes:
-        max_retries: Attempts after the first, 0 to 100. 0 means: one transmission, whatever happens.
+        max_retries: Attempts after the first, 0 to 100. 0 means one transmission, whatever happens.
         backoff: Seconds, see above.
         max_backoff: Seconds, see above.
         max_retry_after: The longest `Retry-After` that is obeyed, in seconds. A longer one raises at once; the error's
             `retry_after` has the time.
         retry_writes: Whether `PUT` and `DELETE` are repeated when the server may have acted on them already. They are
-            always repeated when it surely has not (no connection, 429).
+            always repeated when it certainly has not (no connection, 429).
 
     Raises:
         ConfigurationError: A value out of range.
     """
 
-    max_retries: int = attrs.field(default=3, validator=_count)
+    max_retries: int = attrs.field(
+        default=3, validator=validator(check_count, least=0, most=_MAX_RETRIES, error=ConfigurationError)
+    )
     backoff: float = attrs.field(default=0.5, validator=_seconds)
     max_backoff: float = attrs.field(default=8.0, validator=_seconds)
     max_retry_after: float = attrs.field(default=60.0, validator=_seconds)
-    retry_writes: bool = True
+    retry_writes: bool = attrs.field(default=True, validator=validator(check_flag, error=ConfigurationError))
 
     def delay(self, attempt: int, method: str, error: AlohubError, random: Callable[[], float]) -> float | None:
         """Seconds to wait before the next attempt, or None to give up.
@@ -90,20 +84,20 @@ class RetryPolicy:
             return True
         if isinstance(error, APIResponseError):
             return error.undecodable and method in _READS
-        passing = isinstance(error, APIConnectionError) or (
+        transient = isinstance(error, APIConnectionError) or (
             isinstance(error, InternalServerError) and (error.status < 300 or error.status in _RETRIED_STATUSES)
         )
-        return passing and method in (_IDEMPOTENT if self.retry_writes else _READS)
+        return transient and method in (_IDEMPOTENT if self.retry_writes else _READS)
 
 
 _COST: Final = 5  # of a retry, in successes
 
 
 class RetryQuota:
-    """How many retries a client may still spend, shared by all its calls: five successes give one retry back.
+    """How many retries a client may still spend, shared by all its calls; five successes earn one retry.
 
-    A full quota bears a burst of failures; in an outage it runs dry, and calls then fail at their first error, until
-    one in six or fewer fails.
+    A full quota covers a burst of failures. In an outage it runs dry: calls then fail at their first error, until at
+    most one call in six fails.
     """
 
     def __init__(self, retries: int = 100) -> None:
@@ -111,13 +105,13 @@ class RetryQuota:
         self._left = self._most
 
     def spend(self) -> bool:
-        """Take one retry; False if none is left."""
+        """Spend one retry; False if none is left."""
         if self._left < _COST:
             return False
         self._left -= _COST
         return True
 
     def refund(self) -> None:
-        """Tell of a success."""
+        """Record a success."""
         if self._left < self._most:
             self._left += 1

@@ -1,7 +1,7 @@
 """Walking lists page by page, ahead of who wants the records, and knowing whether all of them came."""
 
 from alohub_async.pagination.page import MAX_PAGE_SIZE, Consistency, Drift, Estimate, FetchedPage, Page, StopReason
-from alohub_async.pagination.pager import Forecast, Pager, check_page_size
+from alohub_async.pagination.pager import Forecast, Pager
 from alohub_async.pagination.token import PageToken
 
 __all__ = [
@@ -15,5 +15,4 @@ __all__ = [
     "PageToken",
     "Pager",
     "StopReason",
-    "check_page_size",
 ]

@@ -7,16 +7,15 @@ that page again; a generator would be dead, and its next `anext` would end quiet
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 from alohub_async.errors import AlohubError, PageDriftError
 from alohub_async.pagination.cursor import PageCursor
-from alohub_async.pagination.page import MAX_PAGE_SIZE, Arrival, Drift, Enrich, Estimate, Fetch, Page, StopReason
+from alohub_async.pagination.page import Arrival, Drift, Enrich, Estimate, Fetch, Page, StopReason
 from alohub_async.pagination.prefetch import Prefetcher
 from alohub_async.pagination.progress import PageProgress
 from alohub_async.pagination.seen_keys import KeySet
 from alohub_async.pagination.token import PageToken, as_runs
-from alohub_async.validation import check_count
 
 T = TypeVar("T")
 
@@ -343,12 +342,3 @@ class _Pages(AsyncIterator[Page[T]]):
 
     def __del__(self) -> None:
         self._pager.release()
-
-
-def check_page_size(page_size: Any) -> int:
-    """Return `page_size` if it can be one.
-
-    Raises:
-        InvalidArgumentError: It is no int from 1 to `MAX_PAGE_SIZE`.
-    """
-    return check_count("page_size", page_size, least=1, most=MAX_PAGE_SIZE)

@@ -2,6 +2,7 @@
 
 from alohub_async.rate_limits.headers import RateLimitHeaders
 from alohub_async.rate_limits.limiter import RateLimiter
+from alohub_async.rate_limits.scheduler import Permit
 from alohub_async.rate_limits.status import RateLimitStatus, ScopeStatus
 
-__all__ = ["RateLimitHeaders", "RateLimitStatus", "RateLimiter", "ScopeStatus"]
+__all__ = ["Permit", "RateLimitHeaders", "RateLimitStatus", "RateLimiter", "ScopeStatus"]

@@ -10,6 +10,7 @@ from alohub_async.rate_limits.priorities import Priority
 from alohub_async.rate_limits.scheduler import Permit, Scheduler
 from alohub_async.rate_limits.status import RateLimitStatus
 from alohub_async.routes import Route
+from alohub_async.unset import UNSET, UnsetType
 
 
 class RateLimiter:
@@ -59,7 +60,7 @@ class RateLimiter:
         route: Route,
         *,
         priority: Priority = "normal",
-        max_wait: float | None = None,
+        max_wait: float | UnsetType | None = UNSET,
         max_retry_after: float = math.inf,
     ) -> Permit:
         """A request's turn: an async context manager that waits until the request may go, see `Permit`.
@@ -67,7 +68,7 @@ class RateLimiter:
         Args:
             route: Which budget, besides the tenant's.
             priority: Who goes first.
-            max_wait: Most seconds to wait, over all attempts; None for the limiter's.
+            max_wait: Most seconds to wait, over all attempts; `UNSET` for the limiter's, None for no bound.
             max_retry_after: Raise rather than wait when the server asks to stay away for more seconds than this.
         """
         self._acquired = place = self._acquired + 1
@@ -76,7 +77,7 @@ class RateLimiter:
             route if self._route_key is str else self._route_key(route),
             place,
             priority=priority,
-            max_wait=self._max_wait if max_wait is None else max_wait,
+            max_wait=self._max_wait if isinstance(max_wait, UnsetType) else max_wait,
             max_retry_after=max_retry_after,
         )
 

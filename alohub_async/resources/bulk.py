@@ -14,13 +14,10 @@ from alohub_async.errors import (
     InvalidArgumentTypeError,
     PermissionDeniedError,
 )
+from alohub_async.options import BulkOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-DEFAULT_CONCURRENCY: Final = 16
-MAX_CONCURRENCY: Final = 1000
-"""Ours, against typing errors; the rate limit is what decides."""
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -32,7 +29,7 @@ class Outcome(Generic[T]):
     """What came of one call of many.
 
     Attributes:
-        id: The queue's id, as it was given.
+        id: The record's id, as it was given.
         value: What the call returned; None if it failed.
         error: Why it failed; None if it did not.
         attempts: Transmissions it took; 0 if nothing was sent.
@@ -59,13 +56,13 @@ class Outcome(Generic[T]):
         return cast("T", self.value)
 
 
-async def outcome_of(queue_id: int, call: Callable[[], Awaitable[tuple[T, int]]]) -> Outcome[T]:
+async def outcome_of(record_id: int, call: Callable[[], Awaitable[tuple[T, int]]]) -> Outcome[T]:
     """What comes of a call that returns a value and the transmissions it took."""
     try:
         value, attempts = await call()
     except AlohubError as error:
-        return Outcome(queue_id, None, error, error.attempts)
-    return Outcome(queue_id, value, None, attempts)
+        return Outcome(record_id, None, error, error.attempts)
+    return Outcome(record_id, value, None, attempts)
 
 
 def check_arguments(name: str, given: Any) -> None:
@@ -95,10 +92,8 @@ class Outcomes(AsyncIterator[Outcome[T]]):
         self,
         arguments: Iterable[A] | AsyncIterable[A],
         call: Callable[[A], Coroutine[Any, Any, Outcome[T]]],
+        options: BulkOptions,
         *,
-        concurrency: int,
-        ordered: bool,
-        stop_on_error: bool,
         finish: bool,
     ) -> None:
         """Take nothing from the arguments yet.
@@ -106,18 +101,16 @@ class Outcomes(AsyncIterator[Outcome[T]]):
         Args:
             arguments: Of the calls, one after the other; taken as they are wanted.
             call: Does one; a failure is an outcome, too.
-            concurrency: Most calls that are under way, or done and not handed out.
-            ordered: Whether outcomes come in the order of the arguments.
-            stop_on_error: Whether the first failure ends it.
-            finish: Whether calls that are under way are let finish then.
+            options: How many at once, in which order, and whether the first failure ends it.
+            finish: Whether calls in flight finish then, rather than being cancelled.
         """
         self._source: Iterator[Any] | AsyncIterator[Any] = (
             aiter(arguments) if isinstance(arguments, AsyncIterable) else iter(arguments)
         )
         self._call: Callable[[Any], Coroutine[Any, Any, Outcome[T]]] = call
-        self._concurrency = concurrency
-        self._ordered = ordered
-        self._stop_on_error = stop_on_error
+        self._concurrency = options.concurrency
+        self._ordered = options.ordered
+        self._stop_on_error = options.stop_on_error
         self._finish = finish
         self._ahead: BackgroundTasks[int, Any] = BackgroundTasks()
         self._jobs: dict[int, Any] = {}  # arguments of calls under way or not handed out, by number, in order
@@ -239,8 +232,8 @@ class Outcomes(AsyncIterator[Outcome[T]]):
         hopeless = isinstance(error, AuthenticationError | PermissionDeniedError | ClientClosedError)
         return hopeless or self._stop_on_error
 
-    def _stop(self, queue_id: int, error: AlohubError) -> None:
-        error.add_note(f"queue {queue_id}")
+    def _stop(self, record_id: int, error: AlohubError) -> None:
+        error.add_note(f"id {record_id}")
         self._error, self._exhausted = error, True
         self._again.clear()
         if not self._finish:

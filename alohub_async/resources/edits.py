@@ -1,83 +1,100 @@
-"""What an edit does, apart from doing it: what differs, what conflicts, what was not taken."""
+"""What an edit does, apart from sending it: what differs, what conflicts, whether it was done. Plans use the same."""
 
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Generic, TypeVar
 
 import attrs
 
-from alohub_async.errors import ConflictError, InvalidArgumentError, InvalidArgumentTypeError
-from alohub_async.models import InboundQueue, InboundQueueUpdate
+from alohub_async.errors import ConflictError, InvalidArgumentError
+from alohub_async.models import Record, RecordUpdate
 from alohub_async.unset import UNSET
+from alohub_async.validation import check_instance
+
+RecordT = TypeVar("RecordT", bound=Record)
 
 
 @attrs.frozen(kw_only=True)
-class Edit:
-    """What came of an edit.
+class Edit(Generic[RecordT]):
+    """The result of an edit.
 
     Attributes:
-        id: The queue's id.
-        before: The queue as it was read first.
-        after: The queue as it was read back; or, if it was not (`verify=False`, `dry_run`, nothing to change), as it
+        id: The record's id.
+        before: The record as it was read first.
+        after: The record as it was read back; or, if it was not (`verify=False`, `dry_run`, nothing to change), as it
             should be.
-        changed: Names of the fields that differed from what was wanted.
+        changed: Names of the fields that differed from the wanted values.
         sent: Whether an update was sent.
-        not_taken: Names of those that still differed when read back: the server said yes and did not do it.
+        not_taken: Names of those fields that still differed when read back: the server accepted the update and did not
+            apply it.
     """
 
     id: int
-    before: InboundQueue
-    after: InboundQueue
+    before: RecordT
+    after: RecordT
     changed: tuple[str, ...]
     sent: bool
     not_taken: tuple[str, ...] = ()
 
 
-def wanted_values(changes: object) -> dict[str, Any]:
-    """The fields that are set, by name; they have the same names on `InboundQueue`.
+def wanted_values(changes: RecordUpdate) -> dict[str, Any]:
+    """The fields of an update that are set, by name; the record has the same names."""
+    return {name: value for name, value in attrs.asdict(changes, recurse=False).items() if value is not UNSET}
+
+
+def require_changes(changes: Any, kind: type[RecordUpdate]) -> dict[str, Any]:
+    """The fields that are set, at least one.
 
     Raises:
-        InvalidArgumentError: No field is set, or it is no `InboundQueueUpdate`.
+        InvalidArgumentError: No field is set, or it is not an update of this kind.
     """
-    if not isinstance(changes, InboundQueueUpdate):
-        raise InvalidArgumentTypeError(f"changes must be an InboundQueueUpdate; {type(changes).__name__} was given")
-    values = attrs.asdict(changes, recurse=False)
-    wanted = {name: value for name, value in values.items() if value is not UNSET}
+    wanted = wanted_values(check_instance("changes", changes, kind))
     if not wanted:
-        raise InvalidArgumentError(f"nothing to change: give at least one of {', '.join(values)}")
+        names = ", ".join(field.name for field in attrs.fields(kind))
+        raise InvalidArgumentError(f"nothing to change: give at least one of {names}")
     return wanted
 
 
-def check_expected(queue_id: int, expect: object) -> InboundQueue | None:
-    """Return `expect` if it can be a snapshot of that queue, or None.
+def check_expected(record_id: int, expect: Any, kind: type[RecordT]) -> RecordT | None:
+    """Return `expect` if it can be a snapshot of that record, or None.
 
     Raises:
-        InvalidArgumentError: It is another queue, or none.
+        InvalidArgumentError: It is a snapshot of another record, or not a record.
     """
     if expect is None:
         return None
-    if not isinstance(expect, InboundQueue):
-        raise InvalidArgumentTypeError(f"expect must be an InboundQueue or None; {type(expect).__name__} was given")
-    if expect.id != queue_id:
-        raise InvalidArgumentError(f"expect must be a snapshot of queue {queue_id}; one of {expect.id} was given")
-    return expect
+    snapshot = check_instance("expect", expect, kind)
+    if snapshot.id != record_id:
+        raise InvalidArgumentError(f"expect must be a snapshot of {record_id}; one of {snapshot.id} was given")
+    return snapshot
 
 
-def differing(queue: InboundQueue, wanted: dict[str, Any]) -> dict[str, Any]:
-    """Those of the wanted values that the queue does not have."""
-    return {name: value for name, value in wanted.items() if getattr(queue, name) != value}
+def differing(record: object, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The wanted values that the record does not have."""
+    return {name: value for name, value in wanted.items() if getattr(record, name) != value}
 
 
-def refuse_conflict(queue: InboundQueue, expect: InboundQueue | None, wanted: dict[str, Any]) -> None:
-    """Raise if a field that would be written is not as expected.
+def conflict(what: str, found: object, expected: Mapping[str, Any]) -> ConflictError | None:
+    """The error if a field is not as expected, else None.
 
-    Raises:
-        ConflictError: Somebody else has changed it.
+    Args:
+        what: The record in words, such as `"queue 5"`.
+        found: The record as it is.
+        expected: The values that it should have, by field. Only fields that would be written are looked at.
     """
-    if expect is None:
-        return
-    pairs = {name: (getattr(expect, name), getattr(queue, name)) for name in wanted}
-    differences = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-    if differences:
-        told = "; ".join(f"{name} is {found!r}, not {expected!r}" for name, (expected, found) in differences.items())
-        raise ConflictError(
-            f"queue {queue.id} is not as expected: {told}; nothing was written", differences=differences
-        )
+    differences = {name: (value, getattr(found, name)) for name, value in expected.items()}
+    differences = {name: pair for name, pair in differences.items() if pair[0] != pair[1]}
+    if not differences:
+        return None
+    said = "; ".join(f"{name} is {now!r}, not {then!r}" for name, (then, now) in differences.items())
+    return ConflictError(f"{what} is not as expected: {said}; nothing was written", differences=differences)
+
+
+async def look_whether_done(read: Callable[[], Awaitable[RecordT]], wanted: Mapping[str, Any]) -> RecordT | None:
+    """Read a record after an update that may or may not have been done; return it if it has the wanted values.
+
+    Args:
+        read: Reads it; its errors are raised as they are.
+        wanted: The values that were sent, by field.
+    """
+    record = await read()
+    return None if differing(record, wanted) else record

@@ -11,13 +11,15 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import msgspec
 
-from alohub_async import AlohubClient, Endpoint, Timeouts
+from alohub_async import AlohubClient, Endpoint, Route, Timeouts
 from alohub_async.http.requests import build_request
 from alohub_async.http.transport import USER_AGENT, Transport
-from alohub_async.routes import LIST_INBOUND
+
+LIST: Final = Route("GET", "/v1/queues/inbound")
 
 
 async def _cpu(request: Callable[[int], Awaitable[object]], pages: int) -> float:
@@ -36,10 +38,10 @@ async def _differences(url: str, pages: int, rounds: int) -> list[float]:
     async with AlohubClient("sk_live_speed", endpoint=endpoint) as client:
 
         async def whole(page: int) -> object:
-            return await client.request("GET", LIST_INBOUND.template, params={"page": page, "size": 1})
+            return await client.request("GET", LIST.template, params={"page": page, "size": 1})
 
         async def bare(page: int) -> object:
-            request = build_request(LIST_INBOUND, endpoint, params={"page": page, "size": 1})
+            request = build_request(LIST, endpoint, params={"page": page, "size": 1})
             connections = await transport.connections()
             response = await connections.send(request, headers, timeouts)
             return msgspec.json.decode(response.body)

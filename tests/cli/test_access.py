@@ -176,7 +176,7 @@ def test_verbose(alohub: Alohub) -> None:
     assert outcome.out == plain.out
     assert plain.err == ""
     assert "alohub: GET /v1/queues/inbound/1001226: HTTP 502, attempt 1\n" in outcome.err
-    assert "trying again" in outcome.err
+    assert "retrying in" in outcome.err
 
 
 def test_the_client_is_closed(alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,17 +30,17 @@ class Users:
 
     async def use(self, seconds: float) -> None:
         """Hold one, as the requestor does."""
-        if self.connections.free:
-            self.connections.free -= 1
+        if self.connections.free_slots:
+            self.connections.free_slots -= 1
         else:
-            await self.connections.wait()
+            await self.connections.wait_for_slot()
         try:
             self.inside += 1
             self.most = max(self.most, self.inside)
             await asyncio.sleep(seconds)
         finally:
             self.inside -= 1
-            self.connections.leave()
+            self.connections.release_slot()
 
 
 # When it comes, how long it stays, and when it is cancelled. Many of these moments are the same.

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from alohub_async import (
+    UNSET,
     AlohubClient,
     AlohubError,
     APIConnectionError,
@@ -209,7 +210,7 @@ async def test_refused_connections_are_tried_again(
         assert idle(client)
     assert not caught.value.maybe_sent
     assert not isinstance(caught.value, APITimeoutError)
-    assert sum("trying again" in record.message for record in caplog.records) == 2
+    assert sum("retrying in" in record.message for record in caplog.records) == 2
 
 
 # What aiohttp would resend by itself: lesson 16
@@ -554,7 +555,7 @@ async def test_deadline_covers_attempts_and_backoff(sandbox: Sandbox, deadline: 
             assert isinstance(caught.value.__cause__, InternalServerError)
             assert f"not done within its deadline of {deadline:.2f} s" in str(caught.value)
             assert "the last error: GET /v1/queues/inbound/1001226 failed with HTTP 503" in str(caught.value)
-            told = re.search(r"\((\d+) attempts\)", str(caught.value))
+            told = re.search(r"\((\d+) attempts?\)", str(caught.value))
             assert told is not None
             assert int(told[1]) - len(sandbox.requests) in {0, 1}  # the last may have been on its way
             assert caught.value.maybe_sent
@@ -568,7 +569,7 @@ async def test_deadline_is_over_a_slow_answer(sandbox: Sandbox) -> None:
     sandbox.fail(Delay(50), next=None)
     async with sandbox.client() as client:
         started = now()
-        with pytest.raises(DeadlineExceededError, match="it passed") as caught:
+        with pytest.raises(DeadlineExceededError, match="the time is over") as caught:
             await client.queues.get_inbound(FIRST, deadline=3.3)
         assert now() - started == pytest.approx(3.3, abs=1e-4)
         assert caught.value.maybe_sent
@@ -626,7 +627,7 @@ async def test_deadline_of_the_call_overrules_that_of_the_client(sandbox: Sandbo
     sandbox.fail(Delay(50), next=None)
     async with sandbox.client(deadline=4) as client:
         copy = client.with_options(deadline=2)
-        for asked, own, expected in ((client, None, 4), (copy, None, 2), (client, 1, 1)):
+        for asked, own, expected in ((client, UNSET, 4), (copy, UNSET, 2), (client, 1, 1)):
             calls: list[Coroutine[Any, Any, object]] = [
                 asked.queues.get_inbound(FIRST, deadline=own),
                 asked.queues.update_inbound(FIRST, max_wait=1, deadline=own),

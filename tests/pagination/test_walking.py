@@ -20,7 +20,8 @@ from alohub_async.errors import (
     InvalidArgumentError,
     InvalidArgumentTypeError,
 )
-from alohub_async.pagination import MAX_PAGE_SIZE, FetchedPage, Page, Pager, check_page_size
+from alohub_async.options import WalkOptions
+from alohub_async.pagination import MAX_PAGE_SIZE, FetchedPage, Page, Pager
 from tests.pagination.server import CapStyle, Server, Total, beginning, untold
 
 
@@ -741,21 +742,23 @@ def test_holes_lose_nothing_and_repeat_nothing(journey: Journey) -> None:
 @pytest.mark.parametrize("size", [1, 100, MAX_PAGE_SIZE])
 def test_page_size_in_range_is_taken(size: int) -> None:
     """From one record to our own limit."""
-    assert check_page_size(size) == size
+    assert WalkOptions(page_size=size).page_size == size
 
 
 @pytest.mark.parametrize("size", [0, -1, MAX_PAGE_SIZE + 1])
 def test_page_size_out_of_range_is_refused(size: int) -> None:
     """The message has the range and what was given."""
-    with pytest.raises(InvalidArgumentError, match=rf"page_size must be from 1 to {MAX_PAGE_SIZE}; {size} was given"):
-        check_page_size(size)
+    with pytest.raises(
+        InvalidArgumentError, match=rf"page_size must be an int from 1 to {MAX_PAGE_SIZE}; {size} was given"
+    ):
+        WalkOptions.of({"page_size": size})
 
 
-@pytest.mark.parametrize("size", [True, 10.0, "10", None, []], ids=repr)
+@pytest.mark.parametrize("size", [True, 10.0, "10", []], ids=repr)
 def test_page_size_of_another_type_is_refused(size: object) -> None:
     """A string of digits is the wire's form, and True is no number."""
     with pytest.raises(InvalidArgumentTypeError, match="page_size must be an int"):
-        check_page_size(size)
+        WalkOptions.of({"page_size": size})
 
 
 async def test_status_error_while_walking_keeps_what_it_is() -> None:

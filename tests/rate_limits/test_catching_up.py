@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alohub_async import RateLimiter
-from alohub_async.routes import GET_INBOUND, LIST_INBOUND, Route
+from alohub_async.routes import Route
 from alohub_async.testing.windows import WindowKind
 from tests.rate_limits.test_limiter import Server
+from tests.routes import GET_INBOUND, LIST_INBOUND
 
 pytestmark = pytest.mark.looptime
 

@@ -10,8 +10,9 @@ import pytest
 from multidict import CIMultiDict
 
 from alohub_async import ConfigurationError, Priority, RateLimiter, RateLimitHeaders, RateLimitWaitError
-from alohub_async.routes import GET_INBOUND, LIST_INBOUND, UPDATE_INBOUND, Route
+from alohub_async.routes import Route
 from alohub_async.testing import windows
+from tests.routes import GET_INBOUND, LIST_INBOUND, UPDATE_INBOUND
 
 pytestmark = pytest.mark.looptime
 

@@ -14,9 +14,10 @@ from alohub_async.rate_limits.bucket import Bucket
 from alohub_async.rate_limits.priorities import PriorityPolicy
 from alohub_async.rate_limits.status import RateLimit
 from alohub_async.rate_limits.wait_queues import RouteQueue
-from alohub_async.routes import GET_INBOUND, LIST_INBOUND, UPDATE_INBOUND, Route
+from alohub_async.routes import Route
 from alohub_async.testing.windows import WindowKind, make_window
 from tests.rate_limits.test_limiter import Server
+from tests.routes import GET_INBOUND, LIST_INBOUND, UPDATE_INBOUND
 
 looptime = pytest.mark.looptime
 PRIORITIES: tuple[Priority, ...] = ("interactive", "normal", "bulk")

@@ -25,6 +25,7 @@ from alohub_async import (
     RateLimitWaitError,
     RetryPolicy,
 )
+from alohub_async.options import BulkOptions
 from alohub_async.resources.bulk import Outcomes
 from alohub_async.testing import DropConnection, Sandbox, Status
 from tests.support import FIRST, LIST, until
@@ -218,7 +219,7 @@ async def test_first_failure_ends_reads_if_asked_to() -> None:
         with pytest.raises(NotFoundError) as caught:
             await _into(many, got)
         assert got == meter.ids[:10]
-        assert caught.value.__notes__ == ["queue 5"]
+        assert caught.value.__notes__ == ["id 5"]
         assert meter.taken < 20
         assert await many.collect() == []
         await asyncio.sleep(1)
@@ -274,7 +275,7 @@ async def test_deadline_answers_every_id() -> None:
 async def test_max_wait_is_each_calls() -> None:
     """Those that would wait too long have an outcome with the time it would have taken."""
     async with Sandbox(queues=30, route_limit=10, tenant_limit=None) as sandbox, sandbox.client() as client:
-        outcomes = await client.queues.get_many_inbound(_ids(sandbox), max_wait=5, concurrency=30).collect()
+        outcomes = await client.queues.get_many_inbound(_ids(sandbox), max_rate_limit_wait=5, concurrency=30).collect()
         waits = [outcome.error.wait for outcome in outcomes if isinstance(outcome.error, RateLimitWaitError)]
         assert sum(outcome.ok for outcome in outcomes) == 10
         assert len(waits) == 20
@@ -283,11 +284,11 @@ async def test_max_wait_is_each_calls() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"concurrency": 0}, "concurrency must be from 1 to 1000; 0 was given"),
-        ({"concurrency": 1001}, "concurrency must be from 1 to 1000"),
-        ({"concurrency": "4"}, "concurrency must be an int; '4' was given"),
-        ({"deadline": 0}, "deadline must be above 0"),
-        ({"max_wait": -1}, "max_wait must be 0 seconds or more"),
+        ({"concurrency": 0}, "concurrency must be an int from 1 to 1000; 0 was given"),
+        ({"concurrency": 1001}, "concurrency must be an int from 1 to 1000"),
+        ({"concurrency": "4"}, "concurrency must be an int from 1 to 1000; '4' was given"),
+        ({"deadline": 0}, "deadline must be a number of seconds above 0"),
+        ({"max_rate_limit_wait": -1}, "max_rate_limit_wait must be a number of seconds, 0 or more"),
         ({"priority": "urgent"}, "priority must be one of"),
     ],
 )
@@ -462,9 +463,7 @@ def test_every_argument_has_one_outcome(
         many = Outcomes(
             range(len(durations)),
             call,
-            concurrency=concurrency,
-            ordered=ordered,
-            stop_on_error=False,
+            BulkOptions(concurrency=concurrency, ordered=ordered),
             finish=False,
         )
         got: list[int] = []

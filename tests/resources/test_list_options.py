@@ -140,9 +140,15 @@ async def test_deadline_of_a_walk_covers_its_details() -> None:
         ({"ordered": None}, "ordered must be True or False; None was given"),
         ({"consistency": "hope"}, r"consistency must be one of \('detect', 'raise', 'repair'\); 'hope' was given"),
         ({"max_passes": 1}, "max_passes must be an int from 2 to 100; 1 was given"),
-        ({"max_wait": "1"}, "max_wait must be a number of seconds or None; '1' was given"),
-        ({"max_wait": -0.1}, "max_wait must be 0 seconds or more; -0.1 was given"),
-        ({"priority": "high"}, r"priority must be one of \('interactive', 'normal', 'bulk'\) or None; 'high'"),
+        (
+            {"max_rate_limit_wait": "1"},
+            "max_rate_limit_wait must be a number of seconds, 0 or more, or None; '1' was given",
+        ),
+        (
+            {"max_rate_limit_wait": -0.1},
+            "max_rate_limit_wait must be a number of seconds, 0 or more, or None; -0.1 was given",
+        ),
+        ({"priority": "high"}, r"priority must be one of \('interactive', 'normal', 'bulk'\); 'high'"),
     ],
 )
 def test_bad_option_is_refused_when_the_pager_is_made(options: dict[str, Any], message: str) -> None:

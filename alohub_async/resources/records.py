@@ -1,0 +1,88 @@
+"""Records of answers, and errors that say which one does not fit."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar, get_origin
+
+import attrs
+
+from alohub_async.codec.converter import FieldError, converter_for
+from alohub_async.errors import APIResponseError, InvalidArgumentTypeError
+from alohub_async.models import Record
+
+T = TypeVar("T")
+RecordT = TypeVar("RecordT", bound=Record)
+
+StructurePage: TypeAlias = Callable[[Sequence[Any], int], list[T]]
+"""Makes the objects of a page's JSON records; its second argument is the page's number, for the error."""
+
+
+def structure_record(cls: type[RecordT], record: Mapping[str, Any], *, strict: bool, where: object) -> RecordT:
+    """Make one record.
+
+    Args:
+        cls: The record class.
+        record: The JSON object.
+        strict: Raise for a value that does not fit, instead of keeping it in `extra`.
+        where: Where the object is from, for the error.
+
+    Raises:
+        APIResponseError: With `strict`, a value does not fit.
+    """
+    try:
+        return converter_for(strict=strict).structure(record, cls)
+    except FieldError as exc:
+        raise APIResponseError(
+            f"{where}: field {exc.field!r} has a value that does not fit: {exc.value!r:.200}", status=200
+        ) from exc
+
+
+def page_of_records(cls: type[RecordT], *, strict: bool) -> StructurePage[RecordT]:
+    """Make the function that makes a page of records."""
+
+    def structure_page(records: Sequence[Any], page: int) -> list[RecordT]:
+        try:
+            return converter_for(strict=strict).structure(records, list[cls])  # type: ignore[valid-type]
+        except FieldError:  # once more, to say where
+            return [
+                structure_record(cls, record, strict=strict, where=f"page {page}, index {index}")
+                for index, record in enumerate(records)
+            ]
+
+    return structure_page
+
+
+def page_of_models(model: Any, *, strict: bool) -> StructurePage[Any]:
+    """Make the function that makes a page of a user's own objects.
+
+    Args:
+        model: An attrs class, or None for plain dicts.
+        strict: For a class with a field `extra`: raise for a value that does not fit.
+
+    Raises:
+        InvalidArgumentTypeError: No record can be made of it.
+    """
+    if model is None:
+        return lambda records, _: list(records)
+    from cattrs import BaseValidationError, StructureHandlerNotFoundError, transform_error
+
+    if not inspect.isclass(get_origin(model) or model) or not attrs.has(model):
+        raise InvalidArgumentTypeError(f"model must be an attrs class, or None for dicts; {model!r} was given")
+    try:
+        structure = converter_for(strict=strict).get_structure_hook(model)
+    except (StructureHandlerNotFoundError, TypeError) as exc:
+        raise InvalidArgumentTypeError(f"no record can be made of {model!r}: {exc}") from exc
+
+    def structure_page(records: Sequence[Any], page: int) -> list[Any]:
+        items: list[Any] = []
+        for index, record in enumerate(records):
+            try:
+                items.append(structure(record, model))
+            except (BaseValidationError, ValueError, TypeError, KeyError) as exc:
+                why = "; ".join(transform_error(exc)) if isinstance(exc, BaseValidationError) else f"{exc!r:.200}"
+                raise APIResponseError(
+                    f"page {page}, index {index}: the record does not fit {model.__name__}: {why}", status=200
+                ) from exc
+        return items
+
+    return structure_page

@@ -1,0 +1,272 @@
+"""What a resource of the API can do, made from a declaration: list, get, update and edit, one or many.
+
+A new resource needs a record class and an update class (see `models.py`), a `ResourceSpec` of them, and a `Resource` on
+the client.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterable, Iterable, Mapping
+from typing import Any, Final, Generic, TypeAlias, TypeVar, Unpack, cast
+from weakref import WeakValueDictionary
+
+import attrs
+from yarl import URL
+
+from alohub_async.codec.fast_lists import list_decoder
+from alohub_async.codec.updates import update_body
+from alohub_async.errors import (
+    AlohubError,
+    APIConnectionError,
+    APIResponseError,
+    DeadlineExceededError,
+    InternalServerError,
+    InvalidArgumentError,
+    InvalidArgumentTypeError,
+)
+from alohub_async.http.requestor import Requestor
+from alohub_async.http.requests import Request, encode_json
+from alohub_async.http.responses import read_record, read_success
+from alohub_async.models import Record, RecordUpdate, UpdateResult
+from alohub_async.options import BulkOptions, BulkOptionsDict, CallOptions, CallOptionsDict, Deadline, WalkOptionsDict
+from alohub_async.pagination import Pager
+from alohub_async.resources.bulk import Outcome, Outcomes, SharedCalls, check_arguments, outcome_of
+from alohub_async.resources.edits import Edit, check_expected, conflict, differing, look_whether_done, require_changes
+from alohub_async.resources.paging import PageSource, make_pager
+from alohub_async.resources.records import page_of_records, structure_record
+from alohub_async.routes import Route
+
+RecordT = TypeVar("RecordT", bound=Record)
+UpdateT = TypeVar("UpdateT", bound=RecordUpdate)
+
+Changes: TypeAlias = Mapping[int, UpdateT] | Iterable[tuple[int, UpdateT]] | AsyncIterable[tuple[int, UpdateT]]
+"""What to change about many records: by id, or as pairs of id and change."""
+
+_NO_OPTIONS: Final = CallOptions()
+_ID_LIMIT: Final = 10**19  # more than any 64-bit number
+
+
+@attrs.frozen(kw_only=True)
+class ResourceSpec(Generic[RecordT, UpdateT]):
+    """The declaration of a resource.
+
+    Attributes:
+        name: What one record is called in messages, such as `"queue"`.
+        path: The path of the list; a record's own path is the same with `/{id}` behind it.
+        record: The record class. Its field `id` has the wire name of the id.
+        update: The update class.
+    """
+
+    name: str
+    path: str
+    record: type[RecordT]
+    update: type[UpdateT]
+
+
+class Resource(Generic[RecordT, UpdateT]):
+    """The calls of one resource.
+
+    Attributes:
+        spec: Its declaration.
+    """
+
+    def __init__(self, spec: ResourceSpec[RecordT, UpdateT], requestor: Requestor) -> None:
+        """Send nothing yet.
+
+        Args:
+            spec: The declaration.
+            requestor: Sends.
+        """
+        self.spec: ResourceSpec[RecordT, UpdateT] = spec
+        self._requestor = requestor
+        self._strict = requestor.options.strict
+        self._list_route = Route("GET", spec.path)
+        self._get_route = Route("GET", f"{spec.path}/{{id}}")
+        self._update_route = Route("PUT", f"{spec.path}/{{id}}")
+        self._record_urls = f"{str(requestor.options.endpoint.base_url).rstrip('/')}{spec.path}/"
+        self._id_field: str = attrs.fields_dict(spec.record)["id"].metadata["wire"]
+        self._reads: SharedCalls[Outcome[RecordT]] = SharedCalls()
+
+    def __repr__(self) -> str:
+        return f"<Resource {self.spec.path}>"
+
+    def list(self, *, details: bool = False, **options: Unpack[WalkOptionsDict]) -> Pager[RecordT]:
+        """Walk the list; see `Queues.list_inbound`."""
+        source = PageSource(
+            self._list_route,
+            page_of_records(self.spec.record, strict=self._strict),
+            key=self._id_field,
+            decode=list_decoder(self.spec.record),
+            detail=(self._get_route, self._get_value) if details else None,
+        )
+        return make_pager(self._requestor, source, options, "details")
+
+    async def get(self, record_id: int, **options: Unpack[CallOptionsDict]) -> RecordT:
+        """Get one record; see `Queues.get_inbound`."""
+        return (await self._get(record_id, CallOptions.of(options) if options else _NO_OPTIONS))[0]
+
+    async def _get(self, record_id: int, options: CallOptions) -> tuple[RecordT, int]:
+        """A record, and the transmissions it took."""
+        request = Request(self._get_route, self._url_of(record_id))
+        call = await self._requestor.send(request, options)
+        record = read_record(call.payload, id_field=self._id_field, request=request)
+        return structure_record(self.spec.record, record, strict=self._strict, where=request), call.attempts
+
+    async def _get_value(self, record_id: int, options: CallOptions) -> RecordT:
+        return (await self._get(record_id, options))[0]
+
+    def _url_of(self, record_id: Any) -> URL:
+        if isinstance(record_id, bool) or not isinstance(record_id, int):
+            raise InvalidArgumentTypeError(
+                f"{self.spec.name}_id must be an int, such as 1001226; {record_id!r} was given"
+            )
+        if not 1 <= record_id < _ID_LIMIT:
+            shown = record_id if abs(record_id) < _ID_LIMIT else "a number of far more digits"
+            raise InvalidArgumentError(
+                f"{self.spec.name}_id must be 1 or more, of at most 19 digits; {shown} was given"
+            )
+        return URL(f"{self._record_urls}{int(record_id)}", encoded=True)
+
+    async def update(self, record_id: int, changes: UpdateT, **options: Unpack[CallOptionsDict]) -> UpdateResult:
+        """Update one record; see `Queues.update_inbound`."""
+        return await self._update(record_id, changes, CallOptions.of(options))
+
+    async def _update(
+        self, record_id: int, changes: UpdateT, options: CallOptions, requestor: Requestor | None = None
+    ) -> UpdateResult:
+        url = self._url_of(record_id)
+        require_changes(changes, self.spec.update)
+        request = Request(self._update_route, url, encode_json(update_body(changes)))
+        call = await (requestor or self._requestor).send(request, options)
+        message = None
+        if call.payload is not None:  # an answer without content (204) is a success, too
+            message = read_success(call.payload, request=request).get("error_message")
+        return UpdateResult(record_id, message if isinstance(message, str) else None, call.attempts)
+
+    async def edit(
+        self,
+        record_id: int,
+        changes: UpdateT,
+        *,
+        expect: RecordT | None = None,
+        dry_run: bool = False,
+        verify: bool = True,
+        **options: Unpack[CallOptionsDict],
+    ) -> Edit[RecordT]:
+        """Read a record, update what differs, and read it back; see `Queues.edit_inbound`."""
+        self._url_of(record_id)
+        wanted = require_changes(changes, self.spec.update)
+        expect = check_expected(record_id, expect, self.spec.record)
+        deadline = Deadline(
+            CallOptions.of(options, "expect", "dry_run", "verify"), what=f"edit of {self.spec.name} {record_id}"
+        )
+        before = await self._get_value(record_id, deadline.next_call())
+        difference = differing(before, wanted)
+        if expect is not None:
+            refused = conflict(
+                f"{self.spec.name} {record_id}", before, {name: getattr(expect, name) for name in difference}
+            )
+            if refused is not None:
+                raise refused
+        after, sent = attrs.evolve(before, **difference), bool(difference) and not dry_run
+        if sent:
+            seen = await self._write_safely(record_id, difference, deadline)
+            if seen is None and verify:
+                try:
+                    seen = await self._get_value(record_id, deadline.next_call())
+                except AlohubError as error:
+                    error.add_note(
+                        f"the update of {self.spec.name} {record_id} was accepted; only reading it back failed"
+                    )
+                    raise
+            after = after if seen is None else seen
+        return Edit(
+            id=record_id,
+            before=before,
+            after=after,
+            changed=tuple(difference),
+            sent=sent,
+            not_taken=tuple(differing(after, difference)),
+        )
+
+    async def _write_safely(self, record_id: int, values: dict[str, Any], deadline: Deadline) -> RecordT | None:
+        """Update. After a failure that leaves open whether it was done, read the record; return it if that was done."""
+        mine = self._requestor
+        policy = mine.options.retry
+        once = attrs.evolve(mine.options, retry=attrs.evolve(policy, retry_writes=False))
+        requestor, changes, attempt = attrs.evolve(mine, options=once), self.spec.update(**values), 0
+        while True:
+            attempt += 1
+            try:
+                await self._update(record_id, changes, deadline.next_call(), requestor)
+            except (APIConnectionError, APIResponseError, InternalServerError) as error:
+                if isinstance(error, DeadlineExceededError):
+                    raise
+                # Since the record is read before, the update may be repeated whenever a read may be.
+                method = "GET" if policy.retry_writes else "PUT"
+                delay = policy.delay(attempt, method, error, random.random)
+                seen = await look_whether_done(lambda: self._get_value(record_id, deadline.next_call()), values)
+                if seen is not None:
+                    return seen
+                if delay is None or not mine.quota.spend():
+                    raise
+                await deadline.sleep(delay)
+            else:
+                return None
+
+    def get_many(
+        self, ids: Iterable[int] | AsyncIterable[int], **options: Unpack[BulkOptionsDict]
+    ) -> Outcomes[RecordT]:
+        """Get many records at once; see `Queues.get_many_inbound`."""
+        chosen = BulkOptions.of(options)
+        deadline = Deadline(_call_options(chosen), what=f"get many {self.spec.name}s")
+        check_arguments("ids", ids)
+        shared_by = deadline if chosen.deadline else _call_options(chosen)
+
+        async def get(record_id: int) -> Outcome[RecordT]:
+            return await outcome_of(record_id, lambda: self._get(record_id, deadline.next_call()))
+
+        return Outcomes(
+            ids,
+            lambda record_id: self._reads.call((repr(record_id), shared_by), lambda: get(record_id)),
+            chosen,
+            finish=False,
+        )
+
+    def update_many(self, changes: Changes[UpdateT], **options: Unpack[BulkOptionsDict]) -> Outcomes[UpdateResult]:
+        """Update many records at once; see `Queues.update_many_inbound`."""
+        chosen = BulkOptions.of(options)
+        deadline = Deadline(_call_options(chosen), what=f"update many {self.spec.name}s")
+        locks = WeakValueDictionary[str, asyncio.Lock]()
+
+        async def counted(record_id: int, change: UpdateT) -> tuple[UpdateResult, int]:
+            result = await self._update(record_id, change, deadline.next_call())
+            return result, result.attempts
+
+        async def update(pair: tuple[int, UpdateT]) -> Outcome[UpdateResult]:
+            record_id, change = self._checked_pair(pair)
+            lock = locks.setdefault(repr(record_id), asyncio.Lock())
+            async with lock:
+                return await outcome_of(record_id, lambda: counted(record_id, change))
+
+        check_arguments("changes", changes)
+        return Outcomes(
+            cast("Mapping[int, UpdateT]", changes).items() if isinstance(changes, Mapping) else changes,
+            update,
+            chosen,
+            finish=True,
+        )
+
+    def _checked_pair(self, pair: Any) -> tuple[int, UpdateT]:
+        try:
+            record_id, change = pair
+        except (TypeError, ValueError) as exc:
+            raise InvalidArgumentTypeError(
+                f"changes must be pairs of id and {self.spec.update.__name__}; {pair!r} was given"
+            ) from exc
+        return record_id, change
+
+
+def _call_options(options: CallOptions) -> CallOptions:
+    """Only the options of single calls."""
+    return CallOptions(**options.keywords())

@@ -1,0 +1,196 @@
+"""JSON is decoded alike with and without the extra `speed`."""
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alohub_async.codec.decoding import decode_json
+from alohub_async.config import Endpoint
+from alohub_async.http.requests import build_request
+from tests.routes import LIST_INBOUND
+from tests.strategies import json_values
+
+KEY = "sk_live_0123456789abcdef"
+GATEWAY = Endpoint.production()
+DIRECT = Endpoint.direct("https://backend.example")
+LIST = build_request(LIST_INBOUND, GATEWAY)
+
+
+# decode_json
+
+
+def _decoder_without_msgspec() -> Callable[[bytes], Any]:
+    """`decode_json` as it is where the extra `speed` is not installed: of a second copy of the module."""
+    spec = importlib.util.find_spec("alohub_async.codec.decoding")
+    assert spec is not None
+    assert spec.loader is not None
+    wire = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "msgspec", None)
+        spec.loader.exec_module(wire)
+        decode: Callable[[bytes], Any] = wire.decode_json
+        assert decode(b"[1]") == [1]  # it looks for msgspec now, and never again
+    return decode
+
+
+decode_json_slowly = _decoder_without_msgspec()
+
+
+def _outcome(decode: Callable[[bytes], Any], body: bytes) -> str:
+    try:
+        return f"= {decode(body)!r}"  # repr tells 1 from 1.0 and True, 0.0 from -0.0, and finds NaN equal to itself
+    except ValueError:
+        return "refused"
+
+
+def test_speed_is_installed_here() -> None:
+    """Else the comparisons of the two decoders would compare one with itself."""
+    assert importlib.util.find_spec("msgspec") is not None
+
+
+ODD_BODIES = [
+    *(
+        b"",
+        b" ",
+        b"null",
+        b"true",
+        b"0",
+        b"-0",
+        b"-0.0",
+        b"1e5",
+        b"1E400",
+        b"-1e400",
+        b"1e-400",
+        b"2.5e-324",
+        b"9007199254740993.0",
+    ),
+    *(b"18446744073709551615", b"18446744073709551616", b"-9223372036854775809", b"1" * 300, b"1" * 4300, b"1" * 4301),
+    *(
+        b"1" * 400 + b".0",
+        b"01",
+        b"1.",
+        b".5",
+        b"+1",
+        b"--1",
+        b"1e",
+        b"0x10",
+        b"1_0",
+        b"NaN",
+        b"Infinity",
+        b"-Infinity",
+        b"[NaN]",
+    ),
+    *(
+        b'"\\ud800"',
+        b'{"\\udc00": 1}',
+        b'"\\ude00\\ud83d"',
+        b'"\\ud83d\\ude00"',
+        b'"\xed\xa0\x80"',
+        b'"\xff"',
+        b'"\xc0\x80"',
+    ),
+    *(
+        b'"\x01"',
+        b'"\x00"',
+        b'"\n"',
+        b'"\x7f"',
+        b'"\\u0000"',
+        b'"\\x41"',
+        b'"\\u12"',
+        b'"abc',
+        b"'a'",
+        b'"\xe2\x80\xa8"',
+    ),
+    *(
+        b"\xef\xbb\xbf[1]",
+        b"\xef\xbb\xbf",
+        "[1]".encode("utf-16"),
+        '{"é": 1}'.encode("utf-16-le"),
+        '["đ"]'.encode("utf-32"),
+        b"1\x00",
+    ),
+    *(
+        b"[1,]",
+        b"{,}",
+        b'{"a":1,}',
+        b"[1 2]",
+        b'{"a":1,"a":2}',
+        b"{1:2}",
+        b"[1]x",
+        b"[1]\x00",
+        b"\x0c1",
+        b"\xa01",
+        b"// x\n1",
+        b"[",
+        b"]",
+    ),
+    *(b"[" * 300 + b"]" * 300, b'{"a":' * 300 + b"1" + b"}" * 300, b"[" * 100_000 + b"]" * 100_000, b"[" * 100_000),
+    *(b"<html></html>", b"\xff\xfe", b"\x1f\x8b"),
+]
+
+
+@pytest.mark.usefixtures("no_garbage")
+@pytest.mark.parametrize("body", ODD_BODIES, ids=lambda body: ascii(body[:24]))
+def test_odd_body_decodes_alike_with_and_without_speed(body: bytes) -> None:
+    """Numbers beyond 64 bits, lone surrogates, byte order marks, other encodings, NaN, deep nesting: one result."""
+    assert _outcome(decode_json, body) == _outcome(decode_json_slowly, body)
+
+
+@given(json_values, st.booleans(), st.sampled_from([None, 1]))
+def test_any_json_decodes_alike_with_and_without_speed(value: Any, ascii_only: bool, indent: int | None) -> None:  # noqa: FBT001  (Hypothesis gives it)
+    """What JSON can say comes back as it was, escaped or not, by either decoder."""
+    text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
+    body = text.encode("utf-8", "surrogatepass")
+    assert _outcome(decode_json, body) == _outcome(decode_json_slowly, body) == f"= {value!r}"
+
+
+JSON_PIECES = [
+    *(
+        b"[",
+        b"]",
+        b"{",
+        b"}",
+        b",",
+        b":",
+        b'"',
+        b"\\",
+        b"\\u",
+        b"\\ud83d",
+        b"\\ude00",
+        b"\\n",
+        b" ",
+        b"\n",
+        b"\t",
+        b"\x00",
+        b"\x1f",
+    ),
+    *(
+        b"0",
+        b"1",
+        b"-",
+        b"+",
+        b".",
+        b"e",
+        b"E",
+        b"99999999999999999999",
+        b"true",
+        b"false",
+        b"null",
+        b"NaN",
+        b"Infinity",
+        b"a",
+    ),
+    *(b"\xef\xbb\xbf", b"\xc3\xa9", b"\xff", b"\xed\xa0\x80", b"\xf0\x9f\x98\x80", b'"a":', b'"a"'),
+]
+
+
+@given(st.lists(st.sampled_from(JSON_PIECES), max_size=12).map(b"".join) | st.binary(max_size=24))
+def test_any_bytes_decode_alike_with_and_without_speed(body: bytes) -> None:
+    """What is no JSON is refused by both, what is almost JSON is taken by both or neither."""
+    assert _outcome(decode_json, body) == _outcome(decode_json_slowly, body)
