@@ -31,7 +31,7 @@ class Result:
     """What came of one run.
 
     Attributes:
-        waits: Seconds that each interactive request waited for its turn.
+        waits: Seconds that each interactive request waited for its permit.
         bulk: Bulk requests that were served.
         denied: 429s.
     """
@@ -51,12 +51,12 @@ class Run:
     result: Result = attrs.field(factory=Result)
 
     async def request(self, priority: Priority) -> float:
-        """One request, until it is served; the seconds it waited for its first turn."""
+        """One request, until it is served; the seconds it waited for its first permit."""
         loop = asyncio.get_running_loop()
-        turn = self.limiter.acquire(LIST_INBOUND, priority=priority)
+        permit = self.limiter.acquire(LIST_INBOUND, priority=priority)
         started, waited = loop.time(), math.nan
         while True:
-            async with turn:
+            async with permit:
                 waited = loop.time() - started if math.isnan(waited) else waited
                 await asyncio.sleep(self.rng.uniform(*LEG))
                 now, window = loop.time(), self.window
@@ -71,7 +71,7 @@ class Run:
                 )
                 retry_after = None if free else float(math.ceil(window.retry_after(now)))
                 await asyncio.sleep(self.rng.uniform(*LEG))
-                turn.observe(200 if free else 429, headers, retry_after=retry_after)
+                permit.observe(200 if free else 429, headers, retry_after=retry_after)
             if free:
                 return waited
             self.result.denied += 1

@@ -30,6 +30,7 @@ from alohub_async.http.transport import Meanwhile, Transport
 from alohub_async.options import CallOptions
 from alohub_async.rate_limits import RateLimiter
 from alohub_async.rate_limits.priorities import Priority
+from alohub_async.unset import UNSET
 
 _logger = logging.getLogger("alohub_async")
 
@@ -69,10 +70,10 @@ class _Call:
         self.turn = requestor.limiter.acquire(
             request.route,
             priority=options.priority or requestor.priority,
-            max_wait=options.max_wait,
+            max_wait=UNSET if options.max_wait is None else options.max_wait,
             max_retry_after=requestor.retry.max_retry_after,
         )
-        self.meanwhile: Meanwhile = (self.turn.catch_up, *meanwhile)
+        self.meanwhile: Meanwhile = meanwhile
         self.seconds = requestor.deadline if options.deadline is None else options.deadline  # it may take in all
         self.ends = None if self.seconds is None else _now() + self.seconds  # loop time
         self.attempts = 0

@@ -80,7 +80,7 @@ def test_headers_that_appear_later_count() -> None:
 @pytest.mark.parametrize("window", [0.0, -1.0, math.nan, math.inf])
 def test_a_window_must_be_a_number_of_seconds(window: float) -> None:
     """Nonsense is refused when the bucket is made."""
-    with pytest.raises(ValueError, match="a window is"):
+    with pytest.raises(ValueError, match="window must be"):
         Bucket(window)
 
 

@@ -12,6 +12,7 @@ from multidict import CIMultiDict
 from alohub_async import ConfigurationError, Priority, RateLimiter, RateLimitHeaders, RateLimitWaitError
 from alohub_async.routes import GET_INBOUND, LIST_INBOUND, UPDATE_INBOUND, Route
 from alohub_async.testing import windows
+from alohub_async.unset import UNSET, UnsetType
 
 pytestmark = pytest.mark.looptime
 
@@ -62,16 +63,16 @@ class Server:
         route: Route = LIST_INBOUND,
         who: object = None,
         *,
-        max_wait: float | None = None,
+        max_wait: float | UnsetType | None = UNSET,
         priority: Priority = "normal",
     ) -> int:
         """One attempt through the limiter; the status."""
-        async with limiter.acquire(route, max_wait=max_wait, priority=priority) as turn:
+        async with limiter.acquire(route, max_wait=max_wait, priority=priority) as permit:
             self.sent.append(who)
             await asyncio.sleep(self.latency)
             status, headers, retry_after = self.answer(route, who)
             await asyncio.sleep(self.latency)
-            turn.observe(status, headers, retry_after=retry_after)
+            permit.observe(status, headers, retry_after=retry_after)
             return status
 
 
@@ -122,25 +123,25 @@ async def test_a_route_with_its_budget_spent_does_not_hold_up_another() -> None:
 
 
 async def test_a_refused_request_keeps_its_place_in_line() -> None:
-    """After a 429 the same turn, entered again, goes before all who came later."""
+    """After a 429 the same permit, entered again, goes before all who came later."""
     limiter = RateLimiter()
     order: list[str] = []
     full, free = ({"X-RateLimit-Limit": "5", "X-RateLimit-Remaining": left} for left in ("0", "5"))
 
     async def later() -> None:
-        async with limiter.acquire(LIST_INBOUND) as turn:
+        async with limiter.acquire(LIST_INBOUND) as permit:
             order.append("later")
-            turn.observe(200, CIMultiDict(free), retry_after=None)
+            permit.observe(200, CIMultiDict(free), retry_after=None)
 
-    turn = limiter.acquire(LIST_INBOUND)
-    async with turn:
+    permit = limiter.acquire(LIST_INBOUND)
+    async with permit:
         waiting = asyncio.ensure_future(later())
         await asyncio.sleep(0.1)
-        turn.observe(429, CIMultiDict(full), retry_after=3.0)
-    async with turn:
+        permit.observe(429, CIMultiDict(full), retry_after=3.0)
+    async with permit:
         order.append("refused")
         assert asyncio.get_running_loop().time() >= 3.1
-        turn.observe(200, CIMultiDict(free), retry_after=None)
+        permit.observe(200, CIMultiDict(free), retry_after=None)
     await waiting
     assert order == ["refused", "later"]
 
@@ -239,9 +240,9 @@ async def test_a_retry_after_beyond_the_cap_raises_instead_of_stalling() -> None
     full = CIMultiDict({"X-RateLimit-Limit": "5", "X-RateLimit-Remaining": "0"})
 
     async def request() -> None:
-        async with limiter.acquire(LIST_INBOUND) as turn:
+        async with limiter.acquire(LIST_INBOUND) as permit:
             await asyncio.sleep(0.1)
-            turn.observe(429, full, retry_after=3600.0)
+            permit.observe(429, full, retry_after=3600.0)
 
     async def waiter(max_retry_after: float = 60) -> None:
         async with limiter.acquire(LIST_INBOUND, max_retry_after=max_retry_after):
@@ -264,16 +265,16 @@ async def test_a_retry_after_beyond_the_cap_raises_instead_of_stalling() -> None
 async def test_waiters_cancelled_in_the_moment_of_a_long_retry_after_are_counted_once() -> None:
     """Giving up and being turned away at once leaves the count of waiters right."""
     limiter = RateLimiter()
-    turn = limiter.acquire(LIST_INBOUND)
+    permit = limiter.acquire(LIST_INBOUND)
 
     async def waiter() -> None:
         async with limiter.acquire(LIST_INBOUND, max_retry_after=60):
             pass
 
-    async with turn:
+    async with permit:
         tasks = [asyncio.ensure_future(waiter()) for _ in range(4)]
         await asyncio.sleep(0.1)
-        turn.observe(429, CIMultiDict(), retry_after=3600.0)
+        permit.observe(429, CIMultiDict(), retry_after=3600.0)
         for task in tasks[:2]:
             task.cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -356,14 +357,14 @@ async def test_many_routes_are_not_remembered_for_ever() -> None:
 async def test_a_request_that_is_tried_again_goes_when_its_route_was_forgotten() -> None:
     """It does not wait in a line that nobody looks at any more."""
     limiter = RateLimiter()
-    turn = limiter.acquire(LIST_INBOUND)
-    async with turn:
+    permit = limiter.acquire(LIST_INBOUND)
+    async with permit:
         full = {"X-RateLimit-Limit-Route": "5", "X-RateLimit-Remaining-Route": "0"}
-        turn.observe(429, CIMultiDict(full), retry_after=3.0)
+        permit.observe(429, CIMultiDict(full), retry_after=3.0)
     for number in range(1000):
         async with limiter.acquire(Route("GET", f"/v1/thing-{number}")) as other:
             other.observe(200, CIMultiDict(), retry_after=None)
-    async with asyncio.timeout(60), turn:
+    async with asyncio.timeout(60), permit:
         pass
 
 
@@ -406,6 +407,6 @@ async def test_named_headers_are_the_only_ones_read() -> None:
     """A user who knows the names can say them."""
     names = RateLimitHeaders(tenant_limit="X-Most", tenant_remaining="X-Left")
     limiter = RateLimiter(headers=names)
-    async with limiter.acquire(LIST_INBOUND) as turn:
-        turn.observe(200, CIMultiDict({"x-most": "7", "x-left": "6", "X-RateLimit-Limit": "99"}), retry_after=None)
+    async with limiter.acquire(LIST_INBOUND) as permit:
+        permit.observe(200, CIMultiDict({"x-most": "7", "x-left": "6", "X-RateLimit-Limit": "99"}), retry_after=None)
     assert limiter.status().tenant.limit == 7

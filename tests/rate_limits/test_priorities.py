@@ -97,8 +97,8 @@ async def test_interactive_goes_before_normal_that_came_just_before() -> None:
 
 
 def _turns(count: int) -> st.SearchStrategy[list[tuple[Priority, int, float, bool]]]:
-    turn = st.tuples(st.sampled_from(PRIORITIES), st.integers(0, 2), st.floats(0, 60), st.booleans())
-    return st.lists(turn, min_size=1, max_size=count)
+    permit = st.tuples(st.sampled_from(PRIORITIES), st.integers(0, 2), st.floats(0, 60), st.booleans())
+    return st.lists(permit, min_size=1, max_size=count)
 
 
 @looptime
@@ -137,28 +137,28 @@ async def test_everybody_is_served_in_order_and_nobody_is_refused(
 
 @attrs.define
 class _Waiter:
-    place: int
+    sequence: int
     priority: Priority
     arrived: float = 0.0
     max_retry_after: float = 0.0
-    gone: bool = False
+    cancelled: bool = False
 
 
 @given(st.lists(st.sampled_from(PRIORITIES), min_size=1, max_size=60), st.floats(0.01, 0.99))
 def test_nobody_starves(arrivals: list[Priority], share: float) -> None:
     """Against any stream of newcomers, the oldest of each kind goes within 1 / share, or 1 / (1 - share), turns."""
-    choice = PriorityPolicy[_Waiter](bulk_leaves=share, window=10.0)
-    lane = RouteQueue[_Waiter](Bucket(10.0))
+    policy = PriorityPolicy[_Waiter](bulk_leaves=share, window=10.0)
+    route_queue = RouteQueue[_Waiter](Bucket(10.0))
     waited: Counter[str] = Counter()
     for place, priority in enumerate(arrivals * 4):
         for each in PRIORITIES:  # there is always one of each
-            if not lane.lines[each].waiting:
-                lane.lines[each].add(_Waiter(place, each, arrived=float(place)))
-        lane.lines[priority].add(_Waiter(place, priority, arrived=float(place)))
-        heads = [*lane.heads()]
-        chosen = choice.best(heads)
-        choice.let_go(chosen, heads, limit=10)
-        lane.lines[chosen.priority].pop()
+            if not route_queue.queues[each].waiting:
+                route_queue.queues[each].add(_Waiter(place, each, arrived=float(place)))
+        route_queue.queues[priority].add(_Waiter(place, priority, arrived=float(place)))
+        heads = [*route_queue.heads()]
+        chosen = policy.best(heads)
+        policy.record_grant(chosen, heads, limit=10)
+        route_queue.queues[chosen.priority].pop()
         for kind in ("bulk", "other"):
             waited[kind] = 0 if (chosen.priority == "bulk") == (kind == "bulk") else waited[kind] + 1
         assert waited["other"] <= 1 / share + 1
@@ -249,13 +249,13 @@ async def test_too_long_a_wait_is_refused_at_once_with_the_time() -> None:
 
 @looptime
 async def test_max_wait_is_for_all_attempts_together() -> None:
-    """What was waited for the first turn is not there for the second."""
+    """What was waited for the first permit is not there for the second."""
     server, limiter = Server(tenant=1), RateLimiter()
     await server.request(limiter)
-    turn = limiter.acquire(LIST_INBOUND, max_wait=21)
-    async with turn:
-        assert turn.max_wait is not None
-        assert turn.max_wait < 9
+    permit = limiter.acquire(LIST_INBOUND, max_wait=21)
+    async with permit:
+        assert permit.max_wait is not None
+        assert permit.max_wait < 9
     with pytest.raises(RateLimitWaitError):
-        async with turn:
+        async with permit:
             pass
