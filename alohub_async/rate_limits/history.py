@@ -52,14 +52,15 @@ class EventHistory:
 
     def fold(self) -> None:
         """Give the recent events their steps."""
-        times, counts = self._times, self._counts
+        times, counts, late, step_ends = self._times, self._counts, self._late, self._step_ends
         for number, now in enumerate(self.recent, self._folded):
-            if now >= self._step_ends:
-                self._step_ends = now + self._window / _GRAIN
+            if now >= step_ends:
+                step_ends = now + self._window / _GRAIN
                 times.append(now)
                 counts.append(number)
-            elif self._late:
+            elif late:
                 times[-1] = now
+        self._step_ends = step_ends
         self._folded += len(self.recent)
         self.recent.clear()
         half = len(times) // 2

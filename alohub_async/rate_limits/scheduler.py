@@ -1,4 +1,4 @@
-"""Which request waits, which goes next, and when to look again: the asyncio side of the rate limit.
+"""Which request waits, which goes next, and when to look again. The asyncio side of the rate limit.
 
 The buckets say what may be sent when (`bucket.py`): one for the tenant, one for each route. A request needs both of its
 buckets. The scheduler asks them, and grants the permits in the order that `wait_queues.py` and `priorities.py` define.
@@ -50,8 +50,8 @@ class Permit:
     as lost. A cancelled waiter holds no permit. Entered again, the permit has its old place: it goes before all that
     were acquired later.
 
-    Entering and leaving call as few functions as possible when there is budget and no request waits: 10 of ours for
-    the whole of a permit, where one function for each step made it 22, and takes 1.4 times as long.
+    When there is budget and no request waits, the hot path is straight: acquiring, entering, observing and leaving call
+    10 functions of ours. With one function for each step there were 22, which took 1.2 times as long.
 
     Attributes:
         route_queue: Its route's, once it is entered.
