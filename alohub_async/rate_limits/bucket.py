@@ -109,9 +109,9 @@ class Bucket:
         "_fresh_until",
         "_last_send",
         "_limit_before",
-        "_limit_number",
         "_limit_since",
         "_lowest",
+        "_newest",
         "_now",
         "_older_since",
         "_oldest",
@@ -151,7 +151,7 @@ class Bucket:
         self._lowest = 0  # `remaining` of all answers since the last refill; the credit is never above it
         self._fence = 0  # number of the first ticket sent after that refill was seen
         self._fresh_until = -math.inf  # until then the last answer is not older than a window
-        self._limit_number = -1  # of the ticket whose answer last changed `limit`
+        self._newest = -1  # number of the ticket whose answer says what `limit` is
         self._limit_since = -math.inf  # when it last changed
         self._limit_before = 0  # its lowest value in the window before that
         # clocks
@@ -279,8 +279,9 @@ class Bucket:
             return
         limit, remaining, reset = snapshot
         remaining = remaining if 0 <= remaining <= limit else max(0, min(remaining, limit))
-        if limit != self.limit and number > self._limit_number:
-            self._change_limit(number, limit, now)
+        if number > self._newest:
+            self._newest = number
+            self.limit = limit if limit == self.limit else self._changed_limit(limit, now)
         sent = self._sent
         room = remaining - (sent - answered - 1)  # those in flight have been taken off the credit already
         if room > self._credit:
@@ -338,8 +339,8 @@ class Bucket:
         if answered_at <= forgotten and now >= self._limit_since + self.window:
             self._older_since = now
 
-    def _change_limit(self, number: int, limit: int, now: float) -> None:
-        """Set it. For the counts it holds at once; for the clocks, a raised limit holds only after a window.
+    def _changed_limit(self, limit: int, now: float) -> int:
+        """Return the new limit. For the counts it holds at once; for the clocks, a raised one only after a window.
 
         A token bucket that was made larger is not full at once.
         """
@@ -347,7 +348,7 @@ class Bucket:
             recent = self._limit_before if now < self._limit_since + self.window else self.limit
             self._limit_before, self._limit_since = min(recent, self.limit), now
             self._older_since = math.inf
-        self.limit, self._limit_number = limit, number
+        return limit
 
     def _judge(self, now: float, *, denied: bool, retry_after: float | None, empty: bool) -> None:
         """Follow a 429, or a served request after one; `empty` if the answer said that nothing remains."""

@@ -32,9 +32,9 @@ class PriorityPolicy(Generic[WaiterT]):
     """Chooses the next request among those that their buckets allow.
 
     - *Bulk and the others.* While both wait, bulk leaves a share of the requests to the others: each request that goes
-      earns them that share of a turn, and for a whole turn one of them goes before bulk. Unused turns are saved, up to
-      their share of three windows. So one that comes now and then goes at the next opening, many get their share, and
-      bulk certainly gets the rest. Where only one kind waits, it goes.
+      credits them with that share of a request, and for a credit of 1 one of them goes before bulk. Unused credit is
+      saved, up to their share of three windows. So an occasional request goes at the next opening, many get their
+      share, and bulk certainly gets the rest. Where only one kind waits, it goes.
     - *Interactive and normal.* An interactive request goes before normal ones that came less than a window before it.
 
     Args:
@@ -45,12 +45,12 @@ class PriorityPolicy(Generic[WaiterT]):
     def __init__(self, *, bulk_leaves: float, window: float) -> None:
         self._share = bulk_leaves
         self._window = window
-        self._earned = 1.0  # turns of the others
+        self._credit = 1.0  # requests, of the others
 
     def best(self, heads: list[WaiterT]) -> WaiterT:
         """The one that goes next, of at least one."""
         others = [head for head in heads if head.priority != "bulk"]
-        if others and (self._earned >= 1.0 or len(others) == len(heads)):
+        if others and (self._credit >= 1.0 or len(others) == len(heads)):
             return min(others, key=self._rank)
         return min((head for head in heads if head.priority == "bulk"), key=self._rank)
 
@@ -63,8 +63,8 @@ class PriorityPolicy(Generic[WaiterT]):
             limit: Requests per window, if known.
         """
         contended = chosen.priority != "bulk" and any(head.priority == "bulk" for head in heads)
-        earned = self._earned + self._share - (1.0 if contended else 0.0)
-        self._earned = min(earned, max(1.0, _SAVED_WINDOWS * self._share * (limit or 0)))
+        credit = self._credit + self._share - (1.0 if contended else 0.0)
+        self._credit = min(credit, max(1.0, _SAVED_WINDOWS * self._share * (limit or 0)))
 
     def _rank(self, waiter: WaiterT) -> tuple[float, int]:
         return waiter.arrived + (self._window if waiter.priority == "normal" else 0.0), waiter.sequence

@@ -51,7 +51,8 @@ class Permit:
     were acquired later.
 
     When there is budget and no request waits, the hot path is straight: acquiring, entering, observing and leaving call
-    10 functions of ours. With one function for each step there were 22, which took 1.2 times as long.
+    10 functions of ours (12 with header values not seen before). One function for each step made it 22, and took 1.2
+    times as long.
 
     Attributes:
         route_queue: Its route's, once it is entered.
