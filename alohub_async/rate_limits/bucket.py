@@ -73,7 +73,8 @@ class Bucket:
 
     Every request goes through two buckets. So `send` and the usual `settle` call no function of ours: they append to
     the histories and to the fit directly, and `ready_until` saves asking `ready_at`. One call for each of these steps
-    would be 10 more for each request.
+    would be 10 more for each request. Where `min`, `max` or `len` would be called for every request, a comparison or a
+    count stands instead.
 
     Example:
         >>> bucket = Bucket()
@@ -230,7 +231,7 @@ class Bucket:
         credit = self._credit
         if credit > 0:
             self._credit = credit = credit - 1
-            if not credit or self._lowest <= len(self._open):
+            if not credit or self._lowest <= number + 1 - self._answered:
                 self.ready_until = -math.inf
         if not number % BATCH:
             self._sends.fold()
@@ -264,7 +265,7 @@ class Bucket:
                 alike.)
         """
         number, sent_at, answered = ticket
-        if self._open.get(number) is not ticket:
+        if number not in self._open or self._open[number] is not ticket:
             return
         del self._open[number]
         if now > self._now:
@@ -290,9 +291,8 @@ class Bucket:
             self._fence = sent
         elif number >= self._fence and remaining < self._lowest:
             self._lowest = remaining
-            self._credit = min(self._credit, remaining)
         self._fresh_until = fresh_until = now + self.window
-        free = self._credit > 0 and self._lowest > len(self._open) and now >= self.blocked_until
+        free = self._credit > 0 and self._lowest > sent - self._answered and now >= self.blocked_until
         self.ready_until = fresh_until if free else -math.inf
         if self._fit.possible and not denied:
             used = limit - remaining
@@ -300,7 +300,7 @@ class Bucket:
             oldest = sent + 2 - used  # if our last ones count, then from this one on; one may be rounding
             if now < self._older_since and (oldest < self._oldest or self._oldest_at <= sent_at - self.window):
                 self._check_older(oldest, sent_at - self.window, now)
-        if not remaining or denied or self._patience or self._denied_in_row:
+        if not remaining or self._credit > self._lowest or denied or self._patience or self._denied_in_row:
             self._settle_special(now, sent_at, remaining, reset, denied=denied, retry_after=retry_after)
 
     def _settle_special(
@@ -313,7 +313,8 @@ class Bucket:
         denied: bool,
         retry_after: float | None,
     ) -> None:
-        """What few answers need: nothing remains, or it was a 429, or a request served after one."""
+        """What few answers need: others spend, nothing remains, it was a 429, or a request served after one."""
+        self._credit = min(self._credit, self._lowest)
         if not remaining and sent_at >= self._zero_sent_at:
             self._zero_sent_at = sent_at
             self._reset_at = math.inf if reset is None else now + reset
