@@ -1,7 +1,7 @@
 """How long interactive requests wait while bulk work runs on the same budget: `python -m benchmarks.priorities`.
 
-The shipped limiter on a loop whose time does not wait, against the sandbox's windows: a bulk job that always has twenty
-requests in line, and interactive requests that come at random (Poisson) at a tenth of the budget.
+The shipped limiter in virtual time, against the sandbox's windows: a bulk job that always has twenty requests waiting,
+and interactive requests at random times (Poisson) at a tenth of the budget.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from alohub_async.testing.windows import ServerWindow, WindowKind, make_window
 
 WINDOW: Final = 10.0
 WINDOWS: Final = 400
-LINE: Final = 20
+WORKERS: Final = 20
 LEG: Final = (0.005, 0.020)  # seconds each way
 KINDS: Final[tuple[WindowKind, ...]] = ("first-request", "sliding-log", "sliding-counter")
 
@@ -29,10 +29,10 @@ LIST: Final = Route("GET", "/v1/queues/inbound")
 
 @attrs.define
 class Result:
-    """What came of one run.
+    """What one run measured.
 
     Attributes:
-        waits: Seconds that each interactive request waited for its turn.
+        waits: Seconds that each interactive request waited for its permit.
         bulk: Bulk requests that were served.
         denied: 429s.
     """
@@ -52,12 +52,12 @@ class Run:
     result: Result = attrs.field(factory=Result)
 
     async def request(self, priority: Priority) -> float:
-        """One request, until it is served; the seconds it waited for its first turn."""
+        """Send one request until it is served; return the seconds it waited for its first attempt."""
         loop = asyncio.get_running_loop()
-        turn = self.limiter.acquire(LIST, priority=priority)
+        permit = self.limiter.acquire(LIST, priority=priority)
         started, waited = loop.time(), math.nan
         while True:
-            async with turn:
+            async with permit:
                 waited = loop.time() - started if math.isnan(waited) else waited
                 await asyncio.sleep(self.rng.uniform(*LEG))
                 now, window = loop.time(), self.window
@@ -72,19 +72,19 @@ class Run:
                 )
                 retry_after = None if free else float(math.ceil(window.retry_after(now)))
                 await asyncio.sleep(self.rng.uniform(*LEG))
-                turn.observe(200 if free else 429, headers, retry_after=retry_after)
+                permit.observe(200 if free else 429, headers, retry_after=retry_after)
             if free:
                 return waited
             self.result.denied += 1
 
     async def bulk(self, priority: Priority) -> None:
-        """One place in the line of a job without end."""
+        """One worker of a job without end."""
         while True:
             await self.request(priority)
             self.result.bulk += 1
 
     async def interactive(self, priority: Priority) -> None:
-        """Requests that come at a tenth of the budget."""
+        """Requests at a tenth of the budget."""
 
         async def one() -> None:
             self.result.waits.append(await self.request(priority))
@@ -100,7 +100,7 @@ def run(kind: WindowKind, limit: int, *, bulk: Priority | None, interactive: Pri
 
     async def work() -> Result:
         both = Run(make_window(kind, limit, seconds=WINDOW))
-        tasks = [asyncio.create_task(both.bulk(bulk)) for _ in range(LINE)] if bulk else []
+        tasks = [asyncio.create_task(both.bulk(bulk)) for _ in range(WORKERS)] if bulk else []
         if interactive:
             tasks.append(asyncio.create_task(both.interactive(interactive)))
         await asyncio.sleep(WINDOW * WINDOWS)
@@ -117,20 +117,20 @@ def run(kind: WindowKind, limit: int, *, bulk: Priority | None, interactive: Pri
 
 
 def quantile(waits: Sequence[float], share: float) -> float:
-    """That share of the waits is no longer."""
+    """The wait that this share of the waits does not exceed."""
     return sorted(waits)[min(len(waits) - 1, int(share * len(waits)))]
 
 
 def main() -> None:
     """Print the table."""
-    logging.getLogger("alohub_async").setLevel(logging.ERROR)  # that the budget is used up is the point
+    logging.getLogger("alohub_async").setLevel(logging.ERROR)  # a used-up budget is the purpose here
     print(f"{WINDOWS} windows of {WINDOW:.0f} s; interactive requests at 10 % of the budget; seconds of waiting")
     print(f"{'':44}    p50    p90    p99    max   bulk served  429s")
     for kind in KINDS:
         for limit in (10, 50):
             alone = run(kind, limit, bulk="bulk", interactive=None).bulk
             ways: dict[str, tuple[Priority | None, Priority]] = {
-                "nobody else": (None, "interactive"),
+                "no others": (None, "interactive"),
                 "bulk, all of one priority": ("normal", "normal"),
                 "bulk as bulk": ("bulk", "interactive"),
             }

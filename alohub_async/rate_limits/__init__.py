@@ -1,4 +1,4 @@
-"""The rate limit: what the server tells (`headers`), what may go when (`bucket`), who goes next (`schedule`)."""
+"""The rate limit: what the server reports (`headers`), what may go when (`bucket`), which goes next (`scheduler`)."""
 
 from alohub_async.rate_limits.headers import RateLimitHeaders
 from alohub_async.rate_limits.limiter import RateLimiter

@@ -1,19 +1,19 @@
-"""Rate-limit headers: from the names and spellings in use to one `RateLimit` per scope.
+"""Rate-limit headers: one `RateLimit` per scope, from the names and spellings in use.
 
 The vendor documents four headers on every answer (limit and remaining, of the tenant and of the route, per 10 s), but
-their names were lost from its page. So they are recognised, in any case and with or without `X-`:
+its page does not show their names. So the usual names are recognised, in any case and with or without `X-`:
 
 | header | scope |
 |---|---|
 | `X-RateLimit-Limit-Tenant`, `-Remaining-Tenant`, `-Reset-Tenant`; the same with `Route` | as named |
 | `X-RateLimit-Tenant-Limit`, `-Tenant-Remaining`, `-Tenant-Reset`; the same with `Route` | as named |
-| `X-RateLimit-Limit`, `-Remaining`, `-Reset`, also with the window's seconds behind them (`-Limit-10`) | tenant |
+| `X-RateLimit-Limit`, `-Remaining`, `-Reset`, also followed by the window's seconds (`-Limit-10`) | tenant |
 | `RateLimit-Limit`, `-Remaining`, `-Reset` (IETF draft, to 06) | tenant |
 | `RateLimit: limit=100, remaining=50, reset=5` (IETF draft 07) | tenant |
 | `RateLimit-Policy: "default";q=100;w=10` with `RateLimit: "default";r=50;t=5` (IETF draft, from 08) | tenant |
 
-Unscoped ones are taken for the tenant's, which every request spends from: to be too careful costs time, to be too bold
-429s. A reset is seconds, or seconds since the epoch. Of a header sent twice, the first counts.
+Unscoped headers count as the tenant's, from which every request spends: this may cost time, but no 429s. A reset is a
+number of seconds, or seconds since the epoch. If a header occurs twice, the first counts.
 """
 
 import functools
@@ -26,6 +26,7 @@ import attrs
 
 from alohub_async.errors import ConfigurationError
 from alohub_async.rate_limits.status import RateLimit
+from alohub_async.validation import refuse
 
 Scope: TypeAlias = Literal["tenant", "route"]
 
@@ -40,7 +41,7 @@ _SCOPES: Final = 2  # tenant and route
 _MAX_DIGITS: Final = 15
 _NUMBER: Final = rf"\s*(-?[0-9]{{1,{_MAX_DIGITS}}}(?:\.[0-9]*)?)\s*(?:[;,].*)?"  # `100`, `4.75`, `100;w=10`
 _DIGITS: Final = re.compile(rf"[0-9]{{1,{_MAX_DIGITS}}},[0-9]{{1,{_MAX_DIGITS}}},[0-9]{{1,9}}")  # `_EPOCH_FROM` has ten
-_EPOCH_FROM: Final = 1_000_000_000  # a reset this large is a moment (2001 or later), not a duration
+_EPOCH_FROM: Final = 1_000_000_000  # a reset this large is a time (2001 or later), not a duration
 
 
 @attrs.frozen(kw_only=True)
@@ -48,13 +49,13 @@ class RateLimitHeaders:
     """The names of the rate-limit headers, for a server whose names are not recognised.
 
     Attributes:
-        tenant_limit: Requests a window, for the tenant.
-        tenant_remaining: Requests left in it.
-        route_limit: Requests a window, for the route.
-        route_remaining: Requests left in it.
+        tenant_limit: Requests per window, for the tenant.
+        tenant_remaining: Requests left in the window.
+        route_limit: Requests per window, for the route.
+        route_remaining: Requests left in the window.
 
     Raises:
-        ConfigurationError: Not a header name, or a limit without its remaining or the other way round.
+        ConfigurationError: A value is no header name, or a scope has only one of its two names.
     """
 
     tenant_limit: str | None = None
@@ -64,14 +65,13 @@ class RateLimitHeaders:
 
     def __attrs_post_init__(self) -> None:
         for name, value in attrs.asdict(self).items():
-            if value is not None and not (
-                isinstance(value, str) and re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", value)
-            ):
-                raise ConfigurationError(f"{name} must be the name of a header; {value!r} was given")
+            is_text = isinstance(value, str)
+            if value is not None and not (is_text and re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", value)):
+                raise refuse(name, "the name of a header", value, wrong_type=not is_text, error=ConfigurationError)
         if (self.tenant_limit is None) != (self.tenant_remaining is None) or (self.route_limit is None) != (
             self.route_remaining is None
         ):
-            raise ConfigurationError("a scope needs both names, of its limit and of its remaining, or neither")
+            raise ConfigurationError("a scope needs both names, or neither: of its limit, and of what remains")
 
 
 class _Names(NamedTuple):
@@ -84,24 +84,24 @@ class _Names(NamedTuple):
 
 
 class HeaderReader:
-    """Reads the headers of one server; it remembers which names that server uses."""
+    """Reads the headers of one server, and remembers which names that server uses."""
 
     def __init__(self, names: RateLimitHeaders | None) -> None:
         """Make a reader.
 
         Args:
-            names: Read these alone; None recognises them.
+            names: Read only these; None recognises the usual names.
         """
         self._fixed = names is not None
         self._names = () if names is None else tuple(_given(names))
         self._reported = False
 
     def read(self, headers: Mapping[str, str], *, wall_clock: Callable[[], float]) -> dict[Scope, RateLimit]:
-        """What an answer says; a scope it says nothing usable about is left out.
+        """What an answer says. A scope is missing if the answer says nothing usable about it.
 
         Args:
             headers: Of the answer, case-insensitive.
-            wall_clock: Says the seconds since the epoch, for a reset given as a moment.
+            wall_clock: Returns the seconds since the epoch, for a reset given as a time.
         """
         found: dict[Scope, RateLimit] = {}
         try:
@@ -114,7 +114,7 @@ class HeaderReader:
             return self._read_unusual(headers, wall_clock)
         if self._fixed or ("tenant" in found and "route" in found):
             return found
-        # An answer of the gateway's own may name one scope alone, so what was recognised before may not be all.
+        # A gateway's own answer may name only one scope, so the names recognised before may not be all.
         return found if found and self._names == _recognise(tuple(headers)) else self._read_unusual(headers, wall_clock)
 
     def _read_unusual(self, headers: Mapping[str, str], wall_clock: Callable[[], float]) -> dict[Scope, RateLimit]:
@@ -151,7 +151,7 @@ class HeaderReader:
         return float(match[1])
 
     def _read_draft(self, headers: Mapping[str, str]) -> dict[Scope, RateLimit]:
-        """The two fields of the later drafts, or the one of draft 07; see the table above."""
+        """Read the two fields of the later drafts, or the one field of draft 07; see the table above."""
         policy, state = headers.get("RateLimit-Policy", ""), headers["RateLimit"]
         limit = _parameter("q", policy) or _parameter("limit", state)
         remaining = _parameter("r|remaining", state)
@@ -165,12 +165,12 @@ class HeaderReader:
     def _report(self, name: str, text: str) -> None:
         if not self._reported:
             self._reported = True
-            _logger.warning("ignoring rate-limit headers that make no sense, such as %s: %.40r", name, text)
+            _logger.warning("ignoring rate-limit headers with an unreadable value, such as %s: %.40r", name, text)
 
 
-@functools.lru_cache(maxsize=4096)  # the limits are the same on each answer, and what remains comes again
+@functools.lru_cache(maxsize=4096)  # limits are the same on every answer, and the values of `remaining` repeat
 def _usual(limit: str, remaining: str, reset: str | None) -> RateLimit | None:
-    """What all answers say but odd ones: plain digits. None: to be read with more care."""
+    """Read plain digits, which almost all answers have; None for any other spelling."""
     if not _DIGITS.fullmatch(f"{limit},{remaining},{'0' if reset is None else reset}"):
         return None
     most, left = int(limit), int(remaining)
@@ -188,7 +188,7 @@ def _given(names: RateLimitHeaders) -> Iterator[_Names]:
         yield _Names("route", names.route_limit, names.route_remaining)
 
 
-@functools.lru_cache(maxsize=64)  # a server's answers have the same headers
+@functools.lru_cache(maxsize=64)  # all answers of a server have the same headers
 def _recognise(headers: tuple[str, ...]) -> tuple[_Names, ...]:
     names: dict[Scope, dict[str, str]] = {}
     unscoped: dict[str, str] = {}

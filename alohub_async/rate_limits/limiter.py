@@ -1,8 +1,7 @@
-"""`RateLimiter`, what users see of the rate limit; `schedule.py` does the work."""
+"""`RateLimiter`, the public side of the rate limit; `scheduler.py` does the work."""
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 from alohub_async.errors import ConfigurationError
 from alohub_async.rate_limits.headers import HeaderReader, RateLimitHeaders
@@ -11,19 +10,20 @@ from alohub_async.rate_limits.scheduler import Permit, Scheduler
 from alohub_async.rate_limits.status import RateLimitStatus
 from alohub_async.routes import Route
 from alohub_async.unset import UNSET, UnsetType
+from alohub_async.validation import check_seconds, check_share
 
 
 class RateLimiter:
-    """Keeps a tenant's requests within the budgets the server tells of: the tenant's, and each route's.
+    """Keeps a tenant's requests within the budgets that the server reports: the tenant's, and each route's.
 
-    Every `AlohubClient` makes its own. Give one limiter to all clients of a tenant in a process and they share one
+    Every `AlohubClient` makes its own. Pass one limiter to all clients of a tenant in a process, and they share one
     budget:
 
         limiter = RateLimiter()
         first = AlohubClient(key, rate_limiter=limiter)
         second = AlohubClient(key, endpoint=..., rate_limiter=limiter)
 
-    A budget that the server does not tell of is not limited here. One event loop at a time may use a limiter.
+    A budget that the server does not report is not limited here. Only one event loop at a time may use a limiter.
     """
 
     def __init__(
@@ -38,20 +38,22 @@ class RateLimiter:
         """Make a limiter.
 
         Args:
-            window: Seconds a budget is for; the vendor's page says 10.
+            window: Seconds that a budget is for; the vendor's page says 10.
             headers: Names of the rate-limit headers; None recognises them.
-            max_wait: Most seconds a request waits for its turn; beyond it raises. None for no end.
+            max_wait: Most seconds that a request waits; a longer wait raises an error. None for no maximum.
             bulk_leaves: The share of each window that requests of priority `bulk` leave to others while they wait:
-                above 0 and below 1. Where nobody else waits, they use all of it. What the others did not use of their
-                share is kept for them, as much as three windows' worth.
-            route_key: What counts as one route. Not documented; by default each method and path template is one.
+                above 0 and below 1. Where no others wait, bulk requests use all of it. What the others do not use of
+                their share is saved for them, up to three windows' worth.
+            route_key: Returns the key of a route's budget. What the server counts as one route is not documented; by
+                default, each method and path template is one.
 
         Raises:
-            ConfigurationError: A number out of range.
+            ConfigurationError: A value is not allowed.
         """
-        _check_seconds(window=window, max_wait=max_wait)
-        self._schedule = Scheduler(window=window, reader=HeaderReader(headers), bulk_leaves=_checked_share(bulk_leaves))
-        self._max_wait = max_wait
+        check_seconds("window", window, error=ConfigurationError)
+        self._max_wait = check_seconds("max_wait", max_wait, optional=True, error=ConfigurationError)
+        bulk_leaves = check_share("bulk_leaves", bulk_leaves, error=ConfigurationError)
+        self._scheduler = Scheduler(window=window, reader=HeaderReader(headers), bulk_leaves=bulk_leaves)
         self._route_key = route_key
         self._acquired = 0
 
@@ -63,60 +65,50 @@ class RateLimiter:
         max_wait: float | UnsetType | None = UNSET,
         max_retry_after: float = math.inf,
     ) -> Permit:
-        """A request's turn: an async context manager that waits until the request may go, see `Permit`.
+        """A permit for one request: an async context manager that waits until the request may go. See `Permit`.
 
         Args:
-            route: Which budget, besides the tenant's.
-            priority: Who goes first.
-            max_wait: Most seconds to wait, over all attempts; `UNSET` for the limiter's, None for no bound.
-            max_retry_after: Raise rather than wait when the server asks to stay away for more seconds than this.
+            route: Its budget, besides the tenant's.
+            priority: Which requests go first.
+            max_wait: Longest wait in seconds, over all attempts; None for no maximum. By default the limiter's.
+            max_retry_after: Raise an error when the server asks to wait for more seconds than this.
         """
-        self._acquired = place = self._acquired + 1
+        self._acquired = sequence = self._acquired + 1
         return Permit(
-            self._schedule,
+            self._scheduler,
             route if self._route_key is str else self._route_key(route),
-            place,
+            sequence,
             priority=priority,
-            max_wait=self._max_wait if isinstance(max_wait, UnsetType) else max_wait,
+            max_wait=self._max_wait if max_wait is UNSET else max_wait,
             max_retry_after=max_retry_after,
         )
 
     def forecast(self, route: Route, requests: int) -> float:
-        """The least seconds until the last of so many more requests can go; 0.0 if all can go now, or nothing is known.
+        """The least number of seconds until the last of that many more requests can go.
+
+        0.0 if all of them can go now, or nothing is known.
 
         Args:
-            route: Which budget, besides the tenant's.
+            route: Their budget, besides the tenant's.
             requests: How many, besides those that wait already.
         """
-        schedule = self._schedule
         if requests < 1:
             return 0.0
-        schedule.catch_up()
-        now, lane = schedule.clock(), schedule.lanes[route if self._route_key is str else self._route_key(route)]
-        waiting = sum(each.waiting for each in schedule.lanes.values())
+        scheduler = self._scheduler
+        now = scheduler.clock()
+        route_queue = scheduler.route_queues[route if self._route_key is str else self._route_key(route)]
+        waiting = sum(each.waiting for each in scheduler.route_queues.values())
         return max(
-            schedule.tenant.forecast(waiting + requests, now), lane.bucket.forecast(lane.waiting + requests, now)
+            scheduler.tenant.forecast(waiting + requests, now),
+            route_queue.bucket.forecast(route_queue.waiting + requests, now),
         )
 
     def status(self) -> RateLimitStatus:
-        """Where all budgets stand."""
-        schedule = self._schedule
-        schedule.catch_up()
-        now = schedule.clock()
+        """The state of all budgets."""
+        scheduler = self._scheduler
+        now, route_queues = scheduler.clock(), scheduler.route_queues
         return RateLimitStatus(
-            tenant=schedule.status(schedule.tenant, [*schedule.lanes.values()], now),
-            routes={str(key): schedule.status(lane.bucket, [lane], now) for key, lane in schedule.lanes.items()},
-            denied=sum(lane.denied for lane in schedule.lanes.values()),
+            tenant=scheduler.status(scheduler.tenant, [*route_queues.values()], now),
+            routes={str(key): scheduler.status(each.bucket, [each], now) for key, each in route_queues.items()},
+            denied=sum(each.denied for each in route_queues.values()),
         )
-
-
-def _check_seconds(**given: Any) -> None:
-    for name, value in given.items():
-        if value is not None and not (isinstance(value, int | float) and 0 < value < math.inf):
-            raise ConfigurationError(f"{name} must be a number of seconds above 0; {value!r} was given")
-
-
-def _checked_share(share: Any) -> float:
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
-        raise ConfigurationError(f"bulk_leaves must be a number above 0 and below 1; {share!r} was given")
-    return float(share)

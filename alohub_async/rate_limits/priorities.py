@@ -1,27 +1,27 @@
-"""Which of the waiting requests goes first: three priorities, and a share that bulk work leaves to the others."""
+"""Which of the waiting requests goes first: three priorities, and the share that bulk work leaves to the others."""
 
 from typing import Final, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 Priority: TypeAlias = Literal["interactive", "normal", "bulk"]
-"""Who goes first where requests wait for the rate limit: `interactive` (a person waits), `normal`, or `bulk` (an
-export, which leaves a share of each window to the others as long as they wait)."""
+"""Which requests go first when several wait for the rate limit: `interactive` (a person waits), `normal`, or `bulk` (an
+export; it leaves a share of each window to the others while they wait)."""
 
-_KEPT: Final = 3  # windows' shares that others may save up: enough for those that come at random, one with another
+_SAVED_WINDOWS: Final = 3  # of the others' shares, at most: enough for requests at random times
 
 
 class Waiter(Protocol):
-    """A request in line."""
+    """A request that waits."""
 
-    place: int
-    """Its place over all routes; lower goes first."""
+    sequence: int
+    """Its number over all routes; lower goes first."""
     priority: Priority
     arrived: float
     """When it first waited, in seconds."""
     max_retry_after: float
 
     @property
-    def gone(self) -> bool:
-        """Whether it gave up waiting."""
+    def cancelled(self) -> bool:
+        """Whether it has stopped waiting."""
         ...
 
 
@@ -29,7 +29,13 @@ WaiterT = TypeVar("WaiterT", bound=Waiter)
 
 
 class PriorityPolicy(Generic[WaiterT]):
-    """Whose turn it is among those whose buckets allow it.
+    """Chooses the next request among those that their buckets allow.
+
+    - *Bulk and the others.* While both wait, bulk leaves a share of the requests to the others: each request that goes
+      credits them with that share of a request, and for a credit of 1 one of them goes before bulk. Unused credit is
+      saved, up to their share of three windows. So an occasional request goes at the next opening, many get their
+      share, and bulk certainly gets the rest. Where only one kind waits, it goes.
+    - *Interactive and normal.* An interactive request goes before normal ones that came less than a window before it.
 
     Args:
         bulk_leaves: The share of requests that bulk leaves to others while they wait, above 0 and below 1.
@@ -39,22 +45,26 @@ class PriorityPolicy(Generic[WaiterT]):
     def __init__(self, *, bulk_leaves: float, window: float) -> None:
         self._share = bulk_leaves
         self._window = window
-        self._earned = 1.0
+        self._credit = 1.0  # requests, of the others
 
     def best(self, heads: list[WaiterT]) -> WaiterT:
-        """The one that goes, of at least one; see the module."""
-        bulk = min((head for head in heads if head.priority == "bulk"), key=self._rank, default=None)
-        other = min((head for head in heads if head.priority != "bulk"), key=self._rank, default=None)
-        if bulk is None or (other is not None and self._earned >= 1.0):
-            assert other is not None  # noqa: S101  (there is at least one)
-            return other
-        return bulk
+        """The one that goes next, of at least one."""
+        others = [head for head in heads if head.priority != "bulk"]
+        if others and (self._credit >= 1.0 or len(others) == len(heads)):
+            return min(others, key=self._rank)
+        return min((head for head in heads if head.priority == "bulk"), key=self._rank)
 
-    def let_go(self, chosen: WaiterT, heads: list[WaiterT], *, limit: int | None) -> None:
-        """Take account of who goes; `limit` is what a window holds, if that is known."""
+    def record_grant(self, chosen: WaiterT, heads: list[WaiterT], *, limit: int | None) -> None:
+        """Account for a request that goes.
+
+        Args:
+            chosen: The request.
+            heads: Those it was chosen from.
+            limit: Requests per window, if known.
+        """
         contended = chosen.priority != "bulk" and any(head.priority == "bulk" for head in heads)
-        earned = self._earned + self._share - (1.0 if contended else 0.0)
-        self._earned = min(earned, max(1.0, _KEPT * self._share * (limit or 0)))
+        credit = self._credit + self._share - (1.0 if contended else 0.0)
+        self._credit = min(credit, max(1.0, _SAVED_WINDOWS * self._share * (limit or 0)))
 
     def _rank(self, waiter: WaiterT) -> tuple[float, int]:
-        return waiter.arrived + (self._window if waiter.priority == "normal" else 0.0), waiter.place
+        return waiter.arrived + (self._window if waiter.priority == "normal" else 0.0), waiter.sequence

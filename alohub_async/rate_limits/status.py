@@ -1,4 +1,4 @@
-"""Where budgets stand: as one answer says, and as the limiter knows."""
+"""The state of the budgets: as one answer reports it, and as the limiter knows it."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -7,13 +7,13 @@ import attrs
 
 
 class RateLimit(NamedTuple):
-    """What one answer said of one scope's budget (`X-RateLimit-…`); a tuple, since two are made of every answer.
+    """What one answer says about one scope's budget (`X-RateLimit-…`). A tuple, because every answer makes two.
 
     Attributes:
-        limit: Requests the scope may make in one window. 0 or more.
+        limit: Requests per window that the scope may make. 0 or more.
         remaining: Requests it had left when the server answered. 0 or more, and never above `limit`.
-        reset: Seconds from the answer until the budget is full again, or None when the server does not say (the
-            vendor documents no such header; others send one).
+        reset: Seconds from the answer until the budget is full again; None if the server does not say (the vendor
+            documents no such header; others send one).
     """
 
     limit: int
@@ -23,16 +23,16 @@ class RateLimit(NamedTuple):
 
 @attrs.frozen
 class ScopeStatus:
-    """Where one budget stands.
+    """The state of one budget.
 
     Attributes:
-        limit: Requests a window; None while unknown, or if the server does not limit this scope.
+        limit: Requests per window; None while unknown, or if the server does not limit this scope.
         free: Requests that may go now; None if unlimited.
         in_flight: Requests sent and not answered yet.
-        waiting: Requests that wait for their turn.
-        next_due: Seconds until the next one may go: 0.0 now, `math.inf` if only an answer can tell.
+        waiting: Requests that wait.
+        next_due: Seconds until the next one may go: 0.0 for now, `math.inf` if it depends on an answer.
         denied: 429s so far.
-        waited: Seconds that requests have waited in all.
+        waited: Seconds that requests have waited, in all.
         sent: Requests sent so far.
     """
 
@@ -48,12 +48,12 @@ class ScopeStatus:
 
 @attrs.frozen
 class RateLimitStatus:
-    """Where all budgets stand.
+    """The state of all budgets.
 
     Attributes:
         tenant: The tenant's.
         routes: Each route's, by its key (method and path template).
-        denied: 429s so far, whichever budget was to blame.
+        denied: 429s so far, of either budget.
     """
 
     tenant: ScopeStatus

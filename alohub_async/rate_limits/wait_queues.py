@@ -1,13 +1,7 @@
-"""Who waits on which route, and whose turn it is: pure state, no clock and no event loop.
+"""The requests that wait, by route and priority: pure state, with no clock and no event loop.
 
-Within a route and a priority it is first come, first served, and a request that was refused keeps its place. Across
-routes, the one that waited longest goes. Between priorities:
-
-- *Bulk and the others.* While both wait, bulk leaves a share of the requests to the others: each request that is let
-  go earns them that share of a turn, and for a whole turn one of them goes before bulk. What they do not use is kept,
-  up to their share of three windows. So one that comes now and then goes at the next opening, many get their share, and
-  bulk gets the rest for certain. Where only one kind waits, it goes.
-- *Interactive and normal.* An interactive request goes before normal ones that came less than a window before it.
+Within a route and a priority the order is first come, first served, and a refused request keeps its place. Across
+routes, the request that has waited longest goes first. `priorities.py` decides between priorities.
 """
 
 from collections import deque
@@ -18,65 +12,69 @@ from alohub_async.rate_limits.bucket import Bucket
 from alohub_async.rate_limits.priorities import Priority, WaiterT
 
 _PRIORITIES: Final[tuple[Priority, ...]] = ("interactive", "normal", "bulk")
-_MOST: Final = 1000  # routes that are remembered; the API has a handful
-_LITTER: Final = 64  # waiters that gave up and are not worth clearing away
+_MAX_ROUTES: Final = 1000  # kept in memory; the API has a handful
+_MAX_CANCELLED: Final = 64  # cancelled waiters that are not worth removing
 
 
 class WaitQueue(Generic[WaiterT]):
-    """Those of one route and one priority, oldest first."""
+    """The waiters of one route and one priority, oldest first.
+
+    Attributes:
+        waiting: How many wait.
+    """
 
     def __init__(self) -> None:
-        self.waiters: deque[WaiterT] = deque()  # with those that gave up, until their turn comes
-        self.waiting: int = 0  # without those
+        self.waiting: int = 0
+        self._waiters: deque[WaiterT] = deque()  # with cancelled ones, until they reach the head
 
     def add(self, waiter: WaiterT) -> None:
-        """Put it in line, by its place."""
-        at = len(self.waiters)
-        while at and self.waiters[at - 1].place > waiter.place:
-            at -= 1  # only one that was in line before finds any to pass
-        self.waiters.insert(at, waiter)
+        """Insert it by its sequence number."""
+        at = len(self._waiters)
+        while at and self._waiters[at - 1].sequence > waiter.sequence:
+            at -= 1  # only a request that waited before passes others
+        self._waiters.insert(at, waiter)
         self.waiting += 1
 
-    def give_up(self) -> None:
-        """Count one less; the waiter itself says that it is gone."""
+    def note_cancelled(self) -> None:
+        """Count one less; the waiter itself reports that it is cancelled."""
         self.waiting -= 1
-        if len(self.waiters) > 2 * self.waiting + _LITTER:
-            self.waiters = deque(waiter for waiter in self.waiters if not waiter.gone)
+        if len(self._waiters) > 2 * self.waiting + _MAX_CANCELLED:
+            self._waiters = deque(waiter for waiter in self._waiters if not waiter.cancelled)
 
-    def take_out(self, blocked: float) -> list[WaiterT]:
-        """Take out those who may not wait that many seconds for a `Retry-After`."""
-        out = [waiter for waiter in self.waiters if not waiter.gone and waiter.max_retry_after < blocked]
-        if out:
-            self.waiters = deque(w for w in self.waiters if w.gone or w.max_retry_after >= blocked)
-            self.waiting -= len(out)
-        return out
+    def remove_blocked(self, seconds: float) -> list[WaiterT]:
+        """Remove and return those that may not wait that long for a `Retry-After`."""
+        blocked = [waiter for waiter in self._waiters if not waiter.cancelled and waiter.max_retry_after < seconds]
+        if blocked:
+            self._waiters = deque(w for w in self._waiters if w.cancelled or w.max_retry_after >= seconds)
+            self.waiting -= len(blocked)
+        return blocked
 
     def head(self) -> WaiterT | None:
         """The one that goes next."""
-        while self.waiters and self.waiters[0].gone:
-            self.waiters.popleft()
-        return self.waiters[0] if self.waiters else None
+        while self._waiters and self._waiters[0].cancelled:
+            self._waiters.popleft()
+        return self._waiters[0] if self._waiters else None
 
     def pop(self) -> None:
-        """Take the head out."""
+        """Remove the head."""
         self.waiting -= 1
-        self.waiters.popleft()
+        self._waiters.popleft()
 
 
 class RouteQueue(Generic[WaiterT]):
-    """One route.
+    """One route: its budget, and the requests that wait for it.
 
     Attributes:
         bucket: Its budget.
-        lines: Its waiters, by priority.
-        waited: Seconds that all its requests have waited.
+        queues: Its waiters, by priority.
+        waited: Seconds that its requests have waited, in all.
         sent: Requests sent so far.
         denied: 429s among them.
     """
 
     def __init__(self, bucket: Bucket) -> None:
         self.bucket: Bucket = bucket
-        self.lines: dict[Priority, WaitQueue[WaiterT]] = {}
+        self.queues: dict[Priority, WaitQueue[WaiterT]] = {}
         self.waited: float = 0.0
         self.sent: int = 0
         self.denied: int = 0
@@ -85,23 +83,22 @@ class RouteQueue(Generic[WaiterT]):
     @property
     def waiting(self) -> int:
         """How many wait."""
-        interactive, normal, bulk = self._each
+        interactive, normal, bulk = self.queues.values()
         return interactive.waiting + normal.waiting + bulk.waiting
 
     def heads(self) -> Iterator[WaiterT]:
         """The next one of each priority."""
-        for line in self.lines.values():
-            if line.waiting and (head := line.head()) is not None:
+        for queue in self.queues.values():
+            if queue.waiting and (head := queue.head()) is not None:
                 yield head
 
     def clear(self) -> None:
-        """Forget all who wait."""
-        self._each = (WaitQueue[WaiterT](), WaitQueue[WaiterT](), WaitQueue[WaiterT]())
-        self.lines = dict(zip(_PRIORITIES, self._each, strict=True))
+        """Remove all waiters."""
+        self.queues = {priority: WaitQueue[WaiterT]() for priority in _PRIORITIES}
 
 
 class RouteQueues(dict[Hashable, RouteQueue[WaiterT]]):
-    """The lane of each route, made when first asked for.
+    """The queue of each route, made at its first use.
 
     Args:
         window: Seconds.
@@ -112,8 +109,8 @@ class RouteQueues(dict[Hashable, RouteQueue[WaiterT]]):
         self._window = window
 
     def __missing__(self, key: Hashable) -> RouteQueue[WaiterT]:
-        if len(self) >= _MOST:
+        if len(self) >= _MAX_ROUTES:
             idle = (name for name, old in self.items() if not old.waiting and not old.bucket.in_flight)
             self.pop(next(idle, key), None)
-        self[key] = lane = RouteQueue[WaiterT](Bucket(self._window))
-        return lane
+        self[key] = route_queue = RouteQueue[WaiterT](Bucket(self._window))
+        return route_queue

@@ -1,23 +1,26 @@
-"""When a weighted sliding counter opens again: where its boundaries may be, and what it would count then.
+"""When a weighted sliding counter allows the next request: where its boundaries may be, and what it would count.
 
-**What is known.** Such a server counts requests in windows of a fixed phase and takes for the last `window` seconds
+**Known.** Such a server counts requests in windows of a fixed phase. For the last `window` seconds it uses
 
     estimate = requests of the current window + requests of the previous one * the share of it still in view
 
-It allows a request if the estimate with it does not exceed the limit, and says `remaining = limit - estimate`, rounded.
-**What is not:** the phase. And of each request only that it was counted some time between its sending and its answer.
+It allows a request if the estimate including it does not exceed the limit, and reports `remaining = limit - estimate`,
+rounded. **Unknown:** the phase. And of each request only that the server counted it at some time between its sending
+and its answer.
 
-**How it is found.** With V(x), how many of our requests the server had counted by time x, and b the latest boundary,
+**How the phase is found.** Let V(x) be how many of our requests the server had counted by time x, and b the latest
+boundary. Then
 
     estimate(t) = V(t) - f V(b) - (1 - f) V(b - window)        f = (t - b) / window
 
-V lies between the requests answered by x and those sent by x, so every phase gives bounds for the estimate at any time.
-The phases are cut into cells. A cell whose bounds contradict a `remaining` we were told cannot hold the boundary, and
-is struck out. While we are alone, the true cell is never struck out; so the latest opening of those that are left is
-late enough, and the first answers leave few. All cells struck out: it is no weighted counter, or we are not alone.
-Whether a request that got no answer was counted is not known: for three windows each makes the bounds wider by one.
+V(x) lies between the requests answered by x and those sent by x. So every phase gives bounds for the estimate at any
+time. The range of phases is divided into cells. A cell whose bounds contradict a reported `remaining` cannot hold the
+boundary and is removed. While we are the only client, the true cell is never removed. So the latest opening of the
+cells that are left is late enough, and after the first answers few are left. If no cell is left, the server is no
+weighted counter, or we are not the only client. It is unknown whether a request without an answer was counted: for
+three windows each such request widens the bounds by one.
 
-Nothing here is needed to understand the bucket, which asks one question: when would such a counter let one in?
+The bucket can be understood without this. It asks one question: when would such a counter allow a request?
 """
 
 import math
@@ -25,61 +28,63 @@ from typing import Final, TypeAlias
 
 from alohub_async.rate_limits.history import EventHistory
 
-_CELLS: Final = 128  # phases told apart; the cost of a fit and the sharpness of its answer
-_KEPT: Final = 32  # observations between two fits; of more, every other one is dropped
-_PROBATION: Final = 4.0  # windows that a new beginning must outlive
+_CELLS: Final = 128  # phases told apart: the cost of a fit, and the precision of its result
+_SAMPLE: Final = 32  # observations kept between two fits; when there are more, every other one is dropped
+_PROBATION: Final = 4.0  # windows that the cells must survive after a restart
 _ROUNDING: Final = 1.0  # requests: servers round `remaining`, or the share of the previous window, up or down
 
 
 Observation: TypeAlias = tuple[float, float, int, int, int]
-"""What the answer to a request that was served said; a plain tuple, since two are made of every answer.
+"""What the answer to a served request said. A plain tuple, because two are made for every answer.
 
-- *since*: when its request was sent;
-- *until*: when it was there;
-- *least*: how many of our requests, itself included, had surely been counted when it was;
-- *most*: how many had perhaps;
-- *used*: what of the limit was used then, as the server said.
+- *since*: when the request was sent;
+- *until*: when its answer arrived;
+- *least*: how many of our requests, itself included, the server had certainly counted when it was counted;
+- *most*: how many it had possibly counted;
+- *used*: how much of the limit was used then, as the server reported.
 """
 
 
 class WeightedFit:
-    """The phases that a weighted counter may have, by what was seen so far.
+    """The phases that a weighted counter may have, given the answers so far.
 
     Args:
         window: Seconds.
 
     Attributes:
-        possible: Whether a weighted counter explains all that was seen.
+        possible: Whether a weighted counter explains all answers so far.
+        recent: The latest observations, which are not in the sample yet. A caller on a hot path may append to it
+            instead of calling `observe`, if it calls `fold` now and then: this saves one call per observation.
     """
 
     __slots__ = (
         "_cells",
         "_doubted_until",
         "_doubts",
-        "_kept",
-        "_seen",
+        "_sample",
         "_trusted_from",
         "_width",
         "_window",
         "possible",
+        "recent",
     )
 
     def __init__(self, window: float) -> None:
         self.possible: bool = True
+        self.recent: list[Observation] = []
         self._window = window
         self._width = window / _CELLS
         self._cells = [cell * self._width for cell in range(_CELLS)]
-        self._seen: list[Observation] = [(0.0, 0.0, 0, 0, 0)] * _KEPT
-        self._kept = 0  # so many of those
+        self._sample: list[Observation] = []
         self._doubts = 0
         self._doubted_until = -math.inf
         self._trusted_from = -math.inf
 
     def restart(self, now: float) -> None:
-        """Begin anew if no cell is left: a 429 shows that something is not as it was taken for.
+        """Start again with all cells if none is left: a 429 shows that some assumption was wrong.
 
-        Now that strangers may be about, what is left counts only if it outlives four windows; there is no new beginning
-        before that either.
+        Other clients may be spending now. So the cells count only when some have survived four windows, and there is no
+        other restart before that.
         """
         if not self._cells and now >= self._trusted_from:
             self._trusted_from = now + _PROBATION * self._window
@@ -87,45 +92,52 @@ class WeightedFit:
             self.possible = True
 
     def doubt(self, now: float) -> None:
-        """Note that a request ended of which nobody knows whether it was counted."""
+        """Note that a request ended and that it is unknown whether the server counted it."""
         self._doubts = self._doubts + 1 if now < self._doubted_until else 1
         self._doubted_until = now + 3 * self._window
 
     def observe(self, seen: Observation) -> None:
-        """Keep what an answer said for the next fit."""
-        if self._kept == _KEPT:
-            self._kept //= 2
-            self._seen[: self._kept] = self._seen[1::2]
-        self._seen[self._kept] = seen
-        self._kept += 1
+        """Keep an answer for the next fit."""
+        self.recent.append(seen)
+        self.fold()
+
+    def fold(self) -> None:
+        """Put the recent observations into the sample, which covers the time since the last fit."""
+        sample = self._sample
+        for seen in self.recent:
+            if len(sample) == _SAMPLE:
+                del sample[::2]
+            sample.append(seen)
+        self.recent.clear()
 
     def opening(self, now: float, limit: int, sends: EventHistory, answers: EventHistory) -> float:
-        """When a weighted counter lets one request in for certain; -inf if there is none that explains what was seen.
+        """When a weighted counter certainly allows one request; -inf if no such counter explains the answers.
 
         Args:
             now: In seconds.
-            limit: Requests a window, 1 or more.
-            sends: Our requests, by when they were sent.
-            answers: The same, by when they were answered.
+            limit: Requests per window, 1 or more.
+            sends: Our requests, by the time they were sent.
+            answers: Our requests, by the time they were answered.
         """
         if now >= self._doubted_until:
             self._doubts = 0
-        for seen in self._seen[: self._kept]:
-            if seen[0] > now - self._window:  # of what is older, the tallies may have forgotten the windows before
+        self.fold()
+        for seen in self._sample:
+            if seen[0] > now - self._window:  # for older ones, the histories may have forgotten the windows before
                 self._cells = [cell for cell in self._cells if self._explains(cell, seen, sends, answers)]
-        self._kept = 0
+        self._sample.clear()
         self.possible = bool(self._cells)
         if now < self._trusted_from:
             return -math.inf
         return max((self._opens(cell, now, limit, answers, sends.total) for cell in self._cells), default=-math.inf)
 
     def _explains(self, cell: float, seen: Observation, sends: EventHistory, answers: EventHistory) -> bool:
-        """Whether a boundary in this cell is possible, given what one answer said."""
+        """Whether a boundary in this cell is possible, given one answer."""
         since, until, least_counted, most_counted, used = seen
         window, width = self._window, self._width
         start = math.floor((since - cell) / window) * window + cell
         if since < start + width or until >= start + window:
-            return True  # the boundary may have come between: nothing can be said
+            return True  # the boundary may lie between sending and answer: no conclusion
         least_gone = (since - start - width) / window
         most = most_counted - least_gone * answers.by(start) - (1.0 - least_gone) * answers.by(start - window)
         if most < used - _ROUNDING - self._doubts:
@@ -136,14 +148,14 @@ class WeightedFit:
         return least <= used + _ROUNDING + self._doubts
 
     def _opens(self, cell: float, now: float, limit: int, answers: EventHistory, sent: int) -> float:
-        """When a counter with its boundary at the end of this cell has room for one, if nothing more is sent."""
+        """When a counter with its boundary at the end of this cell has room for one request, if no more are sent."""
         window, width = self._window, self._width
         start = math.floor((now - cell - width) / window) * window + cell  # its end is in the past
         for before, by_then in (
             (answers.by(start - window), answers.by(start)),  # the window that began at `start`
-            (answers.by(start), answers.total),  # the next one
+            (answers.by(start), answers.total),  # the next window
         ):
-            over = sent - before - limit + 1 + self._doubts  # requests that must fade
+            over = sent - before - limit + 1 + self._doubts  # requests that must leave the view first
             faded = over / (by_then - before) if by_then > before else math.inf if over > 0 else 0.0
             if faded <= 1.0:
                 return start + width + max(faded, 0.0) * window

@@ -9,7 +9,7 @@ from benchmarks.limiter.table import PARTS, QUICK, Effort
 
 
 def main() -> int:
-    """Print it part by part; 0 if all that is asked was reached."""
+    """Print the table part by part; return 0 if all required values were reached."""
     names = [part.__name__ for _, part in PARTS] + [cost.__name__]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.limiter", description=main.__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer limits, seeds and windows")
@@ -19,16 +19,16 @@ def main() -> int:
     if unknown := set(chosen) - set(names):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     effort = QUICK if arguments.quick else Effort()
-    begun, missed = time.perf_counter(), 0
-    lines = [(title, part(effort)) for title, part in PARTS if part.__name__ in chosen]
+    started, missed = time.perf_counter(), 0
+    parts = [(title, part(effort)) for title, part in PARTS if part.__name__ in chosen]
     if cost.__name__ in chosen:
-        lines.append(("cost on this machine", cost()))
-    for title, part in lines:
+        parts.append(("cost on this machine", cost()))
+    for title, rows in parts:
         print(f"\n{title}")
-        for line in part:
-            print(line, flush=True)
-            missed += line.ok is False
-    print(f"\n{missed} missed; seeds {effort.rival_seeds}; {time.perf_counter() - begun:.0f} s")
+        for row in rows:
+            print(row, flush=True)
+            missed += row.ok is False
+    print(f"\n{missed} missed; seeds {effort.rival_seeds}; {time.perf_counter() - started:.0f} s")
     return 1 if missed else 0
 
 

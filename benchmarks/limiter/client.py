@@ -1,7 +1,7 @@
-"""The near side: requests in line per route, sent when the limiters of all their scopes allow it.
+"""The client: requests wait per route, and are sent when the limiters of all their scopes allow it.
 
 It does what the asyncio limiter does, without asyncio: first come, first served per route; of the routes whose limiters
-allow it, the one whose head is oldest; a denied request keeps its place in line; one timer for all.
+allow it, the one with the oldest head goes; a denied request keeps its place; one timer for all.
 """
 
 import heapq
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Limiter(Protocol[T]):
-    """What decides when a request of one scope may go: a `Bucket`, or another way to the same end."""
+    """Decides when a request of one scope may go: a `Bucket`, or another policy."""
 
     def ready_at(self, now: float) -> float:
         """When one may go."""
@@ -44,7 +44,7 @@ class Limiter(Protocol[T]):
 
 @attrs.define(eq=False)
 class Request:
-    """One request; `waited` is how long it was in line in all when it was last sent, in seconds."""
+    """One request; `waited` is how long it had waited in all when it was last sent, in seconds."""
 
     number: int
     scopes: tuple[str, ...]
@@ -57,12 +57,12 @@ class Request:
 
 
 class Client(Generic[T]):
-    """Sends what is submitted, through one limiter per scope.
+    """Sends the submitted requests, through one limiter per scope.
 
     Attributes:
-        done: The requests that were served, in the order of their answers.
+        done: The served requests, in the order of their answers.
         denials: When each 429 arrived.
-        overtakings: Requests that were sent while an older one of their route was in line.
+        overtakings: Requests that were sent while an older one of their route waited.
     """
 
     def __init__(
@@ -76,15 +76,15 @@ class Client(Generic[T]):
         self._limiters = limiters
         self._legs = legs
         self._rng = rng
-        self._lines: dict[tuple[str, ...], list[Request]] = {}
+        self._queues: dict[tuple[str, ...], list[Request]] = {}
         self._submitted = 0
         self._timer = math.inf
 
     def submit(self, scopes: tuple[str, ...], count: int = 1) -> None:
-        """Put requests in line; the last of the scopes is their route."""
-        line = self._lines.setdefault(scopes, [])
+        """Queue requests; the last of the scopes is their route."""
+        queue = self._queues.setdefault(scopes, [])
         for _ in range(count):
-            heapq.heappush(line, Request(self._submitted, scopes, self._loop.now))
+            heapq.heappush(queue, Request(self._submitted, scopes, self._loop.now))
             self._submitted += 1
         self._pump()
 
@@ -93,14 +93,14 @@ class Client(Generic[T]):
         while True:
             oldest: Request | None = None
             due = math.inf
-            for scopes, line in self._lines.items():
-                if not line:
+            for scopes, queue in self._queues.items():
+                if not queue:
                     continue
                 at = max(self._limiters[scope].ready_at(now) for scope in scopes)
                 if at > now:
                     due = min(due, at)
-                elif oldest is None or line[0] < oldest:
-                    oldest = line[0]
+                elif oldest is None or queue[0] < oldest:
+                    oldest = queue[0]
             if oldest is None:
                 break
             self._send(oldest)
@@ -110,22 +110,24 @@ class Client(Generic[T]):
 
     def _send(self, request: Request) -> None:
         now = self._loop.now
-        line = self._lines[request.scopes]
-        heapq.heappop(line)
-        self.overtakings += bool(line) and line[0] < request
+        queue = self._queues[request.scopes]
+        heapq.heappop(queue)
+        self.overtakings += bool(queue) and queue[0] < request
         request.tries += 1
         request.waited = now - request.arrived
         tickets = [self._limiters[scope].send(now) for scope in request.scopes]
-        self._server.on_the_way.update(request.scopes)
+        self._server.in_flight.update(request.scopes)
 
         def arrive() -> None:
-            self._server.on_the_way.subtract(request.scopes)
+            self._server.in_flight.subtract(request.scopes)
             answer = self._server.serve(request.scopes)
-            self._loop.at(self._loop.now + self._rng.uniform(*self._legs), lambda: self._take(request, tickets, answer))
+            self._loop.at(
+                self._loop.now + self._rng.uniform(*self._legs), lambda: self._receive(request, tickets, answer)
+            )
 
         self._loop.at(now + self._rng.uniform(*self._legs), arrive)
 
-    def _take(self, request: Request, tickets: Sequence[T], answer: Answer) -> None:
+    def _receive(self, request: Request, tickets: Sequence[T], answer: Answer) -> None:
         now = self._loop.now
         for scope, ticket in zip(request.scopes, tickets, strict=True):
             snapshot = answer.snapshots[scope]
@@ -134,7 +136,7 @@ class Client(Generic[T]):
             self._limiters[scope].settle(ticket, now, snapshot, denied=denied, retry_after=retry_after)
         if answer.denied:
             self.denials.append(now)
-            heapq.heappush(self._lines[request.scopes], request)
+            heapq.heappush(self._queues[request.scopes], request)
         else:
             self.done.append(request)
         self._pump()

@@ -1,4 +1,4 @@
-"""Virtual time: callbacks in the order of their time, on a clock that jumps from one to the next."""
+"""Virtual time: callbacks run in the order of their time, and the clock jumps from one to the next."""
 
 import heapq
 from collections.abc import Callable
@@ -14,11 +14,11 @@ class Loop:
         self._events: list[tuple[float, int, Callable[[], None]]] = []
 
     def at(self, when: float, call: Callable[[], None]) -> None:
-        """Call at that time, or now if it has passed; calls for the same time keep their order."""
+        """Schedule a call for that time, or for now if it has passed; calls for the same time keep their order."""
         heapq.heappush(self._events, (max(when, self.now), next(self._order), call))
 
     def run(self, until: float) -> None:
-        """Run all that is due before that time."""
+        """Run all calls that are due before that time."""
         while self._events and self._events[0][0] < until:
             self.now, _, call = heapq.heappop(self._events)
             call()

@@ -1,4 +1,4 @@
-"""Other ways to limit oneself, to measure the buckets against. Each is for one scope whose window is known."""
+"""Other policies to compare the buckets with. Each is for one scope whose window is known."""
 
 import heapq
 import math
@@ -14,7 +14,7 @@ _LOOK_AGAIN = 0.002  # seconds
 
 
 class Omniscient:
-    """Sees the server's window, and how many requests are on their way to it. Not its rival, nor a leg."""
+    """Sees the server's window, and how many requests are on their way to it. Not the rival, nor the latencies."""
 
     def __init__(self, server: Server, scope: str) -> None:
         self._server = server
@@ -23,9 +23,9 @@ class Omniscient:
     def ready_at(self, now: float) -> float:
         """As soon as there is room for one more than are on their way."""
         window = self._server.windows[self._scope]
-        if window.free(now) > self._server.on_the_way[self._scope]:
+        if window.free(now) > self._server.in_flight[self._scope]:
             return now
-        if self._server.on_the_way[self._scope]:
+        if self._server.in_flight[self._scope]:
             return now + _LOOK_AGAIN
         return now + max(window.retry_after(now), 1e-6)
 
@@ -45,9 +45,9 @@ class Omniscient:
 
 
 class _OneFirst(ABC):
-    """Sends one request and learns the limit from its answer; what then is up to the subclass.
+    """Sends one request and learns the limit from its answer; the subclass decides about the others.
 
-    A subclass says when one may go (`_next`), counts those that go (`_book`), and takes in the answers (`_learn`).
+    A subclass says when one may go (`_next`), counts those that go (`_book`), and reads the answers (`_learn`).
     """
 
     def __init__(self, window: float) -> None:
@@ -62,7 +62,7 @@ class _OneFirst(ABC):
 
     @abstractmethod
     def _next(self, now: float, limit: int) -> float:
-        """When one may go, the limit being known."""
+        """When one may go, once the limit is known."""
 
     def send(self, now: float) -> None:
         self.in_flight += 1
@@ -89,7 +89,7 @@ class _OneFirst(ABC):
 
     @abstractmethod
     def _learn(self, now: float, remaining: int, retry_after: float | None) -> None:
-        """Take in an answer; `retry_after` is set only if it is a 429."""
+        """Read an answer; `retry_after` is set only if it is a 429."""
 
 
 class SyncedBucket(_OneFirst):
@@ -112,7 +112,7 @@ class SyncedBucket(_OneFirst):
 
 
 class LeakyBucket(_OneFirst):
-    """A leaky bucket of the limit's size and rate, that does not listen to answers."""
+    """A leaky bucket of the limit's size and rate, which ignores answers."""
 
     level = 0.0
     at = 0.0
@@ -127,7 +127,7 @@ class LeakyBucket(_OneFirst):
         self.level += 1.0
 
     def _learn(self, now: float, remaining: int, retry_after: float | None) -> None:
-        """It does not."""
+        """Answers are ignored."""
 
 
 class React(_OneFirst):
@@ -183,4 +183,4 @@ OTHERS: dict[str, Callable[[float], Limiter[None]]] = {
     "react to 429s": React,
     "drain, then wait": DrainThenWait,
 }
-"""What is in use elsewhere, by name; each made with the window's length in seconds."""
+"""Policies in use elsewhere, by name; each is made with the window's length in seconds."""

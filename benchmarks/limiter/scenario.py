@@ -1,4 +1,4 @@
-"""One run of one client against one server, and what came of it."""
+"""One run of one client against one server, and its outcome."""
 
 import bisect
 import functools
@@ -26,10 +26,10 @@ KINDS: Mapping[str, tuple[WindowKind, bool]] = {
     "e": ("token-bucket", False),
     "d'": ("sliding-counter", True),
 }
-"""How the server counts, and whether denied requests count too, by the letter it has in the table."""
+"""How the server counts, and whether denied requests count too, by the letter in the table."""
 Legs = Literal["small", "large"]
 LEGS: Mapping[Legs, tuple[float, float]] = {"small": (0.005, 0.020), "large": (0.005, 0.200)}
-"""Seconds a request is on its way, and its answer: evenly between these, each for itself, so they overtake."""
+"""One-way latencies in seconds, of requests and of answers: uniform between these and independent, so they overtake."""
 
 
 @attrs.frozen
@@ -40,13 +40,13 @@ class Setup:
         kind: Key of `KINDS`.
         limit: Requests a window, of the tenant.
         legs: Key of `LEGS`.
-        seed: Of everything random.
+        seed: Of all random numbers.
         windows: How long, in windows.
-        rival: Share of the limit that somebody else asks for.
+        rival: Share of the limit that another client asks for.
         load: Requests submitted, as a share of the limit: at random times (Poisson), or all at the start if None.
-        burst: How many come at each of those times.
-        routes: Limits of the routes; none means that there is only the tenant's.
-        limits: From which window on the tenant's limit is another.
+        burst: How many arrive at each of those times.
+        routes: Limits of the routes; if empty, there is only the tenant's.
+        limits: Changes of the tenant's limit: from which window on, and to what.
     """
 
     kind: str
@@ -63,17 +63,17 @@ class Setup:
 
 @attrs.frozen
 class Outcome:
-    """What came of it.
+    """What was measured.
 
     Attributes:
         start: When it began, in seconds.
-        served: When each request was served, anybody's.
+        served: When each request was served, those of other clients included.
         rate: Requests served per second in the second half.
         per_thousand: 429s per 1,000 successes.
         denials: When each 429 arrived.
-        most_tries: Of one request.
+        most_tries: Most attempts of one request.
         overtakings: Requests sent before an older one of their route.
-        waits: How long each request was in line, in seconds.
+        waits: How long each request waited, in seconds.
         by_route: Requests served, by route.
     """
 
@@ -88,15 +88,15 @@ class Outcome:
     by_route: Mapping[str, int]
 
     def wait(self, quantile: int) -> float:
-        """The wait that so many percent of the requests did not exceed."""
+        """The wait that this percentage of the requests did not exceed."""
         return statistics.quantiles(self.waits, n=100, method="inclusive")[quantile - 1]
 
 
 def steady_rate(served: list[float], middle: float, cycle: int) -> float:
     """Requests per second after `middle`, over a whole number of cycles of that many requests.
 
-    0 if there is no whole cycle. Clients that send in bursts, one a window, would make the plain count jump by a
-    window's worth with the phase.
+    0 if there is no whole cycle. With clients that send one burst per window, the plain count would jump by a window's
+    worth with the phase.
     """
     first = bisect.bisect_left(served, middle)
     cycles = (len(served) - 1 - first) // cycle
@@ -104,7 +104,7 @@ def steady_rate(served: list[float], middle: float, cycle: int) -> float:
 
 
 def run(setup: Setup, make: Callable[[Server, str], Limiter[T]]) -> Outcome:
-    """Simulate it, with the limiters that `make` gives for a server's scope."""
+    """Simulate it, with the limiters that `make` returns for each scope of a server."""
     rng = random.Random(repr(attrs.astuple(setup)))
     loop = Loop(start := rng.uniform(0.0, 1000.0))
     kind, count_denied = KINDS[setup.kind]
@@ -152,11 +152,11 @@ def _submit(setup: Setup, loop: Loop, client: Client[T], rng: random.Random) -> 
 
 
 def buckets(setup: Setup) -> Outcome:
-    """The run with the shipped buckets."""
+    """Run it with the shipped buckets."""
     return run(setup, lambda _server, _scope: Bucket(WINDOW))
 
 
 @functools.cache
 def omniscient(setup: Setup) -> Outcome:
-    """The same run by a client that sees the server's windows."""
+    """Run it with a client that sees the server's windows."""
     return run(setup, Omniscient)

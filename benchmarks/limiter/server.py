@@ -1,4 +1,4 @@
-"""The far side: a window per scope, and somebody else who spends from them."""
+"""The server: a window per scope, and another client that spends from them."""
 
 import math
 import random
@@ -14,7 +14,7 @@ from benchmarks.limiter.loop import Loop
 
 @attrs.frozen
 class Answer:
-    """What an answer says of the budgets."""
+    """What an answer says about the budgets."""
 
     denied: bool
     snapshots: Mapping[str, RateLimit]
@@ -22,21 +22,21 @@ class Answer:
 
 
 class Server:
-    """Serves a request if every scope of it has room.
+    """Serves a request if each of its scopes has room.
 
     Attributes:
-        served: When each request was served, anybody's.
-        on_the_way: Requests of the client under test that are sent and have not arrived, by scope.
+        served: When each request was served, of any client.
+        in_flight: Requests of the client under test that were sent and have not arrived, by scope.
     """
 
     def __init__(self, loop: Loop, windows: Mapping[str, ServerWindow]) -> None:
         self.loop = loop
         self.windows = windows
         self.served: list[float] = []
-        self.on_the_way: Counter[str] = Counter()
+        self.in_flight: Counter[str] = Counter()
 
     def serve(self, scopes: Sequence[str]) -> Answer:
-        """Count a request that arrives now, and answer it. `Retry-After` is in whole seconds, as it is on the wire."""
+        """Count a request that arrives now, and answer it. `Retry-After` is in whole seconds, as in the real header."""
         now = self.loop.now
         windows = [self.windows[scope] for scope in scopes]
         denied = any(window.free(now) == 0 for window in windows)
@@ -53,7 +53,7 @@ class Server:
 
 
 class Rival:
-    """Another program of the same tenant: Poisson arrivals at a rate per second, no line, no retries."""
+    """Another program of the same tenant: Poisson arrivals at a rate per second, no waiting, no retries."""
 
     def __init__(self, server: Server, scope: str, rate: float, rng: random.Random) -> None:
         self._server = server

@@ -1,4 +1,4 @@
-"""Which runs are made, what is asked of each, and the table that says whether it was reached."""
+"""Which runs are made, what each requires, and whether it was reached."""
 
 import bisect
 import functools
@@ -17,7 +17,7 @@ from benchmarks.limiter.server import Server
 
 @attrs.frozen
 class Effort:
-    """How much is simulated."""
+    """How much to simulate."""
 
     seeds: Sequence[int] = REPORT_SEEDS[:3]
     rival_seeds: Sequence[int] = REPORT_SEEDS
@@ -29,17 +29,17 @@ QUICK = Effort(seeds=REPORT_SEEDS[:1], rival_seeds=REPORT_SEEDS[:2], windows=40,
 
 
 @attrs.frozen
-class Line:
-    """One line of the table: what was run, what came of it, what was asked; `ok` is None if nothing was."""
+class Row:
+    """One row of the table: the run, its result, what is required; `ok` is None if nothing is."""
 
     name: str
     found: str
-    asked: str = ""
+    required: str = ""
     ok: bool | None = None
 
     def __str__(self) -> str:
         mark = {True: "ok", False: "MISSED", None: ""}[self.ok]
-        return f"{self.name:<34} {self.found:<74} {self.asked:<30} {mark}"
+        return f"{self.name:<34} {self.found:<74} {self.required:<30} {mark}"
 
 
 def _utilisation(setup: Setup, outcome: Outcome) -> float:
@@ -54,8 +54,8 @@ def _use_and_denials(found: Mapping[int, tuple[float, float]]) -> str:
     return _by_limit({limit: f"{used:.4f} {denied:4.1f}" for limit, (used, denied) in found.items()})
 
 
-def alone(effort: Effort) -> Iterator[Line]:
-    """Nobody else spends: windows a to e and d', by the worst seed."""
+def alone(effort: Effort) -> Iterator[Row]:
+    """No other client: windows a to e and d', by the worst seed."""
     for kind, legs in product(KINDS, LEGS):
         weighted = kind.startswith("d")
         most = 0.0 if not weighted else 1.0 if legs == "small" else 2.0 if kind == "d" else 5.0
@@ -66,7 +66,7 @@ def alone(effort: Effort) -> Iterator[Line]:
             outcomes = [buckets(setup) for setup in setups]
             used = min(_utilisation(setup, outcome) for setup, outcome in zip(setups, outcomes, strict=True))
             found[limit] = used, max(outcome.per_thousand for outcome in outcomes)
-        yield Line(
+        yield Row(
             f"alone {kind} {legs}",
             _use_and_denials(found),
             f">= {least}, <= {most:g} / 1,000",
@@ -75,7 +75,7 @@ def alone(effort: Effort) -> Iterator[Line]:
 
 
 def _lost_for_good(outcome: Outcome, best: Outcome) -> float:
-    """Requests behind the best client at the least, three to seven windows on: bursts catch up once a window."""
+    """The smallest gap to the best client, in requests, from window 3 to 7: bursts catch up once per window."""
     behind = float("inf")
     for tenths in range(30, 70):
         time = tenths / 10 * WINDOW
@@ -86,8 +86,8 @@ def _lost_for_good(outcome: Outcome, best: Outcome) -> float:
     return max(0.0, behind)
 
 
-def cold_start(effort: Effort) -> Iterator[Line]:
-    """Windows' worth lost at the start, above what is lost later on, and 429s in the first two windows."""
+def cold_start(effort: Effort) -> Iterator[Row]:
+    """Windows' worth lost at the start, beyond what is lost later, and 429s in the first two windows."""
     for kind in KINDS:
         lost: dict[int, float] = {}
         denied = 0
@@ -97,14 +97,14 @@ def cold_start(effort: Effort) -> Iterator[Line]:
                 outcome, best = buckets(setup), omniscient(setup)
                 lost[limit] = max(lost.get(limit, 0.0), _lost_for_good(outcome, best) / limit)
                 denied += sum(at < outcome.start + 2 * WINDOW for at in outcome.denials)
-        asked = ("windows <= 1, " if kind in "abce" else "") + ("429s 0" if kind in "abce" else "")
+        required = ("windows <= 1, " if kind in "abce" else "") + ("429s 0" if kind in "abce" else "")
         ok = round(max(lost.values()), 2) <= 1.0 and denied == 0 if kind in "abce" else None
         found = _by_limit({limit: f"{windows:5.2f} windows" for limit, windows in lost.items()})
-        yield Line(f"cold start {kind}", f"{found}  429s {denied}", asked, ok)
+        yield Row(f"cold start {kind}", f"{found}  429s {denied}", required, ok)
 
 
-def rival(effort: Effort) -> Iterator[Line]:
-    """Somebody else asks for 30 %: by the mean of the seeds."""
+def rival(effort: Effort) -> Iterator[Row]:
+    """Another client asks for 30 %: by the mean of the seeds."""
     for kind, legs in product(KINDS, LEGS):
         most = 35.0 if kind[0] in "de" else 10.0 if legs == "small" else 30.0
         least = {"d": 0.92, "d'": None}.get(kind, 0.97)
@@ -118,7 +118,7 @@ def rival(effort: Effort) -> Iterator[Line]:
             )
             found[limit] = used, statistics.fmean(outcome.per_thousand for outcome in outcomes)
             tries = max(tries, *(outcome.most_tries for outcome in outcomes))
-        yield Line(
+        yield Row(
             f"rival takes 30 % {kind} {legs}",
             _use_and_denials(found) + f"  most tries {tries}",
             f"<= {most:g} / 1,000" if least is None else f">= {least}, <= {most:g} / 1,000",
@@ -126,8 +126,8 @@ def rival(effort: Effort) -> Iterator[Line]:
         )
 
 
-def order(effort: Effort) -> Iterator[Line]:
-    """A tenant's budget of 50 and three routes of 20, 20 and 40: nobody is overtaken in line, no route starves."""
+def order(effort: Effort) -> Iterator[Row]:
+    """A tenant's budget of 50 and three routes of 20, 20 and 40: no request is overtaken, no route starves."""
     for kind, legs in product(KINDS, LEGS):
         setups = [Setup(kind, 50, legs, seed, effort.windows, routes=(20, 20, 40)) for seed in effort.seeds]
         outcomes = [buckets(setup) for setup in setups]
@@ -140,7 +140,7 @@ def order(effort: Effort) -> Iterator[Line]:
         overtakings = sum(outcome.overtakings for outcome in outcomes)
         tries = max(outcome.most_tries for outcome in outcomes)
         denied = max(outcome.per_thousand for outcome in outcomes)
-        yield Line(
+        yield Row(
             f"three routes {kind} {legs}",
             f"overtaken {overtakings}  most tries {tries}  poorest route {min(shares):.2f} of a third"
             f"  {used:.4f} {denied:4.1f}",
@@ -149,8 +149,8 @@ def order(effort: Effort) -> Iterator[Line]:
         )
 
 
-def poisson(effort: Effort) -> Iterator[Line]:
-    """Requests come at random: seconds that they wait.
+def poisson(effort: Effort) -> Iterator[Row]:
+    """Requests arrive at random: seconds that they wait.
 
     On average 70 % of the limit; 50 % of the smallest, as a weighted counter serves only 4 of 5.
     """
@@ -163,7 +163,7 @@ def poisson(effort: Effort) -> Iterator[Line]:
             median = max(outcome.wait(50) for outcome in outcomes)
             late = statistics.fmean(outcome.wait(99) for outcome in outcomes)
             found[limit] = median, late, statistics.fmean(omniscient(setup).wait(99) for setup in setups)
-        yield Line(
+        yield Row(
             f"Poisson {kind} {legs}",
             _by_limit({limit: f"{p50:.2f} {p99:.2f}/{best:.2f}" for limit, (p50, p99, best) in found.items()}),
             "p50 0, p99 <= best + 1.5 s",
@@ -171,21 +171,21 @@ def poisson(effort: Effort) -> Iterator[Line]:
         )
 
 
-def changes(effort: Effort) -> Iterator[Line]:
-    """The limit goes from 50 to 80, to 20, and back; and requests that come in heaps of 100."""
+def changes(effort: Effort) -> Iterator[Row]:
+    """The limit goes from 50 to 80, to 20, and back; and requests that arrive in bursts of 100."""
     for kind, legs in product(KINDS, LEGS):
         moving = [Setup(kind, 50, legs, seed, 60, limits=((15, 80), (30, 20), (45, 50))) for seed in effort.seeds]
-        heaps = [Setup(kind, 50, legs, seed, effort.windows, load=0.7, burst=100) for seed in effort.seeds]
-        moved, heaped = [buckets(setup) for setup in moving], [buckets(setup) for setup in heaps]
+        bursts = [Setup(kind, 50, legs, seed, effort.windows, load=0.7, burst=100) for seed in effort.seeds]
+        moved, burst = [buckets(setup) for setup in moving], [buckets(setup) for setup in bursts]
         served = min(
             len(outcome.served) / len(omniscient(setup).served) for setup, outcome in zip(moving, moved, strict=True)
         )
-        yield Line(
-            f"limits change, heaps {kind} {legs}",
-            f"served {served:.3f} of best, 429s {max(len(outcome.denials) for outcome in moved)} in 60 windows;"
-            f"  heaps: p50 wait {statistics.fmean(o.wait(50) for o in heaped):.1f} s,"
-            f" best {statistics.fmean(omniscient(s).wait(50) for s in heaps):.1f} s,"
-            f" 429s {max(len(o.denials) for o in heaped)}",
+        yield Row(
+            f"limits change, bursts {kind} {legs}",
+            f"served {served:.3f} of the best, 429s {max(len(outcome.denials) for outcome in moved)} in 60 windows;"
+            f"  bursts: p50 wait {statistics.fmean(o.wait(50) for o in burst):.1f} s,"
+            f" best {statistics.fmean(omniscient(s).wait(50) for s in bursts):.1f} s,"
+            f" 429s {max(len(o.denials) for o in burst)}",
         )
 
 
@@ -193,28 +193,31 @@ def _policy(make: Callable[[float], Limiter[None]], _server: Server, _scope: str
     return make(WINDOW)
 
 
-def others(effort: Effort) -> Iterator[Line]:
+def others(effort: Effort) -> Iterator[Row]:
     """What other policies reach with a limit of 50, alone, small legs: utilisation, and 429s per 1,000."""
 
     def cell(kind: str, legs: Legs, outcome: Callable[[Setup], Outcome]) -> str:
         setup = Setup(kind, 50, legs, effort.seeds[0], min(effort.windows, 40))
-        came = outcome(setup)
-        return f"{kind}: {_utilisation(setup, came):.2f} {came.per_thousand:.0f}"
+        result = outcome(setup)
+        return f"{kind}: {_utilisation(setup, result):.2f} {result.per_thousand:.0f}"
 
     for name, make in OTHERS.items():
         outcome = functools.partial(run, make=functools.partial(_policy, make))
-        yield Line(name, "  ".join(cell(kind, "small", outcome) for kind in KINDS))
+        yield Row(name, "  ".join(cell(kind, "small", outcome) for kind in KINDS))
     for legs in LEGS:
-        yield Line(f"bucket, {legs} legs", "  ".join(cell(kind, legs, buckets) for kind in KINDS))
+        yield Row(f"bucket, {legs} legs", "  ".join(cell(kind, legs, buckets) for kind in KINDS))
 
 
-PARTS: Sequence[tuple[str, Callable[[Effort], Iterator[Line]]]] = (
+PARTS: Sequence[tuple[str, Callable[[Effort], Iterator[Row]]]] = (
     ("limit: steady utilisation against an omniscient client, 429s per 1,000 successes", alone),
     ("limit: windows' worth lost at the start", cold_start),
     ("limit: the whole budget's use against an omniscient client's, 429s per 1,000 successes", rival),
     ("order, and tenant and routes together", order),
     ("limit: median wait, p99 / an omniscient client's p99, in seconds", poisson),
-    ("limits that change, requests in heaps (nothing is asked)", changes),
-    ("kind: utilisation, 429s per 1,000 successes, with a limit of 50 and nobody else (nothing is asked)", others),
+    ("limits that change, requests in bursts (nothing is required)", changes),
+    (
+        "kind: utilisation, 429s per 1,000 successes, with a limit of 50 and no other client (nothing is required)",
+        others,
+    ),
 )
 """The parts of the table, each with what its columns are."""

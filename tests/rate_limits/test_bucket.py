@@ -1,4 +1,4 @@
-"""The bucket: what it lets go, when it looks again, and that it neither overruns a server nor gets stuck."""
+"""The bucket: what it allows, when it looks again, and that it neither exceeds a server's limit nor gets stuck."""
 
 import math
 import pickle
@@ -21,7 +21,7 @@ WINDOW = 10.0
 
 
 def answered(bucket: Bucket, now: float, limit: int, remaining: int, *, reset: float | None = None) -> None:
-    """Send one request now, and settle it a tenth of a second later."""
+    """Send one request now, and settle it 0.1 s later."""
     bucket.settle(bucket.send(now), now + 0.1, RateLimit(limit, remaining, reset))
 
 
@@ -44,8 +44,8 @@ def test_one_goes_first_while_nothing_is_known() -> None:
     assert bucket.ready_at(5.1) == math.inf
 
 
-def test_the_first_answer_lets_the_rest_go() -> None:
-    """As many as it says are left, at once."""
+def test_the_first_answer_allows_the_rest() -> None:
+    """As many as it says remain, at once."""
     bucket = Bucket(WINDOW)
     answered(bucket, 5.0, 10, 7)
     assert (bucket.limit, bucket.free(5.1), bucket.ready_at(5.1)) == (10, 7, 5.1)
@@ -80,7 +80,7 @@ def test_headers_that_appear_later_count() -> None:
 @pytest.mark.parametrize("window", [0.0, -1.0, math.nan, math.inf])
 def test_a_window_must_be_a_number_of_seconds(window: float) -> None:
     """Nonsense is refused when the bucket is made."""
-    with pytest.raises(ValueError, match="a window is"):
+    with pytest.raises(ValueError, match="window must be"):
         Bucket(window)
 
 
@@ -88,7 +88,7 @@ def test_a_window_must_be_a_number_of_seconds(window: float) -> None:
 
 
 def test_a_send_is_booked_before_its_answer() -> None:
-    """What is on the way is not free."""
+    """What is in flight is not free."""
     bucket = Bucket(WINDOW)
     answered(bucket, 5.0, 10, 2)
     bucket.send(5.1)
@@ -98,7 +98,7 @@ def test_a_send_is_booked_before_its_answer() -> None:
 
 
 def test_an_answer_that_overtook_others_does_not_free_what_they_take() -> None:
-    """Three were sent, the last is answered first with one left: it may have been counted before the other two."""
+    """Three were sent, and the last is answered first: it may have been counted before the other two."""
     bucket = Bucket(WINDOW)
     answered(bucket, 5.0, 4, 3)
     tickets = [bucket.send(5.1) for _ in range(3)]
@@ -106,8 +106,8 @@ def test_an_answer_that_overtook_others_does_not_free_what_they_take() -> None:
     assert bucket.free(5.2) == 0
 
 
-def test_a_refill_that_an_answer_shows_is_taken_at_once() -> None:
-    """Nine are left although only one was booked as free: the window has turned."""
+def test_a_refill_that_an_answer_shows_counts_at_once() -> None:
+    """Nine remain although the credit was one: a new window has begun."""
     bucket = Bucket(WINDOW)
     answered(bucket, 5.0, 10, 1)
     answered(bucket, 6.0, 10, 9)
@@ -115,7 +115,7 @@ def test_a_refill_that_an_answer_shows_is_taken_at_once() -> None:
 
 
 def test_what_others_spend_is_not_free() -> None:
-    """An answer with less left than was booked lowers the count."""
+    """An answer with less left than the credit lowers it."""
     bucket = Bucket(WINDOW)
     answered(bucket, 5.0, 10, 9)
     answered(bucket, 5.1, 10, 3)
@@ -123,7 +123,7 @@ def test_what_others_spend_is_not_free() -> None:
 
 
 def test_an_answer_from_before_the_refill_is_ignored() -> None:
-    """It was sent before the answer that showed the refill was there: its count may be the old window's."""
+    """Its request was sent before the refill was seen: its count may be the old window's."""
     bucket = Bucket(WINDOW)
     answered(bucket, 5.0, 10, 3)
     early, late = bucket.send(5.1), bucket.send(5.1)
@@ -159,7 +159,7 @@ def test_a_remaining_out_of_range_is_cut(remaining: int, free: int) -> None:
     assert bucket.free(5.1) == free
 
 
-def test_a_count_older_than_a_window_is_hearsay() -> None:
+def test_a_count_older_than_a_window_is_not_trusted() -> None:
     """Others may have spent it: one goes first, and the next with its answer, or a tenth of a window later."""
     bucket = Bucket(WINDOW)
     answered(bucket, 5.0, 10, 9)
@@ -174,7 +174,7 @@ def test_a_count_older_than_a_window_is_hearsay() -> None:
 
 
 def test_the_next_is_due_a_window_after_the_answer_and_a_bit() -> None:
-    """The bit is for a weighted counter, which lets one in a fifth of a window later if it has the worst phase."""
+    """The bit is for a weighted counter: with the worst phase it allows one a fifth of a window later."""
     bucket = Bucket(WINDOW)
     answered(bucket, 5.0, 5, 4)
     tickets = [bucket.send(5.1) for _ in range(4)]
@@ -193,8 +193,8 @@ def test_only_one_goes_when_it_is_due() -> None:
     assert bucket.free(due + 0.1) == 9
 
 
-def test_answers_that_are_slow_are_not_waited_for_for_ever() -> None:
-    """With a tenth of a window gone and requests forgotten, the next may look."""
+def test_the_bucket_does_not_wait_for_slow_answers_for_ever() -> None:
+    """After a tenth of a window, and with requests forgotten, the next may look."""
     bucket = drained(5)
     due = bucket.ready_at(100.0)
     bucket.send(due)
@@ -202,7 +202,7 @@ def test_answers_that_are_slow_are_not_waited_for_for_ever() -> None:
 
 
 def test_everything_in_flight_waits_for_an_answer() -> None:
-    """The server may count each of them at any time to come."""
+    """The server may count each of them at any later time."""
     bucket = Bucket(WINDOW)
     answered(bucket, 5.0, 3, 2)
     bucket.settle(bucket.send(5.1), 5.2, RateLimit(3, 3))
@@ -212,8 +212,8 @@ def test_everything_in_flight_waits_for_an_answer() -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 7, 1000])
-def test_an_idle_gauge_is_never_stuck(limit: int) -> None:
-    """Nothing left, nothing in flight: there is a time to look again, three windows away at most."""
+def test_an_idle_bucket_is_never_stuck(limit: int) -> None:
+    """With nothing left and nothing in flight, it looks again within three windows."""
     bucket = drained(limit, 200.0)
     due = bucket.ready_at(200.0)
     assert 200.0 < due <= 200.0 + 3 * WINDOW
@@ -221,7 +221,7 @@ def test_an_idle_gauge_is_never_stuck(limit: int) -> None:
 
 
 def test_a_limit_of_zero_is_looked_at_once_a_window() -> None:
-    """It may not stay so."""
+    """It may change."""
     bucket = Bucket(WINDOW)
     for _ in range(5):
         due = bucket.ready_at(5.0)
@@ -232,14 +232,14 @@ def test_a_limit_of_zero_is_looked_at_once_a_window() -> None:
 
 
 def test_a_reset_shortens_the_wait() -> None:
-    """The server knows better than the clocks."""
+    """The server's word comes before the clocks."""
     bucket = Bucket(WINDOW)
     answered(bucket, 5.0, 1, 0, reset=2.0)
     assert bucket.ready_at(5.1) == 7.1
 
 
-def test_a_reset_that_was_wrong_once_is_not_believed_again() -> None:
-    """A server that always says 0 would be hammered."""
+def test_a_reset_that_was_wrong_once_is_not_trusted_again() -> None:
+    """Otherwise a server that always says 0 would get a stream of requests."""
     bucket = Bucket(WINDOW)
     answered(bucket, 5.0, 1, 0, reset=0.0)
     ticket = bucket.send(bucket.ready_at(5.1))
@@ -249,7 +249,7 @@ def test_a_reset_that_was_wrong_once_is_not_believed_again() -> None:
 
 
 def test_a_reset_of_the_past_is_forgotten() -> None:
-    """It said when the budget would be full after it was used up; it is being used again."""
+    """It said when the budget would be full again; since then it has been used again."""
     bucket = Bucket(WINDOW)
     answered(bucket, 5.0, 2, 0, reset=2.0)
     answered(bucket, 7.1, 2, 1)
@@ -258,7 +258,7 @@ def test_a_reset_of_the_past_is_forgotten() -> None:
 
 
 def test_a_clock_that_goes_back_stands_still() -> None:
-    """Nothing is booked or forgotten twice for it."""
+    """Nothing is booked or forgotten twice."""
     bucket = Bucket(WINDOW)
     ticket = bucket.send(5.0)
     bucket.settle(ticket, 4.0, RateLimit(1, 0))
@@ -269,7 +269,7 @@ def test_a_clock_that_goes_back_stands_still() -> None:
 
 
 def test_retry_after_blocks() -> None:
-    """Until it is over nothing goes, whatever else is answered meanwhile."""
+    """Until it is over nothing goes, whatever other answers say."""
     bucket = Bucket(WINDOW)
     answered(bucket, 5.0, 10, 9)
     denied, other = bucket.send(5.1), bucket.send(5.1)
@@ -289,8 +289,8 @@ def test_a_denial_without_retry_after_backs_off() -> None:
     assert waits == pytest.approx([1.0, 2.0, 4.0, 8.0, 10.0, 10.0])
 
 
-def test_a_denial_does_not_tell_that_there_are_no_headers() -> None:
-    """A 429 may come from something in between: after it one goes first."""
+def test_a_denial_does_not_show_that_there_are_no_headers() -> None:
+    """A 429 may come from a proxy: after it one goes first."""
     bucket = Bucket(WINDOW)
     bucket.settle(bucket.send(5.0), 5.1, None, denied=True, retry_after=2.0)
     assert bucket.ready_at(5.1) == 7.1
@@ -298,7 +298,7 @@ def test_a_denial_does_not_tell_that_there_are_no_headers() -> None:
     assert bucket.ready_at(7.2) == math.inf
 
 
-def test_an_unlimited_scope_that_denies_is_entered_one_by_one() -> None:
+def test_an_unlimited_scope_that_denies_gets_one_request_at_a_time() -> None:
     """Until a request is served again."""
     bucket = Bucket(WINDOW)
     bucket.settle(bucket.send(5.0), 5.1, None)
@@ -310,8 +310,8 @@ def test_an_unlimited_scope_that_denies_is_entered_one_by_one() -> None:
     assert bucket.ready_at(8.0) == 8.0
 
 
-def test_patience_grows_with_denials_and_fades_with_successes() -> None:
-    """Repeated 429s put the next look off for longer than `Retry-After`; served requests bring it back."""
+def test_patience_grows_with_denials_and_shrinks_with_successes() -> None:
+    """Repeated 429s delay the next look beyond `Retry-After`; served requests undo that."""
     bucket = Bucket(WINDOW)
     answered(bucket, 5.0, 10, 9)
     now, late = 6.0, list[float]()
@@ -327,8 +327,8 @@ def test_patience_grows_with_denials_and_fades_with_successes() -> None:
     assert bucket.ready_at(bucket.blocked_until) - bucket.blocked_until < 0.2
 
 
-def test_a_long_retry_after_teaches_the_longer_window() -> None:
-    """What is answered at 5 is back at 65 if the server says at 15 that it takes another 50 seconds."""
+def test_a_long_retry_after_shows_a_longer_window() -> None:
+    """A request answered at 5 is forgotten at 65, if the server asks for 50 more seconds at 15."""
     bucket = Bucket(WINDOW)
     answered(bucket, 5.0, 1, 0)
     bucket.settle(bucket.send(15.1), 15.1, RateLimit(1, 0), denied=True, retry_after=50.0)
@@ -336,8 +336,8 @@ def test_a_long_retry_after_teaches_the_longer_window() -> None:
 
 
 @pytest.mark.parametrize("snapshot", [None, RateLimit(10, 3)])
-def test_a_long_retry_after_for_another_reason_teaches_nothing(snapshot: RateLimit | None) -> None:
-    """It is obeyed; but only an answer that says nothing is left is about this budget."""
+def test_a_long_retry_after_for_another_reason_leaves_the_window(snapshot: RateLimit | None) -> None:
+    """It is obeyed; but only an answer that reports nothing left is about this budget."""
     bucket = Bucket(WINDOW)
     answered(bucket, 5.0, 10, 9)
     bucket.settle(bucket.send(6.0), 6.0, snapshot, denied=True, retry_after=600.0)
@@ -359,7 +359,7 @@ def test_a_ticket_counts_once() -> None:
 
 
 def test_a_lost_request_keeps_its_booking() -> None:
-    """The server may have counted it; a window later it is forgotten like any other."""
+    """The server may have counted it; a window later it is forgotten, as any other."""
     bucket = Bucket(WINDOW)
     answered(bucket, 5.0, 2, 1)
     bucket.settle(bucket.send(5.1), 5.2, None, lost=True)
@@ -368,7 +368,7 @@ def test_a_lost_request_keeps_its_booking() -> None:
 
 
 def test_a_limit_of_a_million_takes_little_room() -> None:
-    """A window full of requests is a few thousand numbers."""
+    """A window full of requests takes a few thousand numbers."""
     bucket = Bucket(WINDOW)
     answered(bucket, 5.0, 1_000_000, 999_999)
     for number in range(100_000):
@@ -381,13 +381,13 @@ def test_a_limit_of_a_million_takes_little_room() -> None:
 
 @attrs.define
 class Flight:
-    """A request on its way: its ticket, and what the server said once it has arrived."""
+    """A request in flight: its ticket, and what the server said once it has arrived."""
 
     ticket: Ticket
     answer: RateLimit | None = None
 
 
-class GaugeAgainstServer(RuleBasedStateMachine):
+class BucketAgainstServer(RuleBasedStateMachine):
     """One bucket, one server, nobody else; requests arrive, are answered and are lost in any order, at any time."""
 
     kind: WindowKind
@@ -401,7 +401,7 @@ class GaugeAgainstServer(RuleBasedStateMachine):
 
     @initialize(limit=st.integers(1, 8), start=st.floats(0.0, 30.0))
     def begin(self, limit: int, start: float) -> None:
-        """A server with a limit, at some time of its clock."""
+        """Choose the server's limit, and the time of its clock."""
         self.window.limit = limit
         self.now = start
 
@@ -412,14 +412,14 @@ class GaugeAgainstServer(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 10))
     def send(self, count: int) -> None:
-        """As many as may go."""
+        """Send as many as may go."""
         for _ in range(count):
             if self.bucket.ready_at(self.now) <= self.now:
                 self.flights.append(Flight(self.bucket.send(self.now)))
 
     @rule(after=st.floats(0.0, 0.3))
     def send_when_ready(self, after: float) -> None:
-        """What the shell does most: sleep until it is due, and send."""
+        """Sleep until it is due, and send, as the scheduler does."""
         if (due := self.bucket.ready_at(self.now)) < math.inf:
             self.now = max(self.now, due) + after
             self.send(1)
@@ -433,13 +433,13 @@ class GaugeAgainstServer(RuleBasedStateMachine):
     @precondition(lambda self: any(flight.answer is None for flight in self.flights))
     @rule(data=st.data())
     def one_arrives(self, data: st.DataObject) -> None:
-        """At the server; not necessarily the one that was sent first."""
+        """At the server, in any order."""
         self.arrive(data.draw(st.sampled_from([flight for flight in self.flights if flight.answer is None])))
 
     @precondition(lambda self: self.flights)
     @rule(data=st.data())
     def one_is_answered(self, data: st.DataObject) -> None:
-        """Not necessarily the one that arrived first."""
+        """In any order."""
         flight = data.draw(st.sampled_from(self.flights))
         if flight.answer is None:
             self.arrive(flight)
@@ -449,7 +449,7 @@ class GaugeAgainstServer(RuleBasedStateMachine):
     @precondition(lambda self: self.flights)
     @rule(legs=st.lists(st.floats(0.001, 0.1), min_size=1, max_size=4), data=st.data())
     def all_are_answered(self, legs: list[float], data: st.DataObject) -> None:
-        """What usually happens: they arrive in some order, and their answers in another."""
+        """The usual case: they arrive in some order, and their answers in another."""
         for number, flight in enumerate(data.draw(st.permutations(self.flights))):
             self.now += legs[number % len(legs)]
             if flight.answer is None:
@@ -471,7 +471,7 @@ class GaugeAgainstServer(RuleBasedStateMachine):
 
     @rule(more=st.integers(1, 5))
     def the_limit_is_raised(self, more: int) -> None:
-        """At once, for the server; the bucket will hear of it."""
+        """At once, at the server; the bucket learns it from an answer."""
         self.window.limit += more
 
     @invariant()
@@ -480,8 +480,17 @@ class GaugeAgainstServer(RuleBasedStateMachine):
         assert self.bucket.in_flight == len(self.flights)
 
     @invariant()
+    def ready_until_agrees_with_ready_at(self) -> None:
+        """The shortcut allows nothing that the full question would not."""
+        until = self.bucket.ready_until
+        if self.now <= until:
+            self.bucket.ready_until = -math.inf
+            assert self.bucket.ready_at(self.now) == self.now
+            self.bucket.ready_until = until
+
+    @invariant()
     def it_is_never_stuck(self) -> None:
-        """With nothing in flight, the next may go at a time that comes soon and stays."""
+        """With nothing in flight, the next may go soon, and still may at that time."""
         if not self.flights:
             due = self.bucket.ready_at(self.now)
             assert due <= self.now + 4 * WINDOW
@@ -490,7 +499,7 @@ class GaugeAgainstServer(RuleBasedStateMachine):
 
 def machine(kind: WindowKind) -> Any:
     """The test case for one kind of window."""
-    against: type[GaugeAgainstServer] = type(f"Against {kind}", (GaugeAgainstServer,), {"kind": kind})
+    against: type[BucketAgainstServer] = type(f"Against {kind}", (BucketAgainstServer,), {"kind": kind})
     case = against.TestCase
     case.settings = settings(
         max_examples=40,
@@ -508,8 +517,8 @@ TestAgainstSlidingCounter = machine("sliding-counter")
 TestAgainstTokenBucket = machine("token-bucket")
 
 
-class GaugeAmongStrangers(GaugeAgainstServer):
-    """The same with 429s: others spend, the limit moves, answers carry nonsense. It must never be stuck."""
+class BucketAmongStrangers(BucketAgainstServer):
+    """The same with 429s: others spend, the limit changes, answers are invalid. It must never be stuck."""
 
     kind = "sliding-log"
 
@@ -521,7 +530,7 @@ class GaugeAmongStrangers(GaugeAgainstServer):
 
     @rule(count=st.integers(1, 5))
     def others_spend(self, count: int) -> None:
-        """What is left, or some of it."""
+        """All that is left, or some of it."""
         for _ in range(min(count, self.window.free(self.now))):
             self.window.take(self.now)
 
@@ -537,14 +546,14 @@ class GaugeAmongStrangers(GaugeAgainstServer):
         snapshot=st.one_of(st.none(), st.builds(RateLimit, st.integers(0, 9), st.integers(-3, 12), st.just(0.0))),
     )
     def one_is_denied(self, data: st.DataObject, retry_after: float | None, snapshot: RateLimit | None) -> None:
-        """With whatever a server, or something in between, may say."""
+        """With any values that a server or a proxy may send."""
         flight = data.draw(st.sampled_from(self.flights))
         self.flights.remove(flight)
         self.bucket.settle(flight.ticket, self.now, snapshot, denied=True, retry_after=retry_after)
 
     @invariant()
     def it_is_never_stuck(self) -> None:
-        """With nothing in flight there is a time to look again; a `Retry-After` or two may put it off."""
+        """With nothing in flight there is a time to look again; a few `Retry-After` may delay it."""
         if not self.flights:
             due = self.bucket.ready_at(self.now)
             for _ in range(3):
@@ -553,5 +562,5 @@ class GaugeAmongStrangers(GaugeAgainstServer):
             assert self.bucket.ready_at(due) <= due
 
 
-TestAmongStrangers: Any = GaugeAmongStrangers.TestCase
+TestAmongStrangers: Any = BucketAmongStrangers.TestCase
 TestAmongStrangers.settings = settings(max_examples=40, stateful_step_count=50, deadline=None)

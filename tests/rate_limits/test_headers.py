@@ -1,4 +1,4 @@
-"""Rate-limit headers: every spelling in the module's table, and what makes no sense."""
+"""Rate-limit headers: every spelling in the module's table, and invalid values."""
 
 import logging
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def _joined(first: CIMultiDict[str], second: CIMultiDict[str]) -> CIMultiDict[st
 def _read(headers: CIMultiDict[str], names: RateLimitHeaders | None = None) -> dict[Scope, RateLimit]:
     reader = HeaderReader(names)
     first, again = (reader.read(headers, wall_clock=lambda: NOW) for _ in range(2))
-    assert again == first  # when its names have been seen
+    assert again == first  # once its names are known
     return first
 
 
@@ -92,7 +92,7 @@ def test_unscoped_headers_count_for_the_tenant(headers: CIMultiDict[str], limit:
 
 
 def test_unscoped_fill_in_where_only_the_route_is_named() -> None:
-    """The tenant's own name wins over the unscoped; without it, the unscoped are the tenant's."""
+    """The tenant's own names come before the unscoped; without them, the unscoped are the tenant's."""
     unscoped = _headers(X_RateLimit_Limit="200", X_RateLimit_Remaining="40")
     route = _headers(X_RateLimit_Limit_Route="50", X_RateLimit_Remaining_Route="7")
     assert _read(_joined(unscoped, route)) == {
@@ -123,8 +123,8 @@ def test_scoped_reset_is_read() -> None:
         ("", None),
     ],
 )
-def test_reset_is_seconds_or_a_moment(text: str, reset: float | None) -> None:
-    """A duration, or seconds since the epoch by the clock that is given; never negative, never cut to be too short."""
+def test_reset_is_seconds_or_a_time(text: str, reset: float | None) -> None:
+    """A duration, or seconds since the epoch by the given clock; never negative, never shortened."""
     headers = _headers(X_RateLimit_Limit="100", X_RateLimit_Remaining="40", X_RateLimit_Reset=text)
     assert _read(headers) == {"tenant": RateLimit(100, 40, reset)}
 
@@ -142,8 +142,8 @@ def test_reset_is_seconds_or_a_moment(text: str, reset: float | None) -> None:
         ("9" * 15, "7", RateLimit(int("9" * 15), 7)),
     ],
 )
-def test_remaining_is_kept_between_nothing_and_the_limit(limit: str, remaining: str, read: RateLimit) -> None:
-    """Below nothing is nothing, above the limit is the limit."""
+def test_remaining_is_kept_between_zero_and_the_limit(limit: str, remaining: str, read: RateLimit) -> None:
+    """Below 0 is 0, above the limit is the limit."""
     assert _read(_headers(X_RateLimit_Limit_Route=limit, X_RateLimit_Remaining_Route=remaining)) == {"route": read}
 
 
@@ -151,7 +151,7 @@ GARBAGE = ["", "many", "-", "1e3", "0x10", "1_0", "٣", "1" * 16, "NaN", "inf", 
 
 
 @pytest.mark.parametrize("text", [*GARBAGE, "-1"], ids=ascii)
-def test_limit_that_makes_no_sense_is_ignored(text: str) -> None:
+def test_invalid_limit_is_ignored(text: str) -> None:
     """The scope is left out, the other is read."""
     headers = CIMultiDict(FIELD_FIRST)
     headers["X-RateLimit-Limit-Tenant"] = text
@@ -159,7 +159,7 @@ def test_limit_that_makes_no_sense_is_ignored(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", GARBAGE, ids=ascii)
-def test_remaining_that_makes_no_sense_is_ignored(text: str) -> None:
+def test_invalid_remaining_is_ignored(text: str) -> None:
     """The scope is left out, the other is read."""
     headers = CIMultiDict(FIELD_FIRST)
     headers["X-RateLimit-Remaining-Route"] = text
@@ -180,7 +180,7 @@ def test_remaining_that_makes_no_sense_is_ignored(text: str) -> None:
     ],
     ids=str,
 )
-def test_headers_that_say_too_little_say_nothing(headers: CIMultiDict[str], caplog: pytest.LogCaptureFixture) -> None:
+def test_incomplete_headers_are_ignored(headers: CIMultiDict[str], caplog: pytest.LogCaptureFixture) -> None:
     """A limit without its remaining, another scope, no header at all: nothing is guessed, nothing is reported."""
     assert _read(headers) == {}
     assert not caplog.messages
@@ -199,8 +199,8 @@ def test_headers_that_say_too_little_say_nothing(headers: CIMultiDict[str], capl
     ],
     ids=str,
 )
-def test_nonsense_is_reported_once(headers: CIMultiDict[str], caplog: pytest.LogCaptureFixture) -> None:
-    """A warning names a header and shows its value, and later answers do not repeat it."""
+def test_invalid_values_are_reported_once(headers: CIMultiDict[str], caplog: pytest.LogCaptureFixture) -> None:
+    """A warning names a header and shows its value; later answers do not repeat it."""
     reader = HeaderReader(None)
     with caplog.at_level(logging.WARNING, "alohub_async"):
         for _ in range(3):
@@ -211,18 +211,18 @@ def test_nonsense_is_reported_once(headers: CIMultiDict[str], caplog: pytest.Log
 
 
 def test_first_of_a_header_sent_twice_counts() -> None:
-    """As the module says; and no proxy's second opinion is mixed in."""
+    """As the module says: a proxy's second value is not mixed in."""
     headers = CIMultiDict(
         [*FIELD_FIRST.items(), ("x-ratelimit-remaining-tenant", "3"), ("X-RateLimit-Limit-Route", "9")]
     )
     assert _read(headers) == BOTH
 
 
-# What is remembered from answer to answer
+# What the reader remembers
 
 
 def test_scope_that_the_first_answer_leaves_out_is_learnt_later() -> None:
-    """An answer of the gateway's own, with one scope, does not hide the other for ever."""
+    """A gateway's own answer with one scope does not hide the other for ever."""
     reader = HeaderReader(None)
     tenant = _headers(X_RateLimit_Limit_Tenant="100", X_RateLimit_Remaining_Tenant="0")
     assert reader.read(tenant, wall_clock=lambda: NOW) == {"tenant": RateLimit(100, 0)}
@@ -233,13 +233,13 @@ def test_scope_that_the_first_answer_leaves_out_is_learnt_later() -> None:
     "other", [SCOPE_FIRST, _headers(), _headers(X_RateLimit_Limit="100", X_RateLimit_Remaining="40")]
 )
 def test_names_may_change_from_answer_to_answer(other: CIMultiDict[str]) -> None:
-    """Behind a load balancer two servers may spell them differently; each answer is read for what it says."""
+    """Two servers behind a load balancer may spell them differently; each answer is read by its own names."""
     reader = HeaderReader(None)
     for headers in (FIELD_FIRST, other, FIELD_FIRST, _headers(), other):
         assert reader.read(headers, wall_clock=lambda: NOW) == _read(headers)
 
 
-# Names given by the user
+# Names that the user gives
 
 NAMES = RateLimitHeaders(
     tenant_limit="X-All", tenant_remaining="X-Left", route_limit="X-Route-All", route_remaining="X-Route-Left"
@@ -247,7 +247,7 @@ NAMES = RateLimitHeaders(
 
 
 def test_named_headers_are_read_in_any_case_and_alone() -> None:
-    """The user's names count; what would be recognised otherwise does not."""
+    """Only the user's names count, not those recognised otherwise."""
     headers = _headers(x_all="100", X_LEFT="99", X_Route_All="50", X_Route_Left="7")
     assert _read(headers, NAMES) == BOTH
     assert _read(FIELD_FIRST, NAMES) == {}
@@ -261,19 +261,19 @@ def test_one_scope_may_be_named_alone() -> None:
     assert _read(headers, names) == {"route": RateLimit(50, 7)}
 
 
-def test_named_remaining_may_be_below_nothing() -> None:
+def test_named_remaining_may_be_below_zero() -> None:
     """Whatever the header is called."""
     assert _read(_headers(X_All="100", X_Left="-3"), NAMES) == {"tenant": RateLimit(100, 0)}
 
 
 def test_empty_names_read_nothing() -> None:
-    """Naming none is a choice: no header is believed."""
+    """With no name given, no header is read."""
     assert _read(FIELD_FIRST, RateLimitHeaders()) == {}
 
 
 @pytest.mark.parametrize("value", ["", " ", "X Left", "X-Left:", "X-Lëft", "X-Left\n", 7, b"X-Left", True], ids=repr)
-def test_what_is_no_header_name_is_refused(value: Any) -> None:
-    """The message has the argument and what was given."""
+def test_invalid_header_name_is_refused(value: Any) -> None:
+    """The message names the argument and what was given."""
     with pytest.raises(ConfigurationError, match=r"tenant_limit must be the name of a header; .* was given"):
         RateLimitHeaders(tenant_limit=value, tenant_remaining="X-Left")
 
@@ -304,8 +304,8 @@ values_in_use = st.sampled_from(
 
 
 @given(st.lists(st.lists(st.tuples(names_in_use, values_in_use | any_text), max_size=8), max_size=4))
-def test_no_headers_raise_and_every_snapshot_makes_sense(answers: list[list[tuple[str, str]]]) -> None:
-    """Whatever the answers say, one after the other: whole numbers, the remaining within, no negative reset."""
+def test_no_headers_raise_and_every_snapshot_is_valid(answers: list[list[tuple[str, str]]]) -> None:
+    """For any sequence of answers: whole numbers, remaining within the limit, no negative reset."""
     reader = HeaderReader(None)
     for pairs in answers:
         for scope, found in reader.read(CIMultiDict(pairs), wall_clock=lambda: NOW).items():

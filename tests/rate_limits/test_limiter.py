@@ -3,8 +3,11 @@
 import asyncio
 import logging
 import math
+import sys
 import time
 from collections.abc import Callable
+from types import FrameType
+from typing import Any
 
 import pytest
 from multidict import CIMultiDict
@@ -12,13 +15,14 @@ from multidict import CIMultiDict
 from alohub_async import ConfigurationError, Priority, RateLimiter, RateLimitHeaders, RateLimitWaitError
 from alohub_async.routes import Route
 from alohub_async.testing import windows
+from alohub_async.unset import UNSET, UnsetType
 from tests.routes import GET_INBOUND, LIST_INBOUND, UPDATE_INBOUND
 
 pytestmark = pytest.mark.looptime
 
 
 class Server:
-    """A tenant's and each route's window, answering at once or after a latency; no sockets."""
+    """A tenant's and each route's window. It answers at once or after a latency, without sockets."""
 
     def __init__(
         self,
@@ -38,7 +42,7 @@ class Server:
         self.denied = 0
 
     def answer(self, route: Route, who: object) -> tuple[int, CIMultiDict[str], float | None]:
-        """Count a request; status, headers, seconds to wait."""
+        """Count a request; return status, headers and seconds to wait."""
         now = asyncio.get_running_loop().time()
         counts: dict[str, windows.ServerWindow] = {} if self.tenant is None else {"Tenant": self.tenant}
         if self.route_limit is not None:
@@ -63,26 +67,26 @@ class Server:
         route: Route = LIST_INBOUND,
         who: object = None,
         *,
-        max_wait: float | None = None,
+        max_wait: float | UnsetType | None = UNSET,
         priority: Priority = "normal",
     ) -> int:
-        """One attempt through the limiter; the status."""
-        async with limiter.acquire(route, max_wait=max_wait, priority=priority) as turn:
+        """Make one attempt through the limiter; return the status."""
+        async with limiter.acquire(route, max_wait=max_wait, priority=priority) as permit:
             self.sent.append(who)
             await asyncio.sleep(self.latency)
             status, headers, retry_after = self.answer(route, who)
             await asyncio.sleep(self.latency)
-            turn.observe(status, headers, retry_after=retry_after)
+            permit.observe(status, headers, retry_after=retry_after)
             return status
 
 
 async def settled(check: Callable[[], bool]) -> None:
-    """Let ready tasks run until the check holds."""
+    """Run ready tasks until the check holds."""
     for _ in range(100):
         if check():
             return
         await asyncio.sleep(0)
-    raise AssertionError("it does not come to hold")
+    raise AssertionError("the check does not hold")
 
 
 async def test_no_request_is_refused_and_the_budget_is_used_up() -> None:
@@ -91,11 +95,11 @@ async def test_no_request_is_refused_and_the_budget_is_used_up() -> None:
     statuses = await asyncio.gather(*(server.request(limiter, who=who) for who in range(50)))
     assert statuses == [200] * 50
     assert server.denied == 0
-    assert asyncio.get_running_loop().time() < 9.2 * 10 + 10  # one window may be lost while the server is learnt
+    assert asyncio.get_running_loop().time() < 9.2 * 10 + 10  # one window may be lost until the server is known
 
 
 async def test_requests_of_a_route_go_first_come_first_served() -> None:
-    """The order of asking is the order of going."""
+    """Requests go in the order in which they asked."""
     server, limiter = Server(tenant=5), RateLimiter()
     await asyncio.gather(*(server.request(limiter, who=who) for who in range(20)))
     assert server.sent == list(range(20))
@@ -122,32 +126,32 @@ async def test_a_route_with_its_budget_spent_does_not_hold_up_another() -> None:
     assert server.denied == 0
 
 
-async def test_a_refused_request_keeps_its_place_in_line() -> None:
-    """After a 429 the same turn, entered again, goes before all who came later."""
+async def test_a_refused_request_keeps_its_place() -> None:
+    """After a 429 the same permit, entered again, goes before all that came later."""
     limiter = RateLimiter()
     order: list[str] = []
     full, free = ({"X-RateLimit-Limit": "5", "X-RateLimit-Remaining": left} for left in ("0", "5"))
 
     async def later() -> None:
-        async with limiter.acquire(LIST_INBOUND) as turn:
+        async with limiter.acquire(LIST_INBOUND) as permit:
             order.append("later")
-            turn.observe(200, CIMultiDict(free), retry_after=None)
+            permit.observe(200, CIMultiDict(free), retry_after=None)
 
-    turn = limiter.acquire(LIST_INBOUND)
-    async with turn:
+    permit = limiter.acquire(LIST_INBOUND)
+    async with permit:
         waiting = asyncio.ensure_future(later())
         await asyncio.sleep(0.1)
-        turn.observe(429, CIMultiDict(full), retry_after=3.0)
-    async with turn:
+        permit.observe(429, CIMultiDict(full), retry_after=3.0)
+    async with permit:
         order.append("refused")
         assert asyncio.get_running_loop().time() >= 3.1
-        turn.observe(200, CIMultiDict(free), retry_after=None)
+        permit.observe(200, CIMultiDict(free), retry_after=None)
     await waiting
     assert order == ["refused", "later"]
 
 
 async def test_while_nothing_is_known_one_request_goes_alone() -> None:
-    """The first answer tells the budget; until then the others wait."""
+    """The first answer reports the budget; until then the others wait."""
     server, limiter = Server(tenant=50), RateLimiter()
     tasks = [asyncio.ensure_future(server.request(limiter)) for _ in range(10)]
     await asyncio.sleep(0)
@@ -160,7 +164,7 @@ async def test_while_nothing_is_known_one_request_goes_alone() -> None:
 
 
 async def test_a_server_without_rate_limit_headers_is_not_limited() -> None:
-    """A scope that is not told of is no budget of ours."""
+    """A scope that no answer reports is not limited here."""
     server, limiter = Server(tenant=None), RateLimiter()
     await asyncio.gather(*(server.request(limiter) for _ in range(500)))
     assert asyncio.get_running_loop().time() < 0.1
@@ -168,7 +172,7 @@ async def test_a_server_without_rate_limit_headers_is_not_limited() -> None:
 
 @pytest.mark.parametrize("steps", range(1, 12))
 async def test_cancelling_a_waiter_at_any_step_loses_no_slot(steps: int) -> None:
-    """Wherever a request is cancelled, those behind it go on, and nothing stays booked."""
+    """Wherever a request is cancelled, those behind it go, and nothing stays booked."""
     server, limiter = Server(tenant=5, latency=0.0), RateLimiter()
     await server.request(limiter)
     tasks = [asyncio.ensure_future(server.request(limiter, who=who)) for who in range(12)]
@@ -184,8 +188,8 @@ async def test_cancelling_a_waiter_at_any_step_loses_no_slot(steps: int) -> None
     await asyncio.wait_for(server.request(limiter), timeout=25)
 
 
-async def test_a_request_cancelled_when_it_was_let_go_but_had_not_run_gives_its_slot_back() -> None:
-    """The booking of a request that surely was not sent is undone."""
+async def test_a_request_cancelled_after_the_grant_but_before_it_ran_leaves_nothing_booked() -> None:
+    """The next request gets its place."""
     server, limiter = Server(tenant=5, latency=0.0), RateLimiter()
     await server.request(limiter)
     assert limiter.status().tenant.free == 4
@@ -206,12 +210,13 @@ async def test_a_wait_that_is_known_to_be_too_long_raises_at_once() -> None:
     started = asyncio.get_running_loop().time()
     with pytest.raises(RateLimitWaitError, match=r"wait for 1?\d\.\d+ s") as caught:
         await server.request(limiter, max_wait=1.5)
+    assert "the maximum is 1.50 s" in str(caught.value)
     assert asyncio.get_running_loop().time() == started
     assert 9.9 < caught.value.wait < 20
     assert await server.request(limiter, max_wait=caught.value.wait + 0.1) == 200
 
 
-async def test_the_line_ahead_counts_for_the_wait() -> None:
+async def test_the_queue_ahead_counts_for_the_wait() -> None:
     """With a window's worth of others in front, the wait is a window longer, and known to be."""
     server, limiter = Server(tenant=2), RateLimiter()
     ahead = [asyncio.ensure_future(server.request(limiter)) for _ in range(6)]
@@ -223,11 +228,11 @@ async def test_the_line_ahead_counts_for_the_wait() -> None:
 
 
 async def test_a_wait_that_turns_out_too_long_raises_when_it_is_over() -> None:
-    """When only an answer can tell, the wait ends at `max_wait`."""
+    """When the wait depends on an answer, it ends at `max_wait`."""
     server, limiter = Server(tenant=5, latency=30), RateLimiter(max_wait=2)
     slow = asyncio.ensure_future(server.request(limiter))
     await asyncio.sleep(0)
-    with pytest.raises(RateLimitWaitError):
+    with pytest.raises(RateLimitWaitError, match=r"wait until another request is answered, and the maximum is 2\.00 s"):
         await server.request(limiter)
     assert asyncio.get_running_loop().time() == pytest.approx(2, abs=0.01)
     assert await slow == 200
@@ -235,14 +240,14 @@ async def test_a_wait_that_turns_out_too_long_raises_when_it_is_over() -> None:
 
 
 async def test_a_retry_after_beyond_the_cap_raises_instead_of_stalling() -> None:
-    """A server that asks to stay away for an hour is not obeyed silently."""
+    """A server that asks for an hour is not obeyed silently."""
     limiter = RateLimiter()
     full = CIMultiDict({"X-RateLimit-Limit": "5", "X-RateLimit-Remaining": "0"})
 
     async def request() -> None:
-        async with limiter.acquire(LIST_INBOUND) as turn:
+        async with limiter.acquire(LIST_INBOUND) as permit:
             await asyncio.sleep(0.1)
-            turn.observe(429, full, retry_after=3600.0)
+            permit.observe(429, full, retry_after=3600.0)
 
     async def waiter(max_retry_after: float = 60) -> None:
         async with limiter.acquire(LIST_INBOUND, max_retry_after=max_retry_after):
@@ -263,18 +268,18 @@ async def test_a_retry_after_beyond_the_cap_raises_instead_of_stalling() -> None
 
 
 async def test_waiters_cancelled_in_the_moment_of_a_long_retry_after_are_counted_once() -> None:
-    """Giving up and being turned away at once leaves the count of waiters right."""
+    """Cancelled and refused in the same step: the count of waiters is right."""
     limiter = RateLimiter()
-    turn = limiter.acquire(LIST_INBOUND)
+    permit = limiter.acquire(LIST_INBOUND)
 
     async def waiter() -> None:
         async with limiter.acquire(LIST_INBOUND, max_retry_after=60):
             pass
 
-    async with turn:
+    async with permit:
         tasks = [asyncio.ensure_future(waiter()) for _ in range(4)]
         await asyncio.sleep(0.1)
-        turn.observe(429, CIMultiDict(), retry_after=3600.0)
+        permit.observe(429, CIMultiDict(), retry_after=3600.0)
         for task in tasks[:2]:
             task.cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -288,7 +293,15 @@ async def test_a_stall_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "alohub_async"):
         await asyncio.gather(*(server.request(limiter) for _ in range(10)))
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "5 requests wait" in caplog.text
+    assert "5 requests wait, the next for " in caplog.text
+
+
+async def test_one_request_that_waits_is_logged_in_the_singular(caplog: pytest.LogCaptureFixture) -> None:
+    """The line reads as English."""
+    server, limiter = Server(tenant=1), RateLimiter()
+    with caplog.at_level(logging.WARNING, "alohub_async"):
+        await asyncio.gather(*(server.request(limiter) for _ in range(2)))
+    assert "the rate limit is used up: 1 request waits, the next for " in caplog.text
 
 
 async def test_clients_that_share_a_limiter_share_one_budget() -> None:
@@ -317,7 +330,7 @@ async def test_a_limit_that_shrinks_or_grows_is_followed() -> None:
 
 
 async def test_ten_thousand_waiters_cost_no_more_each_than_a_hundred() -> None:
-    """Work per request does not grow with the line; generous, since machines are noisy."""
+    """Work per request does not grow with the queue. The bound is generous, because machines are noisy."""
 
     async def cost(waiters: int) -> float:
         server, limiter = Server(tenant=waiters, latency=0.0), RateLimiter()
@@ -329,8 +342,8 @@ async def test_ten_thousand_waiters_cost_no_more_each_than_a_hundred() -> None:
     assert await cost(10_000) < 5 * few
 
 
-async def test_ten_thousand_waiters_can_give_up_at_once() -> None:
-    """Cancelling a long line is quick and leaves nothing behind."""
+async def test_ten_thousand_waiters_can_be_cancelled_at_once() -> None:
+    """Cancelling a long queue is quick and leaves nothing behind."""
     server, limiter = Server(tenant=1, latency=0.0), RateLimiter()
     await server.request(limiter)
     tasks = [asyncio.ensure_future(server.request(limiter)) for _ in range(10_000)]
@@ -347,7 +360,7 @@ async def test_ten_thousand_waiters_can_give_up_at_once() -> None:
 
 
 async def test_many_routes_are_not_remembered_for_ever() -> None:
-    """Calling ever new paths does not grow the limiter without end."""
+    """Calling ever new paths does not make the limiter grow without end."""
     server, limiter = Server(tenant=None), RateLimiter()
     for number in range(1500):
         await server.request(limiter, Route("GET", f"/v1/thing-{number}"))
@@ -355,21 +368,21 @@ async def test_many_routes_are_not_remembered_for_ever() -> None:
 
 
 async def test_a_request_that_is_tried_again_goes_when_its_route_was_forgotten() -> None:
-    """It does not wait in a line that nobody looks at any more."""
+    """It does not wait in a queue that is no longer served."""
     limiter = RateLimiter()
-    turn = limiter.acquire(LIST_INBOUND)
-    async with turn:
+    permit = limiter.acquire(LIST_INBOUND)
+    async with permit:
         full = {"X-RateLimit-Limit-Route": "5", "X-RateLimit-Remaining-Route": "0"}
-        turn.observe(429, CIMultiDict(full), retry_after=3.0)
+        permit.observe(429, CIMultiDict(full), retry_after=3.0)
     for number in range(1000):
         async with limiter.acquire(Route("GET", f"/v1/thing-{number}")) as other:
             other.observe(200, CIMultiDict(), retry_after=None)
-    async with asyncio.timeout(60), turn:
+    async with asyncio.timeout(60), permit:
         pass
 
 
 async def test_the_route_key_decides_what_one_route_is() -> None:
-    """What the server counts as a route is not known, so the user can say."""
+    """What the server counts as a route is not known, so the user can define it."""
     server, limiter = Server(tenant=50, route=50), RateLimiter(route_key=lambda route: route.template)
     await server.request(limiter, GET_INBOUND)
     await server.request(limiter, UPDATE_INBOUND)
@@ -395,18 +408,49 @@ def test_two_event_loops_at_once_get_a_clear_error() -> None:
         first.close()
 
 
-@pytest.mark.parametrize("bad", [0, -1, math.inf, math.nan, "10"])
+@pytest.mark.parametrize("bad", [0, -1, math.inf, math.nan, 10**400, "10", True, False], ids=repr)
 @pytest.mark.parametrize("name", ["window", "max_wait"])
-def test_a_number_of_seconds_that_makes_no_sense_is_refused(name: str, bad: object) -> None:
+def test_a_number_of_seconds_out_of_range_is_refused(name: str, bad: Any) -> None:
     """The error names the argument and what was given."""
-    with pytest.raises(ConfigurationError, match=name):
-        RateLimiter(**{name: bad})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ConfigurationError, match=rf"{name} must be a number of seconds above 0.*; {bad!r} was given"):
+        RateLimiter(**{name: bad})
+
+
+async def test_max_wait_of_one_permit_replaces_that_of_the_limiter() -> None:
+    """None is no maximum; by default it is the limiter's."""
+    server, limiter = Server(tenant=1), RateLimiter(max_wait=2)
+    await server.request(limiter)
+    with pytest.raises(RateLimitWaitError):
+        await server.request(limiter)
+    with pytest.raises(RateLimitWaitError):
+        await server.request(limiter, max_wait=3)
+    assert await server.request(limiter, max_wait=None) == 200
+
+
+async def test_a_permit_takes_few_calls_while_there_is_budget() -> None:
+    """Of our functions, from acquiring to leaving; those that read new header values included."""
+    server, limiter = Server(tenant=10_000, route=5_000), RateLimiter()
+    await server.request(limiter)
+    calls: list[str] = []
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and "alohub_async" in frame.f_code.co_filename:
+            calls.append(frame.f_code.co_qualname)
+
+    _, headers, _ = server.answer(LIST_INBOUND, None)
+    sys.setprofile(count)
+    try:
+        async with limiter.acquire(LIST_INBOUND) as permit:
+            permit.observe(200, headers, retry_after=None)
+    finally:
+        sys.setprofile(None)
+    assert len(calls) <= 12, calls
 
 
 async def test_named_headers_are_the_only_ones_read() -> None:
-    """A user who knows the names can say them."""
+    """A user who knows the names can give them."""
     names = RateLimitHeaders(tenant_limit="X-Most", tenant_remaining="X-Left")
     limiter = RateLimiter(headers=names)
-    async with limiter.acquire(LIST_INBOUND) as turn:
-        turn.observe(200, CIMultiDict({"x-most": "7", "x-left": "6", "X-RateLimit-Limit": "99"}), retry_after=None)
+    async with limiter.acquire(LIST_INBOUND) as permit:
+        permit.observe(200, CIMultiDict({"x-most": "7", "x-left": "6", "X-RateLimit-Limit": "99"}), retry_after=None)
     assert limiter.status().tenant.limit == 7

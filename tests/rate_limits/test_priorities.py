@@ -1,4 +1,4 @@
-"""Who goes first: interactive, normal and bulk requests on one budget, and what waits are foretold."""
+"""Which requests go first: interactive, normal and bulk on one budget; and the forecast of waits."""
 
 import asyncio
 from collections import Counter
@@ -26,7 +26,7 @@ PRIORITIES: tuple[Priority, ...] = ("interactive", "normal", "bulk")
 async def _many(
     server: Server, limiter: RateLimiter, counts: dict[Priority, int], routes: dict[Priority, Route] | None = None
 ) -> list[Priority]:
-    """All at once; who was served, in order."""
+    """Send all at once; return the priorities in the order they were served."""
     calls = [
         server.request(limiter, (routes or {}).get(priority, LIST_INBOUND), priority, priority=priority)
         for priority, count in counts.items()
@@ -44,7 +44,7 @@ async def _many(
 async def test_bulk_leaves_the_others_their_share(
     share: float, limit: int, routes: dict[Priority, Route] | None
 ) -> None:
-    """While both wait, they get just that share, on one route and on two that share the tenant's budget."""
+    """While both wait, the others get that share: on one route, and on two that share the tenant's budget."""
     count = limit * 12
     served = await _many(
         Server(tenant=limit), RateLimiter(bulk_leaves=share), {"bulk": count, "interactive": count}, routes
@@ -55,7 +55,7 @@ async def test_bulk_leaves_the_others_their_share(
 
 @looptime
 async def test_bulk_alone_uses_all() -> None:
-    """Where nobody else waits, nothing is left."""
+    """Where no others wait, nothing is left to them."""
     started = asyncio.get_running_loop().time()
     await _many(Server(tenant=10), RateLimiter(), {"bulk": 50})
     assert asyncio.get_running_loop().time() - started < 45
@@ -63,7 +63,7 @@ async def test_bulk_alone_uses_all() -> None:
 
 @looptime
 async def test_interactive_request_goes_at_the_next_opening() -> None:
-    """It waits for less than a window, however much bulk work came before it."""
+    """It waits for less than a window, however many bulk requests came before it."""
     server, limiter = Server(tenant=5), RateLimiter()
     bulk = [asyncio.create_task(server.request(limiter, priority="bulk")) for _ in range(100)]
     for _ in range(6):
@@ -77,7 +77,7 @@ async def test_interactive_request_goes_at_the_next_opening() -> None:
 
 @looptime
 async def test_interactive_goes_before_normal_that_came_just_before() -> None:
-    """But not before one that has waited for a window longer."""
+    """But not before one that has waited a window longer."""
     server, limiter = Server(tenant=1), RateLimiter()
     await server.request(limiter)
     order: list[str] = []
@@ -97,18 +97,18 @@ async def test_interactive_goes_before_normal_that_came_just_before() -> None:
     assert order.index("urgent") < order.index("second") < order.index("late")
 
 
-def _turns(count: int) -> st.SearchStrategy[list[tuple[Priority, int, float, bool]]]:
-    turn = st.tuples(st.sampled_from(PRIORITIES), st.integers(0, 2), st.floats(0, 60), st.booleans())
-    return st.lists(turn, min_size=1, max_size=count)
+def _requests(count: int) -> st.SearchStrategy[list[tuple[Priority, int, float, bool]]]:
+    request = st.tuples(st.sampled_from(PRIORITIES), st.integers(0, 2), st.floats(0, 60), st.booleans())
+    return st.lists(request, min_size=1, max_size=count)
 
 
 @looptime
 @settings(max_examples=150)
-@given(_turns(30), st.integers(1, 6), st.none() | st.integers(1, 4))
-async def test_everybody_is_served_in_order_and_nobody_is_refused(
-    turns: list[tuple[Priority, int, float, bool]], tenant: int, route: int | None
+@given(_requests(30), st.integers(1, 6), st.none() | st.integers(1, 4))
+async def test_all_are_served_in_order_and_none_is_refused(
+    requests: list[tuple[Priority, int, float, bool]], tenant: int, route: int | None
 ) -> None:
-    """Whoever comes when, with which priority, and whoever gives up: first come, first served within both."""
+    """For any times, priorities and cancellations: first come, first served within a route and a priority."""
     server, limiter = Server(tenant=tenant, route=route), RateLimiter()
     routes = (LIST_INBOUND, GET_INBOUND, UPDATE_INBOUND)
     arrived: dict[tuple[str, str], list[int]] = {}
@@ -119,11 +119,12 @@ async def test_everybody_is_served_in_order_and_nobody_is_refused(
         await server.request(limiter, routes[at], (priority, str(routes[at]), number), priority=priority)
 
     tasks = [
-        asyncio.create_task(call(number, priority, at, delay)) for number, (priority, at, delay, _) in enumerate(turns)
+        asyncio.create_task(call(number, priority, at, delay))
+        for number, (priority, at, delay, _) in enumerate(requests)
     ]
     await asyncio.sleep(20)
-    for task, (*_, gives_up) in zip(tasks, turns, strict=True):
-        if gives_up:
+    for task, (*_, is_cancelled) in zip(tasks, requests, strict=True):
+        if is_cancelled:
             task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert server.denied == 0
@@ -131,35 +132,35 @@ async def test_everybody_is_served_in_order_and_nobody_is_refused(
         sent: list[Any] = server.sent
         mine = [number for whose, where, number in sent if (whose, where) == (priority, name)]
         assert mine == [number for number in numbers if number in mine]
-        assert {number for number in numbers if not turns[number][3]} <= {*mine}
+        assert {number for number in numbers if not requests[number][3]} <= {*mine}
     status = limiter.status().tenant
     assert (status.in_flight, status.waiting) == (0, 0)
 
 
 @attrs.define
 class _Waiter:
-    place: int
+    sequence: int
     priority: Priority
     arrived: float = 0.0
     max_retry_after: float = 0.0
-    gone: bool = False
+    cancelled: bool = False
 
 
 @given(st.lists(st.sampled_from(PRIORITIES), min_size=1, max_size=60), st.floats(0.01, 0.99))
-def test_nobody_starves(arrivals: list[Priority], share: float) -> None:
-    """Against any stream of newcomers, the oldest of each kind goes within 1 / share, or 1 / (1 - share), turns."""
-    choice = PriorityPolicy[_Waiter](bulk_leaves=share, window=10.0)
-    lane = RouteQueue[_Waiter](Bucket(10.0))
+def test_no_priority_starves(arrivals: list[Priority], share: float) -> None:
+    """In any stream of new requests, the oldest of each kind goes within 1 / share, or 1 / (1 - share), turns."""
+    policy = PriorityPolicy[_Waiter](bulk_leaves=share, window=10.0)
+    route_queue = RouteQueue[_Waiter](Bucket(10.0))
     waited: Counter[str] = Counter()
     for place, priority in enumerate(arrivals * 4):
         for each in PRIORITIES:  # there is always one of each
-            if not lane.lines[each].waiting:
-                lane.lines[each].add(_Waiter(place, each, arrived=float(place)))
-        lane.lines[priority].add(_Waiter(place, priority, arrived=float(place)))
-        heads = [*lane.heads()]
-        chosen = choice.best(heads)
-        choice.let_go(chosen, heads, limit=10)
-        lane.lines[chosen.priority].pop()
+            if not route_queue.queues[each].waiting:
+                route_queue.queues[each].add(_Waiter(place, each, arrived=float(place)))
+        route_queue.queues[priority].add(_Waiter(place, priority, arrived=float(place)))
+        heads = [*route_queue.heads()]
+        chosen = policy.best(heads)
+        policy.record_grant(chosen, heads, limit=10)
+        route_queue.queues[chosen.priority].pop()
         for kind in ("bulk", "other"):
             waited[kind] = 0 if (chosen.priority == "bulk") == (kind == "bulk") else waited[kind] + 1
         assert waited["other"] <= 1 / share + 1
@@ -168,12 +169,12 @@ def test_nobody_starves(arrivals: list[Priority], share: float) -> None:
 
 @pytest.mark.parametrize("share", [0, 1, -0.5, 1.5, True, "0.2", None], ids=repr)
 def test_share_out_of_range_is_refused(share: Any) -> None:
-    """None at all would starve the others, all of it bulk."""
+    """0 would starve the others, 1 would starve bulk."""
     with pytest.raises(ConfigurationError, match="bulk_leaves must be a number above 0 and below 1"):
         RateLimiter(bulk_leaves=share)
 
 
-# What is foretold
+# Forecasts
 
 
 @pytest.mark.parametrize("kind", ["aligned", "first-request", "sliding-log", "sliding-counter", "token-bucket"])
@@ -184,9 +185,9 @@ def test_share_out_of_range_is_refused(share: Any) -> None:
 def test_forecast_is_never_more_than_it_takes(
     kind: WindowKind, limit: int, used: int, requests: int, start: float
 ) -> None:
-    """Sent one after the other as soon as each may go, the last one goes no sooner than was foretold.
+    """Sent one after another as soon as each may go, the last one goes no sooner than the forecast says.
 
-    Windows that begin at fixed times let as many in before that as behind it: sooner by less than a window.
+    Windows that begin at fixed times allow a full limit before and after that time: sooner by less than a window.
     """
     bucket, window, now = Bucket(10.0), make_window(kind, limit), start
 
@@ -198,7 +199,7 @@ def test_forecast_is_never_more_than_it_takes(
         if window.free(now) > 0:
             window.take(now)
             bucket.settle(ticket, now, window_snapshot())
-        else:  # a weighted counter may refuse one while the bucket does not know it yet
+        else:  # a weighted counter may refuse one until the bucket knows its phase
             bucket.settle(ticket, now, window_snapshot(), denied=True, retry_after=window.retry_after(now))
 
     def window_snapshot() -> RateLimit:
@@ -206,16 +207,16 @@ def test_forecast_is_never_more_than_it_takes(
 
     for _ in range(used + 1):
         send()
-    foretold, asked_at = bucket.forecast(requests, now), now
+    forecast, asked_at = bucket.forecast(requests, now), now
     for _ in range(requests - 1):
         send()
     goes = max(now, bucket.ready_at(now)) - asked_at
-    assert foretold <= goes + (10.0 if kind in {"aligned", "sliding-counter"} else 1e-6)
+    assert forecast <= goes + (10.0 if kind in {"aligned", "sliding-counter"} else 1e-6)
 
 
 @looptime
-async def test_forecast_of_the_limiter_counts_who_waits() -> None:
-    """Both budgets, whichever takes longer; 0.0 while nothing is known, and for no requests."""
+async def test_forecast_of_the_limiter_counts_the_waiters() -> None:
+    """It is the longer of both budgets; 0.0 while nothing is known, and for no requests."""
     server, limiter = Server(tenant=20, route=5), RateLimiter()
     assert limiter.forecast(LIST_INBOUND, 1000) == 0.0
     for _ in range(5):
@@ -232,7 +233,7 @@ async def test_forecast_of_the_limiter_counts_who_waits() -> None:
 
 @looptime
 async def test_too_long_a_wait_is_refused_at_once_with_the_time() -> None:
-    """The error comes before any waiting, and has the seconds that it would have taken."""
+    """The error is raised before any waiting, and has the seconds that it would have taken."""
     server, limiter = Server(tenant=5), RateLimiter()
     await _many(server, limiter, {"normal": 5})
     tasks = [asyncio.create_task(server.request(limiter)) for _ in range(10)]
@@ -250,13 +251,13 @@ async def test_too_long_a_wait_is_refused_at_once_with_the_time() -> None:
 
 @looptime
 async def test_max_wait_is_for_all_attempts_together() -> None:
-    """What was waited for the first turn is not there for the second."""
+    """What the first entry waited is taken off for the second."""
     server, limiter = Server(tenant=1), RateLimiter()
     await server.request(limiter)
-    turn = limiter.acquire(LIST_INBOUND, max_wait=21)
-    async with turn:
-        assert turn.max_wait is not None
-        assert turn.max_wait < 9
+    permit = limiter.acquire(LIST_INBOUND, max_wait=21)
+    async with permit:
+        assert permit.max_wait is not None
+        assert permit.max_wait < 9
     with pytest.raises(RateLimitWaitError):
-        async with turn:
+        async with permit:
             pass

@@ -1,4 +1,4 @@
-"""The running count, and the fit of a weighted counter to what the server said."""
+"""The running count, and the fit of a weighted counter to the server's answers."""
 
 import math
 import pickle
@@ -19,7 +19,7 @@ LEG = 0.02  # seconds to the server, and as many back
 
 
 class Log:
-    """A client that sends one request after another, and keeps for the fit what it must know."""
+    """A client that sends one request after another, and records what the fit needs."""
 
     def __init__(self, kind: WindowKind, limit: int) -> None:
         self.window: ServerWindow = make_window(kind, limit)
@@ -27,7 +27,7 @@ class Log:
         self.sends, self.answers = EventHistory(WINDOW, late=False), EventHistory(WINDOW, late=True)
 
     def request(self, now: float) -> None:
-        """Send one now and hear its answer two legs later."""
+        """Send one now; its answer arrives two legs later."""
         counted = self.answers.total + 1
         self.sends.add(now)
         self.window.take(now + LEG)
@@ -36,11 +36,11 @@ class Log:
         self.fit.observe((now, now + 2 * LEG, counted, self.sends.total, used))
 
     def opening(self, now: float) -> float:
-        """When the fit would let the next one go."""
+        """When the fit allows the next one."""
         return self.fit.opening(now, self.window.limit, self.sends, self.answers)
 
     def run(self, until: float, now: float) -> float:
-        """Send whatever the server allows until that time; a little slower than it would."""
+        """Send what the server allows until that time, at 20 requests per second at most."""
         while now < until:
             if self.window.free(now + LEG):
                 self.request(now)
@@ -50,20 +50,20 @@ class Log:
         return now
 
 
-def test_a_tally_counts_what_came_by_a_time() -> None:
+def test_a_history_counts_the_events_up_to_a_time() -> None:
     """The time itself included."""
-    tally = EventHistory(WINDOW, late=True)
+    history = EventHistory(WINDOW, late=True)
     for at in (1.0, 2.0, 2.0, 5.0):
-        tally.add(at)
-    assert [tally.by(at) for at in (0.9, 1.0, 2.0, 4.9, 5.0)] == [0, 1, 3, 3, 4]
+        history.add(at)
+    assert [history.by(at) for at in (0.9, 1.0, 2.0, 4.9, 5.0)] == [0, 1, 3, 3, 4]
 
 
-def test_a_tally_knows_when_a_count_was_reached() -> None:
-    """Never, if it has not been; long ago, if it is nothing."""
-    tally = EventHistory(WINDOW, late=True)
+def test_a_history_knows_when_a_count_was_reached() -> None:
+    """Never, if it was not reached; long ago, if it is 0 or less."""
+    history = EventHistory(WINDOW, late=True)
     for at in (1.0, 2.0, 5.0):
-        tally.add(at)
-    assert [tally.reached(count) for count in (-1, 0, 1, 3, 4)] == [-math.inf, -math.inf, 1.0, 5.0, math.inf]
+        history.add(at)
+    assert [history.reached(count) for count in (-1, 0, 1, 3, 4)] == [-math.inf, -math.inf, 1.0, 5.0, math.inf]
 
 
 @settings(deadline=None, max_examples=100)
@@ -71,8 +71,8 @@ def test_a_tally_knows_when_a_count_was_reached() -> None:
     steps=st.lists(st.sampled_from([0.0, 0.001, 0.004, 0.5, 7.0]), min_size=1, max_size=400),
     asked=st.floats(0.0, 12.0),
 )
-def test_a_tally_errs_on_its_side_by_a_grain_at_most(steps: list[float], asked: float) -> None:
-    """A late one never counts what came later; an early one never misses what had come."""
+def test_a_history_errs_on_its_side_by_a_grain_at_most(steps: list[float], asked: float) -> None:
+    """A late one never counts later events; an early one never misses earlier events."""
     early, late = EventHistory(WINDOW, late=False), EventHistory(WINDOW, late=True)
     now, times = 100.0, list[float]()
     for step in steps:
@@ -87,29 +87,29 @@ def test_a_tally_errs_on_its_side_by_a_grain_at_most(steps: list[float], asked: 
     assert true <= early.by(time) <= sum(at <= time + grain for at in times)
 
 
-def test_a_tally_stays_small() -> None:
-    """A million events in three windows take a few thousand steps; old ones are forgotten, not their number."""
-    tally = EventHistory(WINDOW, late=True)
+def test_a_history_stays_small() -> None:
+    """Many events in three windows take a few thousand steps; old steps are deleted, and the total stays right."""
+    history = EventHistory(WINDOW, late=True)
     for number in range(300_000):
-        tally.add(number / 10_000)
-    assert len(pickle.dumps(tally)) < 160_000
+        history.add(number / 10_000)
+    assert len(pickle.dumps(history)) < 160_000
     for number in range(200):
-        tally.add(1000.0 + number)
-    assert tally.by(1199.0) == 300_200
-    assert tally.reached(1) == -math.inf
-    assert len(pickle.dumps(tally)) < 6_000
+        history.add(1000.0 + number)
+    assert history.by(1199.0) == 300_200
+    assert history.reached(1) == -math.inf
+    assert len(pickle.dumps(history)) < 6_000
 
 
 def test_nothing_seen_allows_any_phase() -> None:
-    """A full limit of requests at one time: one more is let in when the latest phase would have it."""
+    """After a full limit of requests at one time, one more is allowed when the latest phase allows it."""
     log = Log("sliding-counter", 10)
     for _ in range(10):
         log.request(103.0)
     assert 114.0 < log.opening(103.1) < 114.2
 
 
-def test_the_opening_is_never_before_the_servers() -> None:
-    """Whatever has been seen; and once enough has, it is not much later either."""
+def test_the_opening_is_never_before_that_of_the_server() -> None:
+    """And after enough answers, it is not much later either."""
     log = Log("sliding-counter", 20)
     now = 1003.7
     lags: list[float] = []
@@ -126,15 +126,15 @@ def test_the_opening_is_never_before_the_servers() -> None:
 
 
 def test_other_windows_are_told_apart() -> None:
-    """A sliding log, for one, contradicts every phase within a few windows."""
+    """A sliding log, for example, contradicts every phase within a few windows."""
     log = Log("sliding-log", 20)
     log.run(1060.0, 1003.7)
     assert log.opening(1060.0) == -math.inf
     assert not log.fit.possible
 
 
-def test_a_new_beginning_counts_after_four_windows() -> None:
-    """Strangers may have been the reason: what is left must outlive them first."""
+def test_a_restart_counts_after_four_windows() -> None:
+    """Other clients may have been the reason: some cells must survive four windows first."""
     log = Log("sliding-counter", 20)
     for at in (1002.0, 1003.0):
         log.fit.observe((at, at + 0.1, 1, 1, 15))  # fifteen used, and one of them ours
@@ -148,7 +148,7 @@ def test_a_new_beginning_counts_after_four_windows() -> None:
 
 
 def test_a_lost_request_makes_the_bounds_wider() -> None:
-    """It may have been counted or not: neither may strike out the true phase, nor make the opening too early."""
+    """Counted or not, it must neither remove the true phase nor make the opening too early."""
     log = Log("sliding-counter", 10)
     for _ in range(9):
         log.request(103.0)

@@ -1,4 +1,4 @@
-"""The server's windows: what each kind of counting allows, and when it would allow the next."""
+"""The server's windows: what each algorithm allows, and when it allows the next request."""
 
 import math
 from typing import get_args
@@ -13,7 +13,7 @@ KINDS: tuple[WindowKind, ...] = get_args(WindowKind)
 
 
 def fill(window: ServerWindow, now: float) -> int:
-    """Take all that is free, and say how much it was."""
+    """Take all that is free, and return how much it was."""
     count = window.free(now)
     for _ in range(count):
         window.take(now)
@@ -22,13 +22,13 @@ def fill(window: ServerWindow, now: float) -> int:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_unused_window_has_its_whole_limit_free(kind: WindowKind) -> None:
-    """Whatever the kind, and wherever the clock stands."""
+    """For every kind, at any time."""
     assert make_window(kind, 7).free(1234.5) == 7
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_taken_is_not_free(kind: WindowKind) -> None:
-    """Each request served takes one away, until there are none."""
+    """Each request served takes one, until none is left."""
     window = make_window(kind, 3)
     left: list[int] = []
     for _ in range(3):
@@ -47,15 +47,15 @@ def test_a_limit_of_zero_never_allows_anything(kind: WindowKind, *, count_denied
     assert window.retry_after(60.0) == 10.0
 
 
-def test_an_aligned_window_turns_with_the_clock() -> None:
-    """It is full until the next multiple of its length, and then empty at once."""
+def test_an_aligned_window_begins_with_the_clock() -> None:
+    """What was used counts until the next multiple of its length, and not after it."""
     window = make_window("aligned", 5)
     fill(window, 19.0)
     assert (window.free(19.9), window.retry_after(19.0), window.free(20.0)) == (0, 1.0, 5)
 
 
-def test_a_first_request_window_turns_one_length_after_its_first_request() -> None:
-    """Requests that come later in it do not prolong it."""
+def test_a_first_request_window_ends_one_length_after_its_first_request() -> None:
+    """Later requests do not prolong it."""
     window = make_window("first-request", 2)
     window.take(3.0)
     window.take(12.0)
@@ -72,14 +72,14 @@ def test_a_sliding_log_forgets_each_request_by_itself() -> None:
 
 
 def test_a_sliding_counter_weighs_the_previous_window_by_what_is_in_view() -> None:
-    """Of ten requests in the previous window, seven count three tenths into this one."""
+    """Of ten requests in the previous window, seven still count after three tenths of this one."""
     window = make_window("sliding-counter", 10)
     fill(window, 9.0)
     assert [window.free(at) for at in (9.9, 10.0, 10.9, 11.0, 13.0, 19.9)] == [0, 0, 0, 1, 3, 9]
 
 
 def test_a_sliding_counter_serves_one_less_than_its_limit_at_a_steady_rate() -> None:
-    """Whole requests must fit: it is the price of rounding."""
+    """Only whole requests fit: this is the cost of rounding."""
     window = make_window("sliding-counter", 10)
     served = [sum(fill(window, tick / 100) for tick in range(at, at + 1000)) for at in range(0, 20_000, 1000)]
     assert set(served[3:]) == {9}
@@ -94,7 +94,7 @@ def test_a_token_bucket_refills_evenly() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_denied_requests_count_only_if_asked(kind: WindowKind) -> None:
-    """A client that hammers a window which counts them locks itself out for longer."""
+    """Where they count, a client that keeps sending waits longer."""
     waits: list[float] = []
     for count_denied in (False, True):
         window = make_window(kind, 4, count_denied=count_denied)
@@ -109,7 +109,7 @@ def test_denied_requests_count_only_if_asked(kind: WindowKind) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_changed_limit_counts_at_once(kind: WindowKind) -> None:
-    """More is free when it is raised (a bucket must first fill), nothing when it is lowered under what was used."""
+    """Raised, more is free (a token bucket must fill first); lowered below what was used, nothing is."""
     window = make_window(kind, 10)
     for _ in range(6):
         window.take(2.0)
@@ -136,7 +136,7 @@ def test_a_window_must_have_a_length_and_a_limit(limit: int, seconds: float) -> 
 def test_retry_after_is_when_the_next_is_allowed(
     kind: WindowKind, limit: int, steps: list[float], *, count_denied: bool
 ) -> None:
-    """Not a moment sooner, nor later, whatever came before."""
+    """Neither sooner nor later, whatever came before."""
     window = make_window(kind, limit, count_denied=count_denied)
     now = 3.0
     for step in steps:

@@ -1,4 +1,4 @@
-"""The client against a server with each kind of window, over real sockets, on a loop whose time does not wait."""
+"""The client against a server with each kind of window: real sockets, virtual time."""
 
 import asyncio
 from typing import get_args
@@ -13,8 +13,8 @@ pytestmark = pytest.mark.looptime
 
 @pytest.mark.parametrize("header_style", get_args(HeaderStyle))
 @pytest.mark.parametrize("kind", get_args(WindowKind))
-async def test_a_burst_draws_no_429_from_any_kind_of_window(kind: WindowKind, header_style: HeaderStyle) -> None:
-    """Whatever the server counts by, a hundred calls at once are all served and none is refused."""
+async def test_a_burst_gets_no_429_from_any_kind_of_window(kind: WindowKind, header_style: HeaderStyle) -> None:
+    """A hundred calls at once are all served, and none is refused."""
     async with (
         Sandbox(
             queues=20,
@@ -31,12 +31,12 @@ async def test_a_burst_draws_no_429_from_any_kind_of_window(kind: WindowKind, he
         writes = [client.queues.update_inbound(ids[n % 20], max_wait=n) for n in range(40)]
         await asyncio.gather(*reads, *writes)
         assert [request.status for request in sandbox.requests] == [200] * 100
-        # Four windows at the least, and each of two scopes may lose one while the server is learnt.
+        # At least four windows, and each of two scopes may lose one until the server is known.
         assert asyncio.get_running_loop().time() < (100 / 20 - 1 + 2) * 10 * 1.1
 
 
-async def test_refusals_that_count_against_the_client_do_not_lock_it_out() -> None:
-    """A weighted counter that counts refused requests too is not hammered."""
+async def test_refused_requests_that_count_do_not_lock_the_client_out() -> None:
+    """A weighted counter that counts refused requests too sends no 429."""
     async with (
         Sandbox(queues=5, window_kind="sliding-counter", count_denied=True, tenant_limit=10, route_limit=10) as sandbox,
         sandbox.client() as client,
@@ -47,7 +47,7 @@ async def test_refusals_that_count_against_the_client_do_not_lock_it_out() -> No
 
 
 async def test_another_program_of_the_tenant_costs_few_refusals_and_no_call() -> None:
-    """When others spend from the same budget, every call still succeeds, with a 429 here and there."""
+    """When others spend from the same budget, every call still succeeds, with a few 429s."""
     async with Sandbox(queues=5, tenant_limit=20, route_limit=None) as sandbox, sandbox.client() as client:
         queue_id = int(str(sandbox.queues[0]["callinId"]))
 
@@ -62,8 +62,8 @@ async def test_another_program_of_the_tenant_costs_few_refusals_and_no_call() ->
         assert len(sandbox.requests.of(status=429)) <= 9
 
 
-async def test_a_budget_that_changes_mid_run_is_followed() -> None:
-    """Limits raised and lowered by the server cost nothing but the time they take."""
+async def test_a_limit_that_changes_during_a_run_is_followed() -> None:
+    """A limit that the server raises or lowers costs at most two 429s."""
     async with Sandbox(queues=5, tenant_limit=30, route_limit=None) as sandbox, sandbox.client() as client:
         queue_id = int(str(sandbox.queues[0]["callinId"]))
         for limit in (30, 50, 10, 40):
