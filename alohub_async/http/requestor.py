@@ -75,16 +75,17 @@ class Call:
     ) -> None:
         defaults = requestor.options
         wait = options.max_rate_limit_wait
+        priority = defaults.priority if options.priority is UNSET else options.priority
         self.request: Request = request
         self.decode: Callable[[bytes], object] | None = decode
         self.permit: Permit = requestor.limiter.acquire(
             request.route,
-            priority=options.priority or defaults.priority or "normal",
+            priority="normal" if priority is UNSET else priority,
             max_wait=defaults.max_rate_limit_wait if wait is UNSET else wait,
             max_retry_after=defaults.retry.max_retry_after,
         )
         deadline = defaults.deadline if options.deadline is UNSET else options.deadline
-        self.deadline: float | None = deadline or None
+        self.deadline: float | None = None if deadline is UNSET else deadline
         self.ends: float = math.inf
         self.attempts: int = 0
         self.maybe_sent: bool = False
@@ -162,7 +163,8 @@ class Requestor:
                 call.error = error
                 await self._before_retry(call, error)
             else:
-                self.quota.refund()
+                if not self.quota.full:
+                    self.quota.refund()
                 return
 
     async def _try(self, call: Call) -> None:

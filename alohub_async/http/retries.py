@@ -98,9 +98,13 @@ class RetryQuota:
 
     A full quota covers a burst of failures. In an outage it runs dry: calls then fail at their first error, until at
     most one call in six fails.
+
+    Attributes:
+        full: Whether all retries that were spent are earned again.
     """
 
     def __init__(self, retries: int = 100) -> None:
+        self.full: bool = True
         self._most = retries * _COST
         self._left = self._most
 
@@ -109,9 +113,10 @@ class RetryQuota:
         if self._left < _COST:
             return False
         self._left -= _COST
+        self.full = False
         return True
 
     def refund(self) -> None:
         """Record a success."""
-        if self._left < self._most:
-            self._left += 1
+        self._left = min(self._left + 1, self._most)
+        self.full = self._left == self._most

@@ -202,7 +202,7 @@ class Bucket:
         return max(now, self._next_look(now))
 
     def forecast(self, requests: int, now: float) -> float:
-        """The least number of seconds until the last of that many requests can go, if no others of this scope go before.
+        """The least number of seconds until the last of that many requests can go, if no others go before.
 
         0.0 if all of them may go now, or nothing is known. Where windows begin at fixed times, they may go sooner, by
         less than a window.

@@ -1,16 +1,150 @@
-"""`RateLimiter`, the public side of the rate limit; `scheduler.py` does the work."""
+"""`RateLimiter` and `Permit`, the public side of the rate limit. `scheduler.py` decides who waits, and for how long."""
 
+import asyncio
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Hashable, Mapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
-from alohub_async.errors import ConfigurationError
-from alohub_async.rate_limits.headers import HeaderReader, RateLimitHeaders
+from alohub_async.errors import ConfigurationError, RateLimitWaitError
+from alohub_async.rate_limits.headers import HeaderReader, RateLimitHeaders, Scope
 from alohub_async.rate_limits.priorities import Priority
-from alohub_async.rate_limits.scheduler import Permit, Scheduler
-from alohub_async.rate_limits.status import RateLimitStatus
+from alohub_async.rate_limits.scheduler import Scheduler
+from alohub_async.rate_limits.status import RateLimit, RateLimitStatus
 from alohub_async.routes import Route
 from alohub_async.unset import UNSET, UnsetType
 from alohub_async.validation import check_seconds, check_share
+
+if TYPE_CHECKING:
+    from alohub_async.rate_limits.scheduler import Tickets, WaitingPermit
+    from alohub_async.rate_limits.wait_queues import RouteQueue
+
+_TOO_MANY: Final = HTTPStatus.TOO_MANY_REQUESTS.value
+
+_Answer: TypeAlias = tuple[bool, bool, Mapping[Scope, RateLimit], float | None]
+"""Whether there was one, whether it was a 429, what it said about the budgets, and its `Retry-After`."""
+
+_NO_ANSWER: Final[_Answer] = (False, False, {}, None)
+
+
+class Permit:
+    """The right to send one request, to be entered for each of its attempts; made by `RateLimiter.acquire`.
+
+        async with limiter.acquire(route) as permit:
+            response = ...
+            permit.observe(response.status, response.headers, retry_after=None)
+
+    Entering waits until the request may go, and books it. Leaving settles the booking with what `observe` recorded, or
+    as lost. A cancelled waiter holds no permit. Entered again, the permit has its old place: it goes before all that
+    were acquired later.
+
+    When there is budget and no request waits, the hot path is straight: acquiring, entering, observing and leaving call
+    10 functions of ours (12 with header values not seen before). One function for each step made it 22, and took 1.2
+    times as long.
+
+    Attributes:
+        route_queue: Its route's, once it is entered.
+        sequence: Its number over all routes; lower goes first.
+        priority: Which queue of its route.
+        arrived: When it first waited, in the loop's seconds.
+        max_wait: Longest wait that is left, in seconds, over all the times it is entered; None for no maximum.
+        max_retry_after: Raise an error when the server asks to wait for more seconds than this.
+        granted: While it waits: done when the request may go.
+    """
+
+    __slots__ = (
+        "_answer",
+        "_key",
+        "_scheduler",
+        "_tickets",
+        "arrived",
+        "granted",
+        "max_retry_after",
+        "max_wait",
+        "priority",
+        "route_queue",
+        "sequence",
+    )
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        key: Hashable,
+        sequence: int,
+        *,
+        priority: Priority,
+        max_wait: float | None,
+        max_retry_after: float,
+    ) -> None:
+        self.route_queue: RouteQueue[WaitingPermit]
+        self.sequence: int = sequence
+        self.priority: Priority = priority
+        self.arrived: float = math.inf
+        self.max_wait: float | None = max_wait
+        self.max_retry_after: float = max_retry_after
+        self.granted: asyncio.Future[None] | None = None
+        self._key = key
+        self._answer = _NO_ANSWER
+        self._scheduler = scheduler
+        self._tickets: Tickets | None = None
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it has stopped waiting."""
+        return self.granted is not None and self.granted.cancelled()
+
+    def grant(self) -> None:
+        """End its wait: the request may go."""
+        if self.granted is not None:
+            self.granted.set_result(None)
+
+    def refuse(self, error: RateLimitWaitError) -> None:
+        """End its wait with an error."""
+        if self.granted is not None:
+            self.granted.set_exception(error)
+
+    async def __aenter__(self) -> Self:
+        scheduler = self._scheduler
+        if asyncio.get_running_loop() is not scheduler.loop:
+            scheduler.move_to_running_loop()
+        self._answer = _NO_ANSWER
+        # Looked up each time: the route may have been forgotten in between.
+        self.route_queue = route_queue = scheduler.route_queues[self._key]
+        now, tenant, route = scheduler.clock(), scheduler.tenant, route_queue.bucket
+        if now <= tenant.ready_until and now <= route.ready_until and not scheduler.waiting:
+            self._tickets = tenant.send(now), route.send(now)
+        else:
+            self._tickets = await scheduler.book(self)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        tickets = self._tickets
+        if tickets is None:
+            return
+        self._tickets = None
+        scheduler, route_queue = self._scheduler, self.route_queue
+        route_queue.sent += 1
+        answered, denied, limits, retry_after = self._answer
+        if denied:
+            scheduler.settle_denied(route_queue, tickets, limits, retry_after)
+        else:
+            now = scheduler.clock()
+            scheduler.tenant.settle(tickets[0], now, limits.get("tenant"), lost=not answered)
+            route_queue.bucket.settle(tickets[1], now, limits.get("route"), lost=not answered)
+        if scheduler.waiting:
+            scheduler.wake()
+
+    def observe(self, status: int, headers: Mapping[str, str], *, retry_after: float | None) -> None:
+        """Record the answer, whatever its status.
+
+        Args:
+            status: HTTP status; 429 means that the request was refused.
+            headers: Of the answer, case-insensitive.
+            retry_after: Seconds that the server asks to wait, if it does.
+        """
+        limits = self._scheduler.reader.read(headers, wall_clock=time.time)
+        self._answer = True, status == _TOO_MANY, limits, retry_after
 
 
 class RateLimiter:

@@ -8,15 +8,13 @@ One timer serves any number of waiters, and a waiter is woken only to go.
 import asyncio
 import logging
 import math
-import time
-from collections.abc import Hashable, Mapping, Sequence
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, Self, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from alohub_async.errors import ConfigurationError, RateLimitWaitError
 from alohub_async.rate_limits.bucket import Bucket, Ticket
 from alohub_async.rate_limits.headers import HeaderReader, Scope
-from alohub_async.rate_limits.priorities import Priority, PriorityPolicy
+from alohub_async.rate_limits.priorities import PriorityPolicy, Waiter
 from alohub_async.rate_limits.status import RateLimit, ScopeStatus
 from alohub_async.rate_limits.wait_queues import RouteQueue, RouteQueues
 
@@ -25,137 +23,34 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("alohub_async")
 
-_TOO_MANY: Final = HTTPStatus.TOO_MANY_REQUESTS.value
 _LONG_WAIT: Final = 5.0  # seconds; a longer wait is logged
 
 _SCOPES: Final[tuple[Scope, Scope]] = ("tenant", "route")
 
-_Tickets: TypeAlias = tuple[Ticket, Ticket]
+Tickets: TypeAlias = tuple[Ticket, Ticket]
 """Of the tenant's bucket, and of the route's."""
 
-_Answer: TypeAlias = tuple[bool, bool, Mapping[Scope, RateLimit], float | None]
-"""Whether there was one, whether it was a 429, what it said about the budgets, and its `Retry-After`."""
 
-_NO_ANSWER: Final[_Answer] = (False, False, {}, None)
-
-
-class Permit:
-    """The right to send one request, to be entered for each of its attempts; made by `RateLimiter.acquire`.
-
-        async with limiter.acquire(route) as permit:
-            response = ...
-            permit.observe(response.status, response.headers, retry_after=None)
-
-    Entering waits until the request may go, and books it. Leaving settles the booking with what `observe` recorded, or
-    as lost. A cancelled waiter holds no permit. Entered again, the permit has its old place: it goes before all that
-    were acquired later.
-
-    When there is budget and no request waits, the hot path is straight: acquiring, entering, observing and leaving call
-    10 functions of ours (12 with header values not seen before). One function for each step made it 22, and took 1.2
-    times as long.
+class WaitingPermit(Waiter, Protocol):
+    """A permit, as the scheduler knows it; `limiter.py` has the class.
 
     Attributes:
-        route_queue: Its route's, once it is entered.
-        sequence: Its number over all routes; lower goes first.
-        priority: Which queue of its route.
-        arrived: When it first waited, in the loop's seconds.
-        max_wait: Longest wait that is left, in seconds, over all the times it is entered; None for no maximum.
-        max_retry_after: Raise an error when the server asks to wait for more seconds than this.
+        route_queue: Its route's.
+        max_wait: Longest wait that is left, in seconds; None for no bound.
         granted: While it waits: done when the request may go.
     """
 
-    __slots__ = (
-        "_answer",
-        "_key",
-        "_scheduler",
-        "_tickets",
-        "arrived",
-        "granted",
-        "max_retry_after",
-        "max_wait",
-        "priority",
-        "route_queue",
-        "sequence",
-    )
-
-    def __init__(
-        self,
-        scheduler: "Scheduler",
-        key: Hashable,
-        sequence: int,
-        *,
-        priority: Priority,
-        max_wait: float | None,
-        max_retry_after: float,
-    ) -> None:
-        self.route_queue: RouteQueue[Permit]
-        self.sequence: int = sequence
-        self.priority: Priority = priority
-        self.arrived: float = math.inf
-        self.max_wait: float | None = max_wait
-        self.max_retry_after: float = max_retry_after
-        self.granted: asyncio.Future[None] | None = None
-        self._key = key
-        self._answer = _NO_ANSWER
-        self._scheduler = scheduler
-        self._tickets: _Tickets | None = None
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether it has stopped waiting."""
-        return self.granted is not None and self.granted.cancelled()
+    route_queue: "RouteQueue[WaitingPermit]"
+    max_wait: float | None
+    granted: asyncio.Future[None] | None
 
     def grant(self) -> None:
         """End its wait: the request may go."""
-        if self.granted is not None:
-            self.granted.set_result(None)
+        ...
 
     def refuse(self, error: RateLimitWaitError) -> None:
         """End its wait with an error."""
-        if self.granted is not None:
-            self.granted.set_exception(error)
-
-    async def __aenter__(self) -> Self:
-        scheduler = self._scheduler
-        if asyncio.get_running_loop() is not scheduler.loop:
-            scheduler.move_to_running_loop()
-        self._answer = _NO_ANSWER
-        # Looked up each time: the route may have been forgotten in between.
-        self.route_queue = route_queue = scheduler.route_queues[self._key]
-        now, tenant, route = scheduler.clock(), scheduler.tenant, route_queue.bucket
-        if now <= tenant.ready_until and now <= route.ready_until and not scheduler.waiting:
-            self._tickets = tenant.send(now), route.send(now)
-        else:
-            self._tickets = await scheduler.book(self)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        tickets = self._tickets
-        if tickets is None:
-            return
-        self._tickets = None
-        scheduler, route_queue = self._scheduler, self.route_queue
-        route_queue.sent += 1
-        answered, denied, limits, retry_after = self._answer
-        if denied:
-            scheduler.settle_denied(route_queue, tickets, limits, retry_after)
-        else:
-            now = scheduler.clock()
-            scheduler.tenant.settle(tickets[0], now, limits.get("tenant"), lost=not answered)
-            route_queue.bucket.settle(tickets[1], now, limits.get("route"), lost=not answered)
-        if scheduler.waiting:
-            scheduler.wake()
-
-    def observe(self, status: int, headers: Mapping[str, str], *, retry_after: float | None) -> None:
-        """Record the answer, whatever its status.
-
-        Args:
-            status: HTTP status; 429 means that the request was refused.
-            headers: Of the answer, case-insensitive.
-            retry_after: Seconds that the server asks to wait, if it does.
-        """
-        limits = self._scheduler.reader.read(headers, wall_clock=time.time)
-        self._answer = True, status == _TOO_MANY, limits, retry_after
+        ...
 
 
 class Scheduler:
@@ -173,13 +68,13 @@ class Scheduler:
     def __init__(self, *, window: float, reader: HeaderReader, bulk_leaves: float) -> None:
         self.reader: HeaderReader = reader
         self.tenant: Bucket = Bucket(window)
-        self.route_queues: RouteQueues[Permit] = RouteQueues(window)
-        self.waiting: set[Permit] = set()
+        self.route_queues: RouteQueues[WaitingPermit] = RouteQueues(window)
+        self.waiting: set[WaitingPermit] = set()
         self.loop: asyncio.AbstractEventLoop | None = None
         self.clock: Callable[[], float] = float
-        self._policy = PriorityPolicy[Permit](bulk_leaves=bulk_leaves, window=window)
+        self._policy = PriorityPolicy[WaitingPermit](bulk_leaves=bulk_leaves, window=window)
         self._timer: asyncio.TimerHandle | None = None
-        self._granted: Permit | None = None  # may go, and has not booked yet
+        self._granted: WaitingPermit | None = None  # may go, and has not booked yet
         self._logged = False  # that the wait is long
 
     def move_to_running_loop(self) -> None:
@@ -199,7 +94,7 @@ class Scheduler:
         for route_queue in self.route_queues.values():
             route_queue.clear()
 
-    async def book(self, permit: Permit) -> _Tickets:
+    async def book(self, permit: WaitingPermit) -> Tickets:
         """Book the permit's request as soon as it may go.
 
         Raises:
@@ -233,7 +128,7 @@ class Scheduler:
             permit.max_wait = max(0.0, permit.max_wait - waited)
         return tickets
 
-    async def _wait(self, permit: Permit) -> _Tickets:
+    async def _wait(self, permit: WaitingPermit) -> Tickets:
         """Wait in the queue until the permit is granted, and book."""
         route_queue = permit.route_queue
         while True:
@@ -245,20 +140,20 @@ class Scheduler:
             if tickets := self._try_book(route_queue, self.clock()):  # an answer may have come since
                 return tickets
 
-    def _try_book(self, route_queue: RouteQueue[Permit], now: float) -> _Tickets | None:
+    def _try_book(self, route_queue: RouteQueue[WaitingPermit], now: float) -> Tickets | None:
         """Book a request of this route if both of its buckets allow it now."""
         if self._ready_at(route_queue, now) > now:
             return None
         return self.tenant.send(now), route_queue.bucket.send(now)
 
-    def _ready_at(self, route_queue: RouteQueue[Permit], now: float) -> float:
+    def _ready_at(self, route_queue: RouteQueue[WaitingPermit], now: float) -> float:
         """When a request of this route may go, by both of its buckets."""
         return max(self.tenant.ready_at(now), route_queue.bucket.ready_at(now))
 
     def settle_denied(
         self,
-        route_queue: RouteQueue[Permit],
-        tickets: _Tickets,
+        route_queue: RouteQueue[WaitingPermit],
+        tickets: Tickets,
         limits: Mapping[Scope, RateLimit],
         retry_after: float | None,
     ) -> None:
@@ -271,7 +166,7 @@ class Scheduler:
             bucket.settle(ticket, now, limits.get(scope), denied=scope in used_up, retry_after=retry_after)
         self._refuse_blocked(now)
 
-    def _refuse_long_wait(self, permit: Permit, now: float) -> None:
+    def _refuse_long_wait(self, permit: WaitingPermit, now: float) -> None:
         """Raise if it is certain that the permit would wait too long."""
         route_queue = permit.route_queue
         if self._blocked_for(route_queue, now) > permit.max_retry_after:
@@ -282,7 +177,7 @@ class Scheduler:
             if wait > permit.max_wait:
                 raise _too_long(permit, wait)
 
-    def _blocked_for(self, route_queue: RouteQueue[Permit], now: float) -> float:
+    def _blocked_for(self, route_queue: RouteQueue[WaitingPermit], now: float) -> float:
         """Seconds that a `Retry-After` still blocks this route."""
         return max(self.tenant.blocked_until, route_queue.bucket.blocked_until) - now
 
@@ -306,7 +201,7 @@ class Scheduler:
         if asyncio.get_running_loop() is not self.loop:
             self.move_to_running_loop()
         now = self.clock()
-        due, heads = math.inf, list[Permit]()
+        due, heads = math.inf, list[WaitingPermit]()
         tenant_at = self.tenant.ready_at(now)
         for route_queue in self.route_queues.values():
             if route_queue.waiting:
@@ -319,7 +214,7 @@ class Scheduler:
             self._grant(heads)
         self._set_timer(due, now)
 
-    def _grant(self, heads: list[Permit]) -> None:
+    def _grant(self, heads: list[WaitingPermit]) -> None:
         """Grant the best of these permits."""
         self._granted = permit = self._policy.best(heads)
         limits = [bucket.limit for bucket in (self.tenant, permit.route_queue.bucket) if bucket.limit]
@@ -341,7 +236,7 @@ class Scheduler:
             waiting = "1 request waits" if count == 1 else f"{count} requests wait"
             _logger.warning("the rate limit is used up: %s, the next for %.1f s", waiting, due - now)
 
-    def status(self, bucket: Bucket, route_queues: Sequence[RouteQueue[Permit]], now: float) -> ScopeStatus:
+    def status(self, bucket: Bucket, route_queues: Sequence[RouteQueue[WaitingPermit]], now: float) -> ScopeStatus:
         """The state of a bucket that these routes spend from."""
         return ScopeStatus(
             limit=bucket.limit,
@@ -355,7 +250,7 @@ class Scheduler:
         )
 
 
-def _too_long(permit: Permit, wait: float) -> RateLimitWaitError:
+def _too_long(permit: WaitingPermit, wait: float) -> RateLimitWaitError:
     maximum = min(permit.max_retry_after, math.inf if permit.max_wait is None else permit.max_wait)
     until = f"for {wait:.2f} s" if wait < math.inf else "until another request is answered"
     return RateLimitWaitError(
