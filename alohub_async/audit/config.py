@@ -23,8 +23,8 @@ def read_config(path: Path) -> dict[str, object]:
         long-wait = { seconds = 600, severity = "error" }   # options and severity
 
     Args:
-        path: A `pyproject.toml`, whose table `[tool.alohub.audit]` has the settings (none if there is no such table), or
-            a file of any other name, whose top level has the settings.
+        path: A `pyproject.toml`, whose table `[tool.alohub.audit]` has the settings (none without the table), or a
+            file of any other name, whose top level has the settings.
 
     Raises:
         ConfigurationError: The file cannot be read or is not TOML.

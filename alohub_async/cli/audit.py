@@ -64,7 +64,7 @@ def audit_command(
 ) -> None:
     """Audit all inbound queues with a set of rules.
 
-    The settings of a rule turn it off, or change its severity and options:
+    Settings can disable a rule, or change its severity and options:
     locked = false, long-wait = { seconds = 600, severity = "error" }
     """
     from alohub_async import audit

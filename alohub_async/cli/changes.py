@@ -128,7 +128,7 @@ def diff_command(
 ) -> None:
     """Compare two states of the queues field by field.
 
-    Each state is an export, or live: the queues of the service now.
+    Each state is an export, or the word live for the current queues.
     """
     for state in (before, after):
         if state != LIVE:

@@ -121,7 +121,7 @@ MusicOption: TypeAlias = Annotated[
 ]
 AnnounceOption: TypeAlias = Annotated[
     bool | None,
-    typer.Option("--announce-position/--no-announce-position", help="Announce callers their position in the queue."),
+    typer.Option("--announce-position/--no-announce-position", help="Announce their position in the queue to callers."),
 ]
 
 
