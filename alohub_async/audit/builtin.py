@@ -36,7 +36,7 @@ def zero_wait(queue: AuditedQueue) -> Iterator[Finding]:
     The API does not document what 0 does: the service may reject every caller or none.
     """
     if queue.queue.max_wait == 0:
-        yield queue.finding("the maximum wait is 0 s", field="max_wait")
+        yield queue.finding("maximum wait 0 s", field="max_wait")
 
 
 @rule(Severity.WARNING)
@@ -47,7 +47,7 @@ def long_wait(queue: AuditedQueue, *, seconds: int = 300) -> Iterator[Finding]:
     """
     wait = queue.queue.max_wait
     if wait is not None and wait > seconds:
-        yield queue.finding(f"the maximum wait is {wait} s, above {seconds} s", field="max_wait")
+        yield queue.finding(f"maximum wait {wait} s, above {seconds} s", field="max_wait")
 
 
 @rule(Severity.WARNING)
@@ -104,7 +104,7 @@ def invalid_number(queue: AuditedQueue) -> Iterator[Finding]:
     """
     number = (queue.queue.number or "").strip()
     if number and not _is_vietnamese(number):
-        yield queue.finding(f"{_short(number)} is not a Vietnamese phone number", field="number")
+        yield queue.finding(f"{_short(number)} is not a Vietnamese number", field="number")
 
 
 @list_rule(Severity.ERROR)

@@ -41,8 +41,8 @@ def test_a_suite_for_each_rule_and_a_case_for_each_finding() -> None:
     waits = [*read["long-wait"]]
     assert [case.name for case in waits] == ["1001226 Hỗ trợ · max_wait", "2 Huế · max_wait"]
     assert [(each.message, each.type) for case in waits for each in case.result] == [
-        ("the maximum wait is 999 s, above 300 s", "warning"),
-        ("the maximum wait is 999 s, above 300 s", "warning"),
+        ("maximum wait 999 s, above 300 s", "warning"),
+        ("maximum wait 999 s, above 300 s", "warning"),
     ]
     assert read["long-wait"].failures == 2
     [passed] = read["locked"]
