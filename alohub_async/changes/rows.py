@@ -114,14 +114,15 @@ class _RowReader:
         self.id = self._collect(self._read_id, "id")
         unknown = [name for name in self.values if name not in COLUMNS]
         if unknown:
-            self.problems.append(f"unknown column {', '.join(unknown)}; the columns are {', '.join(COLUMNS)}")
+            noun = "column" if len(unknown) == 1 else "columns"
+            self.problems.append(f"unknown {noun} {', '.join(unknown)}; the columns are {', '.join(COLUMNS)}")
         wanted = {name: self._collect(self._read_wanted, name) for name in WRITABLE if name in self.values}
         expect = {name: self._collect(self._read_expected, name) for name in WRITABLE if EXPECT + name in self.values}
         unused = [EXPECT + name for name in expect if name not in wanted]
         if not wanted:
             self.problems.append(f"no field to set; give at least one of {', '.join(WRITABLE)}")
         elif unused:
-            self.problems.append(f"{', '.join(unused)} is only checked when the field itself is set, too")
+            self.problems.append(f"give a value to set beside {', '.join(unused)}, which is not checked without one")
         if self.problems or self.id is None:
             return None
         return Change(self.id, InboundQueueUpdate(**wanted), expect)

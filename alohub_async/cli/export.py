@@ -138,8 +138,8 @@ def _summary(report: ExportReport) -> str:
     complete = "complete" if report.complete else "NOT complete"
     return (
         f"{counted(report.written, 'queue')}, {complete}: {report.reason};"
-        f" {counted(report.requests, 'request')}, {report.denied:,} denied;"
-        f" {report.seconds:.1f} s in total, {report.waited:.1f} s of it waiting"
+        f" {report.seconds:.1f} s; {counted(report.requests, 'request')}, {report.denied:,} denied,"
+        f" waited {report.waited:.1f} s for the rate limit"
     )
 
 

@@ -79,7 +79,7 @@ def test_every_problem_of_a_csv_file_is_reported(tmp_path: Path) -> None:
         "line 3: strategy must be one of NORMAL (1), VIP (2), BLACKLIST (3), DIVERT (4), LOCKED (99); '5' was given",
         "line 3: announce_position must be true or false; 'maybe' was given",
         "line 4: no field to set; give at least one of music_on_hold, max_wait, strategy, announce_position",
-        "line 7: expect.strategy is only checked when the field itself is set, too",
+        "line 7: give a value to set beside expect.strategy, which is not checked without one",
         "line 8: id 4 is already on line 5",
         "line 9: 2 cells, but the header has 6",
         "line 10: no id",
