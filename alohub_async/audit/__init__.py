@@ -1,4 +1,4 @@
-"""Audits of a tenant's inbound queues: every queue as listed and in detail, rules run on each, reports.
+"""Audits of a tenant's inbound queues: rules that check the list and the details of each queue, and reports.
 
 report = await audit_inbound(client)
 for finding in report.at_least(Severity.WARNING):

@@ -1,7 +1,8 @@
-"""How an audit is configured: which rules run, how bad their findings are, and their options. Pure, but for reading."""
+"""The settings of an audit: which rules run, their severities and options. Pure, except for reading the file."""
 
 import importlib.util
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -10,71 +11,71 @@ import attrs
 
 from alohub_async.audit.rules import Rule, Severity
 from alohub_async.errors import ConfigurationError
+from alohub_async.validation import check_choice, check_count, check_flag, check_instance
 
 
 def read_config(path: Path) -> dict[str, object]:
     """Read the settings of an audit from a TOML file.
 
         [tool.alohub.audit]
-        locked = false                                      # off
-        no-number = "warning"                               # its severity
-        long-wait = { seconds = 600, severity = "error" }   # options, and its severity
+        locked = false                                      # disabled
+        no-number = "warning"                               # severity
+        long-wait = { seconds = 600, severity = "error" }   # options and severity
 
     Args:
-        path: A `pyproject.toml` with the table `[tool.alohub.audit]` (nothing is configured if it has none), or a file
-            of any other name whose top level is that table.
+        path: A `pyproject.toml`, whose table `[tool.alohub.audit]` has the settings (none without the table), or a
+            file of any other name, whose top level has the settings.
 
     Raises:
-        ConfigurationError: It cannot be read, or is no TOML.
+        ConfigurationError: The file cannot be read or is not TOML.
     """
     try:
         with path.open("rb") as file:
-            found: Any = tomllib.load(file)
+            settings: Any = tomllib.load(file)
     except OSError as exc:
-        raise ConfigurationError(f"the audit's configuration {path} cannot be read: {exc.strerror}") from exc
+        raise ConfigurationError(f"cannot read the audit settings in {path}: {exc.strerror}") from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise ConfigurationError(f"the audit's configuration {path} is no TOML: {exc}") from exc
+        raise ConfigurationError(f"the audit settings in {path} are not TOML: {exc}") from exc
     if path.name == "pyproject.toml":
         for name in ("tool", "alohub", "audit"):
-            found = cast("dict[str, Any]", found).get(name, {})
-            if not isinstance(found, dict):
+            settings = cast("dict[str, Any]", settings).get(name, {})
+            if not isinstance(settings, dict):
                 raise ConfigurationError(f"{path}: [tool.alohub.audit] must be a table")
-    return cast("dict[str, object]", found)
+    return cast("dict[str, object]", settings)
 
 
 def configure(rules: Iterable[Rule], settings: Mapping[str, object]) -> tuple[Rule, ...]:
-    """The rules that are on, with their severities and options as configured.
+    """The enabled rules, with the severities and options of the settings.
 
     Args:
-        rules: What there is.
-        settings: By id of a rule: False turns it off, a string is its severity, a table has `severity` and options.
+        rules: The rules to configure.
+        settings: By the id of a rule: False disables it, a string is its severity, a table has `severity` and options.
 
     Raises:
-        ConfigurationError: Two rules of one id, an unknown rule or option, or a value that does not fit.
+        ConfigurationError: Two rules have the same id, a rule or an option is unknown, or a value is not allowed.
     """
-    there = [*rules]
-    by_id = {rule.id: rule for rule in there}
-    if len(by_id) < len(there):
-        twice = sorted({name for name in by_id if sum(rule.id == name for rule in there) > 1})
-        raise ConfigurationError(f"several rules have the id {', '.join(twice)}")
-    for name in settings:
-        if name not in by_id:
-            raise ConfigurationError(f"the audit has no rule {name!r}; there are {', '.join(by_id)}")
-    configured = (_configured(rule, settings.get(rule.id, True)) for rule in there)
+    known = [*rules]
+    counts = Counter(rule.id for rule in known)
+    if duplicates := sorted(rule_id for rule_id, count in counts.items() if count > 1):
+        raise ConfigurationError(f"several rules have the id {', '.join(duplicates)}")
+    for rule_id in settings:
+        if rule_id not in counts:
+            raise ConfigurationError(f"the audit has no rule {rule_id!r}; the rules are {', '.join(counts)}")
+    configured = (_configured(rule, settings.get(rule.id, True)) for rule in known)
     return tuple(rule for rule in configured if rule is not None)
 
 
 def check_needs(rules: Iterable[Rule]) -> None:
-    """Check that the optional packages of these rules are there.
+    """Check that the optional packages of these rules are installed.
 
     Raises:
-        ConfigurationError: One is missing.
+        ConfigurationError: A package is missing.
     """
     for rule in rules:
         if rule.needs is not None and importlib.util.find_spec(rule.needs) is None:
             raise ConfigurationError(
-                f"the audit's rule {rule.id} needs {rule.needs}; run: pip install 'alohub-async[audit]',"
-                f" or turn the rule off ({rule.id} = false)"
+                f"the audit rule {rule.id} needs {rule.needs}; run: pip install 'alohub-async[audit]',"
+                f" or disable the rule: {rule.id} = false"
             )
 
 
@@ -92,22 +93,22 @@ def _configured(rule: Rule, setting: object) -> Rule | None:
     for name, value in table.items():
         if name not in rule.options:
             allowed = ", ".join(["severity", *rule.options])
-            raise ConfigurationError(f"{rule.id} has no option {name!r}; it has {allowed}")
+            raise ConfigurationError(f"{rule.id} has no option {name!r}; allowed are {allowed}")
         _check_option(f"{rule.id}.{name}", value, default=rule.options[name])
     return attrs.evolve(rule, severity=severity, options={**rule.options, **table})
 
 
 def _severity(rule: Rule, given: object) -> Severity:
-    for severity in Severity:
-        if given == severity.label:
-            return severity
-    allowed = ", ".join(severity.label for severity in Severity)
-    raise ConfigurationError(f"the severity of {rule.id} must be one of {allowed}; {given!r} was given")
+    by_label = {severity.label: severity for severity in Severity}
+    name = f"the severity of {rule.id}"
+    return by_label[str(check_choice(name, given, tuple(by_label), error=ConfigurationError))]
 
 
 def _check_option(name: str, value: object, *, default: object) -> None:
-    kind = type(default)
-    if type(value) is not kind:  # a bool is no int here
-        raise ConfigurationError(f"{name} must be of type {kind.__name__}, such as {default!r}; {value!r} was given")
-    if isinstance(value, int) and value < 0:
-        raise ConfigurationError(f"{name} must be 0 or more; {value!r} was given")
+    """Check that an option has the type of its default."""
+    if isinstance(default, bool):
+        check_flag(name, value, error=ConfigurationError)
+    elif isinstance(default, int):
+        check_count(name, value, least=0, error=ConfigurationError)
+    else:
+        check_instance(name, value, type(default), error=ConfigurationError)

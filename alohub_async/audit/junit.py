@@ -1,4 +1,4 @@
-"""The report as JUnit XML, for CI."""
+"""JUnit XML of a report, for CI."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -6,23 +6,25 @@ from typing import Final
 
 from alohub_async.audit.report import AuditReport
 from alohub_async.audit.rules import Finding, Rule, Severity
+from alohub_async.plurals import counted
 
 _ILLEGAL: Final = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def legal(text: str) -> str:
-    """The text without characters that neither XML 1.0 nor HTML can hold, or that they advise against."""
+    """The text without the characters that XML 1.0 and HTML forbid or discourage."""
     return _ILLEGAL.sub("�", text)
 
 
 def junit_xml(report: AuditReport, *, fail_on: Severity = Severity.WARNING) -> bytes:
-    """The report as JUnit XML, UTF-8: a suite for each rule, a test case for each finding.
+    """JUnit XML of the report, in UTF-8: a test suite for each rule, a test case for each finding.
 
-    A finding is a failure, or skipped if it is not bad enough. A rule that found nothing is one test case that passed.
+    A finding is a failed test case, or a skipped one if its severity is below `fail_on`. A rule without findings is one
+    passed test case.
 
     Args:
-        report: What to write.
-        fail_on: The least severity that is a failure.
+        report: The report.
+        fail_on: The lowest severity of a failure.
     """
     root = ET.Element("testsuites", name="alohub audit", time="0")
     for rule in report.rules:
@@ -50,11 +52,11 @@ def _add_suite(root: ET.Element, report: AuditReport, rule: Rule, fail_on: Sever
     )
     for finding in findings:
         case = _add_case(suite, rule, _case_name(finding))
-        told = ET.SubElement(case, "failure" if fails else "skipped", message=legal(finding.message))
-        told.set("type", rule.severity.label)
-        told.text = legal(f"{rule.summary}.\n{_case_name(finding)}: {finding.message}")
+        outcome = ET.SubElement(case, "failure" if fails else "skipped", message=legal(finding.message))
+        outcome.set("type", rule.severity.label)
+        outcome.text = legal(f"{rule.summary}.\n{_case_name(finding)}: {finding.message}")
     if not findings:
-        _add_case(suite, rule, f"all {len(report.audited.queues)} queues")
+        _add_case(suite, rule, f"no findings in {counted(len(report.audited.queues), 'queue')}")
 
 
 def _add_case(suite: ET.Element, rule: Rule, name: str) -> ET.Element:

@@ -4,14 +4,14 @@
   const body = table.tBodies[0];
   const heads = [...table.tHead.rows[0].cells];
   const collator = new Intl.Collator("vi", { numeric: true });
-  const first = [...body.rows]; // equal rows stay in the list's order
+  const first = [...body.rows]; // rows with equal values keep the order of the list
 
   function sort(column, descending) {
     const number = heads[column].classList.contains("number");
     const value = (row) => row.cells[column].textContent.trim();
     const keyed = first.map((row) => [value(row), row]);
     keyed.sort(([a], [b]) => {
-      if (!a || !b) return (a ? 0 : 1) - (b ? 0 : 1); // what is empty stays below
+      if (!a || !b) return (a ? 0 : 1) - (b ? 0 : 1); // empty cells come last
       const order = number ? parseFloat(a) - parseFloat(b) || 0 : collator.compare(a, b);
       return descending ? -order : order;
     });
@@ -27,8 +27,8 @@
     });
   });
 
-  // What is folded would be missing on paper.
+  // Open all sections: collapsed ones would not be printed.
   window.addEventListener("beforeprint", () => {
-    document.querySelectorAll("details").forEach((folded) => { folded.open = true; });
+    document.querySelectorAll("details").forEach((section) => { section.open = true; });
   });
 })();

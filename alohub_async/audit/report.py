@@ -1,4 +1,4 @@
-"""What came of an audit, and the audit of what was gathered. Pure."""
+"""The report of an audit, and running the rules. Pure."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -8,17 +8,18 @@ from typing import Any
 import attrs
 
 from alohub_async.audit.rules import AuditedList, Finding, Rule, Severity
+from alohub_async.plurals import counted
 
 
 @attrs.frozen(kw_only=True)
 class AuditReport:
-    """What came of an audit.
+    """The result of an audit.
 
     Attributes:
-        audited: The queues, and what is known of the walk that brought them.
-        rules: Those that ran, as configured.
-        findings: The worst first; then by rule, in the order of `rules`.
-        started: When it began, with its time zone.
+        audited: The queues, and the state of the walk over the list.
+        rules: The rules that ran, as configured.
+        findings: The findings, most severe first, then in the order of `rules`.
+        started: The start of the audit, with a time zone.
     """
 
     audited: AuditedList
@@ -28,32 +29,36 @@ class AuditReport:
 
     @property
     def complete(self) -> bool:
-        """Whether the walk brought the whole list, and each detail that was asked for came, as far as can be told."""
+        """Whether the list is complete as far as is known, and every requested detail arrived or was not found."""
         return self.audited.complete and all(queue.error is None or queue.gone for queue in self.audited.queues)
 
     def at_least(self, severity: Severity) -> tuple[Finding, ...]:
-        """The findings that are so bad or worse."""
+        """The findings of this severity or above."""
         return tuple(finding for finding in self.findings if finding.severity >= severity)
 
     def of_rule(self, rule: Rule) -> tuple[Finding, ...]:
-        """The findings of a rule."""
+        """The findings of this rule."""
         return tuple(finding for finding in self.findings if finding.rule == rule.id)
 
     def counts(self) -> dict[Severity, int]:
-        """How many findings there are of each severity, the worst first."""
-        counted = Counter(finding.severity for finding in self.findings)
-        return {severity: counted[severity] for severity in sorted(Severity, reverse=True)}
+        """The number of findings of each severity, most severe first."""
+        counts = Counter(finding.severity for finding in self.findings)
+        return {severity: counts[severity] for severity in sorted(Severity, reverse=True)}
 
     def tally(self) -> list[tuple[Severity, str]]:
-        """The counts in words, such as `"2 errors"`, the worst first."""
-        return [(severity, _counted(number, severity.label)) for severity, number in self.counts().items()]
+        """The counts as text, such as `"2 errors"`, most severe first."""
+        plurals = {Severity.INFO: "info"}
+        return [
+            (severity, counted(number, severity.label, plurals.get(severity)))
+            for severity, number in self.counts().items()
+        ]
 
     def headline(self) -> str:
-        """One line that sums it up, such as `"250 queues audited: 2 errors, 30 warnings, 0 info"`."""
-        return f"{_counted(len(self.audited.queues), 'queue')} audited: {', '.join(told for _, told in self.tally())}"
+        """A summary in one line, such as `"250 queues audited: 2 errors, 30 warnings, 0 info"`."""
+        return f"{counted(len(self.audited.queues), 'queue')} audited: {', '.join(text for _, text in self.tally())}"
 
     def as_record(self) -> dict[str, Any]:
-        """What JSON has of it."""
+        """The report as a JSON object."""
         audited = self.audited
         return {
             "started": self.started.isoformat(),
@@ -81,19 +86,15 @@ class AuditReport:
         }
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 or what == 'info' else 's'}"
-
-
 def make_report(audited: AuditedList, rules: Iterable[Rule], *, started: datetime) -> AuditReport:
     """Run the rules.
 
     Args:
-        audited: What was gathered.
-        rules: As configured.
-        started: When gathering began, with its time zone.
+        audited: The queues to audit.
+        rules: The rules, as configured.
+        started: The start of the audit, with a time zone.
     """
-    ran = tuple(rules)
-    found = [finding for rule in ran for finding in rule.check(audited)]
-    found.sort(key=lambda finding: -finding.severity)  # stable: the order of the rules stays
-    return AuditReport(audited=audited, rules=ran, findings=tuple(found), started=started)
+    rules = tuple(rules)
+    findings = [finding for rule in rules for finding in rule.check(audited)]
+    findings.sort(key=lambda finding: -finding.severity)  # stable: keeps the order of the rules
+    return AuditReport(audited=audited, rules=rules, findings=tuple(findings), started=started)

@@ -1,4 +1,4 @@
-"""What a rule is: a small function over what was audited, with a severity and a docstring."""
+"""Rules: functions that check the audited queues, each with a severity and a docstring."""
 
 import enum
 import inspect
@@ -16,11 +16,11 @@ P = ParamSpec("P")
 WIRE_NAMES: Final[Mapping[str, str]] = {
     field.name: field.metadata["wire"] for field in attrs.fields(InboundQueue) if field.name != "extra"
 }
-"""The documented fields of a queue: attribute to wire name."""
+"""Wire names of the documented fields of a queue, by attribute."""
 
 
 class Severity(enum.IntEnum):
-    """How bad a finding is; they compare."""
+    """The severity of a finding. Severities can be compared."""
 
     INFO = 1
     WARNING = 2
@@ -28,21 +28,21 @@ class Severity(enum.IntEnum):
 
     @property
     def label(self) -> str:
-        """As configuration and reports write it, such as `"warning"`."""
+        """The name in settings and reports, such as `"warning"`."""
         return self.name.lower()
 
 
 @attrs.frozen
 class Finding:
-    """Something a rule has found.
+    """A finding of a rule.
 
     Attributes:
-        message: What is wrong, in a few words.
-        queue_id: The queue's id; None if it has none, or the finding is about the list as a whole.
-        queue_name: The queue's name; None likewise.
-        field: The attribute it is about, such as `"max_wait"`; None if it is about no single one.
-        rule: Id of the rule; the audit fills it in.
-        severity: As configured; the audit fills it in.
+        message: A short description of the problem.
+        queue_id: The id of the queue; None if it has no id, or if the finding concerns the whole list.
+        queue_name: The name of the queue; None as for `queue_id`.
+        field: The attribute concerned, such as `"max_wait"`; None if there is no single one.
+        rule: The id of the rule, set by the audit.
+        severity: The configured severity, set by the audit.
     """
 
     message: str
@@ -55,12 +55,12 @@ class Finding:
 
 @attrs.frozen
 class AuditedQueue:
-    """A queue as the list has it and as `get_inbound` says.
+    """A queue as returned by the list and by `get_inbound`.
 
     Attributes:
-        listed: As the list has it.
-        detail: As `get_inbound` says; None if it was not asked, or there is an error.
-        error: Why there is no detail; None if there is one, or it was not asked.
+        listed: The record in the list.
+        detail: The record that `get_inbound` returned; None if it was not requested or failed.
+        error: The error of `get_inbound`; None if it was not requested or did not fail.
     """
 
     listed: InboundQueue
@@ -69,16 +69,16 @@ class AuditedQueue:
 
     @property
     def queue(self) -> InboundQueue:
-        """What rules look at: the detail, else what was listed."""
+        """The record that rules check: the detail if there is one, else the record in the list."""
         return self.detail or self.listed
 
     @property
     def gone(self) -> bool:
-        """Whether it was listed, and there was no such queue when its detail was asked for."""
+        """Whether the list has the queue, but `get_inbound` did not find it."""
         return isinstance(self.error, NotFoundError)
 
     def lacks(self, field: str) -> bool:
-        """Whether the API gives no value for this attribute, or blank text. One that did not fit is in `extra`."""
+        """Whether the API sent no value or a blank one. A value that does not fit its type counts as a value."""
         value = getattr(self.queue, field)
         if isinstance(value, str):
             return not value.strip()
@@ -91,14 +91,14 @@ class AuditedQueue:
 
 @attrs.frozen(kw_only=True)
 class AuditedList:
-    """All that was audited.
+    """The audited queues, and the state of the walk over the list.
 
     Attributes:
-        queues: In the order of the list.
-        complete: Whether the walk brought the whole list, as far as can be told; see `Pager.complete`.
-        total: Queues in the list, as the server last told; None if it does not tell.
-        drift: What the walk noticed of the list moving under it.
-        details: Whether details were asked for.
+        queues: The queues, in the order of the list.
+        complete: Whether the list is complete as far as is known; see `Pager.complete`.
+        total: The number of queues that the server reported last; None if it reported none.
+        drift: The changes of the list that the walk noticed.
+        details: Whether details were requested.
     """
 
     queues: tuple[AuditedQueue, ...]
@@ -110,14 +110,14 @@ class AuditedList:
 
 @attrs.frozen
 class Rule:
-    """A rule; made by `@rule` and `@list_rule`.
+    """A rule, made with `@rule` or `@list_rule`.
 
     Attributes:
-        id: The function's name, with hyphens.
-        severity: Of its findings.
-        doc: The function's docstring.
-        options: Its settings, by name: the function's keyword arguments.
-        needs: Module of an optional package that it imports; None if it needs none.
+        id: The name of the function, with hyphens.
+        severity: The severity of its findings.
+        doc: The docstring of the function.
+        options: The options by name: the keyword arguments of the function.
+        needs: The module of an optional package that the rule imports; None if there is none.
     """
 
     id: str
@@ -129,43 +129,43 @@ class Rule:
 
     @property
     def summary(self) -> str:
-        """The first line of its docstring."""
+        """The first line of the docstring."""
         return self.doc.partition("\n")[0].removesuffix(".")
 
     def check(self, audited: AuditedList) -> Iterator[Finding]:
-        """What it finds."""
+        """Run the rule; yields its findings."""
         try:
             for finding in self._find(audited, self.options):
                 yield attrs.evolve(finding, rule=self.id, severity=self.severity)
         except Exception as error:
-            error.add_note(f"in the audit's rule {self.id}")
+            error.add_note(f"in the audit rule {self.id}")
             raise
 
 
 def rule(
     severity: Severity, *, needs: str | None = None
 ) -> Callable[[Callable[Concatenate[AuditedQueue, P], Iterable[Finding]]], Rule]:
-    """Make a rule of a function that looks at one queue at a time.
+    """Make a rule from a function that checks one queue.
 
         @rule(Severity.WARNING)
         def long_wait(queue: AuditedQueue, *, seconds: int = 300) -> Iterator[Finding]:
-            \"\"\"Callers may wait very long.\"\"\"
+            \"\"\"The maximum wait is very long.\"\"\"
             if (queue.queue.max_wait or 0) > seconds:
                 yield queue.finding(f"callers may wait {queue.queue.max_wait} s", field="max_wait")
 
-    Its id is `long-wait`, and configuration can set its severity and `seconds`.
+    The id of this rule is `long-wait`. Settings can change its severity and `seconds`.
 
     Args:
-        severity: Of its findings, unless configured otherwise.
-        needs: Module of an optional package that it imports.
+        severity: The severity of its findings, unless the settings change it.
+        needs: The module of an optional package that the rule imports.
     """
 
     def make(function: Callable[Concatenate[AuditedQueue, P], Iterable[Finding]]) -> Rule:
-        each: Callable[..., Iterable[Finding]] = function
+        check: Callable[..., Iterable[Finding]] = function
 
         def find(audited: AuditedList, options: Mapping[str, object]) -> Iterator[Finding]:
             for queue in audited.queues:
-                yield from each(queue, **options)
+                yield from check(queue, **options)
 
         return _make_rule(function, severity, needs, find)
 
@@ -175,13 +175,13 @@ def rule(
 def list_rule(
     severity: Severity, *, needs: str | None = None
 ) -> Callable[[Callable[Concatenate[AuditedList, P], Iterable[Finding]]], Rule]:
-    """Make a rule of a function that looks at all queues together; else as `rule`."""
+    """Make a rule from a function that checks the whole list; otherwise like `rule`."""
 
     def make(function: Callable[Concatenate[AuditedList, P], Iterable[Finding]]) -> Rule:
-        whole: Callable[..., Iterable[Finding]] = function
+        check: Callable[..., Iterable[Finding]] = function
 
         def find(audited: AuditedList, options: Mapping[str, object]) -> Iterable[Finding]:
-            return whole(audited, **options)
+            return check(audited, **options)
 
         return _make_rule(function, severity, needs, find)
 
@@ -197,13 +197,12 @@ def _make_rule(
     name: str = getattr(function, "__name__", "")
     doc = inspect.getdoc(function)
     if not doc:
-        raise TypeError(f"the rule {name} needs a docstring: its first line is what reports say")
+        raise TypeError(f"the rule {name} needs a docstring; reports show its first line")
     _, *options = inspect.signature(function).parameters.values()
-    if unfit := [option.name for option in options if option.kind is not option.KEYWORD_ONLY or not _has(option)]:
-        raise TypeError(f"the rule {name} must take its options by keyword, with defaults; see {', '.join(unfit)}")
+    invalid = [
+        option.name for option in options if option.kind is not option.KEYWORD_ONLY or option.default is option.empty
+    ]
+    if invalid:
+        raise TypeError(f"the options of rule {name} must be keyword-only, with defaults; check {', '.join(invalid)}")
     defaults: dict[str, Any] = {option.name: option.default for option in options}
     return Rule(name.replace("_", "-"), severity, doc, defaults, needs, find)
-
-
-def _has(option: inspect.Parameter) -> bool:
-    return option.default is not option.empty

@@ -1,4 +1,4 @@
-"""`audit_inbound`: every queue as listed and in detail, then the rules."""
+"""`audit_inbound`: gets the list and the details of every queue, then runs the rules."""
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
@@ -30,80 +30,80 @@ async def audit_inbound(
     progress: Callable[[int, int | None], None] | None = None,
     **options: Unpack[PageOptionsDict],
 ) -> AuditReport:
-    """Audit all inbound queues: get each as the list has it and as its detail says, and run rules on them.
+    """Audit all inbound queues: get the list and the details of each queue, and run rules on them.
 
-    Details are looked up while the list is walked. One that cannot be had is a finding; an audit in which none could
-    be had raises. With a client that is strict, a value that does not fit is an error rather than a finding.
+    Details are requested while the list is walked. If some requests for details fail, each failure is a finding; if all
+    fail, the first error is raised. With a strict client, a value that does not fit its documented type is an error
+    instead of a finding.
 
     Args:
-        client: What to ask; its rate limit is kept.
-        rules: What to look for.
-        config: Which rules run, their severities and options: a table as `configure` takes it, or a TOML file as
-            `read_config` does.
-        details: Whether to look details up; False takes the list alone, in far fewer requests.
-        consistency: What to do about a list that moves while it is walked; see `list_inbound`.
-        concurrency: Most details that are looked up at once, 1 to 1,000.
-        progress: Called with the number of queues that are gathered, and how many the server tells of.
+        client: The client to use; its rate limiter applies.
+        rules: The rules to run.
+        config: The settings of the rules: a table for `configure`, or a TOML file for `read_config`.
+        details: Whether to request the details of each queue; without them, an audit needs far fewer requests.
+        consistency: How to treat a list that changes during the walk; see `list_inbound`.
+        concurrency: Maximum number of requests for details at the same time, 1 to 1,000.
+        progress: Called with the number of queues so far and the total that the server reports.
         options: See `PageOptions`. A deadline covers the walk, and the details together from the first one on.
 
     Raises:
-        ConfigurationError: A configuration that does not fit, or a package that a rule needs is missing.
-        AlohubError: The list, or all details, could not be had.
+        ConfigurationError: The settings are not valid, or an optional package that a rule needs is missing.
+        AlohubError: The list, or the details of every queue, could not be retrieved.
     """
-    chosen = configure(rules, read_config(config) if isinstance(config, Path) else config or {})
-    check_needs(chosen)
+    enabled = configure(rules, read_config(config) if isinstance(config, Path) else config or {})
+    check_needs(enabled)
     started = datetime.now(UTC)
     pager = client.queues.list_inbound(consistency=consistency, **options)
-    gathering = _Gathering(pager, progress or _in_silence)
+    collector = _Collector(pager, progress or _no_progress)
     if details:
-        await gathering.with_details(client, concurrency, PageOptions.of(options))
+        await collector.collect_with_details(client, concurrency, PageOptions.of(options))
     else:
         async for queue in pager:
-            gathering.note(queue)
-            gathering.tell(len(gathering.queues))
+            collector.add(queue)
+            collector.report_progress(len(collector.queues))
     audited = AuditedList(
-        queues=tuple(gathering.queues),
+        queues=tuple(collector.queues),
         complete=pager.complete,
         total=pager.total,
         drift=pager.drift,
         details=details,
     )
-    return make_report(audited, chosen, started=started)
+    return make_report(audited, enabled, started=started)
 
 
-def _in_silence(_: int, __: int | None) -> None:
+def _no_progress(_: int, __: int | None) -> None:
     pass
 
 
 @attrs.define
-class _Gathering:
-    """The queues so far."""
+class _Collector:
+    """Collects the queues of a walk and their details."""
 
     pager: Pager[InboundQueue]
     progress: Callable[[int, int | None], None]
     queues: list[AuditedQueue] = attrs.field(init=False, factory=list[AuditedQueue])
-    places: dict[int, int] = attrs.field(init=False, factory=dict[int, int])  # by id
+    indexes: dict[int, int] = attrs.field(init=False, factory=dict[int, int])  # in `queues`, by id
 
-    def note(self, queue: InboundQueue) -> int | None:
-        """Take a listed queue; its id, if it has one that was not there before."""
-        queue_id = cast("int | None", queue.id)  # one that did not fit is None
+    def add(self, queue: InboundQueue) -> int | None:
+        """Add a listed queue. Returns its id; None if it has no id or the id is a duplicate."""
+        queue_id = cast("int | None", queue.id)  # None if the id does not fit its type
         self.queues.append(AuditedQueue(queue))
-        if queue_id is None or queue_id in self.places:
+        if queue_id is None or queue_id in self.indexes:
             return None
-        self.places[queue_id] = len(self.queues) - 1
+        self.indexes[queue_id] = len(self.queues) - 1
         return queue_id
 
-    def tell(self, done: int) -> None:
+    def report_progress(self, done: int) -> None:
         self.progress(done, self.pager.total)
 
     async def _ids(self) -> AsyncGenerator[int]:
-        """Walk the list as far as details are wanted."""
+        """Walk the list as fast as its details are requested."""
         async for queue in self.pager:
-            queue_id = self.note(queue)
+            queue_id = self.add(queue)
             if queue_id is not None:
                 yield queue_id
 
-    async def with_details(self, client: AlohubClient, concurrency: int, options: CallOptions) -> None:
+    async def collect_with_details(self, client: AlohubClient, concurrency: int, options: CallOptions) -> None:
         done = failed = 0
         async with aclosing(self._ids()) as ids:
             outcomes = client.queues.get_many_inbound(ids, concurrency=concurrency, **options.keywords())
@@ -111,11 +111,11 @@ class _Gathering:
                 async for outcome in outcomes:
                     error = outcome.error
                     if isinstance(error, DeadlineExceededError | RateLimitWaitError):
-                        raise error  # the rest has no time, either
-                    place = self.places[outcome.id]
-                    self.queues[place] = attrs.evolve(self.queues[place], detail=outcome.value, error=error)
+                        raise error  # no time is left for the other queues
+                    index = self.indexes[outcome.id]
+                    self.queues[index] = attrs.evolve(self.queues[index], detail=outcome.value, error=error)
                     done += 1
                     failed += error is not None and not isinstance(error, NotFoundError)
-                    self.tell(done)
+                    self.report_progress(done)
         if done and failed == done:
             raise next(queue.error for queue in self.queues if queue.error is not None)

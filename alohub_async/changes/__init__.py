@@ -1,4 +1,4 @@
-"""Comparing the inbound queues of two times, and changing many of them with care.
+"""Compare two states of the inbound queues, and apply changes to many of them with checks.
 
 diff = diff_queues(read_queues(Path("monday.jsonl")), await client.queues.list_inbound().collect())
 plan = await plan_changes(client, read_changes(Path("changes.csv")))

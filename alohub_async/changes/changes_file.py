@@ -1,4 +1,4 @@
-"""Files of changes: CSV with a header line, or JSON Lines; see `rows.py` for what is in a row."""
+"""Files of changes: CSV with a header line, or JSON Lines; `rows.py` describes the rows."""
 
 import csv
 import io
@@ -10,21 +10,22 @@ from typing import Any, BinaryIO, Final, cast
 from alohub_async.changes.rows import COLUMNS, EXPECT, Change, Problem, Row, read_rows
 from alohub_async.errors import FileError, InvalidArgumentError
 from alohub_async.files import file_error, json_text, replacing
+from alohub_async.plurals import counted
 
 _NULL: Final = "null"
-_SHIELDED: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "'")  # what a spreadsheet may run, as in files of queues
+_SHIELDED: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "'")  # a spreadsheet may run a formula
 
 
 class ChangesFileError(FileError):
-    """A file of changes has rows that are wrong; nothing of it is used.
+    """A file of changes has problems; none of its changes is used.
 
     Attributes:
-        problems: All that is wrong, row by row.
+        problems: Every problem, in the order of the lines.
     """
 
     def __init__(self, path: Path, problems: tuple[Problem, ...]) -> None:
-        told = "\n".join(map(str, problems))
-        super().__init__(f"{path} has {len(problems)} problem{'' if len(problems) == 1 else 's'}:\n{told}", path=path)
+        lines = "\n".join(map(str, problems))
+        super().__init__(f"{path} has {counted(len(problems), 'problem')}:\n{lines}", path=path)
         self.problems = problems
 
 
@@ -32,12 +33,12 @@ def read_changes(path: Path) -> list[Change]:
     """Read and check a whole file of changes.
 
     Args:
-        path: The file; `.csv` (UTF-8, commas, an empty cell says nothing) or `.jsonl`.
+        path: The file: `.csv` (UTF-8, separated by commas, an empty cell is no value) or `.jsonl`.
 
     Raises:
-        InvalidArgumentError: Another ending.
-        ChangesFileError: Rows are wrong; it lists every problem.
-        FileError: It cannot be read.
+        InvalidArgumentError: The file has another ending.
+        ChangesFileError: The file has problems; the error lists all of them.
+        FileError: The file cannot be read.
     """
     read = _READERS[_checked_ending(path)]
     try:
@@ -54,11 +55,11 @@ def read_changes(path: Path) -> list[Change]:
 
 
 def write_changes(path: Path, changes: Iterable[Change]) -> None:
-    """Write a file that `read_changes` reads, whole or not at all.
+    """Write a file that `read_changes` can read, completely or not at all.
 
     Raises:
-        InvalidArgumentError: Another ending than `.csv` and `.jsonl`.
-        FileError: It cannot be written; what was at `path` stays.
+        InvalidArgumentError: The ending is neither `.csv` nor `.jsonl`.
+        FileError: The file cannot be written; a file already at `path` is unchanged.
     """
     write = _WRITERS[_checked_ending(path)]
     with replacing(path) as file:
@@ -86,7 +87,7 @@ def _read_csv(text: str) -> Iterator[Row]:
         line = reader.line_num + 1
         try:
             cells = next(reader, None)
-        except csv.Error as exc:  # the rows behind it cannot be told apart any more
+        except csv.Error as exc:  # the boundaries of later rows are unknown
             yield Row(line, {}, (f"not CSV: {exc}",))
             return
         if cells is None:
@@ -100,24 +101,24 @@ def _read_csv(text: str) -> Iterator[Row]:
                 yield Row(line, {}, problems)
                 return
         elif len(cells) != len(header):
-            yield Row(line, {}, (f"{len(cells)} cells instead of the header's {len(header)}",))
+            yield Row(line, {}, (f"{counted(len(cells), 'cell')}, but the header has {len(header)}",))
         else:
-            yield Row(line, {name: _of_cell(cell) for name, cell in zip(header, cells, strict=True) if cell})
+            yield Row(line, {name: _from_cell(cell) for name, cell in zip(header, cells, strict=True) if cell})
     if header is None:
-        yield Row(1, {}, ("empty: there is no header line",))
+        yield Row(1, {}, ("the file is empty; it needs a header line",))
 
 
 def _header_problems(header: list[str]) -> tuple[str, ...]:
     problems = [f"unknown column {name!r:.60}" for name in header if name not in COLUMNS]
-    problems += [f"column {name!r} twice" for name in dict.fromkeys(header) if header.count(name) > 1]
+    problems += [f"duplicate column {name!r}" for name in dict.fromkeys(header) if header.count(name) > 1]
     if "id" not in header:
         problems.append("no column 'id'")
     if problems:
-        problems.append(f"the columns are {', '.join(COLUMNS)}, parted by commas")
+        problems.append(f"the columns are {', '.join(COLUMNS)}, separated by commas")
     return tuple(problems)
 
 
-def _of_cell(cell: str) -> str | None:
+def _from_cell(cell: str) -> str | None:
     return None if cell == _NULL else cell.removeprefix("'")
 
 
@@ -154,19 +155,19 @@ def _read_lines(text: str) -> Iterator[Row]:
 
 def _json_row(number: int, line: str) -> Row:
     try:
-        found: Any = json.loads(line, object_pairs_hook=_object)
+        value: Any = json.loads(line, object_pairs_hook=_object)
     except (ValueError, RecursionError) as exc:
         return Row(number, {}, (f"not a JSON object: {exc}",))
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         return Row(number, {}, (f"not a JSON object: {line.strip():.60}",))
-    return Row(number, cast("dict[str, Any]", found))
+    return Row(number, cast("dict[str, Any]", value))
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     names = [name for name, _ in pairs]
-    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
-    if twice:
-        raise ValueError(f"column {twice[0]!r} twice")
+    duplicates = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if duplicates:
+        raise ValueError(f"duplicate key {duplicates[0]!r}")
     return dict(pairs)
 
 

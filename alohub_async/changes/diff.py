@@ -1,4 +1,4 @@
-"""What differs between two states of a tenant's queues; pure."""
+"""The differences between two states of a tenant's queues; pure."""
 
 import enum
 import json
@@ -27,7 +27,7 @@ class AbsentType(enum.Enum):
 
 
 ABSENT: Final = AbsentType.ABSENT
-"""A field of `extra` that one of the two does not have; null is another matter."""
+"""The value of an `extra` field that one of the two states does not have. It is not the same as null."""
 
 
 @attrs.frozen
@@ -37,7 +37,7 @@ class FieldChange:
     Attributes:
         name: The attribute of `InboundQueue`, or `extra.` and the wire name.
         before: Its value before; `ABSENT` if there is none, which only happens in `extra`.
-        after: Its value after, likewise.
+        after: Its value after; `ABSENT` as for `before`.
     """
 
     name: str
@@ -47,12 +47,12 @@ class FieldChange:
 
 @attrs.frozen
 class QueueChange:
-    """A queue that is in both states and differs.
+    """A queue that both states have with different values.
 
     Attributes:
-        before: As it was.
-        after: As it is.
-        fields: What differs, at least one.
+        before: The queue in the state before.
+        after: The queue in the state after.
+        fields: The fields that differ, at least one.
     """
 
     before: InboundQueue
@@ -62,12 +62,12 @@ class QueueChange:
 
 @attrs.frozen
 class Unmatched:
-    """A queue that could not be compared and that the other state does not have just so.
+    """A queue that could not be compared and that the other state does not have in the same form.
 
     Attributes:
-        side: Where it is.
-        queue: As it is there.
-        reason: `"no id"`, or `"id again"` if a queue before it on that side has its id, and was compared.
+        side: The state it is in.
+        queue: The queue.
+        reason: `"no id"`, or `"id again"` if an earlier queue of that state has the same id and was compared.
     """
 
     side: Side
@@ -77,14 +77,14 @@ class Unmatched:
 
 @attrs.frozen
 class QueueDiff:
-    """What differs between two states; queues are the same if their ids are.
+    """The differences between two states. Queues are matched by id.
 
     Attributes:
-        added: Queues that are only after, in their order there.
-        removed: Queues that were only before, in their order there.
-        changed: Queues that differ, in their order before.
+        added: Queues that only the state after has, in its order.
+        removed: Queues that only the state before has, in its order.
+        changed: Queues that differ, in the order of the state before.
         unmatched: Queues that could not be compared.
-        unchanged: How many are the same in both.
+        unchanged: The number of queues that are equal in both states.
     """
 
     added: tuple[InboundQueue, ...]
@@ -95,22 +95,22 @@ class QueueDiff:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is no difference at all."""
+        """Whether there are no differences."""
         return not (self.added or self.removed or self.changed or self.unmatched)
 
 
 def diff_queues(before: Iterable[InboundQueue], after: Iterable[InboundQueue]) -> QueueDiff:
     """Compare two states of the queues, field by field.
 
-    Fields the SDK does not know (`extra`) are compared by wire name, as JSON: `1` and `true` differ. Both states must
-    come from the same call to be comparable there, the list or the detail.
+    Fields that the SDK does not know (`extra`) are compared by wire name, as JSON: `1` and `true` differ. These fields
+    are only comparable if both states come from the same call, the list or the detail.
 
     Args:
-        before: One state, in any order; all of it is held in memory.
-        after: The other.
+        before: The state before, in any order; it is held in memory.
+        after: The state after; likewise.
     """
-    old, odd_before = _by_id(before, "before")
-    new, odd_after = _by_id(after, "after")
+    old, unmatched_before = _by_id(before, "before")
+    new, unmatched_after = _by_id(after, "after")
     both = [(queue, new[queue_id]) for queue_id, queue in old.items() if queue_id in new]
     changed = [
         QueueChange(was, now, fields) for was, now in both if was != now or was.extra if (fields := _changes(was, now))
@@ -119,34 +119,34 @@ def diff_queues(before: Iterable[InboundQueue], after: Iterable[InboundQueue]) -
         added=tuple(queue for queue_id, queue in new.items() if queue_id not in old),
         removed=tuple(queue for queue_id, queue in old.items() if queue_id not in new),
         changed=tuple(changed),
-        unmatched=(*_without(odd_before, odd_after), *_without(odd_after, odd_before)),
+        unmatched=(*_without(unmatched_before, unmatched_after), *_without(unmatched_after, unmatched_before)),
         unchanged=len(both) - len(changed),
     )
 
 
 def _by_id(queues: Iterable[InboundQueue], side: Side) -> tuple[dict[int, InboundQueue], list[Unmatched]]:
-    found: dict[int, InboundQueue] = {}
-    odd: list[Unmatched] = []
+    matched: dict[int, InboundQueue] = {}
+    unmatched: list[Unmatched] = []
     for queue in queues:
-        queue_id = cast("int | None", queue.id)  # None if the API sent none, or one that is no number
+        queue_id = cast("int | None", queue.id)  # None if the API sent no id, or one that is not a number
         if queue_id is None:
-            odd.append(Unmatched(side, queue, "no id"))
-        elif found.setdefault(queue_id, queue) is not queue:
-            odd.append(Unmatched(side, queue, "id again"))
-    return found, odd
+            unmatched.append(Unmatched(side, queue, "no id"))
+        elif matched.setdefault(queue_id, queue) is not queue:
+            unmatched.append(Unmatched(side, queue, "id again"))
+    return matched, unmatched
 
 
-def _without(odd: list[Unmatched], others: list[Unmatched]) -> list[Unmatched]:
-    """Those that the other side does not have too, as often."""
-    there = Counter(_as_json(queue_record(each.queue)) for each in others)
-    left: list[Unmatched] = []
-    for each in odd:
-        text = _as_json(queue_record(each.queue))
-        if there[text]:
-            there[text] -= 1
+def _without(unmatched: list[Unmatched], others: list[Unmatched]) -> list[Unmatched]:
+    """The unmatched queues less those that the other state has in the same form, each as often as it occurs there."""
+    in_others = Counter(_as_json(queue_record(other.queue)) for other in others)
+    remaining: list[Unmatched] = []
+    for queue in unmatched:
+        text = _as_json(queue_record(queue.queue))
+        if in_others[text]:
+            in_others[text] -= 1
         else:
-            left.append(each)
-    return left
+            remaining.append(queue)
+    return remaining
 
 
 def _changes(before: InboundQueue, after: InboundQueue) -> tuple[FieldChange, ...]:
@@ -156,8 +156,8 @@ def _changes(before: InboundQueue, after: InboundQueue) -> tuple[FieldChange, ..
         for name in dict.fromkeys([*before.extra, *after.extra])
     )
     return (
-        *(each for each in known if each.before != each.after),
-        *(each for each in unknown if _as_json(each.before) != _as_json(each.after)),
+        *(field for field in known if field.before != field.after),
+        *(field for field in unknown if _as_json(field.before) != _as_json(field.after)),
     )
 
 

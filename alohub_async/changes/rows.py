@@ -1,8 +1,8 @@
-"""What is to be changed, a queue a row; pure.
+"""Changes of queues as rows, one row per queue; pure.
 
-A row has the `id`, the fields to set, by their names in `InboundQueueUpdate`, and perhaps what a field is expected to
-be still: `expect.max_wait` and so on. In a file of CSV, where an empty cell says nothing, `null` in one of those
-expects a field that is not set.
+A row has the `id` and the fields to set, by their names in `InboundQueueUpdate`. It may also have the expected current
+value of a field, such as `expect.max_wait`. In CSV, where an empty cell is no value, `null` there expects a field
+that is not set.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import attrs
 
-from alohub_async.changes.diff import FieldChange, QueueDiff
+from alohub_async.changes.diff import FieldChange, QueueDiff, Unmatched
 from alohub_async.errors import InvalidArgumentError
 from alohub_async.models import InboundQueueUpdate, QueueStrategy
 from alohub_async.unset import UNSET
@@ -22,20 +22,23 @@ WRITABLE: Final = tuple(field.name for field in attrs.fields(InboundQueueUpdate)
 EXPECT: Final = "expect."
 COLUMNS: Final = ("id", *WRITABLE, *(EXPECT + name for name in WRITABLE))
 
-_LONGEST_ID: Final = 19  # digits, as for `get_inbound`
-_STRATEGIES: Final = {strategy.name: strategy for strategy in QueueStrategy}
+STRATEGIES: Final = ", ".join(f"{strategy.name} ({int(strategy)})" for strategy in QueueStrategy)
+"""The strategies that can be set, as messages list them."""
+
+_MAX_ID_DIGITS: Final = 19  # as for `get_inbound`
+_STRATEGY_BY_NAME: Final = {strategy.name: strategy for strategy in QueueStrategy}
 _FLAGS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 @attrs.frozen
 class Change:
-    """What one queue should be.
+    """The wanted values of one queue.
 
     Attributes:
         id: The queue's id.
         update: The fields to set, at least one.
-        expect: Of those fields, what they are expected to be until then, None for not set; a field that is not named is
-            whatever it is. A field that is found otherwise, and is not as wanted already, is a conflict.
+        expect: Expected current values of these fields, None for not set. A field without one may have any value. A
+            field that has neither its expected nor its wanted value is a conflict.
     """
 
     id: int
@@ -44,19 +47,19 @@ class Change:
 
     @property
     def wanted(self) -> dict[str, Any]:
-        """The fields that are set, by name."""
+        """The values to set, by field."""
         values = attrs.asdict(self.update, recurse=False)
         return {name: value for name, value in values.items() if value is not UNSET}
 
 
 @attrs.frozen
 class Row:
-    """One row of a file, as it came.
+    """One row of a file, not checked yet.
 
     Attributes:
-        line: Where it begins, counted from 1.
-        values: By column; what says nothing is left out.
-        problems: What was wrong with it before it could be looked at.
+        line: Its first line, counted from 1.
+        values: By column; without empty cells.
+        problems: Syntax errors; a row that has any is not checked further.
     """
 
     line: int
@@ -66,7 +69,7 @@ class Row:
 
 @attrs.frozen
 class Problem:
-    """What is wrong with a row.
+    """A problem of a row.
 
     Attributes:
         line: Of the file, counted from 1.
@@ -81,7 +84,7 @@ class Problem:
 
 
 def read_rows(rows: Iterable[Row]) -> tuple[list[Change], list[Problem]]:
-    """Check all rows: the changes of those that are right, and every problem of those that are not."""
+    """Check all rows. Returns the changes of the valid rows and every problem of the others."""
     changes: list[Change] = []
     problems: list[Problem] = []
     lines: dict[int, int] = {}
@@ -90,7 +93,7 @@ def read_rows(rows: Iterable[Row]) -> tuple[list[Change], list[Problem]]:
         change = reader.read()
         first = row.line if reader.id is None else lines.setdefault(reader.id, row.line)
         if first != row.line:
-            reader.problems.append(f"id {reader.id} is on line {first} already")
+            reader.problems.append(f"id {reader.id} is already on line {first}")
         problems += [Problem(row.line, message) for message in reader.problems]
         if change is not None and not reader.problems:
             changes.append(change)
@@ -99,7 +102,7 @@ def read_rows(rows: Iterable[Row]) -> tuple[list[Change], list[Problem]]:
 
 @attrs.define
 class _RowReader:
-    """Reads one row, and keeps every problem instead of stopping at the first."""
+    """Reads one row and collects its problems instead of stopping at the first one."""
 
     values: Mapping[str, Any]
     problems: list[str]
@@ -108,22 +111,23 @@ class _RowReader:
     def read(self) -> Change | None:
         if self.problems:
             return None
-        self.id = self._note(self._read_id, "id")
+        self.id = self._collect(self._read_id, "id")
         unknown = [name for name in self.values if name not in COLUMNS]
         if unknown:
-            self.problems.append(f"unknown column {_list(unknown)}; there are {_list(COLUMNS)}")
-        wanted = {name: self._note(self._read_wanted, name) for name in WRITABLE if name in self.values}
-        expect = {name: self._note(self._read_expected, name) for name in WRITABLE if EXPECT + name in self.values}
-        lonely = [EXPECT + name for name in expect if name not in wanted]
+            noun = "column" if len(unknown) == 1 else "columns"
+            self.problems.append(f"unknown {noun} {', '.join(unknown)}; the columns are {', '.join(COLUMNS)}")
+        wanted = {name: self._collect(self._read_wanted, name) for name in WRITABLE if name in self.values}
+        expect = {name: self._collect(self._read_expected, name) for name in WRITABLE if EXPECT + name in self.values}
+        unused = [EXPECT + name for name in expect if name not in wanted]
         if not wanted:
-            self.problems.append(f"no field to set; give at least one of {_list(WRITABLE)}")
-        elif lonely:
-            self.problems.append(f"{_list(lonely)} without the field itself, which would not be looked at")
+            self.problems.append(f"no field to set; give at least one of {', '.join(WRITABLE)}")
+        elif unused:
+            self.problems.append(f"give a value to set beside {', '.join(unused)}, which is not checked without one")
         if self.problems or self.id is None:
             return None
         return Change(self.id, InboundQueueUpdate(**wanted), expect)
 
-    def _note(self, read: Callable[[str], Any], name: str) -> Any:
+    def _collect(self, read: Callable[[str], Any], name: str) -> Any:
         try:
             return read(name)
         except ValueError as exc:
@@ -135,31 +139,40 @@ class _RowReader:
         number = _number(value)
         if value is None:
             raise ValueError("no id")
-        if number is None or number < 1 or len(str(number)) > _LONGEST_ID:
-            raise ValueError(f"id must be a queue's id, such as 1001226; {value!r:.60} was given")
+        if number is None or number < 1 or len(str(number)) > _MAX_ID_DIGITS:
+            raise _refused("id", "a queue's id, such as 1001226", value)
         return number
 
     def _read_wanted(self, name: str) -> Any:
         value = self.values[name]
         if value is None:
-            raise ValueError(f"{name} cannot be null: what the API does with it is not known; leave it out")
+            raise ValueError(f"{name} cannot be null, as the API does not document what null does; leave it out")
         value = _READERS[name](value)
-        InboundQueueUpdate(**{name: value})  # which checks it
+        InboundQueueUpdate(**{name: value})  # raises if the value is not allowed
         return value
 
     def _read_expected(self, name: str) -> Any:
         value = self.values[EXPECT + name]
         number = _number(value)
         if name == "strategy" and number is not None:
-            return QueueStrategy(number)  # one that cannot be set can be found all the same
+            return QueueStrategy(number)  # also one that cannot be set
         try:
             return None if value is None else _READERS[name](value)
         except ValueError as exc:
             raise ValueError(f"{EXPECT}{exc}") from exc
 
 
-def _list(names: Iterable[object]) -> str:
-    return ", ".join(f"{name}" for name in names)
+def parse_strategy(value: object) -> QueueStrategy | None:
+    """The strategy of a name or a number; None if there is no such strategy, or it cannot be set."""
+    number = _number(value)
+    if number is not None:
+        strategy = QueueStrategy(number)
+        return strategy if strategy.is_known else None
+    return _STRATEGY_BY_NAME.get(value.strip().upper()) if isinstance(value, str) else None
+
+
+def _refused(name: str, allowed: str, value: object) -> ValueError:
+    return ValueError(f"{name} must be {allowed}; {value!r:.60} was given")
 
 
 def _number(value: object) -> int | None:
@@ -171,32 +184,27 @@ def _number(value: object) -> int | None:
 def _read_wait(value: object) -> int:
     number = _number(value)
     if number is None or number < 0:
-        raise ValueError(f"max_wait must be whole seconds, 0 or more; {value!r:.60} was given")
+        raise _refused("max_wait", "whole seconds, 0 or more", value)
     return number
 
 
 def _read_strategy(value: object) -> QueueStrategy:
-    number = _number(value)
-    if number is not None:
-        strategy = QueueStrategy(number)
-        if strategy.is_known:
-            return strategy
-    elif isinstance(value, str) and value.strip().upper() in _STRATEGIES:
-        return _STRATEGIES[value.strip().upper()]
-    allowed = _list(f"{strategy.name} ({int(strategy)})" for strategy in QueueStrategy)
-    raise ValueError(f"strategy must be one of {allowed}; {value!r:.60} was given")
+    strategy = parse_strategy(value)
+    if strategy is None:
+        raise _refused("strategy", f"one of {STRATEGIES}", value)
+    return strategy
 
 
 def _read_flag(value: object) -> bool:
     flag = value if isinstance(value, bool) else _FLAGS.get(str(value).strip().lower())
     if flag is None:
-        raise ValueError(f"announce_position must be true or false; {value!r:.60} was given")
+        raise _refused("announce_position", "true or false", value)
     return flag
 
 
 def _read_file_name(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"music_on_hold must be a file name; {value!r:.60} was given")  # noqa: TRY004  (bad data)
+        raise _refused("music_on_hold", "a file name", value)
     return value
 
 
@@ -209,32 +217,39 @@ _READERS: Final[Mapping[str, Callable[[object], Any]]] = {
 
 
 def changes_of(diff: QueueDiff) -> tuple[list[Change], list[str]]:
-    """What turns the state before into the state after, as far as it can be written, expecting the state before.
+    """The changes that turn the state before into the state after. They expect the values before.
 
     Returns:
-        The changes, and a line for each difference they leave: queues that are only on one side or cannot be compared,
-        fields that cannot be set, or not to that value.
+        The changes, and a message for each difference that they cannot cover: queues that only one state has or that
+        could not be compared, and fields that cannot be set or not to that value.
     """
     changes: list[Change] = []
-    left = [f"queue {queue.id} is only after: queues cannot be added" for queue in diff.added]
-    left += [f"queue {queue.id} is only before: queues cannot be removed" for queue in diff.removed]
-    left += [f"a queue {each.side} cannot be compared ({each.reason}, {each.queue.id})" for each in diff.unmatched]
+    skipped = [f"queue {queue.id} is only in the state after; queues cannot be added" for queue in diff.added]
+    skipped += [f"queue {queue.id} is only in the state before; queues cannot be removed" for queue in diff.removed]
+    skipped += [_not_compared(unmatched) for unmatched in diff.unmatched]
     for changed in diff.changed:
         wanted: dict[str, Any] = {}
         for field in changed.fields:
-            why = _why_not(field)
-            if why is None:
+            reason = _reason_not_settable(field)
+            if reason is None:
                 wanted[field.name] = field.after
             else:
-                left.append(f"queue {changed.before.id}: {field.name} stays as it is: {why}")
+                skipped.append(f"queue {changed.before.id}: {field.name} stays unchanged: {reason}")
         if wanted:
             expect = {name: getattr(changed.before, name) for name in wanted}
             changes.append(Change(changed.before.id, InboundQueueUpdate(**wanted), expect))
-    return changes, left
+    return changes, skipped
 
 
-def _why_not(field: FieldChange) -> str | None:
-    """Why the field cannot be set to what it is after; None if it can."""
+def _not_compared(unmatched: Unmatched) -> str:
+    which = (
+        "a queue without an id" if unmatched.reason == "no id" else f"a second queue with the id {unmatched.queue.id}"
+    )
+    return f"{which} in the state {unmatched.side} cannot be compared"
+
+
+def _reason_not_settable(field: FieldChange) -> str | None:
+    """Why the field cannot be set to its value after; None if it can."""
     if field.name not in WRITABLE:
         return "it cannot be set"
     if field.after is None:

@@ -4,11 +4,11 @@ import sys
 from typing import Final
 
 _EXTRA: Final = frozenset({"typer", "rich"})
-_NOT_INSTALLED: Final = 7  # ExitCode.NOT_INSTALLED; see errors.py
+_NOT_INSTALLED: Final = 7  # ExitCode.NOT_INSTALLED, whose module cannot be imported without the extra
 
 
 def main() -> None:
-    """Run the command line of this process, and exit with the code `alohub --help` explains."""
+    """Run the command line of this process and exit; `alohub --help` explains the exit codes."""
     try:
         from alohub_async.cli.app import run
     except ModuleNotFoundError as exc:

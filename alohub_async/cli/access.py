@@ -1,4 +1,4 @@
-"""How a command gets at the API: the options all of them share, the key, the client, and the one event loop."""
+"""API access for commands: the shared options, the API key, the client and the event loop."""
 
 import asyncio
 import enum
@@ -14,8 +14,8 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 import attrs
 import typer
 
-from alohub_async.cli.errors import CommandError, ExitCode, without_key
-from alohub_async.cli.output import complain, one_line
+from alohub_async.cli.errors import CommandError, ExitCode, redact_key
+from alohub_async.cli.output import one_line, write_stderr
 from alohub_async.client import AlohubClient
 from alohub_async.config import Endpoint, read_environment
 from alohub_async.http.retries import RetryPolicy
@@ -34,51 +34,53 @@ class Env(enum.StrEnum):
 
 SandboxOption: TypeAlias = Annotated[
     bool,
-    typer.Option(
-        "--sandbox", help="Use a throw-away sandbox inside this process; no key needed.", rich_help_panel=_PANEL
-    ),
+    typer.Option("--sandbox", help="Use a temporary local sandbox; no API key needed.", rich_help_panel=_PANEL),
 ]
 BaseUrlOption: TypeAlias = Annotated[
     str | None,
-    typer.Option(metavar="URL", help="What comes before /v1. Else ALOHUB_BASE_URL.", rich_help_panel=_PANEL),
+    typer.Option(
+        metavar="URL", help="Base URL of the API, without /v1.  [default: $ALOHUB_BASE_URL]", rich_help_panel=_PANEL
+    ),
 ]
 EnvOption: TypeAlias = Annotated[
     Env | None,
-    typer.Option(help="The vendor's gateway. Else ALOHUB_ENV, else production.", rich_help_panel=_PANEL),
+    typer.Option(help="The vendor's gateway.  [default: $ALOHUB_ENV, or production]", rich_help_panel=_PANEL),
 ]
 DirectOption: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--direct",
-        help="The base URL is the backend itself: prefix /api, key in Authorization.",
+        help="The base URL is the backend itself: path prefix /api, key in the Authorization header.",
         rich_help_panel=_PANEL,
     ),
 ]
 AllowHttpOption: TypeAlias = Annotated[
     bool,
-    typer.Option("--allow-http", help="Send the key readable, over plain http://.", rich_help_panel=_PANEL),
+    typer.Option("--allow-http", help="Allow http:// URLs; the key is sent unencrypted.", rich_help_panel=_PANEL),
 ]
 TenantOption: TypeAlias = Annotated[
     str | None,
-    typer.Option("--tenant-id", metavar="ID", help="Else ALOHUB_TENANT_ID, else none is sent.", rich_help_panel=_PANEL),
+    typer.Option(
+        "--tenant-id", metavar="ID", help="Tenant id.  [default: $ALOHUB_TENANT_ID, or none]", rich_help_panel=_PANEL
+    ),
 ]
 DeadlineOption: TypeAlias = Annotated[
     float | None,
-    typer.Option(metavar="SECONDS", help="Give up after this time in all, waits included.", rich_help_panel=_PANEL),
+    typer.Option(metavar="SECONDS", help="Time limit for the whole command, including waits.", rich_help_panel=_PANEL),
 ]
 RetriesOption: TypeAlias = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Attempts after a failed first one; 3 if not given.", rich_help_panel=_PANEL),
+    typer.Option(metavar="N", help="Maximum number of retries per request.  [default: 3]", rich_help_panel=_PANEL),
 ]
 VerboseOption: TypeAlias = Annotated[
     bool,
-    typer.Option("--verbose", "-v", help="Tell on stderr what is sent and tried again.", rich_help_panel=_PANEL),
+    typer.Option("--verbose", "-v", help="Log each request and retry to stderr.", rich_help_panel=_PANEL),
 ]
 
 
 @attrs.frozen(kw_only=True)
 class Access:
-    """The shared options of one command line, as given; see each option's help."""
+    """The shared options of one command line; see the help of each option."""
 
     sandbox: SandboxOption = False
     base_url: BaseUrlOption = None
@@ -91,39 +93,39 @@ class Access:
     verbose: VerboseOption = False
 
     def run(self, work: Callable[[AlohubClient], Awaitable[T]]) -> T:
-        """Make a client, do the work with it in an event loop, close all.
+        """Open a client, run the work with it in an event loop, and close the client.
 
         Raises:
-            CommandError: Options that do not go together, or no key.
-            AlohubError: What the work raises.
+            CommandError: The options contradict each other, or there is no key.
+            AlohubError: Raised by the work.
         """
-        make = self._sandbox() if self.sandbox else self._service()
+        opening = self._sandbox() if self.sandbox else self._service()
 
         async def work_with_client() -> T:
-            async with make as client:
+            async with opening as client:
                 return await work(client)
 
-        return self.run_alone(work_with_client)
+        return self.run_without_client(work_with_client)
 
-    def run_alone(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Do work that makes its clients itself."""
+    def run_without_client(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run work that opens its own clients, in an event loop."""
         with _logging_to_stderr(verbose=self.verbose):
             return asyncio.run(work())
 
     @property
     def retry(self) -> RetryPolicy:
-        """When a failed attempt is repeated."""
+        """The retry policy of clients."""
         return RetryPolicy() if self.retries is None else RetryPolicy(max_retries=self.retries)
 
     def _sandbox(self) -> AbstractAsyncContextManager[AlohubClient]:
         if self.base_url is not None or self.env is not None or self.tenant_id is not None:
-            raise CommandError(
-                "--sandbox brings its own address and tenant; leave out --base-url, --env and --tenant-id"
-            )
+            raise CommandError("--sandbox has its own URL and tenant; leave out --base-url, --env and --tenant-id")
         return _open_sandbox(direct=self.direct, retry=self.retry)
 
     def _service(self) -> AbstractAsyncContextManager[AlohubClient]:
-        settings = read_environment({**os.environ, "ALOHUB_BASE_URL": ""})  # which `_endpoint` reads, with --allow-http
+        settings = read_environment(
+            {**os.environ, "ALOHUB_BASE_URL": ""}
+        )  # `_endpoint` reads it: --allow-http may apply
         endpoint = self._endpoint() or settings.endpoint or Endpoint.production()
         return AlohubClient(
             settings.api_key or _ask_for_key(),
@@ -133,41 +135,53 @@ class Access:
         )
 
     def _endpoint(self) -> Endpoint | None:
-        """What the options say, or ALOHUB_BASE_URL; None leaves it to ALOHUB_ENV. An option wins over a variable."""
+        """The endpoint of the options or of ALOHUB_BASE_URL; None if only ALOHUB_ENV may name it.
+
+        Options override environment variables.
+        """
         if self.base_url is not None and self.env is not None:
             raise CommandError("give either --base-url or --env, not both")
         url = self.base_url
         if url is None and self.env is None:
             url = os.environ.get("ALOHUB_BASE_URL") or None
         if self.direct and url is None:
-            raise CommandError("--direct needs the backend's address: give --base-url, or set ALOHUB_BASE_URL")
-        if url is not None:
-            make = Endpoint.direct if self.direct else Endpoint
-            return make(url, allow_http=self.allow_http)
-        if self.env is not None:
-            return Endpoint.production() if self.env is Env.PRODUCTION else Endpoint.development()
-        return None
+            raise CommandError("--direct needs the URL of the backend: give --base-url, or set ALOHUB_BASE_URL")
+        if url is None and self.env is None:
+            return None
+        return make_endpoint(url, self.env, direct=self.direct, allow_http=self.allow_http)
+
+
+def make_endpoint(base_url: str | None, env: str | None, *, direct: bool, allow_http: bool) -> Endpoint:
+    """The endpoint at a base URL, or else the vendor's gateway of that name, production by default.
+
+    Raises:
+        ConfigurationError: The base URL is not valid.
+    """
+    if base_url is not None:
+        make = Endpoint.direct if direct else Endpoint
+        return make(base_url, allow_http=allow_http)
+    return Endpoint.development() if env == Env.DEVELOPMENT else Endpoint.production()
 
 
 def with_access(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the shared options behind its own; it gets them as one argument, `access`.
+    """Append the shared options to those of a command, which receives them as one argument, `access`.
 
-    Typer reads a command's options from its signature, so this is where they are written out.
+    Typer reads the options of a command from its signature, so this decorator builds that signature.
     """
     fields = attrs.fields(Access)
-    own = [each for each in inspect.signature(command).parameters.values() if each.name != "access"]
+    own = [option for option in inspect.signature(command).parameters.values() if option.name != "access"]
     shared = [
         inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type)
         for field in fields
     ]
 
-    def with_shared_options(**given: Any) -> None:
-        access = Access(**{field.name: given.pop(field.name) for field in fields})
-        command(access=access, **given)
+    def with_shared_options(**values: Any) -> None:
+        access = Access(**{field.name: values.pop(field.name) for field in fields})
+        command(access=access, **values)
 
     with_shared_options.__doc__ = command.__doc__
     vars(with_shared_options)["__signature__"] = inspect.Signature([*own, *shared])
-    with_shared_options.__annotations__ = {each.name: each.annotation for each in [*own, *shared]}
+    with_shared_options.__annotations__ = {option.name: option.annotation for option in [*own, *shared]}
     return with_shared_options
 
 
@@ -175,7 +189,7 @@ def with_access(command: Callable[..., None]) -> Callable[..., None]:
 async def _open_sandbox(*, direct: bool, retry: RetryPolicy) -> AsyncGenerator[AlohubClient]:
     from alohub_async.testing import Sandbox
 
-    # Its windows would only make it slow: nobody else has to be kept from it.
+    # Without limits: nothing else uses this sandbox, so they would only slow the command down.
     async with (
         Sandbox(tenant_limit=None, route_limit=None) as sandbox,
         sandbox.client(direct=direct, retry=retry) as client,
@@ -184,7 +198,7 @@ async def _open_sandbox(*, direct: bool, retry: RetryPolicy) -> AsyncGenerator[A
 
 
 def _ask_for_key() -> str:
-    message = "there is no API key: set ALOHUB_API_KEY, run in a terminal to be asked for it, or try --sandbox"
+    message = "no API key: set ALOHUB_API_KEY, run the command in a terminal to enter the key, or try --sandbox"
     if not sys.stdin.isatty():
         raise CommandError(message, ExitCode.DENIED)
     try:
@@ -197,15 +211,15 @@ def _ask_for_key() -> str:
 
 
 class _StderrHandler(logging.Handler):
-    """Each record of the SDK's log as one line like the command's own."""
+    """Writes each log record of the SDK as one line, in the form of the command's own messages."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        complain(without_key(one_line(record.getMessage())))
+        write_stderr(redact_key(one_line(record.getMessage())))
 
 
 @contextmanager
 def _logging_to_stderr(*, verbose: bool) -> Generator[None]:
-    """Show the SDK's warnings, such as that the rate limit is used up; with `verbose` all it tells."""
+    """Show the SDK's warnings, such as an exhausted rate limit; with `verbose` all of its log."""
     logger = logging.getLogger("alohub_async")
     handler, level, propagate = _StderrHandler(), logger.level, logger.propagate
     logger.addHandler(handler)

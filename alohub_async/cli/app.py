@@ -1,9 +1,8 @@
-"""The `alohub` command line: its commands, and the one place where it ends."""
+"""The `alohub` command line: its commands, and the mapping of every outcome to an exit code."""
 
 import io
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Annotated, Any, Final
@@ -16,26 +15,26 @@ from alohub_async.cli import queues
 from alohub_async.cli.audit import EXIT_CODES as AUDIT_EXIT_CODES
 from alohub_async.cli.audit import audit_command
 from alohub_async.cli.changes import APPLY_EPILOG, DIFF_EPILOG, apply_command, diff_command
-from alohub_async.cli.errors import EXIT_CODES, ExitCode, describe, is_bug, without_key
+from alohub_async.cli.errors import EXIT_CODES, ExitCode, describe, print_traceback_of_bug
 from alohub_async.cli.export import export_command
-from alohub_async.cli.output import OutputClosedError, complain, write
+from alohub_async.cli.output import OutputClosedError, write, write_stderr
 from alohub_async.cli.sandbox import sandbox_command
 
-# "\b" keeps the lines of a paragraph as they are.
+# "\b" keeps the line breaks of a paragraph.
 _ENVIRONMENT: Final = """\b
 Environment:
-  ALOHUB_API_KEY    the key; never an option, for others could see it
-  ALOHUB_TENANT_ID  the tenant; the gateway may know it by the key
-  ALOHUB_BASE_URL   where the API is
-  ALOHUB_ENV        production or development, if there is no base URL"""
+  ALOHUB_API_KEY    API key; not an option, as other users could see it
+  ALOHUB_TENANT_ID  tenant id, if the gateway needs one beside the key
+  ALOHUB_BASE_URL   base URL of the API
+  ALOHUB_ENV        production or development; unused with a base URL"""
 _EXIT_CODES: Final = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
 
 app: typer.Typer = typer.Typer(
     name="alohub",
-    help="The Alohub call centre API on the command line.",
+    help="Manage the inbound queues of an Alohub call centre.",
     epilog=f"Example: alohub queues list --sandbox\n\n{_ENVIRONMENT}\n\n\b\nExit codes:\n{_EXIT_CODES}",
     context_settings={"help_option_names": ["-h", "--help"]},
-    rich_markup_mode=None,  # plain help says more in 80 columns than panels do
+    rich_markup_mode=None,  # plain help fits more text into 80 columns
     pretty_exceptions_enable=False,
 )
 queues.app.command("diff", epilog=DIFF_EPILOG)(diff_command)
@@ -48,8 +47,8 @@ app.add_typer(queues.app, name="queues")
 app.command("sandbox", epilog="Example: alohub sandbox --port 8080 --queues 1000 --tenant-limit 20")(sandbox_command)
 
 
-def _print_version(wanted: bool) -> None:  # noqa: FBT001 (Typer's callbacks get the option's value)
-    if wanted:
+def _print_version(*, value: bool) -> None:
+    if value:
         write(f"alohub {__version__}\n")
         raise typer.Exit
 
@@ -73,33 +72,33 @@ def run(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: Without the command's name; those of the process if None.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a letter the terminal's encoding lacks is no reason to fail
+            stream.reconfigure(errors="replace")  # a character that the terminal cannot encode is no failure
     try:
-        code: Any = get_command(app).main(given, prog_name="alohub", standalone_mode=False)
+        code: Any = get_command(app).main(words, prog_name="alohub", standalone_mode=False)
         sys.stdout.flush()
     except (OutputClosedError, BrokenPipeError):
-        _drop_stdout()
+        _discard_stdout()
         return ExitCode.OUTPUT_CLOSED
     except (KeyboardInterrupt, typer.Abort):
         return ExitCode.INTERRUPTED
-    except Exception as error:  # noqa: BLE001 (whatever it is, the user gets one line)
+    except Exception as error:  # noqa: BLE001 (the last handler: also a bug is one line for the user)
         if isinstance(error, OSError):
-            _drop_stdout()  # it may be the one that failed
+            _discard_stdout()  # it may be the stream that failed
         code, line = describe(error)
-        if is_bug(error) and ("--verbose" in given or "-v" in given):
-            sys.stderr.write(without_key(traceback.format_exc()))
+        if "--verbose" in words or "-v" in words:
+            print_traceback_of_bug(error)
         if line:
-            complain(line)
+            write_stderr(line)
     return int(code or ExitCode.OK)
 
 
-def _drop_stdout() -> None:
-    """Let what is still buffered go nowhere, or Python would complain about it when it ends."""
+def _discard_stdout() -> None:
+    """Send buffered output to the null device; otherwise Python reports an error when it flushes stdout at exit."""
     with suppress(OSError, ValueError):
         stdout = sys.stdout.fileno()
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stdout)
-        os.close(nowhere)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stdout)
+        os.close(null)

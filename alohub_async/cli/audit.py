@@ -1,8 +1,6 @@
-"""`alohub queues audit`: what is odd about the queues, for people, for programs and for CI."""
+"""`alohub queues audit`: reports of the audit for people, programs and CI."""
 
 import enum
-import sys
-import traceback
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,25 +10,25 @@ import typer
 
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.audit_table import print_report, print_rules
-from alohub_async.cli.errors import CommandError, ExitCode, describe, is_bug, without_key
-from alohub_async.cli.output import OutputClosedError, progress, write
+from alohub_async.cli.errors import CommandError, ExitCode, describe, print_traceback_of_bug
+from alohub_async.cli.output import OutputClosedError, progress, write_json
 from alohub_async.client import AlohubClient
-from alohub_async.files import json_text, replacing
+from alohub_async.files import replacing
 
 if TYPE_CHECKING:
     from alohub_async.audit import AuditReport
 
 EXIT_CODES: Final = """\b
-Exit codes, unlike those of the other commands:
-    0  no finding as bad as --fail-on
-    1  there are findings as bad as --fail-on, or worse
-    2  the audit could not be made, whatever the reason: stderr says it"""
+Exit codes, instead of those of the other commands:
+    0  no findings of the severity of --fail-on or above
+    1  findings of the severity of --fail-on or above
+    2  the audit failed, for any reason; see stderr"""
 _FINDINGS: Final = 1
 _PROJECT: Final = Path("pyproject.toml")
 
 
 class Level(enum.StrEnum):
-    """The severities by their labels, here so that help need not load the audit."""
+    """The labels of `Severity`, repeated so that help does not import the audit."""
 
     INFO = "info"
     WARNING = "warning"
@@ -41,33 +39,37 @@ class Level(enum.StrEnum):
 def audit_command(
     *,
     fail_on: Annotated[
-        Level, typer.Option(metavar="SEVERITY", help="Exit 1 on findings so bad: info, warning, error.")
+        Level, typer.Option(metavar="SEVERITY", help="Lowest severity that exits with 1: info, warning or error.")
     ] = Level.WARNING,
-    as_json: Annotated[bool, typer.Option("--json", help="Write a JSON object instead of a table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Output a JSON object instead of a table.")] = False,
     html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write a page for browsers, too.", dir_okay=False)
+        Path | None, typer.Option("--html", metavar="FILE", help="Also write an HTML page.", dir_okay=False)
     ] = None,
     junit: Annotated[
-        Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML for CI, too.", dir_okay=False)
+        Path | None, typer.Option("--junit", metavar="FILE", help="Also write JUnit XML for CI.", dir_okay=False)
     ] = None,
     details: Annotated[
-        bool, typer.Option("--details/--no-details", help="Look each queue up, or take the list alone.")
+        bool, typer.Option("--details/--no-details", help="Get the details of each queue, or only the list.")
     ] = True,
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="TOML; else [tool.alohub.audit] of ./pyproject.toml."),
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="TOML file with settings of the rules.  [default: [tool.alohub.audit] in ./pyproject.toml]",
+        ),
     ] = None,
-    list_rules: Annotated[bool, typer.Option("--list-rules", help="Show the rules as configured, and end.")] = False,
+    list_rules: Annotated[bool, typer.Option("--list-rules", help="Show the configured rules and exit.")] = False,
     access: Access,
 ) -> None:
-    """Audit all inbound queues: compare list and details, run rules on each.
+    """Audit all inbound queues with a set of rules.
 
-    Rules are turned off, made more or less severe and set by TOML, such as
-    long-wait = { seconds = 600, severity = "error" } or locked = false.
+    Settings can disable a rule, or change its severity and options:
+    locked = false, long-wait = { seconds = 600, severity = "error" }
     """
     from alohub_async import audit
 
-    with _could_not_run(verbose=access.verbose):
+    with _one_exit_code(verbose=access.verbose):
         settings = _settings(config)
         if list_rules:
             print_rules(audit.configure(audit.DEFAULT_RULES, settings))
@@ -77,9 +79,9 @@ def audit_command(
         _check_folders(html, junit)
 
         async def work(client: AlohubClient) -> "AuditReport":
-            with progress("Auditing queues…") as tell:
+            with progress("Auditing queues…") as update:
                 return await audit.audit_inbound(
-                    client, config=settings, details=details, deadline=access.deadline, progress=tell
+                    client, config=settings, details=details, deadline=access.deadline, progress=update
                 )
 
         report = access.run(work)
@@ -89,7 +91,7 @@ def audit_command(
         if junit is not None:
             _write_file(junit, audit.junit_xml(report, fail_on=threshold))
         if as_json:
-            write(json_text(report.as_record(), indent=2), as_utf8=True)
+            write_json(report.as_record())
         else:
             print_report(report)
     if report.at_least(threshold):
@@ -105,29 +107,29 @@ def _settings(path: Path | None) -> dict[str, object]:
 
 
 def _check_folders(*paths: Path | None) -> None:
-    """An audit can take many minutes; what cannot be written is better told before."""
+    """Check before the audit that the folders exist, as an audit can take many minutes."""
     for path in paths:
         if path is not None and not path.parent.is_dir():
-            raise CommandError(f"cannot write {path}: there is no folder {path.parent}")
+            raise CommandError(f"cannot write {path}: folder {path.parent} does not exist")
 
 
 def _write_file(path: Path, content: bytes) -> None:
-    """Write it whole or not at all, unless it is no plain file, such as /dev/stdout."""
+    """Write a file completely or not at all; write directly to a device such as /dev/stdout."""
     if path.exists() and not path.is_file():
         path.write_bytes(content)
         return
-    with replacing(path.resolve()) as file:  # what a link leads to
+    with replacing(path.resolve()) as file:  # replaces the target of a link, not the link
         file.write(content)
 
 
 @contextmanager
-def _could_not_run(*, verbose: bool) -> Generator[None]:
-    """Make every failure exit with the one code for it; its line is that of other commands."""
+def _one_exit_code(*, verbose: bool) -> Generator[None]:
+    """Exit with the same code after every failure; the message is the one that other commands would write."""
     try:
         yield
     except OutputClosedError:
         raise
     except Exception as error:
-        if verbose and is_bug(error):
-            sys.stderr.write(without_key(traceback.format_exc()))
+        if verbose:
+            print_traceback_of_bug(error)
         raise CommandError(describe(error)[1], ExitCode.USAGE) from error

@@ -1,4 +1,4 @@
-"""The report of an audit on a terminal: counts first, then what was found, the worst first."""
+"""The report of an audit on a terminal: the counts, then the findings, most severe first."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from alohub_async.cli.output import one_line, print_part
+from alohub_async.cli.output import one_line, print_rich
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -29,19 +29,19 @@ def print_report(report: "AuditReport") -> None:
             parts += [Text(), _heading(rule, len(found)), _findings(found, *widths)]
     if not report.complete:
         parts += [Text(), Text("Not provably complete: queues or details may be missing.", style="bold")]
-    print_part(Group(*parts))
+    print_rich(Group(*parts))
 
 
 def print_rules(rules: Iterable["Rule"]) -> None:
-    """Write the rules with their severities, options and what they are about."""
+    """Write the rules with their severities, options and summaries."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("Severity", no_wrap=True)
     table.add_column("Rule", no_wrap=True)
-    table.add_column("What it finds", overflow="fold")
+    table.add_column("Summary", overflow="fold")
     for rule in rules:
         options = "".join(f" ({name} = {value!r})" for name, value in rule.options.items())
         table.add_row(_badge(rule.severity), Text(rule.id), Text(one_line(rule.summary + options)))
-    print_part(table)
+    print_rich(table)
 
 
 def _badge(severity: "Severity") -> Text:
@@ -50,9 +50,9 @@ def _badge(severity: "Severity") -> Text:
 
 def _counts(report: "AuditReport") -> Text:
     line = Text(report.headline())
-    for severity, told in report.tally():
+    for severity, count in report.tally():
         if report.counts()[severity]:
-            line.highlight_words([told], style=_STYLES[severity.label])
+            line.highlight_words([count], style=_STYLES[severity.label])
     return line
 
 

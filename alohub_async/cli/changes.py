@@ -25,14 +25,15 @@ from alohub_async.changes import (
 )
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.changes_table import diff_record, print_diff, print_plan, result_counts, result_line
-from alohub_async.cli.errors import CommandError, ExitCode, without_key
-from alohub_async.cli.output import complain, one_line, write
+from alohub_async.cli.errors import CommandError, ExitCode, redact_key
+from alohub_async.cli.output import one_line, write, write_json, write_stderr
 from alohub_async.client import AlohubClient
-from alohub_async.files import check_ending, json_text, read_queues
+from alohub_async.files import check_ending, read_queues
 from alohub_async.models import InboundQueue
+from alohub_async.plurals import counted
 
 LIVE: Final = "live"
-DIFFERENCES: Final = 1  # as `diff` has it
+DIFFERENCES: Final = 1  # as with diff(1)
 
 _CHANGES_ENDINGS: Final = (".csv", ".jsonl")
 _QUEUES_ENDINGS: Final = (*_CHANGES_ENDINGS, ".parquet")
@@ -40,38 +41,38 @@ _QUEUES_ENDINGS: Final = (*_CHANGES_ENDINGS, ".parquet")
 DIFF_EPILOG: Final = """Example: alohub queues diff monday.jsonl live
 
 \b
-Exit codes, beside those of alohub --help:
-    0  no difference
-    1  differences (or a failure, which is told on stderr)
+Exit codes, in addition to those of alohub --help:
+    0  no differences
+    1  differences, or a failure with a message on stderr
     3  live is not provably complete; nothing was compared"""
 APPLY_EPILOG: Final = """Example: alohub queues apply changes.csv --dry-run
 
 \b
-Columns of the file (or keys, in JSON Lines):
-  id                  the queue
+Columns of the CSV file, or keys in JSON Lines:
+  id                  queue id
   music_on_hold, max_wait, strategy, announce_position
-                      what to set; an empty cell leaves it as it is
-  expect.max_wait, …  what it must be still, or the row is a conflict;
-                      null for not set
+                      new value; an empty cell leaves the field unchanged
+  expect.max_wait, …  expected current value, null for none; if the queue
+                      has another value, the row is a conflict
 
 \b
-Exit codes, beside those of alohub --help:
-    0  every queue is as wanted
-    1  some failed, or were conflicts
-    2  the file is wrong; every problem is told, nothing was sent"""
+Exit codes, in addition to those of alohub --help:
+    0  every queue has the values of the file
+    1  at least one queue failed or is a conflict
+    2  the file has problems; all are listed, nothing was sent"""
 
 
-def _complete_files(begun: str, endings: Sequence[str]) -> list[str]:
-    """Folders, and files with such an ending, that go on as begun."""
-    folder = begun[: begun.rfind("/") + 1]
+def _complete_files(incomplete: str, endings: Sequence[str]) -> list[str]:
+    """Complete a path: folders, and files with one of these endings; hidden ones only after a dot."""
+    folder = incomplete[: incomplete.rfind("/") + 1]
     found: list[str] = []
     with suppress(OSError):
-        for each in sorted(Path(folder or ".").iterdir()):
-            path = f"{folder}{each.name}"
-            if path.startswith(begun) and (begun != folder or not each.name.startswith(".")):
-                if each.is_dir():
+        for entry in sorted(Path(folder or ".").iterdir()):
+            path = f"{folder}{entry.name}"
+            if path.startswith(incomplete) and (incomplete != folder or not entry.name.startswith(".")):
+                if entry.is_dir():
                     found.append(f"{path}/")
-                elif each.suffix.lower() in endings:
+                elif entry.suffix.lower() in endings:
                     found.append(path)
     return found
 
@@ -85,7 +86,7 @@ def _complete_queues(incomplete: str) -> list[str]:
     return live + _complete_files(incomplete, _QUEUES_ENDINGS)
 
 
-_STATE_HELP: Final = "An export (.jsonl, .csv, .parquet), or live."
+_STATE_HELP: Final = "An export (.jsonl, .csv or .parquet), or live."
 
 BeforeArgument: TypeAlias = Annotated[
     str, typer.Argument(metavar="A", show_default=False, help=_STATE_HELP, autocompletion=_complete_queues)
@@ -95,19 +96,21 @@ AfterArgument: TypeAlias = Annotated[
 ]
 ChangesArgument: TypeAlias = Annotated[
     Path,
-    typer.Argument(metavar="FILE", show_default=False, help="A .csv or .jsonl file.", autocompletion=_complete_changes),
+    typer.Argument(
+        metavar="FILE", show_default=False, help="Changes, as .csv or .jsonl.", autocompletion=_complete_changes
+    ),
 ]
 ChangesOption: TypeAlias = Annotated[
     Path | None,
     typer.Option(
         "--changes",
         metavar="FILE",
-        help="Write what leads from A to B, as far as it can be set, for apply (.csv, .jsonl).",
+        help="Also write the changes from A to B for apply (.csv or .jsonl).",
         autocompletion=_complete_changes,
     ),
 ]
 ConcurrencyOption: TypeAlias = Annotated[
-    int, typer.Option(metavar="N", min=1, max=1000, help="Queues under way at once.")
+    int, typer.Option(metavar="N", min=1, max=1000, help="Queues processed at the same time.")
 ]
 
 
@@ -119,11 +122,14 @@ def diff_command(
     before: BeforeArgument,
     after: AfterArgument,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Write a JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Output a JSON object.")] = False,
     changes: ChangesOption = None,
     access: Access,
 ) -> None:
-    """Compare two states of the queues field by field: exports, or the service as it is now (live)."""
+    """Compare two states of the queues field by field.
+
+    Each state is an export, or the word live for the current queues.
+    """
     for state in (before, after):
         if state != LIVE:
             check_ending(Path(state))
@@ -132,7 +138,7 @@ def diff_command(
     if changes is not None:
         _write_changes(changes, diff)
     if as_json:
-        write(json_text(diff_record(diff), indent=2), as_utf8=True)
+        write_json(diff_record(diff))
     else:
         print_diff(diff)
     if not diff.is_empty:
@@ -151,10 +157,10 @@ def _walk(access: Access) -> list[InboundQueue]:
 
 
 def _write_changes(path: Path, diff: QueueDiff) -> None:
-    changes, left = changes_of(diff)
+    changes, skipped = changes_of(diff)
     write_changes(path, changes)
-    for line in left:
-        complain(f"not in {one_line(str(path))}: {one_line(line)}")
+    for line in skipped:
+        write_stderr(f"not in {one_line(str(path))}: {one_line(line)}")
 
 
 # apply
@@ -164,32 +170,36 @@ def _write_changes(path: Path, diff: QueueDiff) -> None:
 def apply_command(
     file: ChangesArgument,
     *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be changed.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan without changing anything.")] = False,
     concurrency: ConcurrencyOption = 16,
     access: Access,
 ) -> None:
-    """Change many queues as a file says: only what differs, and nothing that changes meanwhile.
+    """Apply a file of changes to many queues.
 
-    It can be run again: what is done already is left alone.
+    Writes only the fields that differ. A queue that somebody else changes in
+    the meantime is a conflict and is not written. The command can be run
+    again: queues that already have the values are left unchanged.
     """
     changes = _read(file)
     if not (yes or dry_run or sys.stdin.isatty()):
-        raise CommandError("nobody can be asked: stdin is no terminal; give --yes, or --dry-run to see the plan")
+        raise CommandError(
+            "cannot ask for confirmation: stdin is not a terminal; give --yes, or --dry-run to see the plan"
+        )
 
     async def work(client: AlohubClient) -> bool:
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        started = loop.time()
         plan = await plan_changes(client, changes, concurrency=concurrency, deadline=access.deadline)
-        left = None if access.deadline is None else max(began + access.deadline - loop.time(), 0.001)
+        remaining = None if access.deadline is None else max(started + access.deadline - loop.time(), 0.001)
         print_plan(plan)
         if dry_run or not plan.to_write:
             if not plan.to_write:
-                write("Nothing is left to change.\n")
+                write("Nothing to change.\n")
             return not plan.impossible
         if not yes:
-            _ask(len(plan.to_write))
-        return await _apply(client, plan, concurrency, left)
+            _confirm(len(plan.to_write))
+        return await _apply(client, plan, concurrency, remaining)
 
     if not access.run(work):
         raise typer.Exit(ExitCode.FAILED)
@@ -200,14 +210,12 @@ def _read(file: Path) -> list[Change]:
         return read_changes(file)
     except ChangesFileError as exc:
         for problem in exc.problems:
-            complain(without_key(one_line(f"{file}, {problem}")))
-        count = len(exc.problems)
-        told = f"{count} problem{'' if count == 1 else 's'} in {file}; nothing was sent"
-        raise CommandError(told) from exc
+            write_stderr(redact_key(one_line(f"{file}, {problem}")))
+        raise CommandError(f"{counted(len(exc.problems), 'problem')} in {file}; nothing was sent") from exc
 
 
 async def _apply(client: AlohubClient, plan: Plan, concurrency: int, deadline: float | None) -> bool:
-    """Whether all went well. What was done is told even when it ends early."""
+    """Whether every queue has its values. The results so far are written even if it ends early."""
     results = list[Result]()
     try:
         async for result in apply_plan(client, plan, concurrency=concurrency, deadline=deadline):
@@ -215,23 +223,22 @@ async def _apply(client: AlohubClient, plan: Plan, concurrency: int, deadline: f
             if result.step.fields or result.error is not None:
                 write(result_line(result))
     finally:
-        left = len(plan.steps) - len(results)
         write(f"{result_counts(results)}\n")
-        if left:
-            complain(f"{left} not known to be done; run it again to do the rest")
+        if unfinished := len(plan.steps) - len(results):
+            write_stderr(f"{counted(unfinished, 'queue')} without a result; run the same command again to finish")
     return all(result.status.is_good for result in results)
 
 
-def _ask(count: int) -> None:
-    """Go on only if the user says yes.
+def _confirm(count: int) -> None:
+    """Ask the user for confirmation.
 
     Raises:
-        CommandError: The user said no.
-        typer.Abort: Ctrl-C.
+        CommandError: The user declined.
+        typer.Abort: The user pressed Ctrl-C.
     """
     try:
-        with _interrupting():
-            sys.stderr.write(f"Change {count} queue{'' if count == 1 else 's'}? [y/N] ")
+        with _interruptible():
+            sys.stderr.write(f"Change {counted(count, 'queue')}? [y/N] ")
             sys.stderr.flush()
             answer = sys.stdin.readline().strip().lower()
     except KeyboardInterrupt as exc:
@@ -241,8 +248,8 @@ def _ask(count: int) -> None:
 
 
 @contextmanager
-def _interrupting() -> Generator[None]:
-    """Have Ctrl-C end what waits for the keyboard: the event loop's own handler would only cancel its task."""
+def _interruptible() -> Generator[None]:
+    """Let Ctrl-C interrupt a blocking read: the handler of the event loop would only cancel the task."""
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield

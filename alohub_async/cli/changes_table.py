@@ -4,13 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from alohub_async.changes import ABSENT, FieldChange, Plan, QueueDiff, Result, Status
-from alohub_async.cli.errors import without_key
-from alohub_async.cli.output import one_line, print_part, value_text
+from alohub_async.cli.errors import redact_key
+from alohub_async.cli.output import one_line, print_rich, table_with_heading, value_text
 from alohub_async.files import json_text, queue_record
 from alohub_async.models import InboundQueue
 
@@ -18,16 +17,16 @@ _WIDEST_NAME: Final = 28  # columns; a longer name takes several lines
 
 
 def print_diff(diff: QueueDiff) -> None:
-    """Write a line for each field that differs, and for each queue that is only on one side."""
+    """Write a line for each field that differs, and for each queue that only one state has."""
     table = _table()
     for change in diff.changed:
-        _add(table, change.after, map(_told, change.fields))
+        _add(table, change.after, map(_field_change, change.fields))
     for queue in diff.removed:
         _add(table, queue, ["removed"])
     for queue in diff.added:
         _add(table, queue, ["added"])
-    for each in diff.unmatched:
-        _add(table, each.queue, [f"{each.reason}; only {each.side}, and not compared"])
+    for unmatched in diff.unmatched:
+        _add(table, unmatched.queue, [f"not compared: {unmatched.reason}, only {unmatched.side}"])
     counts = {
         "changed": len(diff.changed),
         "removed": len(diff.removed),
@@ -39,10 +38,10 @@ def print_diff(diff: QueueDiff) -> None:
 
 
 def print_plan(plan: Plan) -> None:
-    """Write what would be written, and what cannot be done."""
+    """Write the changes that a plan would make, and those that are impossible."""
     table = _table()
     for step in plan.to_write:
-        _add(table, step.found, map(_told, step.fields))
+        _add(table, step.found, map(_field_change, step.fields))
     for step in plan.impossible:
         table.add_row(Text(str(step.change.id)), _name(step.found), Text(f"impossible: {_reason(step.error)}"))
     counts = {"to change": len(plan.to_write), "impossible": len(plan.impossible), "unchanged": plan.unchanged}
@@ -50,21 +49,21 @@ def print_plan(plan: Plan) -> None:
 
 
 def result_line(result: Result) -> str:
-    """The result of one queue, and why it is not done."""
-    why = f": {_reason(result.error)}" if result.error is not None else ""
+    """The result of one queue, with the reason if it is not done."""
+    reason = f": {_reason(result.error)}" if result.error is not None else ""
     if result.not_taken:
-        why = f": the server said yes, and did not take {', '.join(result.not_taken)}"
-    return f"{result.id}  {result.status}{why}\n"
+        reason = f": the server reported success but did not change {', '.join(result.not_taken)}"
+    return f"{result.id}  {result.status}{reason}\n"
 
 
 def result_counts(results: Iterable[Result]) -> str:
-    """How many results there are of each kind."""
+    """The number of results of each status."""
     counts = Counter(result.status for result in results)
-    return _counted({status.value: counts[status] for status in Status})
+    return _counts_text({status.value: counts[status] for status in Status})
 
 
 def diff_record(diff: QueueDiff) -> dict[str, Any]:
-    """The difference as JSON has it; a field of `extra` that one side lacks has only the other's value."""
+    """The difference as a JSON object. A field of `extra` that one state lacks has only the value of the other."""
     return {
         "added": [queue_record(queue) for queue in diff.added],
         "removed": [queue_record(queue) for queue in diff.removed],
@@ -77,7 +76,8 @@ def diff_record(diff: QueueDiff) -> dict[str, Any]:
             for change in diff.changed
         ],
         "unmatched": [
-            {"side": each.side, "reason": each.reason, "queue": queue_record(each.queue)} for each in diff.unmatched
+            {"side": unmatched.side, "reason": unmatched.reason, "queue": queue_record(unmatched.queue)}
+            for unmatched in diff.unmatched
         ],
         "unchanged": diff.unchanged,
     }
@@ -90,7 +90,7 @@ def _sides(field: FieldChange) -> Iterator[tuple[str, object]]:
 
 
 def _table() -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table = table_with_heading()
     table.add_column("ID", justify="right", no_wrap=True)
     table.add_column("Name", overflow="fold", max_width=_WIDEST_NAME)
     table.add_column("Change", overflow="fold")
@@ -108,7 +108,7 @@ def _name(queue: InboundQueue | None) -> Text:
     return Text(value_text("name", None if queue is None else queue.name))
 
 
-def _told(field: FieldChange) -> str:
+def _field_change(field: FieldChange) -> str:
     return f"{one_line(field.name)}: {_value(field, field.before)} -> {_value(field, field.after)}"
 
 
@@ -119,14 +119,13 @@ def _value(field: FieldChange, value: object) -> str:
 
 
 def _reason(error: Exception | None) -> str:
-    return without_key(one_line(str(error)))
+    return redact_key(one_line(str(error)))
 
 
 def _print(table: Table, counts: dict[str, int]) -> None:
-    table.caption = Text(_counted(counts))
-    table.caption_justify = "left"
-    print_part(table)
+    table.caption = Text(_counts_text(counts))
+    print_rich(table)
 
 
-def _counted(counts: dict[str, int]) -> str:
-    return ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "no queues"
+def _counts_text(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {label}" for label, count in counts.items() if count) or "no queues"

@@ -1,8 +1,10 @@
-"""What went wrong, as one line and an exit code."""
+"""Failures as one line and an exit code."""
 
 import enum
 import os
 import re
+import sys
+import traceback
 from typing import Final, Protocol, runtime_checkable
 
 from alohub_async.cli.output import one_line
@@ -21,7 +23,7 @@ from alohub_async.errors import (
 
 
 class ExitCode(enum.IntEnum):
-    """How the command ended; `EXIT_CODES` has the meanings."""
+    """How the command ended; `EXIT_CODES` explains each code."""
 
     OK = 0
     FAILED = 1
@@ -29,27 +31,27 @@ class ExitCode(enum.IntEnum):
     INCOMPLETE = 3
     DENIED = 4
     NOT_FOUND = 5
-    OUT_OF_TIME = 6
+    TIMED_OUT = 6
     NOT_INSTALLED = 7
     INTERRUPTED = 130
     OUTPUT_CLOSED = 141
 
 
 EXIT_CODES: Final = {
-    ExitCode.OK: "done",
+    ExitCode.OK: "success",
     ExitCode.FAILED: "the API, the network or the output failed",
-    ExitCode.USAGE: "wrong usage, or input that was refused",
-    ExitCode.INCOMPLETE: "not provably complete: the list ended early, or moved",
-    ExitCode.DENIED: "no API key, a wrong one, or one without the scope",
-    ExitCode.NOT_FOUND: "no such queue",
-    ExitCode.OUT_OF_TIME: "out of time: rate limit, timeout or deadline",
+    ExitCode.USAGE: "wrong usage, or the input was refused",
+    ExitCode.INCOMPLETE: "not provably complete: the list ended early or changed",
+    ExitCode.DENIED: "no API key, a wrong key, or a key without the scope",
+    ExitCode.NOT_FOUND: "queue not found",
+    ExitCode.TIMED_OUT: "timed out: rate limit, timeout or deadline",
     ExitCode.NOT_INSTALLED: "the extra 'cli' is not installed",
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C)",
-    ExitCode.OUTPUT_CLOSED: "the reader of the output went away (| head)",
+    ExitCode.OUTPUT_CLOSED: "the reader closed the output (| head)",
 }
-"""What each exit code means, as `alohub --help` tells it."""
+"""The meaning of each exit code, as `alohub --help` shows it."""
 
-# The first that fits counts.
+# The first class that matches decides.
 _CODES: Final[tuple[tuple[type[AlohubError], ExitCode], ...]] = (
     (ConfigurationError, ExitCode.USAGE),
     (InvalidArgumentError, ExitCode.USAGE),
@@ -57,9 +59,9 @@ _CODES: Final[tuple[tuple[type[AlohubError], ExitCode], ...]] = (
     (AuthenticationError, ExitCode.DENIED),
     (PermissionDeniedError, ExitCode.DENIED),
     (NotFoundError, ExitCode.NOT_FOUND),
-    (RateLimitError, ExitCode.OUT_OF_TIME),
-    (RateLimitWaitError, ExitCode.OUT_OF_TIME),
-    (APITimeoutError, ExitCode.OUT_OF_TIME),
+    (RateLimitError, ExitCode.TIMED_OUT),
+    (RateLimitWaitError, ExitCode.TIMED_OUT),
+    (APITimeoutError, ExitCode.TIMED_OUT),
 )
 
 _HINTS: Final[tuple[tuple[type[AlohubError], str], ...]] = (
@@ -67,19 +69,19 @@ _HINTS: Final[tuple[tuple[type[AlohubError], str], ...]] = (
     (PermissionDeniedError, "; ask for a key with the scope 'queue'"),
 )
 
-# What the SDK's messages call things, and how they are said here.
-_WORDS: Final = {"Endpoint(…, allow_http=True)": "--allow-http", "restart=True": "--restart"}
+# Arguments that the SDK's messages name, and the options that stand for them.
+_OPTIONS: Final = {"Endpoint(…, allow_http=True)": "--allow-http", "restart=True": "--restart"}
 
 _ANY_KEY: Final = re.compile(r"\bsk_[a-z]+_\w+")  # the vendor's page: sk_live_…
-_LONGEST: Final = 200  # characters of an error of usage
-_SHORTEST_KEY: Final = 6  # a shorter one is no key, and striking it out would spoil the message
+_MAX_USAGE_ERROR: Final = 200  # characters
+_MIN_KEY: Final = 6  # characters; to redact a shorter value would make messages unreadable
 
 
 class CommandError(Exception):
-    """A failure the command itself found.
+    """A failure that the command itself detected.
 
     Attributes:
-        code: What to exit with.
+        code: The exit code.
     """
 
     def __init__(self, message: str, code: ExitCode = ExitCode.USAGE) -> None:
@@ -88,8 +90,8 @@ class CommandError(Exception):
 
 
 @runtime_checkable
-class _UsageProblem(Protocol):
-    """Typer's errors of usage. Some Typers have them from click, others from a copy of it, so they have no one name."""
+class _UsageError(Protocol):
+    """Typer's usage errors. Depending on its version they come from click or from a copy of click."""
 
     exit_code: int
 
@@ -97,40 +99,45 @@ class _UsageProblem(Protocol):
 
 
 def describe(error: Exception) -> tuple[int, str]:
-    """The exit code of an error, and the line that tells it: no line break, no key; empty if all was said already."""
-    if isinstance(error, _UsageProblem):
+    """The exit code of an error and its message: one line, without the key; empty if there is nothing to add."""
+    if isinstance(error, _UsageError):
         return error.exit_code, _usage_line(error)
     if isinstance(error, CommandError):
-        return error.code, without_key(one_line(str(error)))
+        return error.code, redact_key(one_line(str(error)))
     if isinstance(error, AlohubError):
         code = next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.FAILED)
         hint = next((hint for kind, hint in _HINTS if isinstance(error, kind)), "")
         message = str(error)
-        for word, here in _WORDS.items():
-            message = message.replace(word, here)
-        return code, without_key(one_line(message) + hint)
+        for argument, option in _OPTIONS.items():
+            message = message.replace(argument, option)
+        return code, redact_key(one_line(message) + hint)
     if isinstance(error, OSError):
-        return ExitCode.FAILED, without_key(one_line(error.strerror or str(error)))
-    told = f"this is a bug in alohub: {type(error).__name__}: {error}"
-    return ExitCode.FAILED, without_key(one_line(told)) + " (--verbose shows where)"
+        return ExitCode.FAILED, redact_key(one_line(error.strerror or str(error)))
+    message = f"this is a bug in alohub: {type(error).__name__}: {error}"
+    return ExitCode.FAILED, redact_key(one_line(message)) + " (--verbose shows a traceback)"
 
 
-def is_bug(error: Exception) -> bool:
-    """Whether it is none of the failures a user, a network or a server brings about."""
-    return not isinstance(error, _UsageProblem | CommandError | AlohubError | OSError)
+def print_traceback_of_bug(error: Exception) -> None:
+    """Write the traceback of an error to stderr, unless a user, a network or a server can cause it."""
+    if not isinstance(error, _UsageError | CommandError | AlohubError | OSError):
+        sys.stderr.write(redact_key("".join(traceback.format_exception(error))))
 
 
-def _usage_line(error: _UsageProblem) -> str:
-    message = without_key(one_line(error.format_message()))
-    if len(message) > _LONGEST:  # some Typers repeat what was given
-        message = f"{message[:_LONGEST]}…"
+def _usage_line(error: _UsageError) -> str:
+    message = redact_key(one_line(error.format_message()))
+    if len(message) > _MAX_USAGE_ERROR:  # some versions of Typer repeat the whole argument
+        message = f"{message[:_MAX_USAGE_ERROR]}…"
     command = getattr(getattr(error, "ctx", None), "command_path", None)
-    return f"{message.removesuffix('.')}; see {command} --help" if message and command else message
+    if not message or not command:
+        return message
+    if message.endswith("?"):  # a suggestion
+        return f"{message} See {command} --help"
+    return f"{message.removesuffix('.')}; see {command} --help"
 
 
-def without_key(text: str) -> str:
-    """The text with the key of the environment, and whatever looks like a key, struck out."""
+def redact_key(text: str) -> str:
+    """The text without the key of the environment and without anything that looks like a key."""
     key = os.environ.get("ALOHUB_API_KEY", "")
-    if len(key) >= _SHORTEST_KEY:
+    if len(key) >= _MIN_KEY:
         text = text.replace(key, "***")
     return _ANY_KEY.sub("***", text)

@@ -1,4 +1,4 @@
-"""`alohub queues export`: all queues into a file, or those of several tenants into a folder."""
+"""`alohub queues export`: all queues to a file, or the queues of several tenants to a folder."""
 
 import asyncio
 import enum
@@ -10,31 +10,30 @@ from typing import Annotated, Final, TypeAlias
 
 import attrs
 import typer
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
-from rich.table import Table
 from rich.text import Text
 
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode, describe
-from alohub_async.cli.output import complain, one_line, print_part, write
+from alohub_async.cli.output import one_line, print_rich, table_with_heading, write, write_stderr
 from alohub_async.cli.tenants import Tenant, Tenants, read_tenants
 from alohub_async.client import AlohubClient
 from alohub_async.errors import AlohubError, FileError
 from alohub_async.export import ExportProgress, ExportReport, OnProgress, export_inbound
 from alohub_async.export.journal import journal_path
 from alohub_async.files import check_ending, file_error
+from alohub_async.plurals import counted
 
-_EVERY: Final = 5.0  # seconds between two lines where there is no terminal
+_LINE_INTERVAL: Final = 5.0  # seconds between two lines of progress if stderr is not a terminal
 _BAR: Final = 14  # columns
 
-Begin: TypeAlias = Callable[[str], OnProgress]
-"""Begins to tell of one export, by its name."""
+StartProgress: TypeAlias = Callable[[str], OnProgress]
+"""Starts the progress display of one export; the argument is its name."""
 
 
 class Consistency(enum.StrEnum):
-    """What an export does about a list that moves."""
+    """How an export treats a list that changes during the walk."""
 
     REPAIR = "repair"
     DETECT = "detect"
@@ -42,7 +41,7 @@ class Consistency(enum.StrEnum):
 
 @attrs.frozen(kw_only=True)
 class _Options:
-    """What is the same for all tenants; see `export_inbound`."""
+    """The options that all tenants share; see `export_inbound`."""
 
     page_size: int | None
     prefetch: int
@@ -52,7 +51,7 @@ class _Options:
     restart: bool
     deadline: float | None
 
-    async def export(self, client: AlohubClient, path: Path, tell: OnProgress) -> ExportReport:
+    async def export(self, client: AlohubClient, path: Path, on_progress: OnProgress) -> ExportReport:
         return await export_inbound(
             client,
             path,
@@ -62,7 +61,7 @@ class _Options:
             consistency=self.consistency.value,
             max_passes=self.max_passes,
             restart=self.restart,
-            on_progress=tell,
+            on_progress=on_progress,
             deadline=self.deadline,
         )
 
@@ -70,25 +69,33 @@ class _Options:
 @with_access
 def export_command(
     path: Annotated[
-        Path, typer.Argument(metavar="PATH", show_default=False, help="FILE.jsonl, .csv or .parquet; else a folder.")
+        Path,
+        typer.Argument(
+            metavar="PATH", show_default=False, help="A .jsonl, .csv or .parquet file; with --tenants, a folder."
+        ),
     ],
     *,
-    details: Annotated[bool, typer.Option("--details", help="Look up the details of each queue.")] = False,
-    page_size: Annotated[int | None, typer.Option(metavar="N", help="Queues a page; 100 if not given.")] = None,
-    prefetch: Annotated[int, typer.Option(metavar="N", help="Pages on their way at once.")] = 4,
+    details: Annotated[bool, typer.Option("--details", help="Export the details of each queue.")] = False,
+    page_size: Annotated[int | None, typer.Option(metavar="N", help="Queues per page.  [default: 100]")] = None,
+    prefetch: Annotated[int, typer.Option(metavar="N", help="Pages requested at the same time.")] = 4,
     consistency: Annotated[
-        Consistency, typer.Option(metavar="HOW", help="repair: until proven whole; detect: one pass.")
+        Consistency, typer.Option(metavar="HOW", help="repair: walk until proven complete; detect: one pass.")
     ] = Consistency.REPAIR,
-    max_passes: Annotated[int, typer.Option(metavar="N", help="Most passes of repair.")] = 5,
-    restart: Annotated[bool, typer.Option("--restart", help="Begin anew rather than go on.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Tell nothing on the way.")] = False,
+    max_passes: Annotated[int, typer.Option(metavar="N", help="Maximum number of passes with repair.")] = 5,
+    restart: Annotated[bool, typer.Option("--restart", help="Start again instead of resuming.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
     tenants: Annotated[
-        Path | None, typer.Option(metavar="FILE.toml", help="Export these tenants, into the folder PATH.")
+        Path | None, typer.Option(metavar="FILE.toml", help="Export the tenants of this file to the folder PATH.")
     ] = None,
-    side_by_side: Annotated[int, typer.Option(metavar="N", min=1, max=64, help="Tenants at once.")] = 4,
+    side_by_side: Annotated[
+        int, typer.Option(metavar="N", min=1, max=64, help="Tenants exported at the same time.")
+    ] = 4,
     access: Access,
 ) -> None:
-    """Export all inbound queues into a file. Cut off, the same command goes on."""
+    """Export all inbound queues to a file.
+
+    To resume an interrupted export, run the same command again.
+    """
     options = _Options(
         page_size=page_size,
         prefetch=prefetch,
@@ -107,32 +114,32 @@ def export_command(
 
 
 def _export_one(path: Path, options: _Options, access: Access, *, quiet: bool) -> ExitCode:
-    check_ending(path)  # before a key is asked for
+    check_ending(path)  # before the user is asked for a key
 
     async def work(client: AlohubClient) -> ExportReport:
-        with _progress(quiet=quiet) as begin:
-            return await options.export(client, path, begin("Exporting"))
+        with _progress(quiet=quiet) as start:
+            return await options.export(client, path, start("Exporting"))
 
     try:
         report = access.run(work)
     except AlohubError as error:
         code, line = describe(error)
-        raise CommandError(line + _hint(error, path), ExitCode(code)) from error
+        raise CommandError(line + _resume_hint(error, path), ExitCode(code)) from error
     write(one_line(f"{path}: {_summary(report)}") + "\n")
     return ExitCode.OK if report.complete else ExitCode.INCOMPLETE
 
 
-def _hint(error: AlohubError, path: Path) -> str:
-    goes_on = not isinstance(error, FileError) and journal_path(path).exists()
-    return "; the same command goes on where this one stood" if goes_on else ""
+def _resume_hint(error: AlohubError, path: Path) -> str:
+    can_resume = not isinstance(error, FileError) and journal_path(path).exists()
+    return "; run the same command again to resume" if can_resume else ""
 
 
 def _summary(report: ExportReport) -> str:
     complete = "complete" if report.complete else "NOT complete"
     return (
-        f"{report.written:,} queues, {complete}: {report.reason};"
-        f" {report.requests:,} requests, {report.denied:,} denied, waited {report.waited:.1f} s,"
-        f" {report.seconds:.1f} s in all"
+        f"{counted(report.written, 'queue')}, {complete}: {report.reason};"
+        f" {report.seconds:.1f} s; {counted(report.requests, 'request')}, {report.denied:,} denied,"
+        f" waited {report.waited:.1f} s for the rate limit"
     )
 
 
@@ -141,55 +148,63 @@ def _summary(report: ExportReport) -> str:
 
 @attrs.frozen
 class _Result:
-    """What came of one tenant."""
+    """The result of one tenant."""
 
     tenant: Tenant
     report: ExportReport | None
     code: int
-    told: str
+    text: str
 
 
 def _export_tenants(
     folder: Path, tenants: Tenants, options: _Options, access: Access, *, side_by_side: int, quiet: bool
 ) -> ExitCode:
     if access.sandbox or access.direct or access.base_url or access.env or access.tenant_id:
-        raise CommandError("with --tenants, the file says how to get at each one; leave out the options of access")
-    files = [folder / f"tenant={tenant.name}" / f"queues.{tenants.ending}" for tenant in tenants.each]
+        raise CommandError(
+            "with --tenants, the file has the access options of each tenant; leave them out on the command line"
+        )
+    files = [folder / f"tenant={tenant.name}" / f"queues.{tenants.format}" for tenant in tenants.tenants]
     check_ending(files[0])
     for file in files:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as exc:
             raise file_error(file.parent, exc, doing="write") from exc
-    places = asyncio.Semaphore(side_by_side)
+    slots = asyncio.Semaphore(side_by_side)
 
-    async def one(tenant: Tenant, file: Path, begin: Begin) -> _Result:
-        async with places:
-            try:
-                async with tenant.client(access.retry) as client:
-                    report = await options.export(client, file, begin(tenant.name))
-            except Exception as error:  # noqa: BLE001 (whatever it is, the others go on)
-                code, line = describe(error)
-                return _Result(tenant, None, code, line)
-        code = ExitCode.OK if report.complete else ExitCode.INCOMPLETE
-        return _Result(tenant, report, code, "complete" if report.complete else report.reason)
+    async def export(tenant: Tenant, file: Path, start: StartProgress) -> ExportReport:
+        async with slots, tenant.client(access.retry) as client:
+            return await options.export(client, file, start(tenant.name))
 
-    async def work() -> list[_Result]:
-        with _progress(quiet=quiet) as begin:
-            return await asyncio.gather(*map(one, tenants.each, files, [begin] * len(files)))
+    async def work() -> list[ExportReport | BaseException]:
+        with _progress(quiet=quiet) as start:
+            exports = map(export, tenants.tenants, files, [start] * len(files))
+            return await asyncio.gather(*exports, return_exceptions=True)  # a failure does not stop the others
 
-    results = access.run_alone(work)
+    outcomes = access.run_without_client(work)
+    results = [_result(tenant, outcome) for tenant, outcome in zip(tenants.tenants, outcomes, strict=True)]
     _print_results(results)
-    return _worst([result.code for result in results])
+    return _worst_code([result.code for result in results])
 
 
-def _worst(codes: list[int]) -> ExitCode:
+def _result(tenant: Tenant, outcome: ExportReport | BaseException) -> _Result:
+    if isinstance(outcome, Exception):
+        code, message = describe(outcome)
+        return _Result(tenant, None, code, message)
+    if isinstance(outcome, BaseException):
+        raise outcome
+    if outcome.complete:
+        return _Result(tenant, outcome, ExitCode.OK, "complete")
+    return _Result(tenant, outcome, ExitCode.INCOMPLETE, outcome.reason)
+
+
+def _worst_code(codes: list[int]) -> ExitCode:
     failed = [code for code in codes if code not in {ExitCode.OK, ExitCode.INCOMPLETE}]
     return ExitCode(max(failed or codes))
 
 
 def _print_results(results: list[_Result]) -> None:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table = table_with_heading()
     table.add_column("Tenant", overflow="fold")
     for title in ("Queues", "Requests", "Denied", "Seconds"):
         table.add_column(title, justify="right", no_wrap=True)
@@ -199,42 +214,42 @@ def _print_results(results: list[_Result]) -> None:
         numbers = ["-"] * 4
         if report is not None:
             numbers = [f"{report.written:,}", f"{report.requests:,}", f"{report.denied:,}", f"{report.seconds:.1f}"]
-        table.add_row(Text(result.tenant.name), *numbers, Text(one_line(result.told)))
-    print_part(table)
+        table.add_row(Text(result.tenant.name), *numbers, Text(one_line(result.text)))
+    print_rich(table)
 
 
 # Progress
 
 
 @contextmanager
-def _progress(*, quiet: bool) -> Generator[Begin]:
-    """Tell on stderr how far exports have come: a bar each on a terminal, else a line every few seconds."""
+def _progress(*, quiet: bool) -> Generator[StartProgress]:
+    """Show the progress of exports on stderr: a bar for each on a terminal, otherwise a line every few seconds."""
     console = Console(stderr=True)
     if quiet:
-        yield lambda _: _say_nothing
+        yield lambda _: _ignore
     elif console.is_terminal:
-        columns = (TextColumn("{task.description}"), BarColumn(_BAR), TextColumn("{task.fields[told]}"))
+        columns = (TextColumn("{task.description}"), BarColumn(_BAR), TextColumn("{task.fields[text]}"))
         with Progress(*columns, console=console, transient=True) as progress:
 
-            def begin(name: str) -> OnProgress:
-                task = progress.add_task(Text(one_line(name)).plain[:_BAR], total=None, told="")
+            def start(name: str) -> OnProgress:
+                task = progress.add_task(Text(one_line(name)).plain[:_BAR], total=None, text="")
                 return lambda now: _update(progress, task, now)
 
-            yield begin
+            yield start
     else:
-        yield _line_teller
+        yield _line_writer
 
 
-def _say_nothing(_: ExportProgress) -> None:
+def _ignore(_: ExportProgress) -> None:
     pass
 
 
 def _update(progress: Progress, task: TaskID, now: ExportProgress) -> None:
-    progress.update(task, completed=now.written, total=now.total, told=progress_text(now))
+    progress.update(task, completed=now.written, total=now.total, text=progress_text(now))
 
 
 def progress_text(now: ExportProgress) -> str:
-    """How far an export has come, in at most 49 columns up to 999,999 queues, so that its bar fits into 80."""
+    """The progress of an export, in at most 49 columns up to 999,999 queues, so that its bar fits into 80."""
     text = f"pass {now.number} {now.written:,}/{'?' if now.total is None else f'{now.total:,}'} {now.rate:,.0f}/s"
     if now.total is not None and now.rate > 0:
         minutes, seconds = divmod(round(max(0, now.total - now.written) / now.rate), 60)
@@ -244,13 +259,13 @@ def progress_text(now: ExportProgress) -> str:
     return text + (" waiting" if now.waiting else "")
 
 
-def _line_teller(name: str) -> OnProgress:
-    last = time.monotonic()
+def _line_writer(name: str) -> OnProgress:
+    written_at = time.monotonic()
 
-    def tell(now: ExportProgress) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _EVERY:
-            last = time.monotonic()
-            complain(one_line(f"{name}: {progress_text(now)}"))
+    def write_line(now: ExportProgress) -> None:
+        nonlocal written_at
+        if time.monotonic() - written_at >= _LINE_INTERVAL:
+            written_at = time.monotonic()
+            write_stderr(one_line(f"{name}: {progress_text(now)}"))
 
-    return tell
+    return write_line

@@ -1,4 +1,4 @@
-"""What the command writes: tables for people, JSON for programs, one line for a failure."""
+"""The output of the command: tables for people, JSON for programs, one line for a failure."""
 
 import os
 import sys
@@ -15,10 +15,11 @@ from rich.text import Text
 
 from alohub_async.files import json_text
 from alohub_async.models import InboundQueue, QueueStrategy
+from alohub_async.plurals import counted
 
-_NOTHING: Final = "-"
-_ENDLESS: Final = 10_000  # columns: what is not read on a terminal is not wrapped
-_JOINERS: Final = "\u200c\u200d"  # parts of words and emoji, although they are format characters
+_NO_VALUE: Final = "-"
+_UNWRAPPED: Final = 10_000  # columns; output that does not go to a terminal is not wrapped
+_JOINERS: Final = "\u200c\u200d"  # format characters that are parts of words and emoji
 _COLUMNS: Final = {
     "id": "ID",
     "name": "Name",
@@ -28,23 +29,23 @@ _COLUMNS: Final = {
     "announce_position": "Announce",
     "number": "Number",
 }
-_FLEXIBLE: Final = {"name", "music_on_hold"}  # columns that may take several lines
+_WRAPPED: Final = {"name", "music_on_hold"}  # columns that may take several lines
 
 
 class OutputClosedError(Exception):
-    """Whoever read the output went away."""
+    """The reader of the output closed it."""
 
 
 def write(text: str, *, as_utf8: bool = False) -> None:
-    """Write to stdout, at once.
+    """Write to stdout and flush.
 
     Args:
         text: What to write.
-        as_utf8: Write UTF-8 and plain line feeds whatever stdout is set to, as programs expect it of JSON.
+        as_utf8: Write UTF-8 and plain line feeds whatever the encoding of stdout, as programs expect of JSON.
 
     Raises:
-        OutputClosedError: The reader went away.
-        OSError: It cannot be written, such as to a full disk.
+        OutputClosedError: The reader closed the output.
+        OSError: Writing failed, such as on a full disk.
     """
     try:
         if as_utf8:
@@ -59,19 +60,24 @@ def write(text: str, *, as_utf8: bool = False) -> None:
         raise OSError(exc.errno, f"cannot write the output: {exc.strerror}") from exc
 
 
-def complain(line: str) -> None:
-    """Write one line to stderr, if anybody can hear it."""
+def write_json(value: object) -> None:
+    """Write one indented JSON document to stdout."""
+    write(json_text(value, indent=2), as_utf8=True)
+
+
+def write_stderr(line: str) -> None:
+    """Write one line to stderr; do nothing if stderr is closed."""
     with suppress(OSError, ValueError):
         sys.stderr.write(f"alohub: {line}\n")
         sys.stderr.flush()
 
 
 def one_line(text: str) -> str:
-    """The text without line breaks, and without what could steer a terminal (a queue's name may be anybody's)."""
-    return "".join(char if _is_harmless(char) else "�" for char in " ".join(text.split()))
+    """The text without line breaks and terminal control characters, which the name of a queue may contain."""
+    return "".join(char if _is_printable(char) else "�" for char in " ".join(text.split()))
 
 
-def _is_harmless(char: str) -> bool:
+def _is_printable(char: str) -> bool:
     return char in _JOINERS or unicodedata.category(char) not in {"Cc", "Cf", "Cs"}
 
 
@@ -79,15 +85,15 @@ def _is_harmless(char: str) -> bool:
 
 
 def _console() -> Console:
-    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _ENDLESS
-    return Console(file=sys.stdout, width=wide, markup=False, emoji=False, highlight=False)
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _UNWRAPPED
+    return Console(file=sys.stdout, width=width, markup=False, emoji=False, highlight=False)
 
 
-def print_part(table: RenderableType) -> None:
-    """Write a table, or whatever Rich can show, without the spaces that fill its lines up."""
+def print_rich(renderable: RenderableType) -> None:
+    """Write a table, or another object that Rich can render, without trailing spaces."""
     console = _console()
     with console.capture() as capture:
-        console.print(table)
+        console.print(renderable)
     write("".join(line.rstrip() + "\n" for line in capture.get().splitlines()))
 
 
@@ -95,14 +101,16 @@ def _cell(queue: InboundQueue, name: str) -> Text:
     value = getattr(queue, name)
     wire = attrs.fields_dict(InboundQueue)[name].metadata["wire"]
     if value is None and wire in queue.extra:
-        return Text(one_line(f"{queue.extra[wire]} (?)"))  # what came instead of what is documented
+        return Text(
+            one_line(f"{queue.extra[wire]} (?)")
+        )  # the value the API sent, which does not fit its documented type
     return Text(value_text(name, value))
 
 
 def value_text(name: str, value: object) -> str:
-    """The value of a queue's attribute as tables have it."""
+    """The value of a queue's attribute as tables show it."""
     if value is None:
-        return _NOTHING
+        return _NO_VALUE
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, QueueStrategy):
@@ -110,22 +118,27 @@ def value_text(name: str, value: object) -> str:
     return f"{value} s" if name == "max_wait" else one_line(str(value))
 
 
+def table_with_heading() -> Table:
+    """An empty table with a line below its heading, and a caption on the left."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.caption_justify = "left"
+    return table
+
+
 def print_queues(queues: Iterable[InboundQueue]) -> None:
     """Write a table of the queues."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table = table_with_heading()
     for name, title in _COLUMNS.items():
-        flexible = name in _FLEXIBLE
         right = name in {"id", "max_wait"}
-        table.add_column(title, justify="right" if right else "left", overflow="fold", no_wrap=not flexible)
+        table.add_column(title, justify="right" if right else "left", overflow="fold", no_wrap=name not in _WRAPPED)
     for queue in queues:
         table.add_row(*(_cell(queue, name) for name in _COLUMNS))
-    table.caption = Text(f"{table.row_count} queue{'' if table.row_count == 1 else 's'}")
-    table.caption_justify = "left"
-    print_part(table)
+    table.caption = Text(counted(table.row_count, "queue"))
+    print_rich(table)
 
 
 def print_queue(queue: InboundQueue) -> None:
-    """Write one queue, an attribute a line, with the fields the SDK does not know."""
+    """Write one queue, one attribute per line, including the fields that the SDK does not know."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -134,18 +147,18 @@ def print_queue(queue: InboundQueue) -> None:
             table.add_row(Text(field.name), _cell(queue, field.name))
     for name, value in queue.extra.items():
         table.add_row(Text(one_line(f"extra.{name}")), Text(one_line(json_text(value))))
-    print_part(table)
+    print_rich(table)
 
 
 # Progress
 
 
 @contextmanager
-def progress(doing: str = "Listing queues…") -> Generator[Callable[[int, int | None], None]]:
-    """Tell on stderr how far a list has come, if that is a terminal; yields a function of the count and the total."""
+def progress(label: str = "Listing queues…") -> Generator[Callable[[int, int | None], None]]:
+    """Show progress on stderr if it is a terminal; yields a function that takes the count so far and the total."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda _, __: None
         return
-    with console.status(doing) as status:
-        yield lambda count, total: status.update(f"{doing} {count} of {'?' if total is None else total}")
+    with console.status(label) as status:
+        yield lambda count, total: status.update(f"{label} {count} of {'?' if total is None else total}")

@@ -4,9 +4,10 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from alohub_async.changes.rows import STRATEGIES, parse_strategy
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode
-from alohub_async.cli.output import one_line, print_queue, print_queues, progress, write
+from alohub_async.cli.output import one_line, print_queue, print_queues, progress, write, write_json
 from alohub_async.client import AlohubClient
 from alohub_async.files import json_text, queue_record
 from alohub_async.models import InboundQueue, InboundQueueUpdate, QueueStrategy, UpdateResult
@@ -14,12 +15,12 @@ from alohub_async.pagination import Pager
 from alohub_async.unset import UNSET
 
 app: typer.Typer = typer.Typer(
-    help="The tenant's inbound queues: list, get, update, export, audit, compare.",
+    help="List, change, export and audit inbound queues.",
     epilog="Example: alohub queues list --sandbox",
     rich_markup_mode=None,
 )
 
-_ID_HELP = "The queue's id, such as 1001226."
+_ID_HELP = "Queue id, such as 1001226."
 
 IdArgument: TypeAlias = Annotated[int, typer.Argument(metavar="ID", min=1, show_default=False, help=_ID_HELP)]
 
@@ -28,9 +29,11 @@ IdArgument: TypeAlias = Annotated[int, typer.Argument(metavar="ID", min=1, show_
 @with_access
 def list_command(
     *,
-    page_size: Annotated[int | None, typer.Option(metavar="N", help="Queues a page; 100 if not given.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON array.")] = False,
-    as_jsonl: Annotated[bool, typer.Option("--jsonl", help="Write a JSON object a line, as pages arrive.")] = False,
+    page_size: Annotated[int | None, typer.Option(metavar="N", help="Queues per page.  [default: 100]")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Output a JSON array.")] = False,
+    as_jsonl: Annotated[
+        bool, typer.Option("--jsonl", help="Output one JSON object per line, as pages arrive.")
+    ] = False,
     access: Access,
 ) -> None:
     """List all inbound queues, as a table or as JSON."""
@@ -45,7 +48,7 @@ def list_command(
 
     pager = access.run(work)
     if not pager.complete:
-        raise typer.Exit(ExitCode.INCOMPLETE)  # the pager's warning has told why
+        raise typer.Exit(ExitCode.INCOMPLETE)  # the pager has logged why
 
 
 async def _show_table(pager: Pager[InboundQueue]) -> None:
@@ -53,7 +56,7 @@ async def _show_table(pager: Pager[InboundQueue]) -> None:
 
 
 async def _show_json(pager: Pager[InboundQueue]) -> None:
-    write(json_text([queue_record(queue) for queue in await _collect(pager)], indent=2), as_utf8=True)
+    write_json([queue_record(queue) for queue in await _collect(pager)])
 
 
 async def _show_jsonl(pager: Pager[InboundQueue]) -> None:
@@ -63,10 +66,10 @@ async def _show_jsonl(pager: Pager[InboundQueue]) -> None:
 
 async def _collect(pager: Pager[InboundQueue]) -> list[InboundQueue]:
     queues: list[InboundQueue] = []
-    with progress() as tell:
+    with progress() as update:
         async for page in pager.pages():
             queues.extend(page.items)
-            tell(len(queues), page.total)
+            update(len(queues), page.total)
     return queues
 
 
@@ -75,7 +78,7 @@ async def _collect(pager: Pager[InboundQueue]) -> list[InboundQueue]:
 def get_command(
     queue_id: IdArgument,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Write a JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Output a JSON object.")] = False,
     access: Access,
 ) -> None:
     """Get one inbound queue."""
@@ -85,25 +88,20 @@ def get_command(
 
     queue = access.run(work)
     if as_json:
-        write(json_text(queue_record(queue), indent=2), as_utf8=True)
+        write_json(queue_record(queue))
     else:
         print_queue(queue)
 
 
 def _read_strategy(text: str) -> QueueStrategy:
-    known = {strategy.name: strategy for strategy in QueueStrategy}
-    found = known.get(text.upper()) or {str(int(strategy)): strategy for strategy in QueueStrategy}.get(text)
-    if found is None:
-        raise typer.BadParameter(f"{text!r} is none of {_strategies()}")
-    return found
+    strategy = parse_strategy(text)
+    if strategy is None:
+        raise typer.BadParameter(f"{text!r} is not one of {STRATEGIES}")
+    return strategy
 
 
-def _strategies() -> str:
-    return ", ".join(f"{strategy.name} ({int(strategy)})" for strategy in QueueStrategy)
-
-
-def _complete_strategy(begun: str) -> list[str]:
-    return [strategy.name for strategy in QueueStrategy if strategy.name.startswith(begun.upper())]
+def _complete_strategy(incomplete: str) -> list[str]:
+    return [strategy.name for strategy in QueueStrategy if strategy.name.startswith(incomplete.upper())]
 
 
 StrategyOption: TypeAlias = Annotated[
@@ -111,17 +109,19 @@ StrategyOption: TypeAlias = Annotated[
     typer.Option(
         parser=_read_strategy,
         metavar="NAME",
-        help=f"By name or number: {_strategies()}.",
+        help=f"Queue strategy, by name or number: {STRATEGIES}.",
         autocompletion=_complete_strategy,
     ),
 ]
-MaxWaitOption: TypeAlias = Annotated[int | None, typer.Option(metavar="SECONDS", min=0, help="The longest wait.")]
+MaxWaitOption: TypeAlias = Annotated[
+    int | None, typer.Option(metavar="SECONDS", min=0, help="Maximum wait of a caller.")
+]
 MusicOption: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="FILE", help="The music's file name, without a path.")
+    str | None, typer.Option(metavar="FILE", help="Music on hold: a file name without a path.")
 ]
 AnnounceOption: TypeAlias = Annotated[
     bool | None,
-    typer.Option("--announce-position/--no-announce-position", help="Whether callers are told their position."),
+    typer.Option("--announce-position/--no-announce-position", help="Announce their position in the queue to callers."),
 ]
 
 
@@ -136,7 +136,10 @@ def update_command(
     announce_position: AnnounceOption = None,
     access: Access,
 ) -> None:
-    """Update one inbound queue: what is given is set, the rest stays as it is."""
+    """Update one inbound queue.
+
+    Only the given options are changed; all other fields keep their values.
+    """
     changes = InboundQueueUpdate(
         max_wait=UNSET if max_wait is None else max_wait,
         strategy=UNSET if strategy is None else strategy,
@@ -150,4 +153,4 @@ def update_command(
         return await client.queues.update_inbound(queue_id, changes, deadline=access.deadline)
 
     result = access.run(work)
-    write(one_line(f"Queue {result.id} is updated. {result.message or ''}") + "\n")
+    write(one_line(f"Updated queue {result.id}. {result.message or ''}") + "\n")

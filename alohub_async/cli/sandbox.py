@@ -1,4 +1,4 @@
-"""`alohub sandbox`: a stand-in for the service, until Ctrl-C."""
+"""`alohub sandbox`: runs the sandbox server until Ctrl-C."""
 
 import asyncio
 import enum
@@ -11,6 +11,7 @@ import typer
 
 from alohub_async.cli.errors import CommandError, ExitCode
 from alohub_async.cli.output import write
+from alohub_async.plurals import counted
 
 if TYPE_CHECKING:
     from alohub_async.testing import Sandbox
@@ -19,46 +20,51 @@ _LIMITS: Final = "Limits"
 
 
 class Kind(enum.StrEnum):
-    """The sandbox's `WindowKind`, here so that help and completion need not load a web server."""
+    """The sandbox's `WindowKind`, repeated so that help and completion do not import a web server."""
 
     ALIGNED = "aligned"
     FIRST_REQUEST = "first-request"
     SLIDING_LOG = "sliding-log"
     SLIDING_COUNTER = "sliding-counter"
-    TOKEN_BUCKET = "token-bucket"  # noqa: S105 (no password)
+    BUCKET = "token-bucket"
 
 
 def sandbox_command(
     *,
-    host: Annotated[str, typer.Option(metavar="ADDRESS", help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="The port; 0 takes a free one.")] = 8080,
-    queues: Annotated[int, typer.Option(metavar="N", min=0, help="How many queues there are.")] = 250,
-    seed: Annotated[int, typer.Option(metavar="N", help="The same number gives the same queues and key.")] = 0,
-    latency: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="How long each request is on its way.")] = 0,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(metavar="N", min=0, max=65535, help="Port to listen on; 0 for a free port.")
+    ] = 8080,
+    queues: Annotated[int, typer.Option(metavar="N", min=0, help="Number of queues.")] = 250,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the generated queues and API key.")] = 0,
+    latency: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="Delay of each response.")] = 0,
     page_size_cap: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="The largest page it gives; none if not given.")
+        int | None, typer.Option(metavar="N", min=1, help="Maximum page size of the server.  [default: none]")
     ] = None,
     tenant_limit: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Requests the tenant has in a window.", rich_help_panel=_LIMITS)
+        int, typer.Option(metavar="N", min=0, help="Requests of the tenant per window.", rich_help_panel=_LIMITS)
     ] = 100,
     route_limit: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Requests each route has in a window.", rich_help_panel=_LIMITS)
+        int, typer.Option(metavar="N", min=0, help="Requests of each route per window.", rich_help_panel=_LIMITS)
     ] = 50,
     no_limits: Annotated[
-        bool, typer.Option("--no-limits", help="No rate limit, and no headers of it.", rich_help_panel=_LIMITS)
+        bool, typer.Option("--no-limits", help="No rate limits and no rate limit headers.", rich_help_panel=_LIMITS)
     ] = False,
     window: Annotated[
         float,
-        typer.Option(metavar="SECONDS", min=0.001, max=86_400, help="The window's length.", rich_help_panel=_LIMITS),
+        typer.Option(metavar="SECONDS", min=0.001, max=86_400, help="Length of the window.", rich_help_panel=_LIMITS),
     ] = 10,
     window_kind: Annotated[
-        Kind, typer.Option(metavar="KIND", help=f"How the window counts: {', '.join(Kind)}.", rich_help_panel=_LIMITS)
+        Kind, typer.Option(metavar="KIND", help=f"Algorithm of the window: {', '.join(Kind)}.", rich_help_panel=_LIMITS)
     ] = Kind.FIRST_REQUEST,
     count_denied: Annotated[
-        bool, typer.Option("--count-denied", help="Count refused requests too.", rich_help_panel=_LIMITS)
+        bool, typer.Option("--count-denied", help="Count denied requests, too.", rich_help_panel=_LIMITS)
     ] = False,
 ) -> None:
-    """Run a stand-in for the Alohub service, until Ctrl-C."""
+    """Run a local sandbox of the Alohub API.
+
+    It has made-up queues, rate limits and an API key of its own. Press Ctrl-C to stop it.
+    """
     from alohub_async.testing import Sandbox
 
     try:
@@ -77,7 +83,7 @@ def sandbox_command(
         )
     except ValueError as exc:
         raise CommandError(str(exc)) from exc
-    with suppress(KeyboardInterrupt):  # where signals cannot be handled in the loop
+    with suppress(KeyboardInterrupt):  # on Windows, where the event loop cannot handle signals
         asyncio.run(_serve(sandbox))
 
 
@@ -99,21 +105,21 @@ async def _serve(sandbox: "Sandbox") -> None:
 
 def _not_listening(sandbox: "Sandbox", error: OSError) -> CommandError:
     if error.errno == errno.EADDRINUSE:
-        why = f"port {sandbox.port} of {sandbox.host} is in use; choose another with --port (0 takes a free one)"
+        message = f"port {sandbox.port} of {sandbox.host} is in use; choose another one with --port (0 for a free port)"
     else:
-        why = f"cannot listen on {sandbox.host}, port {sandbox.port}: {error.strerror or error}"
-    return CommandError(why, ExitCode.FAILED)
+        message = f"cannot listen on {sandbox.host}, port {sandbox.port}: {error.strerror or error}"
+    return CommandError(message, ExitCode.FAILED)
 
 
 def _greeting(sandbox: "Sandbox") -> str:
-    limits = f"{_told(sandbox.tenant_limit)} for the tenant, {_told(sandbox.route_limit)} for each route"
+    limits = f"{_limit_text(sandbox.tenant_limit)} for the tenant, {_limit_text(sandbox.route_limit)} for each route"
     return (
-        f"The sandbox listens on {sandbox.url} with {len(sandbox.queues)} queues; Ctrl-C stops it.\n"
-        f"Requests in {sandbox.window:g} s ({sandbox.window_kind}): {limits}.\n"
-        f"Its key: {sandbox.api_key}\n\n"
+        f"Sandbox with {counted(len(sandbox.queues), 'queue')} listening on {sandbox.url}; press Ctrl-C to stop it.\n"
+        f"Requests per {sandbox.window:g} s ({sandbox.window_kind}): {limits}.\n"
+        f"API key: {sandbox.api_key}\n\n"
         f"export {' '.join(f'{name}={value}' for name, value in sandbox.env.items())}\n"
     )
 
 
-def _told(limit: int | None) -> str:
+def _limit_text(limit: int | None) -> str:
     return "no limit" if limit is None else str(limit)

@@ -1,4 +1,4 @@
-"""The file that names several tenants: TOML, with the name of the environment variable that has each one's key.
+"""The TOML file of several tenants. It names the environment variable that holds the API key of each tenant.
 
 format = "parquet"
 
@@ -15,103 +15,103 @@ from typing import Any, Final, cast
 
 import attrs
 
+from alohub_async.cli.access import Env, make_endpoint
 from alohub_async.cli.errors import CommandError, ExitCode
 from alohub_async.client import AlohubClient
-from alohub_async.config import Endpoint
 from alohub_async.http.retries import RetryPolicy
 
-_NAME: Final = re.compile(r"\w[\w.-]*")  # of a tenant: it becomes a folder's
+_NAME: Final = re.compile(r"\w[\w.-]*")  # of a tenant; it becomes part of a folder's name
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FORMATS: Final = ("jsonl", "csv", "parquet")
 
 
 @attrs.frozen(kw_only=True)
 class Tenant:
-    """One tenant, and how to get at it; see the options of the same names."""
+    """One tenant and its access to the API; see the options of the same names."""
 
     name: str
     api_key_env: str
     tenant_id: str | None = None
     base_url: str | None = None
-    env: str = "production"
+    env: str = Env.PRODUCTION.value
     direct: bool = False
     allow_http: bool = False
 
     def client(self, retry: RetryPolicy) -> AlohubClient:
-        """Make its client, with a rate limiter of its own.
+        """Make a client of the tenant, with its own rate limiter.
 
         Raises:
-            CommandError: Its key is not in the environment.
-            ConfigurationError: Its base URL is none.
+            CommandError: The environment does not have the key.
+            ConfigurationError: The base URL is not valid.
         """
         key = os.environ.get(self.api_key_env)
         if not key:
-            raise CommandError(f"there is no API key: set {self.api_key_env}", ExitCode.DENIED)
-        endpoint = Endpoint.production() if self.env == "production" else Endpoint.development()
-        if self.base_url is not None:
-            make = Endpoint.direct if self.direct else Endpoint
-            endpoint = make(self.base_url, allow_http=self.allow_http)
+            raise CommandError(f"no API key: set {self.api_key_env}", ExitCode.DENIED)
+        endpoint = make_endpoint(self.base_url, self.env, direct=self.direct, allow_http=self.allow_http)
         return AlohubClient(key, tenant_id=self.tenant_id, endpoint=endpoint, retry=retry)
 
 
 @attrs.frozen
 class Tenants:
-    """What the file says.
+    """The content of the file.
 
     Attributes:
-        each: The tenants.
-        ending: Of their files.
+        tenants: In the order of the file.
+        format: The format of their exports: `jsonl`, `csv` or `parquet`.
     """
 
-    each: tuple[Tenant, ...]
-    ending: str
+    tenants: tuple[Tenant, ...]
+    format: str
 
 
 def read_tenants(path: Path) -> Tenants:
-    """Read such a file.
+    """Read a file of tenants.
 
     Raises:
-        CommandError: It cannot be read, or says what is not understood; never shows a value, which may be a key.
+        CommandError: The file cannot be read or is not valid. The message shows no value, as it could be a key.
     """
     try:
-        said = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:
         raise CommandError(f"cannot read {path}: {exc.strerror}") from exc
-    except ValueError as exc:  # its message tells the place, not the value
+    except ValueError as exc:  # its message has the position, not the value
         raise CommandError(f"{path} is not TOML: {exc}") from exc
-    tables: Any = said.pop("tenants", None)
-    ending = said.pop("format", "parquet")
-    if said:
-        raise CommandError(f"{path}: unknown name {min(said)!r}; allowed are format and [tenants.NAME]")
-    if ending not in _FORMATS:
+    tables: Any = content.pop("tenants", None)
+    file_format = content.pop("format", "parquet")
+    if content:
+        raise CommandError(f"{path}: unknown name {min(content)!r}; allowed are format and [tenants.NAME]")
+    if file_format not in _FORMATS:
         raise CommandError(f"{path}: format must be one of {', '.join(_FORMATS)}")
     if not isinstance(tables, dict) or not tables:
-        raise CommandError(f"{path}: there is no tenant; write a table [tenants.NAME] for each")
-    named = cast("dict[str, Any]", tables)
-    return Tenants(tuple(_tenant(f"{path}: tenant {name!r}", name, table) for name, table in named.items()), ending)
+        raise CommandError(f"{path}: no tenants; add a table [tenants.NAME] for each tenant")
+    by_name = cast("dict[str, Any]", tables)
+    tenants = tuple(_read_tenant(f"{path}: tenant {name!r}", name, table) for name, table in by_name.items())
+    return Tenants(tenants, file_format)
 
 
-def _tenant(where: str, name: str, table: object) -> Tenant:
+def _read_tenant(where: str, name: str, table: object) -> Tenant:
     if not _NAME.fullmatch(name):
-        raise CommandError(f"{where}: a name must be letters, digits, '_', '-' and '.', and begin with no dot")
+        raise CommandError(
+            f"{where}: a name must consist of letters, digits, '_', '-' and '.', and must not begin with '-' or '.'"
+        )
     if not isinstance(table, dict):
-        raise CommandError(f"{where}: must be a table, [tenants.NAME]")
+        raise CommandError(f"{where}: the tenant must be a table, [tenants.NAME]")
     values = cast("dict[str, Any]", table)
     variable = values.get("api_key_env")
     if {"key", "api_key", "token"} & values.keys() or (isinstance(variable, str) and not _VARIABLE.fullmatch(variable)):
         raise CommandError(
-            f"{where}: the key must not stand in this file; put it into an environment variable, and write the"
-            ' variable\'s name: api_key_env = "…"'
+            f"{where}: this file must not contain the key; put the key into an environment variable and give the"
+            ' name of the variable: api_key_env = "…"'
         )
     _refuse_unknown(where, values)
     if variable is None:
-        raise CommandError(f"{where}: api_key_env is missing, the name of the environment variable that has the key")
-    if values.get("env", "production") not in {"production", "development"}:
-        raise CommandError(f"{where}: env must be production or development")
+        raise CommandError(f"{where}: api_key_env is missing: the name of the environment variable that holds the key")
+    if values.get("env", Env.PRODUCTION) not in {*Env}:
+        raise CommandError(f"{where}: env must be {' or '.join(Env)}")
     if "base_url" in values and "env" in values:
         raise CommandError(f"{where}: give either base_url or env, not both")
     if values.get("direct") and "base_url" not in values:
-        raise CommandError(f"{where}: direct needs the backend's address, base_url")
+        raise CommandError(f"{where}: direct needs base_url, the URL of the backend")
     return Tenant(name=name, **values)
 
 

@@ -1,1 +1,1 @@
-"""How fast a walk is, beside loops written by hand and beside published SDKs; see `benchmarks/README.md`."""
+"""The speed of a walk compared with handwritten loops and published SDKs; see `benchmarks/README.md`."""

@@ -1,4 +1,4 @@
-"""Print the tables: `python -m benchmarks.speed [--quick] [--write] [part ...]`."""
+"""Measure and print the tables: `python -m benchmarks.speed [--quick] [--write] [part ...]`."""
 
 import argparse
 import asyncio
@@ -25,7 +25,7 @@ _HERE: Final = Path(__file__).parent.parent
 
 @attrs.frozen
 class Effort:
-    """How much is measured: rounds of each part."""
+    """The number of rounds of each part."""
 
     rates: int = 12
     added: int = 60
@@ -38,16 +38,16 @@ QUICK: Final = Effort(rates=3, added=10, imports=5, makespans=1)
 
 @attrs.define
 class Run:
-    """One run, and what came of it.
+    """One run and its results.
 
     Attributes:
-        effort: How much is measured.
-        url: Of the server; set while it runs.
-        cores: Whose is whose.
-        title: When and where, in one line.
-        tables: What to print and write.
-        checks: What was asked.
-        rates: By page size.
+        effort: The number of rounds.
+        url: The URL of the server.
+        cores: The cores of the server and the clients.
+        title: The date and the machine, in one line.
+        tables: The tables to print and write.
+        checks: The targets and whether they were reached.
+        rates: The rates by page size.
     """
 
     effort: Effort
@@ -59,7 +59,7 @@ class Run:
     rates: dict[int, Rates] = attrs.field(factory=dict[int, Rates])
 
     def show(self, table: str, checks: Iterator[Check]) -> None:
-        """Print a table, and keep it and what was asked."""
+        """Print a table, and record it with its checks."""
         print(f"\n{table}", flush=True)
         self.tables.append(table)
         self.checks += checks
@@ -68,16 +68,18 @@ class Run:
 def _installed(workers: Mapping[Contestant, Worker]) -> dict[Contestant, Worker]:
     for each, worker in workers.items():
         if worker.version is None:
-            print(f"left out: {each.name}: {worker.missing} (pip install -r benchmarks/requirements.txt)")
+            print(f"skipped: {each.name}: {worker.missing} (pip install -r benchmarks/requirements.txt)")
     return {each: worker for each, worker in workers.items() if worker.version is not None}
 
 
 def rates(run: Run) -> None:
-    """Records a second, of everybody."""
+    """Records per second of all contestants."""
     with crew(CONTESTANTS, run.url, run.cores) as workers:
         there = _installed(workers)
         if ORJSON not in there:
-            sys.exit("rates are compared with a loop that needs orjson: pip install -r benchmarks/requirements.txt")
+            sys.exit(
+                "the loop that rates are compared with needs orjson; run: pip install -r benchmarks/requirements.txt"
+            )
         versions = {each: worker.version or "" for each, worker in there.items()}
         for size in SIZES:
             run.rates[size] = measure(there, size, run.effort.rates)
@@ -93,7 +95,7 @@ def calls(run: Run) -> None:
 
 
 def added(run: Run) -> None:
-    """CPU that limiter and retries add."""
+    """CPU time that limiter and retries add."""
     microseconds = costs.added_cpu(run.url, run.cores, run.effort.added)
     row = ["limiter and retries, over the bare transport", microseconds.text(1)]
     run.show(report.table(["CPU a request", "µs"], [row]), targets.of_added_cpu(microseconds))
@@ -109,13 +111,13 @@ def memory(run: Run) -> None:
 
 
 def imports(run: Run) -> None:
-    """How long the import takes."""
+    """Time of the import."""
     seconds, ratio = costs.imports(run.effort.imports)
     run.show(report.of_imports(seconds, ratio), targets.of_import(ratio))
 
 
 def makespan(run: Run) -> None:
-    """Fetching ahead where each page takes its time."""
+    """Prefetching from a slow server."""
     rows = asyncio.run(prefetch.makespans(run.effort.makespans))
     run.show(report.of_makespans(rows), targets.of_makespans(rows))
 
@@ -147,7 +149,7 @@ def _measure(parts: Sequence[str], effort: Effort) -> Run:
 
 
 def _sentence(by_size: Mapping[int, Rates]) -> str:
-    """For the README: what was measured, in one sentence."""
+    """The results in one sentence, for the README."""
     ratios = " / ".join(f"{by_size[size].ratio(ITEMS, ORJSON).value:.2f}" for size in SIZES)
     best = [each for size in SIZES if (each := by_size[size].best(typed=False)) is not None]
     beside = ""
@@ -170,17 +172,21 @@ def _write(run: Run) -> None:
 
 
 def main() -> int:
-    """Measure and print part by part; 0 if all that is asked was reached."""
+    """Measure and print each part. The exit code is 0 if all targets were reached."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=main.__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds: wider intervals")
-    parser.add_argument("--write", action="store_true", help="put tables and picture into the READMEs; only all parts")
-    parser.add_argument("parts", nargs="*", metavar="part", help=f"only these: {', '.join(PARTS)}")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, wider intervals")
+    parser.add_argument(
+        "--write", action="store_true", help="write the tables and the picture to the READMEs; needs all parts"
+    )
+    parser.add_argument(
+        "parts", nargs="*", metavar="part", help=f"parts to run: {', '.join(PARTS)}; all if none is given"
+    )
     arguments = parser.parse_args()
     chosen: list[str] = arguments.parts or [*PARTS]
     if unknown := set(chosen) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     if arguments.write and arguments.parts:
-        parser.error("--write is for a run of all parts")
+        parser.error("--write needs a run of all parts")
     begun = time.perf_counter()
     try:
         run = _measure(chosen, QUICK if arguments.quick else Effort())

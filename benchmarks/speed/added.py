@@ -1,7 +1,9 @@
-"""What limiter and retries add to a request: `python -m benchmarks.speed.added URL PAGES CORE ROUNDS`, from `costs.py`.
+"""CPU time that limiter and retries add to a request.
 
-In one process, by turns: the client's `request`, and the bare transport with the same URL built and the same JSON
-decoded. It prints microseconds of CPU a request, one difference a round, as a JSON list.
+`costs.py` runs it as `python -m benchmarks.speed.added URL PAGES CORE ROUNDS`.
+
+Alternates in one process between `request` of the client and the bare transport, which builds the same URL and decodes
+the same JSON. Prints the difference of each round, in microseconds of CPU time per request, as a JSON list.
 """
 
 import asyncio
@@ -23,7 +25,7 @@ LIST: Final = Route("GET", "/v1/queues/inbound")
 
 
 async def _cpu(request: Callable[[int], Awaitable[object]], pages: int) -> float:
-    """Microseconds of CPU a request."""
+    """Microseconds of CPU time per request."""
     gc.collect()
     started = time.process_time()
     for page in range(pages):
@@ -57,7 +59,7 @@ async def _differences(url: str, pages: int, rounds: int) -> list[float]:
 
 
 def main() -> None:
-    """Measure, and print."""
+    """Measure and print."""
     url, pages, core, rounds = sys.argv[1:]
     os.sched_setaffinity(0, {int(core)})
     print(json.dumps(asyncio.run(_differences(url, int(pages), int(rounds)))))

@@ -1,4 +1,4 @@
-"""What is measured: contestants, each in a module of its own, behind one small interface."""
+"""The contestants: each is a module with the same small interface."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -7,10 +7,10 @@ from typing import Final, Literal, TypeAlias
 import attrs
 
 Walk: TypeAlias = Callable[[], Awaitable[int]]
-"""Walks a whole list, looking at every record, and returns how many there were."""
+"""Walks a whole list, visits every record, and returns the number of records."""
 
 Open: TypeAlias = Callable[[str, int], AbstractAsyncContextManager[Walk]]
-"""`open(url, size)` of a contestant's module: makes a client for the list at `url`, in pages of `size`."""
+"""`open(url, size)` in the module of a contestant: opens a client for the list at `url`, with pages of `size`."""
 
 Kind: TypeAlias = Literal["floor", "ours", "sdk", "loop"]
 
@@ -20,14 +20,14 @@ class Contestant:
     """One way to walk the list.
 
     Attributes:
-        name: Of the rows.
-        module: Below `benchmarks.speed`.
-        opens: The function of the module, see `Open`.
-        kind: A floor that no client can be much faster than, ours, a published SDK, or what one writes by hand.
-        typed: Whether records are objects with attributes, rather than dicts.
-        package: Whose version stands in the table.
-        navigated: Whether it needs more than the contract's envelope to find the next page.
-        hidden: A module it is to run without, as if it were not installed.
+        name: The name in the tables.
+        module: The module below `benchmarks.speed`.
+        opens: The function of the module; see `Open`.
+        kind: A floor that no client can beat by much, ours, a published SDK, or a handwritten loop.
+        typed: Whether records are objects with attributes instead of dicts.
+        package: The package whose version the table shows.
+        navigated: Whether it needs more than the envelope of the contract to find the next page.
+        hidden: A module that is hidden from it, as if it were not installed.
     """
 
     name: str
@@ -79,4 +79,4 @@ CONTESTANTS: Final = (
     Contestant("aiobotocore", "peers.aiobotocore_paginator", package="aiobotocore", navigated=True),
     Contestant("stripe", "peers.stripe_list", typed=True, package="stripe", navigated=True),
 )
-"""All of them, in the order of the tables."""
+"""All contestants, in the order of the tables."""

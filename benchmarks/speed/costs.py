@@ -1,4 +1,4 @@
-"""What else a client costs: function calls, memory over a long walk, CPU over the bare transport, its import."""
+"""Other costs of a client: function calls, memory of a long walk, CPU time over the bare transport, import time."""
 
 import json
 import subprocess
@@ -19,14 +19,14 @@ ADDED_LIST: Final = List(300, 1)
 
 @attrs.frozen
 class Calls:
-    """Function calls, Python's and C's, as cProfile counts them."""
+    """Calls of Python and C functions, as cProfile counts them."""
 
     per_request: float
     per_record: float
 
 
 def calls(worker: Worker) -> Calls:
-    """Of a long walk less a short one, so that what is done once a walk falls out; by page sizes 20 and 100."""
+    """Calls of a long walk minus a short one, so that costs per walk cancel out; from page sizes 20 and 100."""
     a_page: dict[int, float] = {}
     for size in (20, 100):
         short, long, _ = LISTS[size]
@@ -37,14 +37,14 @@ def calls(worker: Worker) -> Calls:
 
 
 def memory(worker: Worker) -> float:
-    """MB by which the process's peak grows from a walk over 20 pages of 1000 to one over 1000 of them."""
+    """Growth of the peak memory, in MB, from a walk over 20 pages of 1000 records to one over 1000 pages."""
     short, long = MEMORY_LISTS
     before = worker.measure("peak", short)
     return (worker.measure("peak", long) - before) / 1e6
 
 
 def added_cpu(url: str, cores: Cores, rounds: int) -> Estimate:
-    """Microseconds of CPU that limiter and retries add to a request."""
+    """Microseconds of CPU time that limiter and retries add to a request."""
     arguments = [f"{url}/{ADDED_LIST.name}", str(ADDED_LIST.pages), str(cores.client), str(rounds)]
     answer = subprocess.run(
         [sys.executable, "-m", "benchmarks.speed.added", *arguments], check=True, stdout=subprocess.PIPE
@@ -59,13 +59,13 @@ def _import_seconds(module: str) -> float:
 
 
 def imports(rounds: int) -> tuple[Mapping[str, Estimate], Estimate]:
-    """Seconds to import aiohttp and alohub-async, each in a fresh interpreter, by turns; and their ratio."""
+    """Seconds to import aiohttp and alohub-async, alternately in fresh interpreters; and their ratio."""
     modules = ("aiohttp", "alohub_async.client")
     took: dict[str, list[float]] = {module: [] for module in modules}
     for number in range(rounds + 1):
         for module in modules if number % 2 else reversed(modules):
             took[module].append(_import_seconds(module))
-    took = {module: seconds[1:] for module, seconds in took.items()}  # the first has the byte code made
+    took = {module: seconds[1:] for module, seconds in took.items()}  # the first import compiles byte code
     floor, ours = took.values()
     ratio = median([mine / its for mine, its in zip(ours, floor, strict=True)])
     return {module: median(seconds) for module, seconds in took.items()}, ratio

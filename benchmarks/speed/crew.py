@@ -1,4 +1,4 @@
-"""The contestants at work, each in its process; one at a time is told to do something."""
+"""The contestants, each in its own process. One of them works at a time."""
 
 import json
 import os
@@ -18,14 +18,14 @@ Measure: TypeAlias = Literal["seconds", "calls", "peak"]
 
 @attrs.frozen
 class Cores:
-    """Where the server and the clients run."""
+    """The cores of the server and of the clients."""
 
     server: int
     client: int
 
     @classmethod
     def of_this_machine(cls) -> "Cores":
-        """The first and the last that this process may use."""
+        """The first and the last core that this process may use."""
         allowed = sorted(os.sched_getaffinity(0))
         return cls(allowed[0], allowed[-1])
 
@@ -35,8 +35,8 @@ class Worker:
     """One contestant in its process.
 
     Attributes:
-        version: Of its package; None if that is not installed.
-        missing: What could not be imported then.
+        version: The version of its package; None if the package is not installed.
+        missing: The import error in that case.
     """
 
     contestant: Contestant
@@ -46,19 +46,19 @@ class Worker:
     missing: str = ""
 
     def hear(self) -> Any:
-        """Its next line.
+        """Read the next line of its output.
 
         Raises:
-            RuntimeError: It is gone; what it said is above.
+            RuntimeError: The process has ended; its error is on stderr.
         """
-        assert self.process.stdout is not None  # noqa: S101  (it was made with pipes)
+        assert self.process.stdout is not None  # noqa: S101  (a pipe, see `_working`)
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self.contestant.name} broke off; what it said is above")
+            raise RuntimeError(f"{self.contestant.name} ended unexpectedly; see its error above")
         return json.loads(line)
 
     def measure(self, what: Measure, which: List) -> float:
-        """Walk a list, and say what it took."""
+        """Walk a list. Returns the measured value."""
         which = attrs.evolve(which, navigated=self.contestant.navigated)
         asked = {"measure": what, "url": f"{self.url}/{which.name}", "size": which.size, "records": which.records}
         assert self.process.stdin is not None  # noqa: S101
@@ -69,7 +69,7 @@ class Worker:
 @contextmanager
 def _working(contestant: Contestant, url: str, core: int) -> Generator[Worker]:
     command = [sys.executable, "-m", "benchmarks.speed.worker", contestant.name, str(core)]
-    # stdout is the pipe to us; a package that logs does so to stderr.
+    # stdout is the pipe to this process; packages log to stderr.
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         worker = Worker(contestant, process, url)
         said = worker.hear()
@@ -78,11 +78,11 @@ def _working(contestant: Contestant, url: str, core: int) -> Generator[Worker]:
             yield worker
         finally:
             assert process.stdin is not None  # noqa: S101
-            process.stdin.close()  # which ends it
+            process.stdin.close()  # ends the process
 
 
 @contextmanager
 def crew(contestants: Iterable[Contestant], url: str, cores: Cores) -> Generator[Mapping[Contestant, Worker]]:
-    """All of them, ready; those whose package is not installed are there without a version."""
+    """Start all contestants; one whose package is not installed has no version."""
     with ExitStack() as stack:
         yield {each: stack.enter_context(_working(each, url, cores.client)) for each in contestants}

@@ -1,4 +1,4 @@
-"""Loops a careful user writes with aiohttp alone: what a client can hope to come close to."""
+"""Loops with aiohttp alone, as a careful user would write them: lower bounds for the cost of a client."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -10,7 +10,7 @@ from benchmarks.speed.contestant import Walk
 
 
 def looked_at(records: Sequence[Any]) -> int:
-    """Look at each record. A function, so that no page is kept while the next one comes."""
+    """Visit each record. A separate function, so that no page is kept while the next one is read."""
     count = 0
     for _ in records:
         count += 1
@@ -21,7 +21,7 @@ def looked_at(records: Sequence[Any]) -> int:
 async def looping(
     url: str, size: int, read: Callable[[aiohttp.ClientResponse], Awaitable[tuple[int, int]]]
 ) -> AsyncGenerator[Walk]:
-    """A loop until the total is reached; `read` says how many records a page had, and the total."""
+    """A loop until the total is reached; `read` returns the number of records on a page, and the total."""
     headers = {"X-Api-Key": "sk_live_speed"}
     async with aiohttp.ClientSession(headers=headers, cookie_jar=aiohttp.DummyCookieJar()) as session:
 
@@ -40,7 +40,7 @@ async def looping(
 
 @asynccontextmanager
 async def read_bytes(url: str, size: int) -> AsyncGenerator[Walk]:
-    """The bodies are read and thrown away; how many pages there are is known from the list's name."""
+    """Bodies are read and discarded; the number of pages is in the name of the list."""
     total = int(url.rpartition("-")[2].partition("x")[0]) * size
 
     async def read(response: aiohttp.ClientResponse) -> tuple[int, int]:
@@ -53,7 +53,7 @@ async def read_bytes(url: str, size: int) -> AsyncGenerator[Walk]:
 
 @asynccontextmanager
 async def json_dicts(url: str, size: int) -> AsyncGenerator[Walk]:
-    """`await response.json()`, as aiohttp's documentation has it."""
+    """`await response.json()`, as in the documentation of aiohttp."""
 
     def consume(answer: dict[str, Any]) -> tuple[int, int]:
         return looked_at(answer["data"]), answer["totalRecord"]

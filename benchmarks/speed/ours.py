@@ -1,4 +1,4 @@
-"""alohub-async as its README shows it: limiter, retries and all that is on by default."""
+"""alohub-async as in its README: with limiter, retries and all defaults."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -10,7 +10,7 @@ from benchmarks.speed.floors import looked_at
 
 @asynccontextmanager
 async def items(url: str, size: int, prefetch: int = 0) -> AsyncGenerator[Walk]:
-    """Item by item; pages one by one, as everybody else fetches them, if not told otherwise."""
+    """Item by item; by default without prefetching, like the other contestants."""
     async with AlohubClient("sk_live_speed", endpoint=url) as client:
 
         async def walk() -> int:
@@ -24,7 +24,7 @@ async def items(url: str, size: int, prefetch: int = 0) -> AsyncGenerator[Walk]:
 
 @asynccontextmanager
 async def ahead(url: str, size: int) -> AsyncGenerator[Walk]:
-    """Item by item, four pages ahead: the default."""
+    """Item by item, with the default prefetching of four pages."""
     async with items(url, size, prefetch=4) as walk:
         yield walk
 
@@ -38,7 +38,7 @@ async def pages(url: str, size: int) -> AsyncGenerator[Walk]:
             count = 0
             async for page in client.queues.list_inbound(page_size=size, prefetch=0).pages():
                 count += looked_at(page.items)
-                del page  # as in the loops that are compared with it: none is kept while the next one comes
+                del page  # as in the other loops: no page is kept while the next one is read
             return count
 
         yield walk

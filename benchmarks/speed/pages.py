@@ -1,8 +1,8 @@
-"""The prepared pages: what the sandbox would answer, as files, in lists of several lengths.
+"""The prepared pages: responses of the sandbox as files, in lists of several lengths.
 
-A list is one directory with a file per page. Published SDKs find their way by what their own APIs put beside the
-records, so there is each list in two kinds: as the contract has it, and with `navigation` added for them. The records,
-and the bytes that say them, are the same in both.
+A list is one directory with a file per page. Published SDKs find the next page by fields of their own APIs, so each
+list exists in two variants: as in the contract, and with `navigation` fields for these SDKs. The bytes of the records
+are the same in both.
 """
 
 import json
@@ -16,7 +16,7 @@ from alohub_async.testing import WireQueue, seed_queues
 from alohub_async.testing.contract import LIST_PATH, list_envelope
 
 SEED: Final = 20_260_310
-_SAMPLE: Final = 10_000  # records, for their mean length
+_SAMPLE: Final = 10_000  # records to compute their mean length
 
 
 @attrs.frozen
@@ -24,9 +24,9 @@ class List:
     """One list.
 
     Attributes:
-        pages: How many there are.
-        size: Records a page.
-        navigated: Whether published SDKs can walk it.
+        pages: The number of pages.
+        size: Records per page.
+        navigated: Whether it has the fields for published SDKs.
     """
 
     pages: int
@@ -35,39 +35,39 @@ class List:
 
     @property
     def name(self) -> str:
-        """Of its directory, and the beginning of its path on the server."""
+        """The name of its directory and the first part of its path on the server."""
         return f"{'sdk' if self.navigated else 'list'}-{self.pages}x{self.size}"
 
     @property
     def records(self) -> int:
-        """How many there are in all."""
+        """The total number of records."""
         return self.pages * self.size
 
 
 def next_url(which: List, page: int) -> str | None:
-    """Where the page after this one is, from the list's name on; None after the last."""
+    """The path of the next page, relative to the list; None on the last page."""
     return f"{LIST_PATH}?page={page + 1}&size={which.size}" if page + 1 < which.pages else None
 
 
 def navigation(which: List, page: int) -> dict[str, object]:
-    """What says where the next page is, in the words of each SDK that reads it from the body."""
+    """The fields that point to the next page, for each SDK that reads them from the body."""
     url = next_url(which, page)
     cursor = "" if url is None else str(page + 1)
     return {
-        "ok": True,  # slack_sdk takes anything else for an error
+        "ok": True,  # slack_sdk: any other value is an error
         "response_metadata": {"next_cursor": cursor},  # slack_sdk
-        "meta": {"key": "data"},  # twilio: where the records are
+        "meta": {"key": "data"},  # twilio: the key of the records
         "next_page_uri": url,  # twilio
         "has_more": url is not None,  # openai
         "last_id": cursor,  # openai
         "object": "list",  # stripe
-        "next_page_url": url and url.replace("/v1/", "/v2/"),  # stripe: its newer lists are below /v2
+        "next_page_url": url and url.replace("/v1/", "/v2/"),  # stripe: newer lists are below /v2
         "next_token": cursor or None,  # aiobotocore, azure-core
     }
 
 
 def _said(value: object) -> bytes:
-    """As servers say it: UTF-8, and no blanks."""
+    """Compact JSON in UTF-8, as servers send it."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
@@ -82,7 +82,7 @@ def bodies(which: List, queues: list[WireQueue]) -> Iterator[bytes]:
 
 
 def prepare(root: Path, lists: Iterable[List]) -> float:
-    """Write the lists below `root`; the mean bytes of a record."""
+    """Write the lists below `root`. Returns the mean bytes per record."""
     wanted = list(lists)
     queues = seed_queues(max([_SAMPLE, *(which.records for which in wanted)]), seed=SEED)
     for which in wanted:

@@ -1,6 +1,6 @@
-"""The picture: bars per page size, drawn as an SVG that follows the reader's light or dark mode.
+"""The picture: bars for each page size, as an SVG that follows the light or dark mode of the reader.
 
-Written by hand: no plotting library leaves its colours to the reader's style.
+The SVG is written by hand, as plotting libraries do not leave colours to the style of the reader.
 """
 
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ def _text(x: float, y: float, text: str, style: str = "", anchor: str = "start")
 
 def _panel(rates: Rates, shown: list[Contestant], left: float, width: float) -> list[str]:
     ratios = {each: rates.ratio(each, ORJSON).value for each in shown}
-    scale = (width - 52) / max(1.0, *ratios.values())  # beside the longest bar there is room for a number
+    scale = (width - 52) / max(1.0, *ratios.values())  # leaves room for a number beside the longest bar
     one, bottom = left + scale, _TOP + _ROW * len(shown)
     parts = [
         _text(left, 34, f"{rates.size} a page", "title"),
@@ -53,7 +53,7 @@ def _panel(rates: Rates, shown: list[Contestant], left: float, width: float) -> 
 
 
 def draw(by_size: Mapping[int, Rates]) -> str:
-    """Everybody's records a second against aiohttp + orjson dicts, side by side per page size."""
+    """Records per second of all contestants relative to aiohttp + orjson dicts, one panel per page size."""
     shown = [each for each in next(iter(by_size.values())).walks if each is not BYTES]
     height, width = _TOP + _ROW * len(shown) + 8, (_WIDTH - _LABELS) / len(by_size)
     parts = [

@@ -1,7 +1,7 @@
-"""Records a second, of everybody on the same lists, and their ratios.
+"""Records per second of all contestants on the same lists, and their ratios.
 
-A ratio is of two walks that ran one right after the other, since the machine has good and bad minutes. Every round goes
-through the contestants in a drawn order; beside each run the floor that all are compared with, and alohub-async.
+A ratio compares two walks that ran back to back, as the speed of the machine varies over minutes. Every round runs the
+contestants in random order, each together with alohub-async and with the floor that all are compared with.
 """
 
 import itertools
@@ -23,17 +23,17 @@ LISTS: Final = {
     100: (List(40, 100), List(160, 100), List(640, 100)),
     1000: (List(10, 1000), List(40, 1000), List(160, 1000)),
 }
-"""Short to long: each contestant gets the longest that it walks in about a third of a second."""
+"""Short to long. Each contestant walks the longest list that takes it about a third of a second."""
 _MOST_SECONDS: Final = 0.35
 
 
 @attrs.define
 class Rates:
-    """What was measured at one page size.
+    """The results for one page size.
 
     Attributes:
-        walks: Records a second of each walk.
-        ratios: Of the rates of two contestants, walk by walk.
+        walks: Records per second of each walk.
+        ratios: Ratios of the rates of two contestants, one per pair of walks.
     """
 
     size: int
@@ -43,22 +43,22 @@ class Rates:
     )
 
     def note(self, rates: Mapping[Contestant, float]) -> None:
-        """Take the rates of walks that ran back to back."""
+        """Record the rates of walks that ran back to back."""
         for contestant, rate in rates.items():
             self.walks[contestant].append(rate)
         for one, other in itertools.permutations(rates, 2):
             self.ratios.setdefault((one, other), []).append(rates[one] / rates[other])
 
     def rate(self, contestant: Contestant) -> float:
-        """Its median, in records a second."""
+        """The median rate of a contestant, in records per second."""
         return statistics.median(self.walks[contestant])
 
     def ratio(self, one: Contestant, other: Contestant) -> Estimate:
-        """How many times as fast `one` is as `other`."""
+        """The speed of `one` relative to `other`."""
         return Estimate(1.0, 1.0, 1.0) if one == other else median(self.ratios[one, other])
 
     def best(self, *, typed: bool) -> Contestant | None:
-        """The published SDK that comes closest to alohub-async; None if none is installed."""
+        """The fastest published SDK relative to alohub-async; None if none is installed."""
         sdks = [each for each in self.walks if each.kind == "sdk" and (each.typed or not typed)]
         return min(sdks, key=lambda sdk: self.ratio(ITEMS, sdk).value, default=None)
 
@@ -70,13 +70,13 @@ def _list_for(worker: Worker, size: int) -> List:
 
 
 def _beside(contestant: Contestant) -> Sequence[Contestant]:
-    """Who runs back to back with it, itself among them."""
+    """The contestants that run back to back with this one, including itself."""
     group = dict.fromkeys((contestant, ORJSON, ITEMS))
     return [*group, JSON] if contestant is PLAIN else [*group]
 
 
 def measure(crew: Mapping[Contestant, Worker], size: int, rounds: int) -> Rates:
-    """Walk and walk."""
+    """Walk the lists in all rounds."""
     rng = random.Random(size)
     rates = Rates(size, walks={contestant: [] for contestant in crew})
     lists = {contestant: _list_for(worker, size) for contestant, worker in crew.items()}

@@ -1,4 +1,4 @@
-"""The tables, as Markdown that is read as well in a terminal."""
+"""The tables, as Markdown that is also readable in a terminal."""
 
 import os
 import platform
@@ -30,7 +30,7 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def machine() -> str:
-    """What this ran on, and how busy it was, in one line."""
+    """The machine and its load, in one line."""
     cpus = [line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     python = f"{platform.python_implementation()} {platform.python_version()}"
     cores = f"{len(cpus)} cores {cpus[0] if cpus else ''}, load {os.getloadavg()[0]:.1f} when it began"
@@ -42,7 +42,7 @@ def _lines(path: str) -> list[str]:
 
 
 def of_rates(rates: Rates, versions: Mapping[Contestant, str]) -> str:
-    """One page size."""
+    """The rates of one page size."""
     rows = [
         [
             f"{each.name} {'' if each.kind == 'ours' else versions[each]}".rstrip(),
@@ -75,7 +75,7 @@ def of_imports(seconds: Mapping[str, Estimate], ratio: Estimate) -> str:
 
 
 def of_makespans(makespans: Iterable[Makespan]) -> str:
-    """Fetching ahead."""
+    """Prefetching."""
     header = ["200 pages of 25 to 75 ms", "seconds", "to the ideal in order", "to the ideal in any order", "faster by"]
     rows = [
         [row.name, f"{row.seconds:.2f}", f"{row.of_in_order:.2f}", f"{row.of_in_any:.2f}", f"{row.faster:.1f}"]
@@ -85,16 +85,16 @@ def of_makespans(makespans: Iterable[Makespan]) -> str:
 
 
 def of_checks(checks: Iterable[Check]) -> str:
-    """What was asked."""
+    """The targets and the results."""
     rows = [[check.what, check.asked, check.found, check.verdict] for check in checks]
     return table(["what", "asked", "found", ""], rows)
 
 
 def put(path: Path, marker: str, text: str) -> None:
-    """Put text between the two comments `<!-- marker -->` and `<!-- /marker -->` of a Markdown file.
+    """Replace the text between the comments `<!-- marker -->` and `<!-- /marker -->` of a Markdown file.
 
     Raises:
-        ValueError: They are not there.
+        ValueError: The file does not have these comments.
     """
     begin, end = f"<!-- {marker} -->\n", f"<!-- /{marker} -->"
     head, opened, rest = path.read_text(encoding="utf-8").partition(begin)

@@ -1,4 +1,4 @@
-"""nginx with the prepared pages, on 127.0.0.1 and a core of its own."""
+"""nginx with the prepared pages, on 127.0.0.1 and its own core."""
 
 import os
 import shutil
@@ -37,7 +37,7 @@ http {{
     map_hash_max_size 65536;
     map_hash_bucket_size 128;
 
-    # Each SDK has its own word for the page it wants.
+    # Each SDK has its own query parameter for the page.
     map $arg_page$arg_cursor$arg_after$arg_token $page {{ "" 0; default $arg_page$arg_cursor$arg_after$arg_token; }}
     map "$list/$page" $link {{
         default "";
@@ -46,7 +46,7 @@ http {{
     server {{
         listen 127.0.0.1:{port};
         root {root};
-        # A budget that never ends: the clients that count it have it to count.
+        # A budget that is never used up, so that clients process the headers.
         add_header X-RateLimit-Limit-Tenant 1000000;
         add_header X-RateLimit-Remaining-Tenant 999999;
         add_header X-RateLimit-Limit-Route 1000000;
@@ -59,11 +59,11 @@ http {{
 
 
 class NginxMissingError(Exception):
-    """There is no nginx on the PATH."""
+    """nginx is not installed."""
 
 
 def _links(lists: Sequence[List]) -> str:
-    """What `Link` says on the pages that have one."""
+    """The `Link` headers of the pages that have a next page."""
     return "\n".join(
         f"""        "{which.name}/{page}" '<$scheme://$http_host/{which.name}{url}>; rel="next"';"""
         for which in lists
@@ -90,26 +90,26 @@ def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
             time.sleep(0.05)
         else:
             return
-    raise RuntimeError("nginx does not serve; what it said is above")
+    raise RuntimeError("nginx did not start; see its error above")
 
 
 def find_nginx() -> str:
-    """Its path.
+    """The path of nginx.
 
     Raises:
-        NginxMissingError: It is not installed.
+        NginxMissingError: nginx is not installed.
     """
     nginx = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if nginx is None:
-        raise NginxMissingError("nginx serves the pages, and there is none: apt-get install nginx-light")
+        raise NginxMissingError("nginx is not installed; it serves the pages; run: apt-get install nginx-light")
     return nginx
 
 
 @contextmanager
 def serving(nginx: str, root: Path, lists: Sequence[List], core: int) -> Generator[str]:
-    """Serve the lists below `root`, on that core: the URL."""
+    """Serve the lists below `root` on this core; yields the URL."""
     port = _free_port()
-    user = "user root;" if os.geteuid() == 0 else ""  # else its workers could not read the pages
+    user = "user root;" if os.geteuid() == 0 else ""  # otherwise its workers cannot read the pages
     config = root / "nginx.conf"
     core_mask = f"{1 << core:b}"
     config.write_text(_CONFIG.format(user=user, core_mask=core_mask, root=root, port=port, links=_links(lists)))

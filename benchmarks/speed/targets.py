@@ -1,4 +1,4 @@
-"""What is asked of alohub-async, and whether it was reached."""
+"""The performance targets of alohub-async, and whether they were reached."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -29,7 +29,7 @@ _MAKESPAN: Final = 1.12
 
 @attrs.frozen
 class Check:
-    """One thing that is asked: of what, what was found, what was asked, whether it is so."""
+    """One target: what is measured, the result, the target, and whether it was reached."""
 
     what: str
     found: str
@@ -38,7 +38,7 @@ class Check:
 
     @property
     def verdict(self) -> str:
-        """For the table."""
+        """The verdict in the table."""
         return "ok" if self.ok else "MISSED"
 
 
@@ -51,7 +51,7 @@ def _most(what: str, found: float, asked: float, unit: str = "", digits: int = 1
 
 
 def of_rates(by_size: Mapping[int, Rates]) -> Iterator[Check]:
-    """Ratios of records a second."""
+    """Ratios of records per second."""
     fixed = (
         ("items", ITEMS, ORJSON, _ITEMS_AGAINST_ORJSON),
         ("pages", PAGES, ORJSON, _PAGES_AGAINST_ORJSON),
@@ -99,7 +99,7 @@ def of_import(ratio: Estimate) -> Iterator[Check]:
 
 
 def of_makespans(rows: list[Makespan]) -> Iterator[Check]:
-    """Fetching ahead."""
+    """Prefetching."""
     close = [row for row in rows if row.ok is not None]
     found = max(row.of_in_any if "as they come" in row.name else row.of_in_order for row in close)
     yield _most("makespan / its ideal, the worst", found, _MAKESPAN, digits=2)

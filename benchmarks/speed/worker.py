@@ -1,6 +1,6 @@
-"""One contestant in a process of its own: `python -m benchmarks.speed.worker`, driven by `crew.py`.
+"""One contestant in its own process: `python -m benchmarks.speed.worker`, driven by `crew.py`.
 
-It says in a line of JSON that it is ready, then answers each line with one. Every list is walked once before it counts.
+It writes a line of JSON when it is ready, then one for each line that it reads. Each list is walked once to warm up.
 """
 
 import asyncio
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 
 def _peak() -> float:
-    # Not getrusage's: that one remembers the parent's from before exec.
+    # Not from getrusage, which includes the peak of the parent before exec.
     status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return 1024.0 * next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
 
 
 @attrs.define
 class _Worker:
-    """The contestant and its walks, by the URLs of the lists."""
+    """The contestant and its walks, by URL of the list."""
 
     contestant: Contestant
     opens: Open
@@ -41,7 +41,7 @@ class _Worker:
     walks: dict[str, Walk] = attrs.field(factory=dict[str, Walk])
 
     async def ready(self, url: str, size: int, records: int) -> Walk:
-        """The walk over the list at `url`, made and warmed up when first needed."""
+        """The walk over the list at `url`, opened and warmed up at the first call."""
         if url not in self.walks:
             walk = await self.stack.enter_async_context(self.opens(url, size))
             self.check(await walk(), records)
@@ -53,7 +53,7 @@ class _Worker:
             raise RuntimeError(f"{self.contestant.name} found {count} of {records} records")
 
     async def seconds(self, walk: Walk, records: int) -> float:
-        """Of the clock, for one walk."""
+        """Wall-clock time of one walk."""
         gc.collect()
         started = time.perf_counter()
         count = await walk()
@@ -62,7 +62,7 @@ class _Worker:
         return took
 
     async def calls(self, walk: Walk, records: int) -> float:
-        """Function calls in one walk, Python's and C's."""
+        """Calls of Python and C functions in one walk."""
         profile = cProfile.Profile()
         profile.enable()
         count = await walk()
@@ -71,7 +71,7 @@ class _Worker:
         return sum(entry.callcount for entry in profile.getstats())
 
     async def peak(self, walk: Walk, records: int) -> float:
-        """Most memory the process has held by the end of one more walk, in bytes."""
+        """Peak memory of the process after one more walk, in bytes."""
         self.check(await walk(), records)
         return _peak()
 
@@ -97,7 +97,7 @@ def _say(what: object) -> None:
 
 
 def main() -> None:
-    """Be the contestant whose name is the first argument, on the core that is the second."""
+    """Run a contestant; the arguments are its name and its core."""
     name, core = sys.argv[1:]
     os.sched_setaffinity(0, {int(core)})
     contestant = next(each for each in CONTESTANTS if each.name == name)

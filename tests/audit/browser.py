@@ -1,4 +1,4 @@
-"""A real browser without a screen, as far as the tests need one."""
+"""A headless browser for the tests."""
 
 import json
 from pathlib import Path
@@ -19,11 +19,11 @@ _FLAGS: Final = (
 )
 TAB: Final = "\ue004"
 ENTER: Final = "\ue007"
-"""Keys, as WebDriver numbers them."""
+"""Key codes of WebDriver."""
 
 
 class Browser:
-    """Chromium, driven by Selenium (whose types are unknown to pyright, hence `Any`)."""
+    """Chromium, driven by Selenium (`Any`, as pyright does not know its types)."""
 
     def __init__(self, chromium: str, driver: str, folder: Path) -> None:
         options = ChromeOptions()
@@ -34,45 +34,45 @@ class Browser:
         self._driver: Any = Chrome(options=options, service=Service(driver, log_output=str(folder / "log")))
 
     def open(self, page: str, folder: Path) -> str:
-        """Show a page, from a file in this folder; its URL."""
+        """Open a page from a file in this folder. Returns its URL."""
         path = folder / "page.html"
         path.write_text(page, encoding="utf-8")
         for kind in ("browser", "performance"):
-            self._driver.get_log(kind)  # what was before is not this page's
+            self._driver.get_log(kind)  # discards the entries of earlier pages
         self._driver.get(path.as_uri())
         return path.as_uri()
 
     @property
     def title(self) -> str:
-        """The page's."""
+        """The title of the page."""
         return str(self._driver.title)
 
-    def complaints(self) -> list[str]:
-        """What the console has said since the last look."""
+    def console_messages(self) -> list[str]:
+        """The messages on the console since the last call."""
         return [str(entry["message"]) for entry in self._driver.get_log("browser")]
 
     def requests(self, page: str) -> list[str]:
-        """The URLs that this page, itself given by its URL, has asked for, or tried to, since the last look."""
+        """The URLs that the page with this URL has requested, or tried to request, since the last call."""
         events = [json.loads(entry["message"])["message"] for entry in self._driver.get_log("performance")]
         sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
-        # The browser's own first page may still be loading, too.
+        # The start page of the browser may still be loading.
         return [params["request"]["url"] for params in sent if params["documentURL"] == page]
 
     def texts(self, selector: str) -> list[str]:
-        """What is to be read in the elements of a CSS selector."""
+        """The visible text of the elements that match a CSS selector."""
         return [str(element.text) for element in self._driver.find_elements("css selector", selector)]
 
     def attributes(self, selector: str, name: str) -> list[str]:
-        """An attribute of each of them."""
-        found = self._driver.find_elements("css selector", selector)
-        return [str(element.get_attribute(name)) for element in found]
+        """An attribute of the elements that match a CSS selector."""
+        elements = self._driver.find_elements("css selector", selector)
+        return [str(element.get_attribute(name)) for element in elements]
 
     def click(self, selector: str) -> None:
-        """Click on the first of them."""
+        """Click on the first element that matches a CSS selector."""
         self._driver.find_element("css selector", selector).click()
 
     def press(self, key: str) -> str:
-        """Press a key; the text of what has the focus then."""
+        """Press a key. Returns the text of the element that then has the focus."""
         self._driver.switch_to.active_element.send_keys(key)
         return str(self._driver.switch_to.active_element.text)
 
@@ -81,10 +81,10 @@ class Browser:
         return self._driver.execute_script(f"return {expression}")
 
     def resize(self, width: int) -> None:
-        """Have a screen of so many pixels, narrower than a window can be."""
+        """Set the width of the screen in pixels; it can be smaller than the minimum width of a window."""
         metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
         self._driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
     def quit(self) -> None:
-        """End it."""
+        """Close the browser."""
         self._driver.quit()

@@ -1,4 +1,4 @@
-"""The browser the tests of the page share."""
+"""The browser that the tests of the page share."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from tests.audit.browser import Browser
 
 @pytest.fixture(name="browser", scope="session")
 def _browser(tmp_path_factory: pytest.TempPathFactory) -> Generator[Browser]:
-    """Chromium. Where it must be there (ALOHUB_TESTS_NEED_BROWSER), that it is not is a failure."""
+    """Chromium. Without it, tests are skipped, or fail if ALOHUB_TESTS_NEED_BROWSER is set."""
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if chromium is None or driver is None:
         message = "needs Debian's chromium and chromium-driver"

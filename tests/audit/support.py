@@ -1,4 +1,4 @@
-"""Audited queues from wire records, and reports of them."""
+"""Audited queues and reports from wire records."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -12,32 +12,32 @@ from tests.support import queue
 STARTED = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 RULES = {rule.id: rule for rule in DEFAULT_RULES}
 SOUND: dict[str, object] = {"nguongRanhRoi": "1", "callinNumber": "02438123456"}
-"""What the vendor's example lacks to be without a finding."""
+"""Values that the example of the vendor lacks to have no findings."""
 
 
 def record(**changes: object) -> dict[str, object]:
-    """A queue without a finding, with other values, by wire name."""
+    """A wire record without findings, apart from the given values, by wire name."""
     return queue(**{**SOUND, **changes})
 
 
 def model(wire: Mapping[str, object]) -> InboundQueue:
-    """What the SDK makes of it."""
-    made: InboundQueue = converter_for(strict=False).structure(dict(wire), InboundQueue)
-    return made
+    """The queue of a wire record."""
+    converted: InboundQueue = converter_for(strict=False).structure(dict(wire), InboundQueue)
+    return converted
 
 
 def audited(
     listed: Mapping[str, object], detail: Mapping[str, object] | None = None, error: AlohubError | None = None
 ) -> AuditedQueue:
-    """A queue as listed, and in detail."""
+    """An audited queue from its listed record and its detail."""
     return AuditedQueue(model(listed), None if detail is None else model(detail), error)
 
 
-def report_of(*queues: AuditedQueue, rules: Iterable[Rule] = DEFAULT_RULES, **known: Any) -> AuditReport:
-    """A report of these queues."""
-    return make_report(AuditedList(queues=queues, **known), rules, started=STARTED)
+def report_of(*queues: AuditedQueue, rules: Iterable[Rule] = DEFAULT_RULES, **walk: Any) -> AuditReport:
+    """A report of these queues; `walk` has other attributes of `AuditedList`."""
+    return make_report(AuditedList(queues=queues, **walk), rules, started=STARTED)
 
 
-def found(*queues: AuditedQueue, **known: Any) -> list[Finding]:
-    """The findings alone."""
-    return [*report_of(*queues, **known).findings]
+def found(*queues: AuditedQueue, **walk: Any) -> list[Finding]:
+    """The findings of such a report."""
+    return [*report_of(*queues, **walk).findings]

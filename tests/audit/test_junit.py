@@ -1,4 +1,4 @@
-"""JUnit XML, as its schema and another reader see it."""
+"""JUnit XML, checked with its schema and with another library."""
 
 from pathlib import Path
 from typing import Any
@@ -12,24 +12,26 @@ from alohub_async.audit import AuditReport, Severity, junit_xml
 from tests.audit.support import audited, record, report_of
 from tests.strategies import any_text
 
-SCHEMA = xmlschema.XMLSchema(str(Path(__file__).parent / "junit-10.xsd"))  # Jenkins' xUnit plugin, MIT
+SCHEMA = xmlschema.XMLSchema(
+    str(Path(__file__).parent / "junit-10.xsd")
+)  # from the xUnit plugin of Jenkins, MIT licence
 
 
 def suites(report: AuditReport, fail_on: Severity = Severity.WARNING) -> dict[str, Any]:
-    """The suites as junitparser reads them, by name, after a look that the schema allows them."""
+    """The suites that junitparser reads, by name; asserts that the XML is valid and its sums are right."""
     written = junit_xml(report, fail_on=fail_on)
     SCHEMA.validate(written.decode())
-    read: Any = JUnitXml.fromstring(written)  # whose types are not all known to pyright
-    counted: dict[str, Any] = {suite.name: suite for suite in read}
+    read: Any = JUnitXml.fromstring(written)  # pyright does not know all of its types
+    by_name: dict[str, Any] = {suite.name: suite for suite in read}
     assert (read.tests, read.failures) == (
-        sum(suite.tests for suite in counted.values()),
-        sum(suite.failures for suite in counted.values()),
+        sum(suite.tests for suite in by_name.values()),
+        sum(suite.failures for suite in by_name.values()),
     )
-    return counted
+    return by_name
 
 
 def test_a_suite_for_each_rule_and_a_case_for_each_finding() -> None:
-    """A finding fails its case, which says what and where; a rule that found nothing has one case that passed."""
+    """A finding is a failed case with its queue and message; a rule without findings is one passed case."""
     report = report_of(
         audited(record(callinName="Hỗ trợ", timeWait="999")),
         audited(record(callinId=2, callinName="Huế", timeWait="999", callinNumber=None)),
@@ -39,16 +41,16 @@ def test_a_suite_for_each_rule_and_a_case_for_each_finding() -> None:
     waits = [*read["long-wait"]]
     assert [case.name for case in waits] == ["1001226 Hỗ trợ · max_wait", "2 Huế · max_wait"]
     assert [(each.message, each.type) for case in waits for each in case.result] == [
-        ("999 s, more than 300 s", "warning"),
-        ("999 s, more than 300 s", "warning"),
+        ("maximum wait 999 s, above 300 s", "warning"),
+        ("maximum wait 999 s, above 300 s", "warning"),
     ]
     assert read["long-wait"].failures == 2
     [passed] = read["locked"]
-    assert (passed.name, passed.classname, passed.is_passed) == ("all 2 queues", "alohub.audit.locked", True)
+    assert (passed.name, passed.classname, passed.is_passed) == ("no findings in 2 queues", "alohub.audit.locked", True)
 
 
-def test_what_is_not_bad_enough_is_skipped() -> None:
-    """A finding below the threshold is a skipped case, with its message."""
+def test_findings_below_the_threshold_are_skipped() -> None:
+    """The skipped case has the message of the finding."""
     report = report_of(audited(record(timeWait="999", callinNumber=None)))
     read = suites(report)
     [case] = read["no-number"]
@@ -60,22 +62,22 @@ def test_what_is_not_bad_enough_is_skipped() -> None:
 
 
 def test_a_finding_about_the_list() -> None:
-    """It has a case that names no queue."""
+    """Its case names no queue."""
     [case] = suites(report_of(complete=False))["incomplete-list"]
     assert case.name == "the list"
 
 
 @given(st.lists(any_text, min_size=1, max_size=3), any_text)
 def test_any_text(names: list[str], number: str) -> None:
-    """Whatever queues are called, the XML is well-formed, fits its schema, and counts the same findings."""
+    """With any names of queues, the XML is valid and has all findings."""
     report = report_of(
         *(audited(record(callinId=n, callinName=name, callinNumber=number)) for n, name in enumerate(names, 1))
     )
     assert sum(suite.failures for suite in suites(report).values()) == len(report.at_least(Severity.WARNING))
 
 
-def test_control_characters_are_shown_as_such() -> None:
-    """What XML cannot hold becomes a replacement character."""
+def test_control_characters() -> None:
+    """Characters that XML does not allow are replaced."""
     report = report_of(audited(record(callinName="a\x00b\x1b[2J\ud800\uffff", strategy=99)))
     [case] = suites(report)["locked"]
     assert case.name == "1001226 a�b�[2J�� · strategy"

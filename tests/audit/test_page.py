@@ -1,4 +1,4 @@
-"""The HTML page, in a real browser and as text."""
+"""The HTML page, in a browser and as text."""
 
 import re
 import sys
@@ -15,15 +15,17 @@ from tests.strategies import any_text
 
 HOSTILE = "<script>document.title='taken'</script><img src=http://127.0.0.1:9/x onerror=alert(1)>\"'&amp;"
 WAITS = ["9", "10", "80", "90", "100", "200", "1000", "2000", "10000"]
-# As Vietnamese sorts: by letter, then by tone. Code points, or English, would have another order.
+# The Vietnamese order: by letter, then by tone. Code points and English have other orders.
 SORTED = ["Ân Thi", "Bình Dương", "Cà Mau", "Cần Thơ", "Dầu Tiếng", "Đà Nẵng", "Hà Nội", "Ô Môn", "Yên Bái"]
 
-
-BUTTONS = ["Id", "Name", "Strategy", "Max wait (s)", "Music on hold", "Position told", "Phone number", "Findings"]
+BUTTONS = [
+    *("ID", "Name", "Strategy", "Max wait (s)"),
+    *("Music on hold", "Position announced", "Phone number", "Findings"),
+]
 
 
 def column(browser: Browser, title: str) -> list[str]:
-    """The cells of a column of the queues' table, from the top."""
+    """The cells of a column in the table of queues, from top to bottom."""
     return browser.texts(f"#queues tbody td:nth-child({BUTTONS.index(title) + 1})")
 
 
@@ -33,13 +35,13 @@ def sort_by(browser: Browser, title: str) -> None:
 
 
 def sorted_by(browser: Browser) -> dict[str, str]:
-    """The columns that say they are sorted, and how."""
-    told = browser.attributes("#queues thead th", "aria-sort")
-    return {title: order for title, order in zip(BUTTONS, told, strict=True) if order != "none"}
+    """The columns that are marked as sorted, with their order."""
+    orders = browser.attributes("#queues thead th", "aria-sort")
+    return {title: order for title, order in zip(BUTTONS, orders, strict=True) if order != "none"}
 
 
 def named(*names: str) -> AuditReport:
-    """A report of queues of these names, at most nine, the first with the longest wait."""
+    """A report of up to nine queues with these names; the first has the longest wait."""
     return report_of(
         *(
             audited(record(callinId=n, callinName=name, timeWait=WAITS[-n], callinNumber=f"1900{n:04}"))
@@ -49,7 +51,7 @@ def named(*names: str) -> AuditReport:
 
 
 def test_sorting(browser: Browser, tmp_path: Path) -> None:
-    """A heading sorts by its column, up and then down, names as Vietnamese does and numbers as numbers, and says so."""
+    """A heading sorts its column up and then down, in Vietnamese or numeric order, and is marked as sorted."""
     browser.open(html_page(named(*sorted(SORTED))), tmp_path)
     assert browser.texts("#queues thead button") == BUTTONS
     assert column(browser, "Name") == sorted(SORTED) != SORTED
@@ -66,7 +68,7 @@ def test_sorting(browser: Browser, tmp_path: Path) -> None:
 
 
 def test_sorting_by_keyboard(browser: Browser, tmp_path: Path) -> None:
-    """A heading is reached by the tab key and pressed by Enter; what has no value stays below."""
+    """Tab moves to a heading and Enter presses it; empty values come last."""
     queues = [record(callinId=n, callinName=f"{n}", timeWait=wait) for n, wait in ((1, None), (2, "90"), (3, "100"))]
     browser.open(html_page(report_of(*map(audited, queues))), tmp_path)
     assert any(browser.press(TAB) == "Max wait (s)" for _ in range(40))
@@ -77,7 +79,7 @@ def test_sorting_by_keyboard(browser: Browser, tmp_path: Path) -> None:
 
 
 def test_hostile_text_is_text(browser: Browser, tmp_path: Path) -> None:
-    """Names that are markup are shown as they are: nothing runs, nothing is asked for, the console has nothing."""
+    """Names with markup are shown as text: no script runs, no request is sent, the console is empty."""
     hostile = dict.fromkeys(("callinName", "musicinQueue", "timeWait", "callinNumber"), HOSTILE)
     report = report_of(audited(record(**hostile)))
     url = browser.open(html_page(report), tmp_path)
@@ -86,16 +88,16 @@ def test_hostile_text_is_text(browser: Browser, tmp_path: Path) -> None:
     assert HOSTILE in browser.texts(".findings")[0]
     assert browser.title == f"Alohub: {report.headline()}"
     assert browser.texts("img") == []
-    assert browser.complaints() == []
+    assert browser.console_messages() == []
     assert browser.requests(url) == [url]
 
 
-def test_the_policy_forbids_what_is_not_ours(browser: Browser, tmp_path: Path) -> None:
-    """Even a script that got in would not run, nor a picture be asked for; our own style works."""
+def test_the_content_security_policy(browser: Browser, tmp_path: Path) -> None:
+    """An injected script does not run and an injected image is not requested; our own style applies."""
     injected = "<script>document.title = 'taken'</script><img src='http://127.0.0.1:9/x'></main>"
     browser.open(html_page(named("a")).replace("</main>", injected), tmp_path)
     assert browser.title != "taken"
-    refused = " ".join(browser.complaints())
+    refused = " ".join(browser.console_messages())
     assert "Content Security Policy" in refused
     assert "127.0.0.1:9/x" in refused
     assert browser.evaluate("getComputedStyle(document.querySelector('.cards')).display") == "flex"
@@ -103,7 +105,7 @@ def test_the_policy_forbids_what_is_not_ours(browser: Browser, tmp_path: Path) -
 
 @pytest.mark.parametrize("width", [360, 1200])
 def test_it_fits(browser: Browser, tmp_path: Path, width: int) -> None:
-    """The page is as wide as the screen, a phone's too; only the table of queues scrolls sideways."""
+    """The page fits the screen, also that of a phone; only the table of queues scrolls sideways."""
     long = "Trung tâm chăm sóc khách hàng thân thiết khu vực Thành phố Hồ Chí Minh và các tỉnh Đông Nam Bộ" * 2
     browser.resize(width)
     browser.open(html_page(named(long, long.replace(" ", ""), "b")), tmp_path)
@@ -111,26 +113,26 @@ def test_it_fits(browser: Browser, tmp_path: Path, width: int) -> None:
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_what_it_says() -> None:
-    """Counts, charts with their numbers as text, rules with what they found, and whether the list was whole."""
+def test_content() -> None:
+    """The page has counts, charts with numbers as text, findings, and a notice about an incomplete list."""
     page = html_page(report_of(audited(record(strategy=99)), complete=False, total=5))
     assert re.search(r"<strong>1</strong> error\b", page)
     assert "Not provably complete" in page
     assert re.search(r'<th scope="row">LOCKED</th><td class="number">1</td>', page)
-    assert "1 queues came; the server tells of 5" in page
+    assert "received 1 queue; the server reports a total of 5" in page
     assert "Not provably complete" not in html_page(report_of(audited(record())))
-    assert "Nothing was found." in html_page(report_of())
+    assert "No findings." in html_page(report_of())
 
 
 @given(any_text, any_text)
 def test_any_text(name: str, music: str) -> None:
-    """Whatever a queue is called, the page can be written as UTF-8 and has no control character."""
+    """With any name of a queue, the page can be encoded as UTF-8 and has no control characters."""
     page = html_page(report_of(audited(record(callinName=name, musicinQueue=music, timeWait=name, extra=music))))
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", page.encode().decode().replace("\r", ""))
 
 
 def test_the_extra_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without Jinja2, the error says how to install it."""
+    """Without Jinja2, the error explains how to install it."""
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'alohub-async\[audit\]'"):
         html_page(report_of())

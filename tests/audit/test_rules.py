@@ -1,4 +1,4 @@
-"""What each rule finds, and what it leaves alone."""
+"""The findings of each rule, and queues without findings."""
 
 from collections.abc import Iterator
 
@@ -18,31 +18,31 @@ from tests.strategies import json_values
         ("no-music-on-hold", {"musicinQueue": None}, "no music on hold"),
         ("no-music-on-hold", {"musicinQueue": "  "}, "no music on hold"),
         ("no-music-on-hold", {"musicinQueue": ""}, "no music on hold"),
-        ("no-wait-limit", {"timeWait": None}, "no longest wait is set"),
-        ("zero-wait", {"timeWait": "0"}, "the longest wait is 0 s"),
-        ("long-wait", {"timeWait": "301"}, "301 s, more than 300 s"),
-        ("locked", {"strategy": 99}, "locked"),
-        ("blacklist", {"strategy": 3}, "its strategy is the blacklist"),
-        ("no-strategy", {"strategy": None}, "no strategy"),
+        ("no-wait-limit", {"timeWait": None}, "no maximum wait is set"),
+        ("zero-wait", {"timeWait": "0"}, "maximum wait 0 s"),
+        ("long-wait", {"timeWait": "301"}, "maximum wait 301 s, above 300 s"),
+        ("locked", {"strategy": 99}, "the queue is locked"),
+        ("blacklist", {"strategy": 3}, "the strategy is BLACKLIST"),
+        ("no-strategy", {"strategy": None}, "no strategy is set"),
         ("unknown-strategy", {"strategy": 7}, "strategy 7 is not documented"),
-        ("position-not-announced", {"nguongRanhRoi": "0"}, "callers are not told their position"),
-        ("position-not-announced", {"nguongRanhRoi": None}, "callers are not told their position"),
+        ("position-not-announced", {"nguongRanhRoi": "0"}, "the position is not announced"),
+        ("position-not-announced", {"nguongRanhRoi": None}, "the position is not announced"),
         ("no-number", {"callinNumber": None}, "no phone number"),
         ("no-number", {"callinNumber": ""}, "no phone number"),
-        ("invalid-number", {"callinNumber": "0123"}, "0123 is no Vietnamese number"),
-        ("unfit-value", {"timeWait": "soon"}, "timeWait is soon, which is no number of seconds"),
-        ("unfit-value", {"callinNumber": 28}, "callinNumber is 28, which is no text"),
-        ("unfit-value", {"callinName": ["a"]}, "callinName is ['a'], which is no text"),
-        ("unfit-value", {"callinId": 0}, "callinId is 0, which is no number of 1 or more"),
-        ("unfit-value", {"callinName": None}, "callinName is None, which is no text"),
+        ("invalid-number", {"callinNumber": "0123"}, "0123 is not a Vietnamese number"),
+        ("unfit-value", {"timeWait": "soon"}, "timeWait is soon, which is not a number of seconds"),
+        ("unfit-value", {"callinNumber": 28}, "callinNumber is 28, which is not text"),
+        ("unfit-value", {"callinName": ["a"]}, "callinName is ['a'], which is not text"),
+        ("unfit-value", {"callinId": 0}, "callinId is 0, which is not a number of 1 or more"),
+        ("unfit-value", {"callinName": None}, "callinName is None, which is not text"),
     ],
 )
 def test_a_rule_about_one_queue(rule_id: str, changes: dict[str, object], message: str) -> None:
-    """A queue with one fault has one finding, of the rule for it, with the queue's id and name."""
+    """A queue with one problem has one finding, with the id and the name of the queue."""
     [finding] = found(audited(record(**changes)))
     assert (finding.rule, finding.message) == (rule_id, message)
-    made = model(record(**changes))
-    assert (finding.queue_id, finding.queue_name) == (made.id, made.name)
+    queue = model(record(**changes))
+    assert (finding.queue_id, finding.queue_name) == (queue.id, queue.name)
 
 
 @pytest.mark.parametrize(
@@ -58,11 +58,11 @@ def test_a_rule_about_one_queue(rule_id: str, changes: dict[str, object], messag
         {"unknown": {"a": 1}},
     ],
 )
-def test_a_sound_queue(changes: dict[str, object]) -> None:
-    """A queue in order has no finding, alone or with a detail that says the same."""
-    sound = record(**changes)
-    assert found(audited(sound), details=False) == []
-    assert found(audited(sound, sound)) == []
+def test_a_queue_without_problems(changes: dict[str, object]) -> None:
+    """A queue without problems has no findings, with or without details."""
+    wire = record(**changes)
+    assert found(audited(wire), details=False) == []
+    assert found(audited(wire, wire)) == []
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,8 @@ def test_a_sound_queue(changes: dict[str, object]) -> None:
         ("+", False),
     ],
 )
-def test_phone_numbers(number: str, valid: bool) -> None:  # noqa: FBT001 (a column of the table)
-    """Numbers of Vietnam are valid however they are spaced, service numbers too; others and other text are not."""
+def test_phone_numbers(number: str, *, valid: bool) -> None:
+    """Vietnamese numbers, also service numbers, are valid in any format; other numbers and text are not."""
     rules = [finding.rule for finding in found(audited(record(callinNumber=number)))]
     assert rules == ([] if valid else ["invalid-number"])
 
@@ -105,8 +105,8 @@ def test_phone_numbers(number: str, valid: bool) -> None:  # noqa: FBT001 (a col
         ("", "", False),
     ],
 )
-def test_numbers_used_twice(one: str, other: str, same: bool) -> None:  # noqa: FBT001 (a column of the table)
-    """Each of the queues that share a number is told, with the others' ids."""
+def test_numbers_used_twice(one: str, other: str, *, same: bool) -> None:
+    """Each queue that shares a number has a finding with the ids of the others."""
     queues = [
         audited(record(callinId=number, callinName=str(number), callinNumber=text))
         for number, text in ((1, one), (2, other))
@@ -114,12 +114,12 @@ def test_numbers_used_twice(one: str, other: str, same: bool) -> None:  # noqa: 
     shared = [finding for finding in found(*queues) if finding.rule == "number-used-twice"]
     assert [finding.queue_id for finding in shared] == ([1, 2] if same else [])
     if same:
-        assert shared[0].message == f"{one} shared with 2"
+        assert shared[0].message == f"{one} is shared with queue 2"
         assert shared[0].severity is Severity.ERROR
 
 
 def test_names_used_twice() -> None:
-    """Names are the same whatever their case, spaces and Unicode form; more than three others are counted."""
+    """Case, spaces and Unicode form make no difference; after three ids, the others are counted."""
     names = ["Hà Nội", "hà  nội ", "HÀ NỘI", "Ha\u0300 No\u0323\u0302i", "Hà Nội", "Ha Noi"]
     queues = [
         audited(record(callinId=number, callinName=name, callinNumber=f"1900{number:04}"))
@@ -127,23 +127,23 @@ def test_names_used_twice() -> None:
     ]
     shared = found(*queues)
     assert [(finding.rule, finding.queue_id) for finding in shared] == [("name-used-twice", n) for n in range(1, 6)]
-    assert shared[0].message == "name shared with 2, 3, 4 and 1 more"
+    assert shared[0].message == "the name is shared with queues 2, 3, 4 and 1 more"
 
 
 def test_list_and_detail_differ() -> None:
-    """Each field that differs is told with both values; a field that only the detail has is no difference."""
+    """Each different field has a finding with both values; a field that only the details have has none."""
     listed = record(timeWait="60", strategy=1, other="a")
     detail = record(timeWait="90", strategy=None, other="b", more=1)
     differing = [finding for finding in found(audited(listed, detail)) if finding.rule == "detail-differs"]
     assert [(finding.field, finding.message) for finding in differing] == [
-        ("strategy", "strategy: the list says NORMAL, the detail None"),
-        ("max_wait", "max_wait: the list says 60, the detail 90"),
-        ("other", "other: the list says a, the detail b"),
+        ("strategy", "strategy is NORMAL in the list, None in the details"),
+        ("max_wait", "max_wait is 60 in the list, 90 in the details"),
+        ("other", "other is a in the list, b in the details"),
     ]
 
 
-def test_rules_look_at_the_detail() -> None:
-    """Where list and detail differ, the detail is what is audited; a value that does not fit counts from either."""
+def test_rules_check_the_details() -> None:
+    """If list and details differ, the details are audited; invalid values are found in both."""
     rules = [finding.rule for finding in found(audited(record(strategy=99), record(strategy=1)))]
     assert rules == ["detail-differs"]
     rules = [finding.rule for finding in found(audited(record(timeWait="soon"), record()))]
@@ -151,28 +151,28 @@ def test_rules_look_at_the_detail() -> None:
 
 
 def test_no_detail() -> None:
-    """A queue that is gone is told from one whose detail could not be had, and only the latter makes it incomplete."""
+    """A queue that is not found and a failed request have different rules; only the latter is incomplete."""
     gone = report_of(audited(record(), error=NotFoundError(status=404)))
     assert [finding.rule for finding in gone.findings] == ["gone"]
     assert gone.complete
     failed = report_of(audited(record(), error=APIConnectionError("no answer", maybe_sent=True)))
     [finding] = failed.findings
-    assert (finding.rule, finding.message) == ("detail-failed", "its detail could not be had: no answer")
+    assert (finding.rule, finding.message) == ("detail-failed", "getting the details failed: no answer")
     assert not failed.complete
 
 
 def test_an_incomplete_list() -> None:
-    """A walk that was not whole is a finding about no queue."""
+    """An incomplete walk is a finding without a queue."""
     [finding] = found(audited(record()), complete=False, total=3)
     assert (finding.rule, finding.queue_id) == ("incomplete-list", None)
-    assert finding.message == "1 queues came; the server tells of 3"
+    assert finding.message == "received 1 queue; the server reports a total of 3"
     [finding] = found(audited(record()), complete=False, drift=Drift(duplicates=2, totals=(2, 3)))
     assert "no total" in finding.message
-    assert "(totals 2 → 3, 2 queues came again)" in finding.message
+    assert "(totals 2 → 3, 2 duplicates)" in finding.message
 
 
 def test_missing_id_and_name() -> None:
-    """That the id or the name is not there at all is a value that does not fit."""
+    """A missing id or name is an invalid value."""
     bare = {name: value for name, value in record().items() if name not in {"callinId", "callinName"}}
     assert [finding.message for finding in found(audited(bare))] == [
         "callinId is missing or empty",
@@ -191,16 +191,16 @@ _WIRE = [*record(), "unknown"]
         max_size=4,
     )
 )
-def test_rules_stand_any_record(pairs: list[tuple[dict[str, object], dict[str, object]]]) -> None:
-    """No record, however odd, makes a rule fail or its message empty."""
+def test_any_record(pairs: list[tuple[dict[str, object], dict[str, object]]]) -> None:
+    """No record makes a rule fail or its message empty."""
     report = report_of(*(audited(record(**listed), record(**detail)) for listed, detail in pairs))
     assert all(finding.message for finding in report.findings)
     assert [*report.findings] == sorted(report.findings, key=lambda finding: -finding.severity)
     assert sum(report.counts().values()) == len(report.findings)
 
 
-def test_every_rule_is_told_about() -> None:
-    """Each rule has an id, a first line that fits a heading, and no two have the same id."""
+def test_ids_and_summaries() -> None:
+    """Each rule has a unique id, and a summary that fits into a heading."""
     assert len({rule.id for rule in DEFAULT_RULES}) == len(DEFAULT_RULES)
     for each in DEFAULT_RULES:
         assert each.id == each.id.lower()
@@ -208,14 +208,14 @@ def test_every_rule_is_told_about() -> None:
         assert 10 < len(each.summary) <= 60
 
 
-# Rules of one's own
+# Custom rules
 
 
 @rule(Severity.INFO)
 def short_name(queue: AuditedQueue, *, letters: int = 3) -> Iterator[Finding]:
     """The name is short.
 
-    More is said here.
+    The docstring has more lines.
     """
     if len(queue.queue.name) < letters:
         yield queue.finding(f"less than {letters} letters", field="name")
@@ -227,8 +227,8 @@ def too_many(audited: AuditedList) -> list[Finding]:
     return [Finding("more than one")] if len(audited.queues) > 1 else []
 
 
-def test_own_rules() -> None:
-    """A rule is made of a function: its name, its docstring, its options; what it yields is marked as its own."""
+def test_custom_rules() -> None:
+    """A rule has the name, docstring and options of its function; its findings have its id and severity."""
     assert (short_name.id, short_name.summary) == ("short-name", "The name is short")
     assert short_name.options == {"letters": 3}
     queues = [audited(record(callinId=number, callinName="ab")) for number in (1, 2)]
@@ -243,7 +243,7 @@ def test_own_rules() -> None:
 
 
 def test_a_rule_that_raises() -> None:
-    """An error in a rule is raised and says whose it is."""
+    """An error in a rule is raised with the id of the rule."""
 
     @rule(Severity.INFO)
     def broken(queue: AuditedQueue) -> Iterator[Finding]:
@@ -252,11 +252,11 @@ def test_a_rule_that_raises() -> None:
 
     with pytest.raises(ZeroDivisionError) as raised:
         report_of(audited(record()), rules=[broken])
-    assert raised.value.__notes__ == ["in the audit's rule broken"]
+    assert raised.value.__notes__ == ["in the audit rule broken"]
 
 
-def test_functions_that_are_no_rules() -> None:
-    """A rule needs a docstring, and options by keyword with a default."""
+def test_invalid_functions() -> None:
+    """A rule needs a docstring, and its options must be keyword-only with defaults."""
 
     def bare(_: AuditedQueue) -> list[Finding]:
         return []
@@ -267,12 +267,12 @@ def test_functions_that_are_no_rules() -> None:
 
     with pytest.raises(TypeError, match="needs a docstring"):
         rule(Severity.INFO)(bare)
-    with pytest.raises(TypeError, match="by keyword, with defaults; see limit"):
+    with pytest.raises(TypeError, match="must be keyword-only, with defaults; check limit"):
         rule(Severity.INFO)(positional)
 
 
-def test_rules_can_be_compared() -> None:
-    """Severities compare, rules hash."""
+def test_comparison_and_hash() -> None:
+    """Severities can be compared, and rules can be hashed."""
     assert Severity.INFO < Severity.WARNING < Severity.ERROR
     assert len({*DEFAULT_RULES}) == len(DEFAULT_RULES)
     assert isinstance(short_name, Rule)

@@ -1,4 +1,4 @@
-"""Planning and applying changes: what is sent, what is not, and what each queue's result says."""
+"""Planning and applying changes: the requests, and the result of each queue."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -52,8 +52,8 @@ async def _results(client: AlohubClient, plan: Plan, **options: Any) -> list[Res
     return [result async for result in apply_plan(client, plan, **options)]
 
 
-async def test_plan_says_what_differs_and_writes_nothing(sandbox: Sandbox, client: AlohubClient) -> None:
-    """As wanted already, to be written, not there, not as expected."""
+async def test_plan_has_the_differences_and_writes_nothing(sandbox: Sandbox, client: AlohubClient) -> None:
+    """Queues that are unchanged, to be written, not found, and not as expected."""
     one, two, three, four = _ids(sandbox, 4)
     found = [await client.queues.get_inbound(queue_id) for queue_id in (one, two, three, four)]
     update = InboundQueueUpdate(max_wait=777)
@@ -67,7 +67,7 @@ async def test_plan_says_what_differs_and_writes_nothing(sandbox: Sandbox, clien
             Change(four, InboundQueueUpdate(max_wait=found[3].max_wait or 0), {"max_wait": 5}),
         ],
     )
-    assert plan.unchanged == 2, "what is as wanted is no conflict"
+    assert plan.unchanged == 2, "a queue with the wanted values is not a conflict"
     [write] = plan.to_write
     assert (write.found, write.fields) == (found[1], (FieldChange("max_wait", found[1].max_wait, 777),))
     conflict, missing = (step.error for step in plan.impossible)
@@ -77,8 +77,8 @@ async def test_plan_says_what_differs_and_writes_nothing(sandbox: Sandbox, clien
     assert sandbox.requests.of(method="PUT") == []
 
 
-async def test_there_is_no_plan_if_a_queue_cannot_be_read(sandbox: Sandbox) -> None:
-    """The error is that one's, and says whose."""
+async def test_no_plan_if_a_queue_cannot_be_read(sandbox: Sandbox) -> None:
+    """The error of the request is raised, with a note about the queue."""
     async with sandbox.client(retry=RetryPolicy(max_retries=0)) as client:
         sandbox.fail(status=500, path=f"/v1/queues/inbound/{FIRST}")
         with pytest.raises(InternalServerError) as caught:
@@ -88,7 +88,7 @@ async def test_there_is_no_plan_if_a_queue_cannot_be_read(sandbox: Sandbox) -> N
 
 @pytest.mark.parametrize(("queues", "listed", "looked_up"), [(120, 2, 1), (3051, 1, 61)])
 async def test_many_queues_are_read_from_the_list(queues: int, listed: int, looked_up: int) -> None:
-    """If that takes fewer requests than looking each up; what the list does not show is looked up."""
+    """The list is used if it takes fewer requests; queues that it does not have are requested one by one."""
     async with Sandbox(queues=queues, tenant_limit=None, route_limit=None) as sandbox, sandbox.client() as client:
         one_by_one = await plan_changes(client, _changes(sandbox, 3))
         sandbox.clear()
@@ -101,7 +101,7 @@ async def test_many_queues_are_read_from_the_list(queues: int, listed: int, look
 
 
 async def test_two_changes_of_a_queue_are_refused(sandbox: Sandbox, client: AlohubClient) -> None:
-    """Which of them should win is not for us to say."""
+    """The SDK does not choose between them."""
     with pytest.raises(InvalidArgumentError, match=f"queue {FIRST} has several"):
         await plan_changes(client, [*_changes(sandbox, 1), Change(FIRST, InboundQueueUpdate(max_wait=1))])
     with pytest.raises(InvalidArgumentError, match="concurrency"):
@@ -109,7 +109,7 @@ async def test_two_changes_of_a_queue_are_refused(sandbox: Sandbox, client: Aloh
     assert sandbox.requests == []
 
 
-async def test_only_what_differs_is_sent_and_a_second_run_sends_nothing(sandbox: Sandbox, client: AlohubClient) -> None:
+async def test_only_differences_are_sent_and_a_second_run_sends_nothing(sandbox: Sandbox, client: AlohubClient) -> None:
     """Each queue has one result."""
     changes = [*_changes(sandbox, 3), Change(MISSING, InboundQueueUpdate(max_wait=1))]
     results = await _results(client, await plan_changes(client, changes))
@@ -126,8 +126,8 @@ async def test_only_what_differs_is_sent_and_a_second_run_sends_nothing(sandbox:
     assert sandbox.requests.of(method="PUT") == []
 
 
-async def test_what_changed_since_the_plan_is_not_overwritten(sandbox: Sandbox, client: AlohubClient) -> None:
-    """It is a conflict, unless it became just what is wanted; the others are done."""
+async def test_a_change_since_the_plan_is_not_overwritten(sandbox: Sandbox, client: AlohubClient) -> None:
+    """It is a conflict, unless the queue has the wanted values now; the other changes are made."""
     one, two, three = _ids(sandbox, 3)
     plan = await plan_changes(client, _changes(sandbox, 3))
     await client.queues.update_inbound(one, max_wait=999)
@@ -145,16 +145,16 @@ async def test_what_changed_since_the_plan_is_not_overwritten(sandbox: Sandbox, 
     assert sandbox.queues[0]["timeWait"] == "999"
 
 
-async def test_field_the_server_did_not_take_is_told(sandbox: Sandbox, client: AlohubClient) -> None:
-    """It said yes and did nothing."""
+async def test_field_that_the_server_did_not_change(sandbox: Sandbox, client: AlohubClient) -> None:
+    """The server reported success without changing the field."""
     plan = await plan_changes(client, _changes(sandbox, 1))
     sandbox.fail(json_reply({"success": "1", "error_code": "SUCCESS"}), method="PUT")
     [result] = await _results(client, plan)
     assert (result.status, result.not_taken) == (Status.NOT_TAKEN, ("max_wait",))
 
 
-async def test_wrong_key_stops_all(sandbox: Sandbox, client: AlohubClient) -> None:
-    """No more than are under way are tried."""
+async def test_wrong_key_stops_the_run(sandbox: Sandbox, client: AlohubClient) -> None:
+    """Only the edits in flight are sent."""
     plan = await plan_changes(client, _changes(sandbox, 10))
     sandbox.revoke_key(sandbox.api_key)
     sandbox.clear()
@@ -164,8 +164,8 @@ async def test_wrong_key_stops_all(sandbox: Sandbox, client: AlohubClient) -> No
     assert sandbox.requests.of(method="PUT") == []
 
 
-async def test_concurrency_bounds_what_is_under_way(sandbox: Sandbox) -> None:
-    """Ten edits of three requests of a second each take fifteen seconds, two at a time."""
+async def test_concurrency_limits_the_edits_in_flight(sandbox: Sandbox) -> None:
+    """At most two requests are in flight: each of ten edits has three requests of one second."""
     sandbox.latency = 1.0
     async with sandbox.client() as client:
         plan = await plan_changes(client, _changes(sandbox, 10))
@@ -176,8 +176,8 @@ async def test_concurrency_bounds_what_is_under_way(sandbox: Sandbox) -> None:
     assert all(sum(time <= other < time + 0.9 for other in times) <= 2 for time in times)
 
 
-async def test_deadline_is_for_all_of_them(sandbox: Sandbox) -> None:
-    """What is not done by then has failed, or is not known; nothing hangs."""
+async def test_deadline_covers_the_whole_run(sandbox: Sandbox) -> None:
+    """Edits that are not done at the deadline have failed or are unknown; nothing hangs."""
     sandbox.latency = 1.0
     async with sandbox.client() as client:
         plan = await plan_changes(client, _changes(sandbox, 4))
@@ -192,7 +192,7 @@ FAULTS: Sequence[Fault] = (
     HtmlPage(502),
     DropConnection(),
     DropConnection(processed=True),
-    Delay(0),  # none: what comes behind it is for a later request
+    Delay(0),  # no fault: the next one is for a later request
 )
 VALUES = ("30", "60", "90", "777")
 
@@ -220,10 +220,10 @@ def _states() -> st.SearchStrategy[list[WireQueue]]:
     st.sampled_from((0, 1)),
     st.sampled_from((1, 16)),
 )
-async def test_applied_diff_leads_to_the_other_state(
+async def test_applied_diff_results_in_the_other_state(
     before: list[WireQueue], after: list[WireQueue], faults: list[tuple[Fault, str]], retries: int, concurrency: int
 ) -> None:
-    """Without faults all of it; with them, what is stored is what each result says, and a second run does the rest."""
+    """With faults, the stored queues match the results, and a second run makes the remaining changes."""
     async with (
         Sandbox(queues=before, tenant_limit=None, route_limit=None) as sandbox,
         Sandbox(queues=after, tenant_limit=None, route_limit=None) as target,
@@ -231,8 +231,8 @@ async def test_applied_diff_leads_to_the_other_state(
         sandbox.client(retry=RetryPolicy(max_retries=retries), rate_limiter=RateLimiter(window=10)) as client,
     ):
         found, wanted = [await each.queues.list_inbound().collect() for each in (client, other)]
-        changes, left = changes_of(diff_queues(found, wanted))
-        assert left == []
+        changes, skipped = changes_of(diff_queues(found, wanted))
+        assert skipped == []
         plan = await plan_changes(client, changes)
         for fault, method in faults:
             sandbox.fail(fault, method=method)
@@ -256,13 +256,13 @@ async def test_applied_diff_leads_to_the_other_state(
 
 
 async def _stored(sandbox: Sandbox) -> list[Any]:
-    """What is stored now, seen past the faults."""
-    async with Sandbox(queues=sandbox.queues) as calm, calm.client() as client:
+    """The queues that are stored now, read without faults."""
+    async with Sandbox(queues=sandbox.queues) as copy, copy.client() as client:
         return await client.queues.list_inbound().collect()
 
 
-async def test_failure_that_was_done_all_the_same_is_done(sandbox: Sandbox) -> None:
-    """The update was accepted, only reading it back failed: the queue is looked at once more."""
+async def test_failed_edit_that_was_applied_is_done(sandbox: Sandbox) -> None:
+    """The update succeeded but reading it back failed; the queue is read once more."""
     async with sandbox.client(retry=RetryPolicy(max_retries=0)) as client:
         plan = await plan_changes(client, _changes(sandbox, 1))
         [step] = plan.steps

@@ -1,4 +1,4 @@
-"""Files of changes: what is read, what is refused, and that all of it is told."""
+"""Files of changes: reading, writing, and reporting every problem."""
 
 import pickle
 from pathlib import Path
@@ -24,12 +24,12 @@ def _problems(path: Path) -> list[str]:
     with pytest.raises(ChangesFileError) as caught:
         read_changes(path)
     assert caught.value.path == path
-    assert pickle.loads(pickle.dumps(caught.value)).problems == caught.value.problems  # noqa: S301 (our own)
+    assert pickle.loads(pickle.dumps(caught.value)).problems == caught.value.problems  # noqa: S301 (our own object)
     return [str(problem) for problem in caught.value.problems]
 
 
 def test_csv(tmp_path: Path) -> None:
-    """An empty cell says nothing; a spreadsheet's mark, its capitals and its empty lines are fine."""
+    """An empty cell is no value; the byte order mark, capitals and empty lines of a spreadsheet are accepted."""
     text = (
         "\ufeffid,max_wait,strategy,announce_position,music_on_hold,expect.max_wait\r\n"
         "1,60,vip,TRUE,,null\r\n"
@@ -50,7 +50,7 @@ def test_csv(tmp_path: Path) -> None:
 
 
 def test_json_lines(tmp_path: Path) -> None:
-    """An absent key says nothing; null expects a field that is not set."""
+    """A missing key is no value; null expects a field that is not set."""
     text = '{"id": 1, "max_wait": 60, "expect.max_wait": null}\n\n{"id": 2, "announce_position": false}\n'
     assert read_changes(_file(tmp_path, "a.jsonl", text)) == [
         Change(1, InboundQueueUpdate(max_wait=60), {"max_wait": None}),
@@ -58,8 +58,8 @@ def test_json_lines(tmp_path: Path) -> None:
     ]
 
 
-def test_every_problem_of_a_csv_file_is_told_with_its_line(tmp_path: Path) -> None:
-    """Not just the first."""
+def test_every_problem_of_a_csv_file_is_reported(tmp_path: Path) -> None:
+    """Each has its line number."""
     text = (
         "id,max_wait,strategy,announce_position,music_on_hold,expect.strategy\n"
         "x,60,,,,\n"
@@ -73,43 +73,43 @@ def test_every_problem_of_a_csv_file_is_told_with_its_line(tmp_path: Path) -> No
         "9,,,,null,\n"
     )
     problems = _problems(_file(tmp_path, "a.csv", text))
-    for told in (
+    for message in (
         "line 2: id must be a queue's id, such as 1001226; 'x' was given",
         "line 3: max_wait must be whole seconds, 0 or more; '-1' was given",
         "line 3: strategy must be one of NORMAL (1), VIP (2), BLACKLIST (3), DIVERT (4), LOCKED (99); '5' was given",
         "line 3: announce_position must be true or false; 'maybe' was given",
         "line 4: no field to set; give at least one of music_on_hold, max_wait, strategy, announce_position",
-        "line 7: expect.strategy without the field itself, which would not be looked at",
-        "line 8: id 4 is on line 5 already",
-        "line 9: 2 cells instead of the header's 6",
+        "line 7: give a value to set beside expect.strategy, which is not checked without one",
+        "line 8: id 4 is already on line 5",
+        "line 9: 2 cells, but the header has 6",
         "line 10: no id",
-        "line 11: music_on_hold cannot be null: what the API does with it is not known; leave it out",
+        "line 11: music_on_hold cannot be null, as the API does not document what null does; leave it out",
     ):
-        assert told in problems
+        assert message in problems
     assert sum(problem.startswith("line 3: music_on_hold must be a plain file name") for problem in problems) == 1
     assert sum(problem.startswith("line 5: music_on_hold must be a plain file name") for problem in problems) == 1
     assert len(problems) == 12
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
-        ("", "line 1: empty: there is no header line"),
+        ("", "line 1: the file is empty; it needs a header line"),
         ("id,maxwait\n1,2\n", "line 1: unknown column 'maxwait'"),
         ("max_wait\n1\n", "line 1: no column 'id'"),
         ("id;max_wait\n1;2\n", "line 1: unknown column 'id;max_wait'"),
-        ("id,id,max_wait\n1,1,1\n", "line 1: column 'id' twice"),
+        ("id,id,max_wait\n1,1,1\n", "line 1: duplicate column 'id'"),
         ('id,max_wait\n1,60\n2,"6\n', "line 3: not CSV: unexpected end of data"),
         (b"id,max_wait\n1,60\n2,\xff\n", "line 3: not UTF-8; save the file as UTF-8"),
     ],
 )
-def test_file_that_is_no_csv_of_changes(tmp_path: Path, text: str | bytes, told: str) -> None:
-    """It says what is wrong and where."""
-    assert told in _problems(_file(tmp_path, "a.csv", text))
+def test_file_that_is_not_csv_of_changes(tmp_path: Path, text: str | bytes, message: str) -> None:
+    """The error has the problem and its line."""
+    assert message in _problems(_file(tmp_path, "a.csv", text))
 
 
-def test_every_problem_of_json_lines_is_told_with_its_line(tmp_path: Path) -> None:
-    """Not just the first."""
+def test_every_problem_of_json_lines_is_reported(tmp_path: Path) -> None:
+    """Each has its line number."""
     lines = [
         '{"id": 1, "max_wait": null}',
         "[1]",
@@ -125,13 +125,15 @@ def test_every_problem_of_json_lines_is_told_with_its_line(tmp_path: Path) -> No
     assert [problem.partition(":")[0] for problem in problems] == [
         f"line {line}" for line in (1, 2, 3, 4, 5, 5, 5, 6, 6, 8, 8, 9)
     ]
-    assert "line 4: not a JSON object: column 'id' twice" in problems
+    assert "line 4: not a JSON object: duplicate key 'id'" in problems
     assert "line 6: expect.music_on_hold must be a file name; 6 was given" in problems
-    assert any(problem.startswith("line 5: unknown column name; there are id, music_on_hold") for problem in problems)
+    assert any(
+        problem.startswith("line 5: unknown column name; the columns are id, music_on_hold") for problem in problems
+    )
 
 
-def test_files_that_cannot_be_had(tmp_path: Path) -> None:
-    """A wrong ending is refused before anything is read or written; what the system says is told."""
+def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
+    """A wrong ending is refused before anything is read or written; errors of the system are reported."""
     with pytest.raises(InvalidArgumentError, match=r"must end in \.csv or \.jsonl"):
         read_changes(tmp_path / "a.txt")
     with pytest.raises(InvalidArgumentError, match=r"must end in \.csv or \.jsonl"):
@@ -163,28 +165,26 @@ _expected: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 @st.composite
 def changes(draw: st.DrawFn) -> list[Change]:
     """Changes of different queues."""
-    made: list[Change] = []
+    drawn: list[Change] = []
     for queue_id in draw(st.lists(st.integers(1, 10**18), unique=True, max_size=4)):
         wanted = draw(_values.filter(bool))
         names = draw(st.sets(st.sampled_from([*wanted])))
         expected = draw(_expected)
-        made.append(Change(queue_id, InboundQueueUpdate(**wanted), {name: expected[name] for name in names}))
-    return made
+        drawn.append(Change(queue_id, InboundQueueUpdate(**wanted), {name: expected[name] for name in names}))
+    return drawn
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])
 @given(given_changes=changes())
-def test_what_was_written_is_read(
-    tmp_path_factory: pytest.TempPathFactory, ending: str, given_changes: list[Change]
-) -> None:
-    """Formulas, quotes, and what is not set come back as they were."""
+def test_round_trip(tmp_path_factory: pytest.TempPathFactory, ending: str, given_changes: list[Change]) -> None:
+    """Formulas, quotes and missing values are read as they were written."""
     path = tmp_path_factory.mktemp("changes") / f"a.{ending}"
     write_changes(path, given_changes)
     assert read_changes(path) == given_changes
 
 
 def test_changes_of_a_diff() -> None:
-    """They lead from before to after as far as that can be written, and say what they leave."""
+    """They turn the state before into the state after as far as possible, and report the rest."""
     before = [
         InboundQueue(1, "a", max_wait=60, music_on_hold=None),
         InboundQueue(2, "b", max_wait=60),
@@ -198,15 +198,15 @@ def test_changes_of_a_diff() -> None:
         InboundQueue(5, "e", strategy=QueueStrategy(8)),
         InboundQueue(NO_ID, "x"),
     ]
-    found, left = changes_of(diff_queues(before, after))
+    found, skipped = changes_of(diff_queues(before, after))
     update = InboundQueueUpdate(max_wait=90, music_on_hold="x.wav")
     refusal = "strategy must be one of [1, 2, 3, 4, 99]; <QueueStrategy.UNKNOWN_8: 8> was given"
     assert found == [Change(1, update, {"max_wait": 60, "music_on_hold": None})]
-    assert left == [
-        "queue 4 is only after: queues cannot be added",
-        "queue 3 is only before: queues cannot be removed",
-        "a queue after cannot be compared (no id, None)",
-        "queue 1: name stays as it is: it cannot be set",
-        "queue 2: max_wait stays as it is: it cannot be set to null",
-        f"queue 5: strategy stays as it is: {refusal}",
+    assert skipped == [
+        "queue 4 is only in the state after; queues cannot be added",
+        "queue 3 is only in the state before; queues cannot be removed",
+        "a queue without an id in the state after cannot be compared",
+        "queue 1: name stays unchanged: it cannot be set",
+        "queue 2: max_wait stays unchanged: it cannot be set to null",
+        f"queue 5: strategy stays unchanged: {refusal}",
     ]

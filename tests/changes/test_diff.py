@@ -23,8 +23,8 @@ queues: st.SearchStrategy[InboundQueue] = st.builds(
 )
 
 
-def test_fields_that_differ_are_named_with_both_values() -> None:
-    """Queues are the same if their ids are, wherever they stand."""
+def test_different_fields_have_both_values() -> None:
+    """Queues are matched by id, in any order."""
     one, two, three = (InboundQueue(number, f"q{number}") for number in (1, 2, 3))
     changed = attrs.evolve(one, max_wait=60, strategy=QueueStrategy.VIP)
     diff = diff_queues([one, two], [three, changed])
@@ -38,7 +38,7 @@ def test_fields_that_differ_are_named_with_both_values() -> None:
 
 
 def test_unknown_fields_are_compared_by_wire_name() -> None:
-    """As JSON: true is not 1, and null is not the same as nothing."""
+    """They are compared as JSON: true is not 1, and null is not a missing field."""
     before = InboundQueue(1, "q", extra={"a": 1, "b": None, "c": {"x": 1, "y": 2}, "same": [1.5]})
     after = InboundQueue(1, "q", extra={"a": True, "c": {"y": 2, "x": 1}, "same": [1.5], "màu": "đỏ"})
     [change] = diff_queues([before], [after]).changed
@@ -50,25 +50,25 @@ def test_unknown_fields_are_compared_by_wire_name() -> None:
     assert repr(change.fields[1].after) == "ABSENT"
 
 
-def test_queue_without_an_id_or_with_an_id_again_is_reported() -> None:
-    """The first of an id is compared; what cannot be compared is no difference if the other side has just the same."""
-    bare, again = InboundQueue(NO_ID, "x", extra={"callinId": "?"}), InboundQueue(1, "second")
+def test_queues_without_an_id_or_with_a_duplicate_id() -> None:
+    """The first queue of an id is compared; the others are reported unless the other state has them, too."""
+    no_id, duplicate = InboundQueue(NO_ID, "x", extra={"callinId": "?"}), InboundQueue(1, "second")
     first = InboundQueue(1, "first")
-    diff = diff_queues([first, again, bare, bare], [bare, first])
-    assert diff.unmatched == (Unmatched("before", again, "id again"), Unmatched("before", bare, "no id"))
+    diff = diff_queues([first, duplicate, no_id, no_id], [no_id, first])
+    assert diff.unmatched == (Unmatched("before", duplicate, "id again"), Unmatched("before", no_id, "no id"))
     assert (diff.added, diff.removed, diff.changed, diff.unchanged) == ((), (), (), 1)
     assert not diff.is_empty
 
 
 @given(st.lists(queues, max_size=8))
-def test_state_does_not_differ_from_itself(state: list[InboundQueue]) -> None:
-    """Whatever is in it."""
+def test_equal_states(state: list[InboundQueue]) -> None:
+    """Any state has no differences to itself."""
     assert diff_queues(state, state).is_empty
 
 
 @given(st.lists(queues, max_size=8), st.lists(queues, max_size=8))
 def test_no_queue_is_lost(before: list[InboundQueue], after: list[InboundQueue]) -> None:
-    """Each is compared, on one side only, or reported; the other way round the same is found."""
+    """Each queue is compared, added, removed or unmatched; the reverse diff has the same queues."""
     diff = diff_queues(before, after)
     ids_before = {queue.id for queue in before} - {None}
     ids_after = {queue.id for queue in after} - {None}

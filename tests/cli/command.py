@@ -1,9 +1,13 @@
-"""The command as a test sees it."""
+"""Running the command in tests."""
 
 import json
-from collections.abc import Sequence
-from subprocess import Popen
-from typing import Any, TypeAlias
+import os
+import pty
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from subprocess import DEVNULL, PIPE, Popen
+from typing import Any, Final, TypeAlias
 
 import pytest
 from attrs import frozen
@@ -15,10 +19,19 @@ from alohub_async.testing import Sandbox, WireQueue
 
 Process: TypeAlias = Popen[str]
 
+PATIENCE: Final = 10
+"""Seconds until a test stops waiting for a process."""
+
+# Ctrl-C only reaches a process through its controlling terminal.
+_IN_TERMINAL: Final = (
+    "import fcntl, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+    "from alohub_async.cli.app import run; sys.exit(run())"
+)
+
 
 @frozen
 class Outcome:
-    """What a command line came to."""
+    """The outcome of one command line."""
 
     code: int
     out: str
@@ -26,12 +39,12 @@ class Outcome:
 
     @property
     def json(self) -> Any:
-        """Stdout, decoded."""
+        """Stdout, decoded as JSON."""
         return json.loads(self.out)
 
     @property
     def error(self) -> str:
-        """The one line on stderr, after a look that it is one and nothing else was written."""
+        """The message on stderr; asserts that it is one line and that stdout is empty."""
         assert self.out == ""
         assert self.err.startswith("alohub: ")
         assert self.err.endswith("\n")
@@ -47,7 +60,7 @@ class Alohub:
     _capsys: pytest.CaptureFixture[str]
 
     def __call__(self, *arguments: str) -> Outcome:
-        """Run one, and see that it never shows the key."""
+        """Run one command line; asserts that the output has neither the key nor a traceback."""
         code = run(arguments)
         out, err = self._capsys.readouterr()
         assert self.sandbox.api_key not in out + err
@@ -56,9 +69,49 @@ class Alohub:
 
 
 def records(queues: Sequence[WireQueue]) -> list[dict[str, Any]]:
-    """What the SDK makes of those queues, as the command's JSON has it."""
+    """The JSON objects that the command writes for these queues."""
     converter = converter_for(strict=False)
-    made: list[dict[str, Any]] = [
+    objects: list[dict[str, Any]] = [
         converter.unstructure(converter.structure(dict(queue), InboundQueue)) for queue in queues
     ]
-    return made
+    return objects
+
+
+def start_python(*arguments: str, environment: Mapping[str, str] | None = None, terminal: int | None = None) -> Process:
+    """Start Python in another process.
+
+    Args:
+        arguments: Its command line.
+        environment: Environment variables, in addition to those of this process.
+        terminal: File descriptor of a terminal for stdin and stderr; without one, stderr is a pipe.
+    """
+    return Popen(  # noqa: S603 (our own code)
+        [sys.executable, *arguments],
+        stdin=DEVNULL if terminal is None else terminal,
+        stdout=PIPE,
+        stderr=PIPE if terminal is None else terminal,
+        start_new_session=terminal is not None,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, **(environment or {})},
+    )
+
+
+def answer_prompt(*arguments: str, prompt: bytes, answer: bytes, **environment: str) -> Outcome:
+    """Run the command on a terminal and answer its prompt; `err` of the outcome is the text on the terminal."""
+    ours, theirs = pty.openpty()
+    process = start_python("-c", _IN_TERMINAL, *arguments, environment=environment, terminal=theirs)
+    os.close(theirs)
+    shown = b""
+    try:
+        while prompt not in shown:
+            shown += os.read(ours, 1000)
+        os.write(ours, answer)
+        out = process.communicate(timeout=PATIENCE)[0]
+    finally:
+        process.kill()
+        process.wait()
+    with suppress(OSError):  # raised on Linux once the other end is closed
+        shown += os.read(ours, 1000)
+    os.close(ours)
+    return Outcome(process.returncode, out, shown.decode(errors="replace"))

@@ -1,8 +1,6 @@
-"""The command run against it in this process or in another."""
+"""Fixtures that run the command in this process or in another one."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from typing import Any
@@ -10,7 +8,7 @@ from typing import Any
 import pytest
 
 from alohub_async.testing import Sandbox
-from tests.cli.command import Alohub, Process
+from tests.cli.command import Alohub, Process, start_python
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +19,7 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(name="serve")
 def _serve() -> Generator[Callable[..., Sandbox]]:
-    """Starts sandboxes, which end with the test."""
+    """Starts sandboxes that stop at the end of the test."""
     with ExitStack() as running:
 
         def serve(**settings: Any) -> Sandbox:
@@ -43,7 +41,7 @@ def _sandbox(alohub_sandbox: Sandbox) -> Sandbox:
 
 @pytest.fixture(name="alohub")
 def _alohub(sandbox: Sandbox, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Alohub:
-    """The command in this process, pointed at the sandbox by the environment."""
+    """The command in this process; environment variables point it to the sandbox."""
     monkeypatch.setenv("ALOHUB_BASE_URL", str(sandbox.url))
     monkeypatch.setenv("ALOHUB_API_KEY", sandbox.api_key)
     return Alohub(sandbox, capsys)
@@ -51,19 +49,11 @@ def _alohub(sandbox: Sandbox, capsys: pytest.CaptureFixture[str], monkeypatch: p
 
 @pytest.fixture(name="start")
 def _start() -> Generator[Callable[..., Process]]:
-    """Starts the command in processes of their own, which end with the test."""
+    """Starts the command in other processes, which are killed at the end of the test."""
     running: list[Process] = []
 
     def start(*arguments: str, **environment: str) -> Process:
-        process = subprocess.Popen(  # noqa: S603 (our own command)
-            [sys.executable, "-m", "alohub_async.cli", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            env={**os.environ, **environment},
-        )
+        process = start_python("-m", "alohub_async.cli", *arguments, environment=environment)
         running.append(process)
         return process
 

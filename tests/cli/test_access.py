@@ -1,4 +1,4 @@
-"""How the command gets at the API: key, address, tenant, and what the log tells."""
+"""API access of the command: key, URL, tenant and log."""
 
 import getpass
 import sys
@@ -21,7 +21,7 @@ class _Terminal:
 
 @pytest.fixture(name="endpoints")
 def _endpoints(monkeypatch: pytest.MonkeyPatch) -> list[Endpoint]:
-    """The endpoints clients are made with; those clients do nothing."""
+    """The endpoints of the clients that the command makes; making a client ends the command."""
     seen: list[Endpoint] = []
 
     def make(_: str, *, endpoint: Endpoint, **__: object) -> None:
@@ -33,15 +33,15 @@ def _endpoints(monkeypatch: pytest.MonkeyPatch) -> list[Endpoint]:
 
 
 def test_no_key(alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a key and without a terminal, one line says what to do."""
+    """Without a key and without a terminal, the error explains what to do."""
     monkeypatch.delenv("ALOHUB_API_KEY")
     outcome = alohub(*GET)
     assert outcome.code == ExitCode.DENIED
     assert "set ALOHUB_API_KEY" in outcome.error
 
 
-def test_the_key_is_asked_for(alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal the key is asked for, hidden."""
+def test_the_command_prompts_for_the_key(alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal the command prompts for the key without showing it."""
 
     def ask(prompt: str, *, stream: object) -> str:
         assert prompt == "Alohub API key: "
@@ -56,7 +56,7 @@ def test_the_key_is_asked_for(alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("answer", ["", EOFError()])
 def test_no_key_is_given(alohub: Alohub, monkeypatch: pytest.MonkeyPatch, answer: str | EOFError) -> None:
-    """An empty answer, or none, is no key."""
+    """An empty answer, or end of file, is not a key."""
 
     def ask(*_: object, **__: object) -> str:
         if isinstance(answer, EOFError):
@@ -70,7 +70,7 @@ def test_no_key_is_given(alohub: Alohub, monkeypatch: pytest.MonkeyPatch, answer
 
 
 def test_the_tenant(alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tenant is the environment's, unless there is an option."""
+    """The option overrides the tenant of the environment."""
     monkeypatch.setenv("ALOHUB_TENANT_ID", alohub.sandbox.tenant_id)
     assert alohub(*GET).code == 0
     assert alohub(*GET, "--tenant-id", "other").code == ExitCode.DENIED
@@ -81,15 +81,15 @@ def test_the_tenant(alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_direct(alohub: Alohub) -> None:
-    """`--direct` takes the backend's way of access."""
+    """`--direct` uses the path prefix and the header of the backend."""
     assert alohub(*GET, "--direct").code == 0
     (request,) = alohub.sandbox.requests
     assert request.path == "/api/v1/queues/inbound/1001226"
     assert request.headers["Authorization"] == alohub.sandbox.api_key
 
 
-def test_an_option_wins_over_its_variable(alohub: Alohub, serve: Callable[..., Sandbox]) -> None:
-    """`--base-url` wins over `ALOHUB_BASE_URL`."""
+def test_an_option_overrides_its_variable(alohub: Alohub, serve: Callable[..., Sandbox]) -> None:
+    """`--base-url` overrides `ALOHUB_BASE_URL`."""
     other = serve(queues=1)
     assert alohub(*GET, "--base-url", str(other.url)).code == 0
     assert (len(alohub.sandbox.requests), len(other.requests)) == (0, 1)
@@ -123,7 +123,7 @@ def test_the_endpoint(
     options: tuple[str, ...],
     expected: Endpoint,
 ) -> None:
-    """Options win over variables, a base URL over an environment's name; the default is production."""
+    """Options override variables, and a base URL overrides an environment; the default is production."""
     monkeypatch.setenv("ALOHUB_BASE_URL", base_url)
     monkeypatch.setenv("ALOHUB_ENV", env)
     alohub(*GET, *options)
@@ -131,9 +131,9 @@ def test_the_endpoint(
 
 
 @pytest.mark.parametrize(
-    ("base_url", "env", "options", "told"),
+    ("base_url", "env", "options", "message"),
     [
-        ("", "", ("--direct",), "--direct needs the backend's address"),
+        ("", "", ("--direct",), "--direct needs the URL of the backend"),
         ("", "", ("--base-url", "https://a.example", "--env", "production"), "either --base-url or --env"),
         ("http://a.example", "", (), "--allow-http"),
         ("", "staging", (), "ALOHUB_ENV must be one of"),
@@ -142,7 +142,7 @@ def test_the_endpoint(
         ("", "", ("--sandbox", "--base-url", "https://a.example"), "leave out"),
     ],
 )
-def test_what_does_not_go_together(
+def test_contradicting_settings(
     alohub: Alohub,
     *,
     endpoints: list[Endpoint],
@@ -150,26 +150,26 @@ def test_what_does_not_go_together(
     base_url: str,
     env: str,
     options: tuple[str, ...],
-    told: str,
+    message: str,
 ) -> None:
-    """Settings that contradict each other are refused in one line."""
+    """Settings that contradict each other are refused with a message of one line."""
     monkeypatch.setenv("ALOHUB_BASE_URL", base_url)
     monkeypatch.setenv("ALOHUB_ENV", env)
     outcome = alohub(*GET, *options)
     assert outcome.code == ExitCode.USAGE
-    assert told in outcome.error
+    assert message in outcome.error
     assert endpoints == []
 
 
 def test_retries(alohub: Alohub) -> None:
-    """`--retries` says how often a failure is tried again."""
+    """`--retries` limits the retries of a failed request."""
     alohub.sandbox.fail(next=None, status=502)
     assert alohub(*GET, "--retries", "1").code == ExitCode.FAILED
     assert len(alohub.sandbox.requests) == 2
 
 
 def test_verbose(alohub: Alohub) -> None:
-    """`--verbose` tells on stderr what is sent and tried again; stdout is the same as ever."""
+    """`--verbose` logs requests and retries on stderr; stdout is unchanged."""
     plain = alohub(*GET)
     alohub.sandbox.fail(status=502)
     outcome = alohub(*GET, "--verbose")
@@ -180,7 +180,7 @@ def test_verbose(alohub: Alohub) -> None:
 
 
 def test_the_client_is_closed(alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command leaves no connection open, even when it fails."""
+    """The client is closed, even after a failure."""
     closed: list[AlohubClient] = []
     close = AlohubClient.aclose
 

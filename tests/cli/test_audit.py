@@ -28,19 +28,19 @@ PATIENCE = 30
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder without a pyproject.toml."""
+    """Run in a folder without a pyproject.toml."""
     monkeypatch.chdir(tmp_path)
 
 
 def audit(serve: Callable[..., Sandbox], *queues: dict[str, object]) -> tuple[str, ...]:
-    """The command line for these queues."""
+    """The command line that audits these queues."""
     return (*AUDIT, "--base-url", str(serve(queues=[*queues]).url))
 
 
 def failures(path: Path) -> int:
-    """The failures in a JUnit file, as another reader counts them."""
-    read: Any = JUnitXml  # whose types are not all known to pyright
-    return int(read.fromfile(str(path)).failures)
+    """The number of failures in a JUnit file, according to another library."""
+    reader: Any = JUnitXml  # pyright does not know all of its types
+    return int(reader.fromfile(str(path)).failures)
 
 
 @pytest.mark.parametrize(
@@ -58,26 +58,26 @@ def failures(path: Path) -> int:
 def test_exit_codes(
     serve: Callable[..., Sandbox], alohub: Alohub, changes: dict[str, object], threshold: str | None, code: int
 ) -> None:
-    """It exits with 1 if a finding is as bad as `--fail-on` (warning, if not given), else with 0."""
+    """The exit code is 1 if a finding has the severity of `--fail-on` (default: warning) or above, else 0."""
     fail_on = () if threshold is None else ("--fail-on", threshold)
     outcome = alohub(*audit(serve, record(**changes)), *fail_on)
     assert (outcome.code, outcome.err) == (code, "")
 
 
 def test_the_table(serve: Callable[..., Sandbox], alohub: Alohub) -> None:
-    """Counts come first, then the worst findings, with the rule, the queue and what is wrong."""
+    """The counts come first, then the findings by severity, each with the rule, the queue and the message."""
     queues = [record(callinName=LONG, strategy=99), record(callinId=FIRST + 1, timeWait="lâu", nguongRanhRoi="0")]
     outcome = alohub(*audit(serve, *queues))
     lines = outcome.out.splitlines()
     assert lines[0] == "2 queues audited: 3 errors, 1 warning, 1 info"
     headings = [line for line in lines if re.match("(error|warning|info) ", line)]
     assert [heading.split()[0] for heading in headings] == ["error", "error", "warning", "info"]
-    assert "error A value does not fit its documented type (unfit-value: 1)" in lines
+    assert "error A value does not match its documented type (unfit-value: 1)" in lines
     assert re.search(rf"{FIRST + 1} +test +timeWait is lâu", outcome.out)
 
 
 def test_it_fits_80_columns(serve: Callable[..., Sandbox], alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At 80 columns no line is longer, and no word of a long name is lost."""
+    """At 80 columns no line is longer, and a long name is shown in full."""
     monkeypatch.setenv("COLUMNS", "80")
     outcome = alohub(*audit(serve, record(callinName=LONG, strategy=99, timeWait="999", callinNumber="1")))
     assert max(map(cell_len, outcome.out.splitlines())) <= 80
@@ -86,7 +86,7 @@ def test_it_fits_80_columns(serve: Callable[..., Sandbox], alohub: Alohub, monke
 
 
 def test_the_sandbox(alohub: Alohub) -> None:
-    """`--sandbox` shows what an audit finds, and asks nobody else."""
+    """`--sandbox` audits the queues of a sandbox and sends nothing elsewhere."""
     outcome = alohub(*AUDIT, "--sandbox")
     assert outcome.code == 1
     assert outcome.out.startswith("250 queues audited: ")
@@ -94,7 +94,7 @@ def test_the_sandbox(alohub: Alohub) -> None:
 
 
 def test_json(serve: Callable[..., Sandbox], alohub: Alohub) -> None:
-    """`--json` writes one object with everything."""
+    """`--json` writes one object with the whole report."""
     outcome = alohub(*audit(serve, record(strategy=99)), "--json")
     found = outcome.json
     assert (found["queues"], found["complete"], found["total"], found["details"]) == (1, True, 1, True)
@@ -106,14 +106,14 @@ def test_json(serve: Callable[..., Sandbox], alohub: Alohub) -> None:
             "queue_id": FIRST,
             "queue_name": "test",
             "field": "strategy",
-            "message": "locked",
+            "message": "the queue is locked",
         }
     ]
     assert [rule["id"] for rule in found["rules"]] == [rule.id for rule in DEFAULT_RULES]
 
 
 def test_files(serve: Callable[..., Sandbox], alohub: Alohub, tmp_path: Path) -> None:
-    """`--html` and `--junit` write files beside what is shown, whole, over what was there, and nothing else."""
+    """`--html` and `--junit` write or replace files in addition to the normal output, and leave no other files."""
     (tmp_path / "a.html").write_text("old")
     command = audit(serve, record(callinName="Huế", strategy=99))
     outcome = alohub(*command, "--html", "a.html", "--junit", "a.xml", "--json")
@@ -126,8 +126,8 @@ def test_files(serve: Callable[..., Sandbox], alohub: Alohub, tmp_path: Path) ->
     assert failures(tmp_path / "a.xml") == 0
 
 
-def test_a_file_that_is_none(serve: Callable[..., Sandbox], start: Callable[..., Process]) -> None:
-    """A device can be written to, and stays one."""
+def test_a_device(serve: Callable[..., Sandbox], start: Callable[..., Process]) -> None:
+    """A device can be written to and is not replaced."""
     sandbox = serve(queues=[record()])
     process = start(*AUDIT, "--junit", "/dev/stderr", ALOHUB_BASE_URL=str(sandbox.url), ALOHUB_API_KEY=sandbox.api_key)
     _, err = process.communicate(timeout=PATIENCE)
@@ -136,16 +136,16 @@ def test_a_file_that_is_none(serve: Callable[..., Sandbox], start: Callable[...,
 
 
 def test_a_file_that_cannot_be_written(alohub: Alohub) -> None:
-    """A folder that is not there is told before anything is sent, and is no finding."""
+    """A missing folder is an error before anything is sent."""
     outcome = alohub(*AUDIT, "--html", "nowhere/a.html")
     assert outcome.code == ExitCode.USAGE
-    assert "there is no folder nowhere" in outcome.error
+    assert "folder nowhere does not exist" in outcome.error
     assert alohub.sandbox.requests == []
 
 
 @pytest.mark.parametrize("form", [(), ("--json",), ("--html", "a.html"), ("--junit", "a.xml")])
 def test_hostile_names(serve: Callable[..., Sandbox], alohub: Alohub, tmp_path: Path, form: tuple[str, ...]) -> None:
-    """A name that would steer a terminal or break a file is harmless in each output."""
+    """A name that could control a terminal or break a file is harmless in each output."""
     outcome = alohub(*audit(serve, record(callinName=HOSTILE, strategy=99)), *form)
     assert outcome.code == 1
     if form == ("--json",):
@@ -159,13 +159,13 @@ def test_hostile_names(serve: Callable[..., Sandbox], alohub: Alohub, tmp_path: 
 
 
 def test_no_details(alohub: Alohub) -> None:
-    """`--no-details` asks for the list alone."""
+    """`--no-details` only requests the list."""
     assert alohub(*AUDIT, "--no-details").code == 1
     assert {request.path for request in alohub.sandbox.requests} == {LIST}
 
 
 def test_list_rules(alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`--list-rules` shows each rule with its severity and what it is about; no key is needed."""
+    """`--list-rules` shows each rule with its severity and summary; no key is needed."""
     monkeypatch.delenv("ALOHUB_API_KEY")
     monkeypatch.setenv("COLUMNS", "80")
     outcome = alohub(*AUDIT, "--list-rules")
@@ -179,7 +179,7 @@ def test_list_rules(alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_configuration(alohub: Alohub, tmp_path: Path) -> None:
-    """Settings come from the project's file, or from the one that is named."""
+    """Settings come from `pyproject.toml`, or from the file of `--config`."""
     (tmp_path / "pyproject.toml").write_text("[tool.alohub.audit]\nlocked = 'error'", encoding="utf-8")
     (tmp_path / "other.toml").write_text("locked = false", encoding="utf-8")
     assert re.search("^error +locked ", alohub(*AUDIT, "--list-rules").out, re.MULTILINE)
@@ -187,21 +187,21 @@ def test_configuration(alohub: Alohub, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
-    [("lokked = false", "no rule 'lokked'; there are "), ("locked = ", "is no TOML"), (None, "cannot be read")],
+    ("text", "message"),
+    [("lokked = false", "no rule 'lokked'; the rules are "), ("locked = ", "are not TOML"), (None, "cannot read")],
 )
-def test_a_wrong_configuration(alohub: Alohub, tmp_path: Path, text: str | None, told: str) -> None:
-    """It is told in one line before anything is sent."""
+def test_a_wrong_configuration(alohub: Alohub, tmp_path: Path, text: str | None, message: str) -> None:
+    """The message is one line, and nothing is sent."""
     if text is not None:
         (tmp_path / "audit.toml").write_text(text, encoding="utf-8")
     outcome = alohub(*AUDIT, "--config", "audit.toml")
     assert outcome.code == ExitCode.USAGE
-    assert told in outcome.error
+    assert message in outcome.error
     assert alohub.sandbox.requests == []
 
 
-def test_what_keeps_it_from_running(alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever keeps an audit from being made has one exit code and the line other commands have."""
+def test_an_audit_that_fails(alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All failures have the same exit code and the messages of other commands."""
     alohub.sandbox.fail(Status(500), page=0)
     outcome = alohub(*AUDIT, "--retries", "0")
     assert outcome.code == ExitCode.USAGE
@@ -220,7 +220,7 @@ def test_what_keeps_it_from_running(alohub: Alohub, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_bug(alohub: Alohub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Even what nobody thought of is not taken for findings; with `--verbose` a traceback shows where."""
+    """The exit code of a bug is not the one of findings; `--verbose` shows a traceback."""
 
     async def fail(_: object) -> None:
         raise ZeroDivisionError("oops")
@@ -240,25 +240,25 @@ def test_usage(alohub: Alohub) -> None:
     assert outcome.error
 
 
-def test_help_tells_the_exit_codes(alohub: Alohub) -> None:
-    """They are others than those of the other commands, so the command's help has them."""
-    told = alohub(*AUDIT, "--help").out
+def test_help_explains_the_exit_codes(alohub: Alohub) -> None:
+    """They differ from those of other commands, so the help of the command lists them."""
+    shown = alohub(*AUDIT, "--help").out
     for code in (0, 1, 2):
-        assert re.search(rf"^ +{code}  \S", told, re.MULTILINE)
+        assert re.search(rf"^ +{code}  \S", shown, re.MULTILINE)
 
 
 def test_an_incomplete_list(alohub: Alohub) -> None:
-    """A list that ended early is a finding, and is told at the end."""
+    """A list that ended early is a finding, and the last line says so."""
     alohub.sandbox.fail(JsonAnswer({"success": "1", "totalRecord": 5, "data": [alohub.sandbox.queues[0]]}), page=0)
     alohub.sandbox.fail(JsonAnswer({"success": "1", "totalRecord": 5, "data": []}), path=LIST, next=None)
     outcome = alohub(*AUDIT, "--fail-on", "error")
     assert outcome.code == 1
-    assert "1 queues came; the server tells of 5" in outcome.out
+    assert "received 1 queue; the server reports a total of 5" in outcome.out
     assert outcome.out.splitlines()[-1].startswith("Not provably complete")
     assert json.loads(alohub(*AUDIT, "--json").out)["complete"] is False
 
 
 def test_progress_on_a_terminal(alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal stderr tells how far it has come."""
+    """On a terminal stderr shows the progress."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert "Auditing queues" in alohub(*AUDIT, "--json").err

@@ -1,23 +1,17 @@
 """`alohub queues diff` and `alohub queues apply`."""
 
 import json
-import os
-import pty
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from alohub_async.cli.errors import ExitCode
 from alohub_async.testing import Delay, Sandbox
-from tests.cli.command import Alohub, Process, records
+from tests.cli.command import PATIENCE, Alohub, Process, answer_prompt, records
 from tests.support import FIRST
 
-PATIENCE = 10
 NAME = "\x1b[2JHàng chờ\nđêm"
 
 
@@ -45,7 +39,7 @@ def _rows(*rows: str) -> str:
 
 
 def test_no_difference(alohub: Alohub, tmp_path: Path) -> None:
-    """An export and the service as it was exported: exit code 0, and a count."""
+    """The service is as it was exported: exit code 0, and a count."""
     export = str(_export(alohub, tmp_path / "a.jsonl"))
     outcome = alohub("queues", "diff", export, "live")
     assert (outcome.code, outcome.err) == (ExitCode.OK, "")
@@ -53,7 +47,7 @@ def test_no_difference(alohub: Alohub, tmp_path: Path) -> None:
 
 
 def test_differences(alohub: Alohub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each field before and after, at 80 columns, whatever a queue is called; exit code 1."""
+    """Each field with its values before and after, at 80 columns, with any name of a queue; exit code 1."""
     monkeypatch.setenv("COLUMNS", "80")
     sandbox = alohub.sandbox
     sandbox.queues[0]["strategy"] = 1
@@ -77,7 +71,7 @@ def test_differences(alohub: Alohub, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_differences_as_json(alohub: Alohub, tmp_path: Path) -> None:
-    """What is not there on one side is not there in the JSON."""
+    """The JSON has no value for a field that one state does not have."""
     export = str(_export(alohub, tmp_path / "a.jsonl"))
     was = records(alohub.sandbox.queues)[0]["max_wait"]
     alohub.sandbox.queues[0].update(timeWait="777", x=None)
@@ -90,15 +84,15 @@ def test_differences_as_json(alohub: Alohub, tmp_path: Path) -> None:
 
 
 def test_two_files_need_no_key(alohub: Alohub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor the service."""
+    """They do not need the service either."""
     export = str(_export(alohub, tmp_path / "a.jsonl"))
     monkeypatch.delenv("ALOHUB_API_KEY")
     assert alohub("queues", "diff", export, export).code == ExitCode.OK
     assert alohub.sandbox.requests == []
 
 
-def test_live_that_does_not_hold_still_is_not_compared(alohub: Alohub, tmp_path: Path) -> None:
-    """Exit code 3, and a line that says so."""
+def test_live_that_keeps_changing_is_not_compared(alohub: Alohub, tmp_path: Path) -> None:
+    """The exit code is 3, and the message says so."""
     export = str(_export(alohub, tmp_path / "a.jsonl"))
     alohub.sandbox.page_size_cap = 20
     alohub.sandbox.move_at_random(chance=1, most=3)
@@ -108,32 +102,32 @@ def test_live_that_does_not_hold_still_is_not_compared(alohub: Alohub, tmp_path:
 
 
 def test_bad_exports(alohub: Alohub, tmp_path: Path) -> None:
-    """They are told before anything is sent."""
-    for name, text, told in (("a.txt", "", "must end in"), ("a.jsonl", "{\n", "line 1")):
+    """They are an error before anything is sent."""
+    for name, text, message in (("a.txt", "", "must end in"), ("a.jsonl", "{\n", "line 1")):
         outcome = alohub("queues", "diff", "live", _file(tmp_path, text, name))
         assert outcome.code in {ExitCode.USAGE, ExitCode.FAILED}
-        assert told in outcome.error
+        assert message in outcome.error
     assert "no such file" in alohub("queues", "diff", "live", str(tmp_path / "b.csv")).error
     assert alohub.sandbox.requests == []
 
 
 @pytest.mark.parametrize("name", ["back.csv", "back.jsonl"])
 def test_diff_can_be_rolled_back(alohub: Alohub, tmp_path: Path, name: str) -> None:
-    """The changes of the diff lead from A to B, what cannot be set is told, and a second run has nothing to do."""
+    """The changes of a diff turn A into B as far as possible, the rest is reported, a second run changes nothing."""
     export = str(_export(alohub, tmp_path / "a.jsonl"))
     alohub.sandbox.queues[0].update(timeWait="777", callinName="other")
     alohub.sandbox.queues[1].update(strategy=99 if alohub.sandbox.queues[1]["strategy"] != 99 else 2)
     changes = str(tmp_path / name)
     outcome = alohub("queues", "diff", "live", export, "--changes", changes)
     assert outcome.code == 1
-    assert f"not in {changes}: queue {FIRST}: name stays as it is" in outcome.err
+    assert f"not in {changes}: queue {FIRST}: name stays unchanged" in outcome.err
     assert alohub("queues", "apply", changes, "--yes").code == ExitCode.OK
     [left] = alohub("queues", "diff", "live", export, "--json").json["changed"]
     assert [*left["fields"]] == ["name"]
     alohub.sandbox.clear()
     again = alohub("queues", "apply", changes, "--yes")
     assert again.code == ExitCode.OK
-    assert again.out.endswith("2 unchanged\nNothing is left to change.\n")
+    assert again.out.endswith("2 unchanged\nNothing to change.\n")
     assert _puts(alohub) == 0
 
 
@@ -141,7 +135,7 @@ def test_diff_can_be_rolled_back(alohub: Alohub, tmp_path: Path, name: str) -> N
 
 
 def test_apply(alohub: Alohub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The plan, a line for each queue, and counts; only what differs is sent."""
+    """The output is the plan, a line for each queue, and counts; only differences are sent."""
     monkeypatch.setenv("COLUMNS", "80")
     alohub.sandbox.queues[1]["callinName"] = NAME
     second = alohub.sandbox.queues[1]["callinId"]
@@ -156,7 +150,7 @@ def test_apply(alohub: Alohub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_dry_run_sends_no_update(alohub: Alohub, tmp_path: Path) -> None:
-    """It shows the plan, and what cannot be done."""
+    """It shows the plan and the impossible changes."""
     outcome = alohub("queues", "apply", _file(tmp_path, _rows(f"{FIRST},777", "5,1")), "--dry-run")
     assert outcome.code == ExitCode.FAILED
     assert "-> 777 s" in outcome.out
@@ -166,7 +160,7 @@ def test_dry_run_sends_no_update(alohub: Alohub, tmp_path: Path) -> None:
 
 
 def test_some_fail(alohub: Alohub, tmp_path: Path) -> None:
-    """Conflicts and failures have a line each, the rest is done, and the exit code is 1."""
+    """Each conflict and failure has a line, the other changes are made, and the exit code is 1."""
     second, third = alohub.sandbox.queues[1]["callinId"], alohub.sandbox.queues[2]["callinId"]
     text = f"id,max_wait,expect.max_wait\n{FIRST},777,776\n{second},777,\n{third},778,\n5,1,\n"
     alohub.sandbox.fail(status=400, method="PUT", path=f"/v1/queues/inbound/{third}")
@@ -179,8 +173,8 @@ def test_some_fail(alohub: Alohub, tmp_path: Path) -> None:
     assert outcome.out.splitlines()[-1] == "1 done, 1 conflict, 2 failed"
 
 
-def test_every_problem_of_the_file_is_told(alohub: Alohub, tmp_path: Path) -> None:
-    """With its line, and nothing is sent."""
+def test_every_problem_of_the_file_is_reported(alohub: Alohub, tmp_path: Path) -> None:
+    """Each has its line number, and nothing is sent."""
     file = _file(tmp_path, _rows("x,1", f"{FIRST},-1", f"{FIRST},\x1b[2J"))
     outcome = alohub("queues", "apply", file, "--yes")
     assert (outcome.code, outcome.out) == (ExitCode.USAGE, "")
@@ -197,14 +191,14 @@ def test_every_problem_of_the_file_is_told(alohub: Alohub, tmp_path: Path) -> No
 
 
 def test_file_that_cannot_be_read(alohub: Alohub, tmp_path: Path) -> None:
-    """One line, and nothing is sent."""
+    """The message is one line, and nothing is sent."""
     assert "no such file" in alohub("queues", "apply", str(tmp_path / "a.csv"), "--yes").error
     assert "must end in" in alohub("queues", "apply", str(tmp_path / "a.xlsx"), "--yes").error
     assert alohub.sandbox.requests == []
 
 
-def test_nobody_can_be_asked(alohub: Alohub, tmp_path: Path, start: Callable[..., Process]) -> None:
-    """Without a terminal and --yes nothing is done."""
+def test_no_terminal_to_confirm(alohub: Alohub, tmp_path: Path, start: Callable[..., Process]) -> None:
+    """Without a terminal and without --yes nothing is changed."""
     file = _file(tmp_path, _rows(f"{FIRST},777"))
     process = start(
         "queues", "apply", file, ALOHUB_BASE_URL=str(alohub.sandbox.url), ALOHUB_API_KEY=alohub.sandbox.api_key
@@ -220,46 +214,24 @@ def test_nobody_can_be_asked(alohub: Alohub, tmp_path: Path, start: Callable[...
     [(b"y\n", ExitCode.OK, 1), (b"n\n", ExitCode.FAILED, 0), (b"\x03", ExitCode.INTERRUPTED, 0)],
     ids=["yes", "no", "ctrl-c"],
 )
-def test_the_user_is_asked(alohub: Alohub, tmp_path: Path, typed: bytes, code: ExitCode, puts: int) -> None:
-    """On a terminal, after the plan; only yes goes on, and Ctrl-C ends it at once."""
+def test_the_user_confirms(alohub: Alohub, tmp_path: Path, typed: bytes, code: ExitCode, puts: int) -> None:
+    """The prompt follows the plan; only yes continues, and Ctrl-C ends the command at once."""
     file = _file(tmp_path, _rows(f"{FIRST},777"))
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(  # noqa: S603 (our own command)
-        [sys.executable, "-c", _IN_TERMINAL, "queues", "apply", file],
-        stdin=theirs,
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        start_new_session=True,
-        env={**os.environ, "ALOHUB_BASE_URL": str(alohub.sandbox.url), "ALOHUB_API_KEY": alohub.sandbox.api_key},
+    outcome = answer_prompt(
+        *("queues", "apply", file),
+        prompt=b"[y/N] ",
+        answer=typed,
+        ALOHUB_BASE_URL=str(alohub.sandbox.url),
+        ALOHUB_API_KEY=alohub.sandbox.api_key,
     )
-    os.close(theirs)
-    shown = b""
-    try:
-        while b"[y/N] " not in shown:
-            shown += os.read(ours, 1000)
-        os.write(ours, typed)
-        out = process.communicate(timeout=PATIENCE)[0]
-    finally:
-        process.kill()
-        process.wait()
-    with suppress(OSError):  # Linux, once the other side is closed
-        shown += os.read(ours, 1000)
-    os.close(ours)
-    assert process.returncode == code
-    assert b"Change 1 queue?" in shown
-    assert b"-> 777 s" in out
+    assert outcome.code == code
+    assert "Change 1 queue?" in outcome.err
+    assert "-> 777 s" in outcome.out
     assert _puts(alohub) == puts
 
 
-# Ctrl-C is only Ctrl-C to the process whose controlling terminal it is.
-_IN_TERMINAL = (
-    "import fcntl, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
-    "from alohub_async.cli.app import run; sys.exit(run())"
-)
-
-
-def test_interrupted_midway(alohub: Alohub, tmp_path: Path, start: Callable[..., Process]) -> None:
-    """Ctrl-C ends it at once; what was done is told, and how many are not known to be."""
+def test_interrupted_while_applying(alohub: Alohub, tmp_path: Path, start: Callable[..., Process]) -> None:
+    """Ctrl-C ends the command at once; it reports the results so far and the number of queues without one."""
     second, third = (alohub.sandbox.queues[index]["callinId"] for index in (1, 2))
     file = _file(tmp_path, _rows(f"{FIRST},777", f"{second},778", f"{third},779"))
     alohub.sandbox.fail(Delay(30), method="PUT", path=f"/v1/queues/inbound/{second}")
@@ -275,25 +247,25 @@ def test_interrupted_midway(alohub: Alohub, tmp_path: Path, start: Callable[...,
     process.send_signal(signal.SIGINT)
     assert process.wait(PATIENCE) == ExitCode.INTERRUPTED
     assert process.stdout.read().splitlines()[-1] == "1 done"
-    assert "2 not known to be done; run it again to do the rest" in process.stderr.read()
+    assert "2 queues without a result; run the same command again to finish" in process.stderr.read()
 
 
 def test_deadline(alohub: Alohub, tmp_path: Path) -> None:
-    """It is for planning and applying together."""
+    """It covers the plan and its application."""
     alohub.sandbox.fail(Delay(30), method="GET")
     outcome = alohub("queues", "apply", _file(tmp_path, _rows(f"{FIRST},777")), "--yes", "--deadline", "0.3")
-    assert outcome.code == ExitCode.OUT_OF_TIME
+    assert outcome.code == ExitCode.TIMED_OUT
     assert "deadline of 0.30 s" in outcome.error
 
 
-def test_files_are_completed(start: Callable[..., Process], tmp_path: Path) -> None:
-    """Those that can be read, folders, and live."""
+def test_completion_of_files(start: Callable[..., Process], tmp_path: Path) -> None:
+    """Readable files, folders and the word live."""
     for name in ("b.csv", "a.jsonl", "c.parquet", "d.txt", ".e.csv"):
         (tmp_path / name).touch()
     (tmp_path / "folder").mkdir()
 
-    def complete(command: str, begun: str) -> list[str]:
-        words = f"alohub queues {command} {begun}"
+    def complete(command: str, incomplete: str) -> list[str]:
+        words = f"alohub queues {command} {incomplete}"
         process = start(_ALOHUB_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD="3", _TYPER_COMPLETE_ARGS=words)
         return process.communicate(timeout=PATIENCE)[0].split()
 
@@ -303,7 +275,7 @@ def test_files_are_completed(start: Callable[..., Process], tmp_path: Path) -> N
 
 
 def test_sandbox(alohub: Alohub, serve: Callable[..., Sandbox], tmp_path: Path) -> None:
-    """Both can be tried without a key."""
+    """Both commands work without a key."""
     del serve
     file = _file(tmp_path, _rows(f"{FIRST},777"))
     assert alohub("queues", "apply", file, "--yes", "--sandbox").code == ExitCode.OK

@@ -1,16 +1,13 @@
-"""The command as a whole: help, version, `alohub sandbox`, and what only shows in a process of its own."""
+"""The command as a whole: help, version, `alohub sandbox`, and its behaviour as a separate process."""
 
 import asyncio
 import errno
-import os
-import pty
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
@@ -23,17 +20,16 @@ from alohub_async.cli.app import app
 from alohub_async.cli.errors import ExitCode
 from alohub_async.cli.sandbox import Kind
 from alohub_async.testing import Delay, Sandbox, WindowKind
-from tests.cli.command import Alohub, Process
+from tests.cli.command import PATIENCE, Alohub, Outcome, Process, answer_prompt, start_python
 
-PATIENCE = 10
 FULL = Path("/dev/full")
 
 
 def _commands(path: tuple[str, ...] = (), command: Any = None) -> Iterator[tuple[str, ...]]:
-    """Every command there is, by the words that call it."""
-    found: Any = get_command(app) if command is None else command
+    """Every command, by the words that call it."""
+    group: Any = get_command(app) if command is None else command
     yield path
-    for name, inner in getattr(found, "commands", {}).items():
+    for name, inner in getattr(group, "commands", {}).items():
         yield from _commands((*path, name), inner)
 
 
@@ -41,7 +37,7 @@ COMMANDS = [*_commands()]
 
 
 class _NoReader:
-    """A stdout whose reader has gone away."""
+    """A stdout that its reader has closed."""
 
     encoding = "utf-8"
 
@@ -64,10 +60,10 @@ class _NoReader:
         pass
 
 
-def _python(code: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(  # noqa: S603 (our own code)
-        [sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", timeout=PATIENCE, check=False
-    )
+def _python(code: str) -> Outcome:
+    process = start_python("-c", code)
+    out, err = process.communicate(timeout=PATIENCE)
+    return Outcome(process.returncode, out, err)
 
 
 # Help
@@ -76,32 +72,32 @@ def _python(code: str) -> "subprocess.CompletedProcess[str]":
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("option", ["--help", "-h"])
 def test_help(alohub: Alohub, command: tuple[str, ...], option: str) -> None:
-    """Each command of the tree has help with an example, readable at 80 columns."""
+    """Each command has help with an example that fits into 80 columns."""
     outcome = alohub(*command, option)
     assert outcome.code == 0
     assert f"Example: alohub {' '.join(command)}".rstrip() in outcome.out
     assert max(map(len, outcome.out.splitlines())) <= 80
 
 
-def test_the_tree_is_walked() -> None:
-    """So that no command is left out above."""
+def test_all_commands_are_tested() -> None:
+    """The test above covers nested commands."""
     assert {(), ("queues",), ("queues", "list"), ("queues", "apply"), ("sandbox",)} <= {*COMMANDS}
 
 
 def test_no_command(alohub: Alohub) -> None:
-    """Without a command the help goes to stderr, and the exit code is that of wrong usage."""
+    """Without a command, the help goes to stderr and the exit code is the one of wrong usage."""
     outcome = alohub()
     assert (outcome.code, outcome.out) == (ExitCode.USAGE, "")
     assert "Exit codes:" in outcome.err
 
 
 def test_version(alohub: Alohub) -> None:
-    """`--version` is the SDK's."""
+    """`--version` shows the version of the SDK."""
     assert alohub("--version").out == f"alohub {__version__}\n"
 
 
 def test_main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """The entry point takes the process's arguments and exits with the code."""
+    """The entry point uses the arguments of the process and exits with the code."""
     monkeypatch.setattr(sys, "argv", ["alohub", "nope"])
     with pytest.raises(SystemExit) as exit_info:
         alohub_async.cli.main()
@@ -111,22 +107,22 @@ def test_main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 
 @pytest.mark.parametrize("library", ["typer", "rich"])
 def test_the_extra_is_missing(library: str) -> None:
-    """Without the extra, one line says how to install it."""
+    """Without the extra, one line explains how to install it."""
     ended = _python(f"import sys; sys.modules[{library!r}] = None; import alohub_async.cli as cli; cli.main()")
-    assert ended.returncode == ExitCode.NOT_INSTALLED
-    assert ended.stderr.endswith("pip install 'alohub-async[cli]'\n")
-    assert ended.stderr.count("\n") == 1
+    assert ended.code == ExitCode.NOT_INSTALLED
+    assert ended.err.endswith("pip install 'alohub-async[cli]'\n")
+    assert ended.err.count("\n") == 1
 
 
 def test_another_module_is_missing() -> None:
-    """That something else is missing is not taken for that."""
+    """Another missing module is not reported as the missing extra."""
     ended = _python("import sys; sys.modules['attrs'] = None; import alohub_async.cli as cli; cli.main()")
-    assert "ModuleNotFoundError" in ended.stderr
+    assert "ModuleNotFoundError" in ended.err
 
 
 def test_the_library_does_not_import_the_command() -> None:
-    """The whole of `alohub_async` imports neither the command nor what it is made of, nor the sandbox."""
-    imported = _python("import sys; from alohub_async import *; print(*sys.modules)").stdout.split()
+    """All of `alohub_async` imports neither the command and its libraries nor the sandbox."""
+    imported = _python("import sys; from alohub_async import *; print(*sys.modules)").out.split()
     assert "alohub_async.client" in imported
     for name in ("typer", "rich", "alohub_async.cli", "alohub_async.testing", "aiohttp.web"):
         assert name not in imported
@@ -142,8 +138,8 @@ def test_completion(start: Callable[..., Process]) -> None:
 # Streams and signals
 
 
-def test_the_reader_goes_away(start: Callable[..., Process], serve: Callable[..., Sandbox]) -> None:
-    """`| head` ends the command without a word."""
+def test_the_reader_closes_the_output(start: Callable[..., Process], serve: Callable[..., Sandbox]) -> None:
+    """`| head` ends the command without a message."""
     sandbox = serve(queues=3000, tenant_limit=None, route_limit=None)
     process = start("queues", "list", "--jsonl", ALOHUB_BASE_URL=str(sandbox.url), ALOHUB_API_KEY=sandbox.api_key)
     assert process.stdout is not None
@@ -157,16 +153,16 @@ def test_the_reader_goes_away(start: Callable[..., Process], serve: Callable[...
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
 def test_a_pipe_without_a_reader(alohub: Alohub, monkeypatch: pytest.MonkeyPatch, form: tuple[str, ...]) -> None:
-    """A write that finds no reader ends the command without a word, whatever is written."""
+    """A write without a reader ends the command without a message, in every format."""
     with monkeypatch.context() as patched:
         patched.setattr(sys, "stdout", _NoReader())
         outcome = alohub("queues", "list", *form)
     assert (outcome.code, outcome.out, outcome.err) == (ExitCode.OUTPUT_CLOSED, "", "")
 
 
-@pytest.mark.skipif(not FULL.exists(), reason="needs a full disk")
+@pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
 def test_the_disk_is_full() -> None:
-    """Output that cannot be written is told in one line."""
+    """A failed write of the output is one line."""
     with FULL.open("w", encoding="utf-8") as full:
         ended = subprocess.run(
             [sys.executable, "-m", "alohub_async.cli", "queues", "list", "--sandbox"],
@@ -182,20 +178,20 @@ def test_the_disk_is_full() -> None:
 
 
 def test_a_terminal_that_knows_no_vietnamese(start: Callable[..., Process]) -> None:
-    """A table is written whatever the terminal's encoding is."""
+    """A table can be written with any encoding of the terminal."""
     out, err = start("queues", "list", "--sandbox", PYTHONIOENCODING="ascii").communicate(timeout=PATIENCE)
     assert "1001226" in out
     assert err == ""
 
 
 def test_json_is_utf8(start: Callable[..., Process]) -> None:
-    """JSON is UTF-8 whatever the terminal's encoding is."""
+    """JSON is UTF-8 with any encoding of the terminal."""
     process = start("queues", "get", "1001226", "--json", "--sandbox", PYTHONIOENCODING="ascii")
     assert "Đặt bàn nhà hàng" in process.communicate(timeout=PATIENCE)[0]
 
 
 def test_interrupted_while_waiting(start: Callable[..., Process], sandbox: Sandbox) -> None:
-    """Ctrl-C during a request ends the command at once and quietly."""
+    """Ctrl-C during a request ends the command at once, without a message."""
     sandbox.fail(Delay(30))
     process = start("queues", "list", ALOHUB_BASE_URL=str(sandbox.url), ALOHUB_API_KEY=sandbox.api_key)
     _until(lambda: bool(sandbox.requests))
@@ -206,42 +202,30 @@ def test_interrupted_while_waiting(start: Callable[..., Process], sandbox: Sandb
 
 
 def test_the_prompt_hides_the_key(sandbox: Sandbox) -> None:
-    """On a terminal the key is asked for, and not echoed."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "alohub_async.cli", "queues", "get", "1001226"],
-        stdin=theirs,
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        start_new_session=True,
-        env={**os.environ, "ALOHUB_BASE_URL": str(sandbox.url)},
+    """On a terminal the command prompts for the key and does not echo it."""
+    outcome = answer_prompt(
+        *("queues", "get", "1001226"),
+        prompt=b"key: ",
+        answer=sandbox.api_key.encode() + b"\n",
+        ALOHUB_BASE_URL=str(sandbox.url),
     )
-    os.close(theirs)
-    shown = b""
-    while b"key: " not in shown:
-        shown += os.read(ours, 1000)
-    os.write(ours, sandbox.api_key.encode() + b"\n")
-    out = process.communicate(timeout=PATIENCE)[0]
-    with suppress(OSError):  # Linux, once the other side is closed
-        shown += os.read(ours, 1000)
-    os.close(ours)
-    assert process.returncode == 0
-    assert b"1001226" in out
-    assert sandbox.api_key.encode() not in shown + out
+    assert outcome.code == 0
+    assert "1001226" in outcome.out
+    assert sandbox.api_key not in outcome.err + outcome.out
 
 
 # alohub sandbox
 
 
 def test_sandbox(start: Callable[..., Process]) -> None:
-    """`alohub sandbox` prints what to export, serves just that, and ends well on Ctrl-C."""
+    """`alohub sandbox` prints the variables to export, serves requests, and ends with code 0 on Ctrl-C."""
     process = start("sandbox", "--port", "0", "--queues", "7", "--tenant-limit", "40", "--route-limit", "30")
     assert process.stdout is not None
     lines = [process.stdout.readline() for _ in range(5)]
-    told = dict(word.split("=") for word in lines[-1].removeprefix("export ").split())
-    assert f"listens on {told['ALOHUB_BASE_URL']} with 7 queues" in lines[0]
+    exported = dict(word.split("=") for word in lines[-1].removeprefix("export ").split())
+    assert f"Sandbox with 7 queues listening on {exported['ALOHUB_BASE_URL']};" in lines[0]
     assert "40 for the tenant, 30 for each route" in lines[1]
-    listing = start("queues", "list", "--json", **told)
+    listing = start("queues", "list", "--json", **exported)
     assert listing.communicate(timeout=PATIENCE)[0].count('"id":') == 7
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=PATIENCE) == ("", "")
@@ -249,7 +233,7 @@ def test_sandbox(start: Callable[..., Process]) -> None:
 
 
 def test_sandbox_settings(alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each option of `alohub sandbox` reaches the sandbox; SIGTERM ends it, too."""
+    """Each option of `alohub sandbox` reaches the sandbox; SIGTERM also ends it."""
     made: list[Sandbox] = []
     _stop_at_once(monkeypatch, made, signal.SIGTERM)
     options = "--port 0 --queues 3 --seed 5 --latency 0.25 --page-size-cap 9 --no-limits --window 2.5"
@@ -262,22 +246,22 @@ def test_sandbox_settings(alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_port_is_taken(alohub: Alohub) -> None:
-    """A port in use is one line that says what to do."""
+    """For a port in use, one line explains what to do."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         outcome = alohub("sandbox", "--port", str(taken.getsockname()[1]))
     assert outcome.code == ExitCode.FAILED
-    assert "in use; choose another with --port" in outcome.error
+    assert "in use; choose another one with --port" in outcome.error
 
 
 def test_no_such_address(alohub: Alohub) -> None:
-    """An address that is not this machine's is one line."""
+    """For an address of another machine, the message is one line."""
     outcome = alohub("sandbox", "--host", "192.0.2.1")
     assert outcome.code == ExitCode.FAILED
     assert "cannot listen on 192.0.2.1" in outcome.error
 
 
 def test_window_kinds() -> None:
-    """The kinds of window the command knows are those of the sandbox."""
+    """The command knows the same kinds of windows as the sandbox."""
     assert [kind.value for kind in Kind] == list(get_args(WindowKind))
 
 
@@ -293,7 +277,7 @@ def _stop_at_once(monkeypatch: pytest.MonkeyPatch, made: list[Sandbox], number: 
 
 
 def _until(done: Callable[[], bool]) -> None:
-    ends = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + PATIENCE
     while not done():
-        assert time.monotonic() < ends
+        assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""How the command ends: exit codes, and one line that tells why."""
+"""Exit codes, and messages of one line."""
 
 import errno
 import socket
@@ -16,13 +16,13 @@ SHORT = 0.3
 
 
 @pytest.mark.parametrize(
-    ("fault", "code", "told"),
+    ("fault", "code", "message"),
     [
         (Status(400), ExitCode.USAGE, "INVALID_INPUT: Sai input"),
         (Status(401), ExitCode.DENIED, "ALOHUB_API_KEY"),
         (Status(403), ExitCode.DENIED, "scope 'queue'"),
         (Status(404), ExitCode.NOT_FOUND, "NOT_FOUND: Không tìm thấy"),
-        (Status(429, retry_after="3600"), ExitCode.OUT_OF_TIME, "RATE_LIMIT_EXCEEDED"),
+        (Status(429, retry_after="3600"), ExitCode.TIMED_OUT, "RATE_LIMIT_EXCEEDED"),
         (Status(500), ExitCode.FAILED, "HTTP 500"),
         (Failure(error_message="Thao tác\nthất bại\x1b[2J"), ExitCode.FAILED, "Thao tác thất bại�[2J"),
         (HtmlPage(502), ExitCode.FAILED, "HTTP 502"),
@@ -31,18 +31,20 @@ SHORT = 0.3
     ],
 )
 @pytest.mark.parametrize("command", [GET, ("queues", "list", "--retries", "0")])
-def test_failures_of_the_api(alohub: Alohub, command: tuple[str, ...], fault: Fault, code: ExitCode, told: str) -> None:
-    """Each kind of failure has its exit code and one line that says what the API said."""
+def test_failures_of_the_api(
+    alohub: Alohub, command: tuple[str, ...], fault: Fault, code: ExitCode, message: str
+) -> None:
+    """Each kind of failure has its exit code, and its message has the answer of the API."""
     alohub.sandbox.fail(fault)
     outcome = alohub(*command)
     assert outcome.code == code
-    if command is GET or "GET" not in told:
-        assert told in outcome.error
+    if command is GET or "GET" not in message:
+        assert message in outcome.error
 
 
 @pytest.mark.parametrize("command", [("list",), ("get", "1001226"), ("update", "1001226", "--max-wait", "1")])
 def test_a_wrong_key(alohub: Alohub, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]) -> None:
-    """A wrong key is told without being shown."""
+    """The message about a wrong key does not show the key."""
     monkeypatch.setenv("ALOHUB_API_KEY", "sk_live_wrong")
     outcome = alohub("queues", *command)
     assert outcome.code == ExitCode.DENIED
@@ -50,15 +52,15 @@ def test_a_wrong_key(alohub: Alohub, monkeypatch: pytest.MonkeyPatch, command: t
     assert "wrong" not in outcome.error
 
 
-def test_another_tenants_queue(alohub: Alohub) -> None:
-    """Another tenant's queue is not found."""
+def test_queue_of_another_tenant(alohub: Alohub) -> None:
+    """A queue of another tenant is not found."""
     outcome = alohub("queues", "get", str(alohub.sandbox.foreign_queue_id))
     assert outcome.code == ExitCode.NOT_FOUND
     assert outcome.error
 
 
-def test_nobody_listens(alohub: Alohub) -> None:
-    """A wrong address ends in one line that names the host."""
+def test_no_server(alohub: Alohub) -> None:
+    """For a wrong URL, the message names the host."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     outcome = alohub(*GET, "--base-url", f"http://127.0.0.1:{port}")
@@ -68,18 +70,18 @@ def test_nobody_listens(alohub: Alohub) -> None:
 
 @pytest.mark.parametrize("command", [GET, ("queues", "list"), ("queues", "update", "1001226", "--max-wait", "5")])
 def test_the_deadline(alohub: Alohub, command: tuple[str, ...]) -> None:
-    """`--deadline` ends each command in time."""
+    """`--deadline` limits the time of each command."""
     alohub.sandbox.fail(Delay(30))
     outcome = alohub(*command, "--deadline", str(SHORT))
-    assert outcome.code == ExitCode.OUT_OF_TIME
+    assert outcome.code == ExitCode.TIMED_OUT
     assert "deadline of 0.30 s" in outcome.error
 
 
-def test_the_deadline_is_the_whole_walks(alohub: Alohub) -> None:
-    """`list --deadline` counts all pages together."""
+def test_the_deadline_covers_the_whole_walk(alohub: Alohub) -> None:
+    """`list --deadline` covers all pages together."""
     alohub.sandbox.latency = SHORT * 0.7
     outcome = alohub("queues", "list", "--page-size", "5", "--deadline", str(SHORT))
-    assert outcome.code == ExitCode.OUT_OF_TIME
+    assert outcome.code == ExitCode.TIMED_OUT
     assert outcome.error
     assert [request.page for request in alohub.sandbox.requests.of(status=200)] == [0]
 
@@ -109,54 +111,55 @@ def test_the_deadline_is_the_whole_walks(alohub: Alohub) -> None:
     ],
 )
 def test_usage(alohub: Alohub, arguments: tuple[str, ...]) -> None:
-    """Wrong usage ends in one line, before anything is sent."""
+    """Wrong usage is reported in one line, before anything is sent."""
     outcome = alohub(*arguments)
     assert outcome.code == ExitCode.USAGE
     assert outcome.error
     assert alohub.sandbox.requests == []
 
 
-def test_usage_errors_say_where_help_is(alohub: Alohub) -> None:
-    """An error of usage names the command whose help to read."""
+def test_usage_errors_point_to_the_help(alohub: Alohub) -> None:
+    """A usage error names the command whose help explains it."""
     assert alohub("queues", "get").error.endswith("; see alohub queues get --help")
+    assert alohub("queues", "lsit").error.endswith("? See alohub queues --help")
 
 
 def test_a_key_as_an_option_is_not_repeated(alohub: Alohub) -> None:
-    """A key that was given where none belongs is not shown."""
+    """A key that was given by mistake is not shown."""
     for arguments in (("--api-key=sk_live_abc",), ("queues", "update", "1", "--strategy", "sk_live_abc")):
         assert "sk_live_abc" not in alohub(*arguments).error
 
 
 def test_interrupted(alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C ends the command without a word of its own."""
+    """Ctrl-C ends the command without a message."""
     monkeypatch.setattr(AlohubClient, "__aenter__", _raising(KeyboardInterrupt()))
     outcome = alohub(*GET)
     assert (outcome.code, outcome.out, outcome.err.strip()) == (ExitCode.INTERRUPTED, "", "")
 
 
 def test_a_bug(alohub: Alohub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Even what nobody thought of is one line; with `--verbose` a traceback, too."""
+    """An unexpected error is one line; `--verbose` adds a traceback."""
     monkeypatch.setattr(AlohubClient, "__aenter__", _raising(ZeroDivisionError("oops sk_live_abc")))
     outcome = alohub(*GET)
     assert outcome.code == ExitCode.FAILED
     assert "ZeroDivisionError: oops ***" in outcome.error
     assert run((*GET, "--verbose")) == ExitCode.FAILED
-    told = capsys.readouterr().err
-    assert "Traceback" in told
-    assert "sk_live_abc" not in told
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert "sk_live_abc" not in err
 
 
-def test_the_system_says_no() -> None:
-    """An error of the operating system is told in its own words."""
+def test_errors_of_the_operating_system() -> None:
+    """The message is the one of the operating system."""
     assert describe(OSError(errno.ENOSPC, "No space left")) == (ExitCode.FAILED, "No space left")
     assert describe(OSError("odd")) == (ExitCode.FAILED, "odd")
 
 
 def test_every_exit_code_is_documented(alohub: Alohub) -> None:
     """`alohub --help` lists each exit code."""
-    told = alohub("--help").out
+    shown = alohub("--help").out
     for code in ExitCode:
-        assert f"{int(code):>3}  {EXIT_CODES[code]}" in told
+        assert f"{int(code):>3}  {EXIT_CODES[code]}" in shown
 
 
 def _raising(error: BaseException) -> object:

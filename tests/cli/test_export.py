@@ -19,7 +19,7 @@ EXPORT = ("queues", "export")
 
 
 def test_a_file(alohub: Alohub, tmp_path: Path) -> None:
-    """The file is what `list --jsonl` writes, and one line sums the export up."""
+    """The file equals the output of `list --jsonl`, and one line summarises the export."""
     path = tmp_path / "queues.jsonl"
     outcome = alohub(*EXPORT, str(path), "--page-size", "20")
     assert (outcome.code, outcome.err) == (0, "")
@@ -31,7 +31,7 @@ def test_a_file(alohub: Alohub, tmp_path: Path) -> None:
 
 
 def test_the_inner_sandbox(alohub: Alohub, tmp_path: Path) -> None:
-    """`--sandbox` works, with details and one pass only."""
+    """`--sandbox` works with details and a single pass."""
     path = tmp_path / "queues.csv"
     assert alohub(*EXPORT, str(path), "--sandbox", "--details", "--consistency", "detect").code == 0
     assert len([*read_queues(path)]) == 250
@@ -39,7 +39,7 @@ def test_the_inner_sandbox(alohub: Alohub, tmp_path: Path) -> None:
 
 
 def test_not_complete(alohub: Alohub, tmp_path: Path) -> None:
-    """A list that moved has an exit code of its own, and the line says why; the file is there."""
+    """A list that changed has its own exit code, and the line says why; the file is written."""
     path = tmp_path / "queues.jsonl"
     alohub.sandbox.insert_queue(after_page=0)
     outcome = alohub(*EXPORT, str(path), "--page-size", "20", "--consistency", "detect", "--prefetch", "0")
@@ -48,13 +48,13 @@ def test_not_complete(alohub: Alohub, tmp_path: Path) -> None:
     assert path.exists()
 
 
-def test_cut_off(alohub: Alohub, tmp_path: Path) -> None:
-    """After a failure the line says that the same command goes on; it does; `--restart` is named where it is needed."""
+def test_interrupted(alohub: Alohub, tmp_path: Path) -> None:
+    """After a failure the message explains how to resume; it names `--restart` for other options."""
     path = tmp_path / "queues.jsonl"
     alohub.sandbox.fail(status=400, page=1)
     failed = alohub(*EXPORT, str(path), "--page-size", "20")
     assert failed.code == ExitCode.USAGE
-    assert failed.error.endswith("the same command goes on where this one stood")
+    assert failed.error.endswith("; run the same command again to resume")
     other = alohub(*EXPORT, str(path), "--page-size", "30")
     assert other.code == ExitCode.FAILED
     assert "page_size was 20, and is 30 now; finish that one, or start anew with --restart" in other.error
@@ -62,8 +62,8 @@ def test_cut_off(alohub: Alohub, tmp_path: Path) -> None:
     assert json.loads(path.with_name("queues.jsonl.report.json").read_bytes())["resumed"] == 1
 
 
-def test_a_wrong_key_is_mended(alohub: Alohub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An export that got nothing yet binds nobody: the right key may go on with it."""
+def test_a_wrong_key_is_corrected(alohub: Alohub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An export without any data yet can be resumed with another key."""
     path = tmp_path / "queues.jsonl"
     right = alohub.sandbox.api_key
     monkeypatch.setenv("ALOHUB_API_KEY", "sk_live_wrong")
@@ -73,7 +73,7 @@ def test_a_wrong_key_is_mended(alohub: Alohub, tmp_path: Path, monkeypatch: pyte
 
 
 def test_an_unknown_ending(alohub: Alohub, tmp_path: Path) -> None:
-    """One line says which there are, before anything is sent."""
+    """The message lists the known endings, and nothing is sent."""
     outcome = alohub(*EXPORT, str(tmp_path / "queues.xlsx"))
     assert outcome.code == ExitCode.USAGE
     assert "must end in .jsonl, .csv, .parquet" in outcome.error
@@ -81,14 +81,14 @@ def test_an_unknown_ending(alohub: Alohub, tmp_path: Path) -> None:
 
 
 def test_no_such_folder(alohub: Alohub, tmp_path: Path) -> None:
-    """One line says so."""
+    """The message is one line."""
     outcome = alohub(*EXPORT, str(tmp_path / "none" / "queues.csv"))
     assert outcome.code == ExitCode.FAILED
     assert "there is no such file or folder" in outcome.error
 
 
 def test_progress_on_a_terminal(alohub: Alohub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal a bar tells how far it has come, unless told to be quiet."""
+    """On a terminal a bar shows the progress, but not with `--quiet`."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     outcome = alohub(*EXPORT, str(tmp_path / "queues.jsonl"), "--page-size", "20")
     assert "45/45" in outcome.err
@@ -96,7 +96,7 @@ def test_progress_on_a_terminal(alohub: Alohub, tmp_path: Path, monkeypatch: pyt
 
 
 def test_progress_fits() -> None:
-    """With its name and bar before it, the text fits into 80 columns."""
+    """The name, the bar and the text together fit into 80 columns."""
     now = ExportProgress(
         number=5, written=500_000, total=999_999, seconds=9, rate=2500, free=100, limit=100, waiting=True
     )
@@ -106,12 +106,12 @@ def test_progress_fits() -> None:
     assert progress_text(unknown) == "pass 1 5/? 0/s"
 
 
-def test_ctrl_c_goes_on(sandbox: Sandbox, start: Callable[..., Process], tmp_path: Path) -> None:
-    """Interrupted, it ends with the code for it, and the same command goes on."""
+def test_resume_after_ctrl_c(sandbox: Sandbox, start: Callable[..., Process], tmp_path: Path) -> None:
+    """Ctrl-C has its own exit code, and the same command resumes the export."""
     sandbox.latency = 0.2
     path = tmp_path / "queues.jsonl"
-    given = (*EXPORT, str(path), "--page-size", "5", "--prefetch", "0", "--base-url", str(sandbox.url))
-    process = start(*given, ALOHUB_API_KEY=sandbox.api_key)
+    arguments = (*EXPORT, str(path), "--page-size", "5", "--prefetch", "0", "--base-url", str(sandbox.url))
+    process = start(*arguments, ALOHUB_API_KEY=sandbox.api_key)
     while not sandbox.requests.of(page=1):
         assert process.poll() is None
     process.send_signal(2)
@@ -119,7 +119,7 @@ def test_ctrl_c_goes_on(sandbox: Sandbox, start: Callable[..., Process], tmp_pat
     assert process.returncode == ExitCode.INTERRUPTED
     assert not path.exists()
     sandbox.latency = 0.0
-    again = start(*given, ALOHUB_API_KEY=sandbox.api_key)
+    again = start(*arguments, ALOHUB_API_KEY=sandbox.api_key)
     assert "45 queues, complete" in again.communicate(timeout=20)[0]
 
 
@@ -137,7 +137,7 @@ def _write(path: Path, **tenants: dict[str, Any]) -> str:
 def test_tenants(
     serve: Callable[..., Sandbox], alohub: Alohub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each has a partition; one that fails does not stop the others, and the exit code is the worst."""
+    """Each tenant has a partition; a failure does not stop the others, and the worst exit code is returned."""
     other = serve(queues=7, tenant_id="B2")
     monkeypatch.setenv("KEY_A", alohub.sandbox.api_key)
     monkeypatch.setenv("KEY_B", other.api_key)
@@ -171,40 +171,40 @@ def test_tenants(
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
-        ('[tenants.a]\napi_key = "sk_live_secret"', "the key must not stand in this file"),
-        ('[tenants.a]\napi_key_env = "sk-live-secret"', "the key must not stand in this file"),
+        ('[tenants.a]\napi_key = "sk_live_secret"', "this file must not contain the key"),
+        ('[tenants.a]\napi_key_env = "sk-live-secret"', "this file must not contain the key"),
         ("[tenants.a]\n", "api_key_env is missing"),
         ('[tenants.a]\napi_key_env = "A"\nurl = "x"', "unknown name 'url'; allowed are api_key_env"),
         ('[tenants.a]\napi_key_env = "A"\ndirect = 1', "direct must be true or false"),
         ('[tenants.a]\napi_key_env = "A"\ntenant_id = 5', "tenant_id must be a string"),
-        ('[tenants.a]\napi_key_env = "A"\ndirect = true', "direct needs the backend's address"),
+        ('[tenants.a]\napi_key_env = "A"\ndirect = true', "direct needs base_url"),
         ('[tenants.a]\napi_key_env = "A"\nenv = "x"', "env must be production or development"),
         ('[tenants.a]\napi_key_env = "A"\nenv = "production"\nbase_url = "x"', "either base_url or env"),
-        ('[tenants.".."]\napi_key_env = "A"', "begin with no dot"),
-        ('[tenants."a/b"]\napi_key_env = "A"', "a name must be letters"),
-        ("tenants = 5", "there is no tenant"),
+        ('[tenants.".."]\napi_key_env = "A"', "must not begin with '-' or '.'"),
+        ('[tenants."a/b"]\napi_key_env = "A"', "a name must consist of letters"),
+        ("tenants = 5", "no tenants; add a table"),
         ("[tenants]\na = 5", "must be a table"),
-        ("", "there is no tenant"),
+        ("", "no tenants; add a table"),
         ("key = 5", "unknown name 'key'"),
         ('format = "xlsx"', "format must be one of jsonl, csv, parquet"),
         ("[", "is not TOML"),
     ],
 )
-def test_a_bad_tenants_file(alohub: Alohub, tmp_path: Path, text: str, told: str) -> None:
-    """One line says what is wrong, and shows no value, which may be a key."""
+def test_a_bad_tenants_file(alohub: Alohub, tmp_path: Path, text: str, message: str) -> None:
+    """The message is one line without any value, as a value could be a key."""
     file = tmp_path / "tenants.toml"
     file.write_text(text, encoding="utf-8")
     outcome = alohub(*EXPORT, "--tenants", str(file), str(tmp_path / "out"))
     assert outcome.code == ExitCode.USAGE
-    assert told in outcome.error
+    assert message in outcome.error
     assert "secret" not in outcome.error
     assert not (tmp_path / "out").exists()
 
 
 def test_no_tenants_file(alohub: Alohub, tmp_path: Path) -> None:
-    """One line says so; as it does where options of access are given too."""
+    """A missing file is refused, and so are access options together with `--tenants`."""
     assert "cannot read" in alohub(*EXPORT, "--tenants", str(tmp_path / "none.toml"), str(tmp_path)).error
     file = _write(tmp_path / "tenants.toml", a={"api_key_env": "A"})
-    assert "leave out the options" in alohub(*EXPORT, "--tenants", file, str(tmp_path), "--sandbox").error
+    assert "leave them out on the command line" in alohub(*EXPORT, "--tenants", file, str(tmp_path), "--sandbox").error

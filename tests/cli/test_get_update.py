@@ -26,23 +26,23 @@ def test_get(alohub: Alohub) -> None:
 
 
 def test_get_shows_unknown_fields(alohub: Alohub) -> None:
-    """`get` shows what the SDK does not know, too."""
+    """`get` also shows fields that the SDK does not know."""
     alohub.sandbox.fail(JsonAnswer({"callinId": 1001226, "callinName": "test", "màu": ["đỏ"]}))
     assert alohub(*GET).out.splitlines()[-1].split(maxsplit=1) == ["extra.màu", '["đỏ"]']
 
 
 def test_get_json(alohub: Alohub) -> None:
-    """`get --json` writes the SDK's record."""
+    """`get --json` writes the record of the SDK."""
     assert alohub(*GET, "--json").json == records([_stored(alohub)])[0]
 
 
-def test_update_sets_what_is_given(alohub: Alohub) -> None:
-    """`update` sets all four fields, in the API's write forms, and says so in a line."""
+def test_update_sets_all_fields(alohub: Alohub) -> None:
+    """`update` sets all four fields, in the formats of the API, and confirms it in one line."""
     outcome = alohub(
         *UPDATE, "--max-wait", "77", "--strategy", "divert", "--music-on-hold", "tết.wav", "--announce-position"
     )
     assert outcome.code == 0
-    assert outcome.out == "Queue 1001226 is updated. Inbound queue updated successfully\n"
+    assert outcome.out == "Updated queue 1001226. Inbound queue updated successfully\n"
     stored = _stored(alohub)
     assert (stored["timeWait"], stored["strategy"]) == ("77", 4)
     assert (stored["musicinQueue"], stored["nguongRanhRoi"]) == ("tết.wav", "1")
@@ -58,36 +58,36 @@ def test_update_sets_what_is_given(alohub: Alohub) -> None:
         (("--no-announce-position",), {"announce_position": "0"}),
     ],
 )
-def test_update_leaves_the_rest(alohub: Alohub, option: tuple[str, ...], body: dict[str, object]) -> None:
-    """`update` sends what is given and nothing else."""
+def test_update_sends_only_given_fields(alohub: Alohub, option: tuple[str, ...], body: dict[str, object]) -> None:
+    """`update` sends the given fields and nothing else."""
     assert alohub(*UPDATE, *option).code == 0
     assert [request.json for request in alohub.sandbox.requests] == [body]
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ((), "nothing to change: give --max-wait"),
         (("--max-wait", "-1"), "--max-wait"),
         (("--max-wait", "1.5"), "--max-wait"),
-        (("--strategy", "gold"), "'gold' is none of NORMAL (1), VIP (2)"),
-        (("--strategy", "5"), "'5' is none of"),
+        (("--strategy", "gold"), "'gold' is not one of NORMAL (1), VIP (2)"),
+        (("--strategy", "5"), "'5' is not one of"),
         (("--music-on-hold", "../a.wav"), "plain file name"),
         (("--music-on-hold", ""), "plain file name"),
     ],
 )
-def test_update_refuses(alohub: Alohub, options: tuple[str, ...], told: str) -> None:
-    """What cannot be set is refused in one line, before anything is sent."""
+def test_update_refuses(alohub: Alohub, options: tuple[str, ...], message: str) -> None:
+    """Values that cannot be set are refused in one line, before anything is sent."""
     outcome = alohub(*UPDATE, *options)
     assert outcome.code == ExitCode.USAGE
-    assert told in outcome.error
+    assert message in outcome.error
     assert alohub.sandbox.requests == []
 
 
 @pytest.mark.parametrize("queue_id", ["0", "x", "1.5", "-3", "9" * 5000])
 @pytest.mark.parametrize("command", ["get", "update"])
 def test_ids(alohub: Alohub, command: str, queue_id: str) -> None:
-    """What is no id is refused in one line, before anything is sent."""
+    """Invalid ids are refused in one line, before anything is sent."""
     outcome = alohub("queues", command, queue_id)
     assert outcome.code == ExitCode.USAGE
     assert len(outcome.error) < 300

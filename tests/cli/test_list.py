@@ -15,7 +15,7 @@ LIST = ("queues", "list")
 
 
 def _ids(outcome: Outcome) -> list[int]:
-    """The ids of a table, from the top."""
+    """The ids of a table, in its order."""
     words = [line.split()[0] for line in outcome.out.splitlines() if line.strip()]
     return [int(word) for word in words if word.isdigit() and len(word) == 7]
 
@@ -30,7 +30,7 @@ def _listed(alohub: Alohub, *queues: dict[str, object]) -> Outcome:
 
 
 def test_the_table_has_every_queue(alohub: Alohub) -> None:
-    """Each queue of each page is in the table, in the list's order, each in one line where nobody wraps it."""
+    """The table has every queue of every page, in the order of the list, one line each if output is not wrapped."""
     outcome = alohub(*LIST, "--page-size", "20")
     assert (outcome.code, outcome.err) == (0, "")
     assert _ids(outcome) == [queue["callinId"] for queue in alohub.sandbox.queues]
@@ -42,7 +42,7 @@ def test_the_table_has_every_queue(alohub: Alohub) -> None:
 
 
 def test_the_table_fits_80_columns(alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At 80 columns no line is longer, no word of a name is lost, and ids, strategies and numbers stay whole."""
+    """At 80 columns no line is longer, names are complete, and ids, strategies and numbers are not split."""
     monkeypatch.setenv("COLUMNS", "80")
     outcome = alohub(*LIST)
     assert max(map(cell_len, outcome.out.splitlines())) <= 80
@@ -54,21 +54,21 @@ def test_the_table_fits_80_columns(alohub: Alohub, monkeypatch: pytest.MonkeyPat
         assert queue["callinNumber"] is None or queue["callinNumber"] in words
 
 
-def test_the_table_of_the_inner_sandbox(alohub: Alohub) -> None:
-    """`--sandbox` lists all of its queues, not held up by a limit even page by page, and asks nobody else."""
+def test_sandbox(alohub: Alohub) -> None:
+    """`--sandbox` lists all queues of a sandbox without rate limits and sends nothing elsewhere."""
     outcome = alohub(*LIST, "--sandbox", "--page-size", "2")
     assert outcome.code == 0
     assert _ids(outcome) == [queue["callinId"] for queue in seed_queues(250)]
     assert alohub.sandbox.requests == []
 
 
-def test_the_inner_sandbox_direct(alohub: Alohub) -> None:
-    """`--sandbox --direct` takes the backend's way of access and lists the same."""
+def test_direct_sandbox(alohub: Alohub) -> None:
+    """`--sandbox --direct` uses the access of the backend and lists the same queues."""
     assert _ids(alohub(*LIST, "--sandbox", "--direct")) == [queue["callinId"] for queue in seed_queues(250)]
 
 
-def test_the_tables_words(alohub: Alohub) -> None:
-    """Values read well: units, names of strategies, yes and no, a dash for nothing."""
+def test_values_in_the_table(alohub: Alohub) -> None:
+    """Values have units, strategies have names, booleans are yes and no, and a dash is no value."""
     outcome = _listed(
         alohub, _queue(strategy=99, timeWait="90", nguongRanhRoi="1", callinNumber="028"), _queue(callinId=7)
     )
@@ -79,29 +79,29 @@ def test_the_tables_words(alohub: Alohub) -> None:
     ]
 
 
-def test_the_table_shows_what_did_not_fit(alohub: Alohub) -> None:
-    """A value outside of what is documented is shown as it came, and marked."""
+def test_the_table_shows_invalid_values(alohub: Alohub) -> None:
+    """A value that does not fit its documented type is shown with a mark."""
     outcome = _listed(alohub, _queue(strategy=7, timeWait="soon"))
     assert "7 (?)" in outcome.out
     assert "soon (?)" in outcome.out
 
 
-def test_names_cannot_steer_the_terminal(alohub: Alohub) -> None:
-    """Escape sequences, line breaks and overrides of direction in a name are made harmless; Rich's markup is text."""
+def test_names_cannot_control_the_terminal(alohub: Alohub) -> None:
+    """Escape sequences, line breaks and direction overrides in a name are replaced; markup of Rich is text."""
     outcome = _listed(alohub, _queue(callinName="[red]VIP[/red] :smile:\x1b[2J\n\u202eHà Nội"))
     assert "[red]VIP[/red] :smile:�[2J �Hà Nội" in outcome.out
     assert "\x1b" not in outcome.out
 
 
 def test_no_queues(alohub: Alohub) -> None:
-    """A tenant without queues gets an empty table, and an empty array."""
+    """Without queues, the table and the JSON array are empty."""
     assert _listed(alohub).out.splitlines()[-1] == "0 queues"
     alohub.sandbox.fail(JsonAnswer({"success": "1", "totalRecord": 0, "data": []}))
     assert alohub(*LIST, "--json").out == "[]\n"
 
 
 def test_json(alohub: Alohub) -> None:
-    """`--json` writes one array of the SDK's records, its letters unescaped."""
+    """`--json` writes one array of records without escaped letters."""
     outcome = alohub(*LIST, "--json", "--page-size", "20")
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.json == records(alohub.sandbox.queues)
@@ -109,7 +109,7 @@ def test_json(alohub: Alohub) -> None:
 
 
 def test_jsonl(alohub: Alohub) -> None:
-    """`--jsonl` writes one of the SDK's records a line, its letters unescaped."""
+    """`--jsonl` writes one record per line without escaped letters."""
     outcome = alohub(*LIST, "--jsonl", "--page-size", "20")
     assert (outcome.code, outcome.err) == (0, "")
     assert [json.loads(line) for line in outcome.out.splitlines()] == records(alohub.sandbox.queues)
@@ -117,8 +117,8 @@ def test_jsonl(alohub: Alohub) -> None:
 
 
 @pytest.mark.parametrize("form", ["--json", "--jsonl"])
-def test_json_keeps_what_the_sdk_does_not_know(serve: Callable[..., Sandbox], alohub: Alohub, form: str) -> None:
-    """Unknown fields and values that did not fit are in `extra`."""
+def test_json_keeps_unknown_fields(serve: Callable[..., Sandbox], alohub: Alohub, form: str) -> None:
+    """Unknown fields and invalid values are in `extra`."""
     queue = _queue(strategy=7, timeWait="soon", other={"tên": ["Huế"]})
     sandbox = serve(queues=[queue])
     outcome = alohub(*LIST, form, "--base-url", str(sandbox.url))
@@ -127,14 +127,14 @@ def test_json_keeps_what_the_sdk_does_not_know(serve: Callable[..., Sandbox], al
     assert found["extra"] == {"timeWait": "soon", "other": {"tên": ["Huế"]}}
 
 
-def test_json_of_what_utf8_cannot_say() -> None:
-    """Half a surrogate pair, which JSON can hold, is written as an escape."""
+def test_json_of_a_lone_surrogate() -> None:
+    """A lone surrogate, which JSON allows and UTF-8 does not, is escaped."""
     text = json_text({"tên": "\ud800"})
     assert json.loads(text.encode()) == {"tên": "\ud800"}
 
 
 def test_jsonl_is_written_as_pages_arrive(alohub: Alohub) -> None:
-    """When a later page fails, the pages before it are written, each line whole."""
+    """When a later page fails, the earlier pages are written in complete lines."""
     alohub.sandbox.fail(page=1, status=400)
     outcome = alohub(*LIST, "--jsonl", "--page-size", "20")
     assert outcome.code == ExitCode.USAGE
@@ -142,15 +142,15 @@ def test_jsonl_is_written_as_pages_arrive(alohub: Alohub) -> None:
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
-def test_table_and_array_are_whole_or_not_there(alohub: Alohub, form: tuple[str, ...]) -> None:
-    """When a later page fails, no half table and no half array is written."""
+def test_no_partial_table_or_array(alohub: Alohub, form: tuple[str, ...]) -> None:
+    """When a later page fails, neither a partial table nor a partial array is written."""
     alohub.sandbox.fail(page=1, status=400)
     assert "INVALID_INPUT" in alohub(*LIST, *form, "--page-size", "20").error
 
 
 @pytest.mark.parametrize("form", [(), ("--json",), ("--jsonl",)])
-def test_a_list_that_ends_early_is_told(alohub: Alohub, form: tuple[str, ...]) -> None:
-    """A list that ends before its total is written, told on stderr, and has an exit code of its own."""
+def test_a_list_that_ends_early(alohub: Alohub, form: tuple[str, ...]) -> None:
+    """A list that ends before its total is written, with a warning on stderr and its own exit code."""
     alohub.sandbox.fail(JsonAnswer({"success": "1", "totalRecord": 5, "data": [_queue()]}), page=0)
     alohub.sandbox.fail(JsonAnswer({"success": "1", "totalRecord": 5, "data": []}), next=None)
     outcome = alohub(*LIST, *form)
@@ -160,14 +160,14 @@ def test_a_list_that_ends_early_is_told(alohub: Alohub, form: tuple[str, ...]) -
     assert "1 records of 5" in outcome.err
 
 
-def test_one_form_at_a_time(alohub: Alohub) -> None:
-    """`--json` and `--jsonl` together are refused before anything is sent."""
+def test_one_format_at_a_time(alohub: Alohub) -> None:
+    """`--json` and `--jsonl` together are refused, and nothing is sent."""
     assert "either --json or --jsonl" in alohub(*LIST, "--json", "--jsonl").error
     assert alohub.sandbox.requests == []
 
 
 def test_progress_on_a_terminal(alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal stderr tells how far the list has come; stdout is the same as ever."""
+    """On a terminal stderr shows the progress; stdout is unchanged."""
     plain = alohub(*LIST, "--json").out
     monkeypatch.setenv("FORCE_COLOR", "1")
     outcome = alohub(*LIST, "--json", "--page-size", "20")

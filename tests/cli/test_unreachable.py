@@ -1,4 +1,4 @@
-"""Every command that needs the service, where there is none to be had: one helpful line, in time."""
+"""Every command that needs the service, without one: a helpful message of one line, in time."""
 
 import socket
 import time
@@ -23,24 +23,24 @@ COMMANDS = {
     "export": ("export", "queues.jsonl", "--quiet"),
     "audit": ("audit",),
 }
-"""One of each that sends something; `changes.csv` is in the folder the tests run in."""
+"""Each command that sends requests; `changes.csv` is in the current folder of the tests."""
 
 
 @pytest.fixture(name="run", params=COMMANDS)
 def _run(
     request: pytest.FixtureRequest, alohub: Alohub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., str]:
-    """Runs the command with these options, in time: it ends with one of these codes; returns its one line."""
+    """Runs the command with options; asserts its duration and exit code, and returns its message."""
     monkeypatch.chdir(tmp_path)
     Path("changes.csv").write_text(f"id,max_wait\n{FIRST},1\n", encoding="utf-8")
     command = COMMANDS[request.param]
 
     def run(codes: set[ExitCode], *options: str) -> str:
-        began = time.monotonic()
+        started = time.monotonic()
         outcome = alohub("queues", *command, *options)
-        assert time.monotonic() - began < PATIENCE
+        assert time.monotonic() - started < PATIENCE
         error = outcome.error
-        if request.param == "audit":  # it has but one code for whatever stopped it
+        if request.param == "audit":  # has one exit code for all failures
             assert outcome.code == ExitCode.USAGE
         else:
             assert outcome.code in codes
@@ -50,30 +50,30 @@ def _run(
 
 
 def test_wrong_key(run: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says which variable has the key, and does not show it."""
+    """The message names the variable of the key and does not show the key."""
     monkeypatch.setenv("ALOHUB_API_KEY", "sk_live_wrong")
-    told = run({ExitCode.DENIED})
-    assert "is ALOHUB_API_KEY the key of this tenant" in told
-    assert "wrong" not in told
+    message = run({ExitCode.DENIED})
+    assert "is ALOHUB_API_KEY the key of this tenant" in message
+    assert "wrong" not in message
 
 
 def test_closed_port(run: Callable[..., str]) -> None:
-    """It names the address."""
+    """The message names the address."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    told = run({ExitCode.FAILED}, "--base-url", f"http://127.0.0.1:{port}", "--retries", "1")
-    assert f"127.0.0.1:{port}" in told
+    message = run({ExitCode.FAILED}, "--base-url", f"http://127.0.0.1:{port}", "--retries", "1")
+    assert f"127.0.0.1:{port}" in message
 
 
 def test_no_such_host(run: Callable[..., str]) -> None:
-    """It names the host; names under `.invalid` never resolve."""
-    codes = {ExitCode.FAILED, ExitCode.OUT_OF_TIME}  # the resolver may be slow to say so
-    told = run(codes, "--base-url", "https://alohub.invalid", "--retries", "0", "--deadline", str(DEADLINE))
-    assert "alohub.invalid" in told or "deadline of 1.00 s" in told
+    """The message names the host; names under `.invalid` never resolve."""
+    codes = {ExitCode.FAILED, ExitCode.TIMED_OUT}  # the resolver may be slow
+    message = run(codes, "--base-url", "https://alohub.invalid", "--retries", "0", "--deadline", str(DEADLINE))
+    assert "alohub.invalid" in message or "deadline of 1.00 s" in message
 
 
 def test_deaf_endpoint(run: Callable[..., str]) -> None:
-    """It ends with the deadline."""
+    """The command ends at the deadline."""
     with deaf_socket() as url:
-        told = run({ExitCode.OUT_OF_TIME}, "--base-url", url, "--deadline", str(DEADLINE))
-    assert "deadline of 1.00 s" in told
+        message = run({ExitCode.TIMED_OUT}, "--base-url", url, "--deadline", str(DEADLINE))
+    assert "deadline of 1.00 s" in message

@@ -1,1 +1,1 @@
-"""Published clients, and loops written by hand, walking the same list as their documentation shows."""
+"""Published clients and handwritten loops that walk the same list, written as in their documentation."""

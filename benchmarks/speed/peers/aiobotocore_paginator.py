@@ -1,4 +1,4 @@
-"""aiobotocore: a paginator over a service model of our own, as botocore's data files describe AWS's."""
+"""aiobotocore: a paginator over our own service model, in the format of the data files of botocore."""
 
 import json
 import tempfile
@@ -79,7 +79,7 @@ _PAGINATORS = {
 
 @asynccontextmanager
 async def opened(url: str, size: int) -> AsyncGenerator[Walk]:
-    """A client of that service."""
+    """A client of this service."""
     with tempfile.TemporaryDirectory() as data_path:
         model = Path(data_path) / "queues" / _SERVICE["metadata"]["apiVersion"]
         model.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""azure-core: `AsyncPipelineClient` with the policies of Azure's SDKs, and `AsyncItemPaged` over dicts."""
+"""azure-core: `AsyncPipelineClient` with the policies of the SDKs of Azure, and `AsyncItemPaged` over dicts."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ from benchmarks.speed.contestant import Walk
 
 
 def _configuration() -> Configuration[Any, Any]:
-    """As generated clients have it."""
+    """As in generated clients."""
     config: Configuration[Any, Any] = Configuration()
     config.user_agent_policy = policies.UserAgentPolicy("speed")
     config.headers_policy = policies.HeadersPolicy({"X-Api-Key": "sk_live_speed"})
@@ -28,7 +28,7 @@ def _configuration() -> Configuration[Any, Any]:
 
 @asynccontextmanager
 async def opened(url: str, size: int) -> AsyncGenerator[Walk]:
-    """A client, and the two functions that a generated one has for each list."""
+    """A client, and the two functions that a generated client has for each list."""
     async with AsyncPipelineClient(url, config=_configuration()) as client:
 
         async def get_next(token: str | None) -> AsyncHttpResponse:

@@ -11,7 +11,7 @@ from benchmarks.speed.contestant import Walk
 
 @asynccontextmanager
 async def opened(url: str, size: int) -> AsyncGenerator[Walk]:
-    """A session, and the API over it."""
+    """A session and its API."""
     async with aiohttp.ClientSession() as session:
         api = GitHubAPI(session, "speed", oauth_token="sk_live_speed", base_url=url)  # noqa: S106  (no secret)
 

@@ -1,4 +1,4 @@
-"""What one writes by hand with httpx and pydantic."""
+"""A handwritten loop with httpx and pydantic."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager

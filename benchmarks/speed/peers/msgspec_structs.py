@@ -1,4 +1,4 @@
-"""A loop with aiohttp and msgspec, into structs of its own."""
+"""A loop with aiohttp that decodes into msgspec structs."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""openai: `get_api_list` with one of its cursor pages, as its own resources call it."""
+"""openai: `get_api_list` with one of its cursor pages, as in its own resources."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -23,7 +23,7 @@ class _Queue(BaseModel):
 
 @asynccontextmanager
 async def default(url: str, size: int, *, strict: bool = False) -> AsyncGenerator[Walk]:
-    """As it comes: answers are built into models without being validated."""
+    """The default: responses become models without validation."""
     client = AsyncOpenAI(api_key="sk_live_speed", base_url=f"{url}/v1", _strict_response_validation=strict)
     async with client:
 
@@ -44,6 +44,6 @@ async def default(url: str, size: int, *, strict: bool = False) -> AsyncGenerato
 
 @asynccontextmanager
 async def strict(url: str, size: int) -> AsyncGenerator[Walk]:
-    """Answers are validated by pydantic, which is faster."""
+    """Responses are validated by pydantic, which is faster."""
     async with default(url, size, strict=True) as walk:
         yield walk

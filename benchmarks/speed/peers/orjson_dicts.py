@@ -1,4 +1,4 @@
-"""A loop with aiohttp and orjson: the floor that everybody is compared with."""
+"""A loop with aiohttp and orjson: the floor that all contestants are compared with."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -28,7 +28,7 @@ async def opened(url: str, size: int) -> AsyncGenerator[Walk]:
 
 @asynccontextmanager
 async def keeping(url: str, size: int) -> AsyncGenerator[Walk]:
-    """The same, after the one line by which alohub-async has large blocks of memory kept; see its transport."""
+    """The same loop; large blocks of memory are kept, as in the transport of alohub-async."""
     bytes(1 << 20)
     async with opened(url, size) as walk:
         yield walk

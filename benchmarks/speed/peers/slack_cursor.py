@@ -11,7 +11,7 @@ from benchmarks.speed.contestant import Walk
 
 @asynccontextmanager
 async def opened(url: str, size: int) -> AsyncGenerator[Walk]:
-    """A client over a session of ours: without one it opens a new connection for each request."""
+    """A client with our session; without one it opens a new connection for each request."""
     async with aiohttp.ClientSession() as session:
         client = AsyncWebClient("sk_live_speed", base_url=f"{url}/v1/", session=session)
 

@@ -1,4 +1,4 @@
-"""stripe: its list object, auto-paging, over its aiohttp client."""
+"""stripe: its list object with automatic paging, over its aiohttp client."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -10,7 +10,7 @@ from benchmarks.speed.contestant import Walk
 
 @asynccontextmanager
 async def opened(url: str, size: int) -> AsyncGenerator[Walk]:
-    """A client, asked for an endpoint it does not list."""
+    """A client with a raw request to an endpoint that it does not know."""
     http_client = stripe.AIOHTTPClient()
     client = stripe.StripeClient("sk_live_speed", base_addresses={"api": url}, http_client=http_client)
 

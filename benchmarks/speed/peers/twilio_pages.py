@@ -1,4 +1,4 @@
-"""twilio: the async HTTP client, and a list resource written as its generated ones are."""
+"""twilio: the async HTTP client, and a list resource in the form of its generated ones."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ from benchmarks.speed.contestant import Walk
 
 
 class _Queue(InstanceResource):
-    """As `QueueInstance` and its like."""
+    """Like `QueueInstance`."""
 
     def __init__(self, version: Version, payload: dict[str, Any]) -> None:
         super().__init__(version)
@@ -38,7 +38,7 @@ class _QueuePage(Page):
 
 @asynccontextmanager
 async def opened(url: str, size: int) -> AsyncGenerator[Walk]:
-    """A client whose one domain is the list."""
+    """A client whose only domain is the list."""
     async with AsyncTwilioHttpClient() as http_client:
         version = Version(Domain(Client("AC0", "sk_live_speed", http_client=http_client), url), "v1")
 
