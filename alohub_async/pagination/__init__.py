@@ -1,8 +1,25 @@
-"""Walking lists page by page, ahead of who wants the records, and knowing whether all of them came."""
+"""Walking a list page by page: prefetching, resuming, and knowing whether the whole list came.
 
-from alohub_async.pagination.page import MAX_PAGE_SIZE, Consistency, Drift, Estimate, FetchedPage, Page, StopReason
-from alohub_async.pagination.pager import Forecast, Pager, check_page_size
+`Passes`, `PassesState` and `KeySet` are internal, but shared: an export proves its list whole with the same engine.
+"""
+
+from alohub_async.pagination.page import (
+    MAX_PAGE_SIZE,
+    Consistency,
+    Drift,
+    Estimate,
+    FetchedPage,
+    Forecast,
+    Page,
+    StopReason,
+)
+from alohub_async.pagination.pager import Pager, check_page_size
+from alohub_async.pagination.passes import Passes, PassesState
+from alohub_async.pagination.repair import RepairingSource
+from alohub_async.pagination.seen_keys import KeySet
+from alohub_async.pagination.source import PageSource
 from alohub_async.pagination.token import PageToken
+from alohub_async.pagination.walking import WalkingSource
 
 __all__ = [
     "MAX_PAGE_SIZE",
@@ -11,9 +28,15 @@ __all__ = [
     "Estimate",
     "FetchedPage",
     "Forecast",
+    "KeySet",
     "Page",
+    "PageSource",
     "PageToken",
     "Pager",
+    "Passes",
+    "PassesState",
+    "RepairingSource",
     "StopReason",
+    "WalkingSource",
     "check_page_size",
 ]

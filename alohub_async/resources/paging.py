@@ -13,7 +13,16 @@ from alohub_async.http.requestor import Requestor
 from alohub_async.http.requests import PageRequests, build_request
 from alohub_async.http.responses import read_list
 from alohub_async.options import CallOptions, Deadline
-from alohub_async.pagination import Consistency, Estimate, FetchedPage, Pager, PageToken, check_page_size
+from alohub_async.pagination import (
+    Consistency,
+    Estimate,
+    FetchedPage,
+    Pager,
+    PageToken,
+    RepairingSource,
+    WalkingSource,
+    check_page_size,
+)
 from alohub_async.routes import Route
 from alohub_async.validation import check_count
 
@@ -152,17 +161,12 @@ def make_pager(
     start = walk.start(listed)
     budget = Deadline(options, what=listed)
     enrich = None if detail is None else _Details(detail[1], budget).enrich
-    done: list[object] = []  # the page before, if they come one at a time
-    meanwhile = (done.clear, ask_for.prepare)
+    meanwhile = (ask_for.prepare,)
 
     async def fetch(page: int, size: int) -> FetchedPage[T]:
         request = ask_for(page, size)
         now = options if options.deadline is None else budget.next_call()
-        try:
-            payload: DecodedList[T] | Json = await requestor.load(request, now, decode, meanwhile)
-        except BaseException:
-            done.clear()
-            raise
+        payload: DecodedList[T] | Json = await requestor.load(request, now, decode, meanwhile)
         if isinstance(payload, tuple):
             return FetchedPage(*payload)
         found = read_list(payload, request=request)
@@ -176,21 +180,10 @@ def make_pager(
         return Estimate(pages + records, seconds)
 
     if walk.consistency == "repair":
-        from alohub_async.pagination.repair import RepairingPager
-
-        return RepairingPager(
-            fetch, start, enrich=enrich, prefetch=walk.prefetch, max_passes=walk.max_passes, forecast=forecast
-        )
-    return Pager(
-        fetch,
-        start,
-        enrich=enrich,
-        prefetch=walk.prefetch,
-        ordered=walk.ordered,
-        strict=walk.consistency == "raise",
-        forecast=forecast,
-        let_go=None if walk.prefetch else done.append,
-    )
+        gathered = RepairingSource(fetch, start, enrich=enrich, prefetch=walk.prefetch, max_passes=walk.max_passes)
+        return Pager(gathered, forecast=forecast)
+    pages = WalkingSource(fetch, start, enrich=enrich, prefetch=walk.prefetch, ordered=walk.ordered)
+    return Pager(pages, strict=walk.consistency == "raise", forecast=forecast)
 
 
 def _keys(records: Sequence[Mapping[str, Any]], key: str | None) -> list[Hashable]:

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 import attrs
 
 from alohub_async.errors import APIConnectionError
-from alohub_async.pagination import FetchedPage, Pager, PageToken
+from alohub_async.pagination import FetchedPage, Pager, PageToken, WalkingSource
 
 Total: TypeAlias = Callable[[int], int | None]
 CapStyle: TypeAlias = Literal["rebase", "truncate"]
@@ -68,7 +68,7 @@ class Server:
     ) -> Pager[Any]:
         """A walk over the list, as `list_inbound` makes one."""
         start = beginning(page_size) if token is None else PageToken.decode(token, listed=LISTED)
-        return Pager(self.fetch, start, prefetch=prefetch, ordered=ordered)
+        return Pager(WalkingSource(self.fetch, start, prefetch=prefetch, ordered=ordered))
 
 
 def beginning(page_size: int) -> PageToken:

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from alohub_async.errors import AlohubError, APIConnectionError, PageDriftError
-from alohub_async.pagination import Drift, FetchedPage, Pager, PageToken
-from alohub_async.pagination.repair import RepairingPager
+from alohub_async.pagination import Drift, FetchedPage, Pager, PageToken, RepairingSource, WalkingSource
 from tests.pagination.server import LISTED, Server, beginning
 
 Move = Callable[[list[int]], None]
@@ -38,10 +37,10 @@ class Moving(Server):
             self.records = records
         return await Server.fetch(self, page, size)
 
-    def repairing(self, *, page_size: int = 10, prefetch: int = 0, max_passes: int = 5) -> RepairingPager[Any]:
+    def repairing(self, *, page_size: int = 10, prefetch: int = 0, max_passes: int = 5) -> Pager[Any]:
         """A walk that repairs."""
         start = attrs.evolve(beginning(page_size), repair=True)
-        return RepairingPager(self.fetch, start, prefetch=prefetch, max_passes=max_passes)
+        return Pager(RepairingSource(self.fetch, start, prefetch=prefetch, max_passes=max_passes))
 
 
 def _remove(record: int) -> Move:
@@ -117,7 +116,7 @@ async def test_page_that_comes_again_is_counted_too() -> None:
     pager = Moving(records=range(30), moves={1: push}).pager()
     assert await pager.collect() == [*range(20)]
     assert (pager.drift.duplicates, pager.drift.totals, pager.complete) == (10, (30,), False)
-    strict = Pager(Moving(records=range(30), moves={1: push}).fetch, beginning(10), strict=True)
+    strict = Pager(WalkingSource(Moving(records=range(30), moves={1: push}).fetch, beginning(10)), strict=True)
     with pytest.raises(PageDriftError):
         await strict.collect()
 
@@ -129,7 +128,7 @@ async def test_drift_raises_with_the_token_and_can_be_gone_on_from() -> None:
     """The records before are handed out, the error says what was seen, and both ways of going on bring the rest."""
     for resumed in (False, True):
         server = Moving(records=range(25), moves={1: _insert(0, 99)})
-        pager = Pager(server.fetch, beginning(10), strict=True)
+        pager = Pager(WalkingSource(server.fetch, beginning(10)), strict=True)
         assert [await anext(pager) for _ in range(10)] == [*range(10)]
         with pytest.raises(PageDriftError, match="moved while it was walked") as caught:
             await anext(pager)
@@ -137,14 +136,14 @@ async def test_drift_raises_with_the_token_and_can_be_gone_on_from() -> None:
         token = caught.value.resume_token
         assert token == pager.token
         if resumed:
-            pager = Pager(server.fetch, PageToken.decode(token, listed=LISTED), strict=True)
+            pager = Pager(WalkingSource(server.fetch, PageToken.decode(token, listed=LISTED)), strict=True)
         assert await pager.collect() == [*([9] if resumed else []), *range(10, 25)]
 
 
 async def test_drift_on_the_last_empty_page_raises_too() -> None:
     """A total that changes where nothing more comes is no less a sign."""
     server = Moving(records=range(20), hidden=frozenset({15}), moves={2: _remove(0)})
-    pager = Pager(server.fetch, beginning(10), strict=True)
+    pager = Pager(WalkingSource(server.fetch, beginning(10)), strict=True)
     with pytest.raises(PageDriftError):
         await pager.collect()
     assert await pager.collect() == []
@@ -194,7 +193,7 @@ async def test_list_that_never_holds_still_is_handed_out_with_a_warning(caplog: 
     assert {*range(25)} <= {*got}
     assert len(got) == len({*got})
     assert (pager.drift.passes, pager.drift.settled, pager.complete) == (3, False, False)
-    assert "moved during each of 3 walks" in caplog.text
+    assert "moved during each of 3 passes" in caplog.text
 
 
 async def test_repair_hands_out_what_was_seen_last() -> None:
@@ -207,7 +206,7 @@ async def test_repair_hands_out_what_was_seen_last() -> None:
         ids = [*range(5)][page * size : (page + 1) * size]
         return FetchedPage([f"{number} of walk {walks}" for number in ids], ids, 5)
 
-    pager = RepairingPager(fetch, attrs.evolve(beginning(2), repair=True))
+    pager = Pager(RepairingSource(fetch, attrs.evolve(beginning(2), repair=True)))
     assert await pager.collect() == [f"{number} of walk 2" for number in range(5)]
 
 
@@ -221,17 +220,17 @@ async def test_repair_goes_on_after_errors_and_through_tokens() -> None:
             record = await anext(pager, None)
         except AlohubError as error:
             start = PageToken.decode(error.resume_token, listed=LISTED)
-            pager = RepairingPager(server.fetch, start) if len(got) == 0 else pager
+            pager = Pager(RepairingSource(server.fetch, start)) if len(got) == 0 else pager
             continue
         if record is None:
             break
         got.append(record)
         if len(got) == 11:
             start = PageToken.decode(pager.token, listed=LISTED)
-            pager = RepairingPager(server.fetch, start)
+            pager = Pager(RepairingSource(server.fetch, start))
     assert got == [*range(25)]
     assert PageToken.decode(pager.token, listed=LISTED).done
-    again = RepairingPager(server.fetch, PageToken.decode(pager.token, listed=LISTED))
+    again = Pager(RepairingSource(server.fetch, PageToken.decode(pager.token, listed=LISTED)))
     assert await again.collect() == []
 
 
@@ -289,11 +288,13 @@ class MovingList(RuleBasedStateMachine):
         self.asked: list[_Asked] = []
         self.got: list[int] = []
         self.pager: Pager[int]
-        if kind == "repair":
+        self.repairs = kind == "repair"
+        if self.repairs:
             start = attrs.evolve(beginning(page_size), repair=True)
-            self.pager = RepairingPager(self.fetch, start, prefetch=prefetch, max_passes=40)
+            self.pager = Pager(RepairingSource(self.fetch, start, prefetch=prefetch, max_passes=40))
         else:
-            self.pager = Pager(self.fetch, beginning(page_size), prefetch=prefetch, ordered=kind == "ordered")
+            source = WalkingSource(self.fetch, beginning(page_size), prefetch=prefetch, ordered=kind == "ordered")
+            self.pager = Pager(source)
         self.task = self.loop.create_task(self.walk())
         self.settle()
 
@@ -391,7 +392,7 @@ class MovingList(RuleBasedStateMachine):
             assert sorted(self.got) == [*self.records]
             assert self.pager.complete
             assert not self.pager.drift.moved
-        if isinstance(self.pager, RepairingPager):
+        if self.repairs:
             assert self.pager.drift.settled
             assert self.stable <= {*self.got}
 

@@ -11,7 +11,7 @@ import pytest
 
 from alohub_async import AlohubClient
 from alohub_async.errors import APIConnectionError
-from alohub_async.pagination import FetchedPage, Pager
+from alohub_async.pagination import FetchedPage, Pager, WalkingSource
 from alohub_async.testing import Sandbox
 from tests.pagination.server import Server, beginning, untold
 from tests.support import LIST, until
@@ -413,5 +413,5 @@ async def test_break_leaves_no_request_behind(sandbox: Sandbox, client: AlohubCl
 async def test_beginning_is_one_page_whatever_the_prefetch() -> None:
     """A list of one page costs one request."""
     server = Server(records=range(5))
-    assert await Pager(server.fetch, beginning(10), prefetch=8).collect() == [*range(5)]
+    assert await Pager(WalkingSource(server.fetch, beginning(10), prefetch=8)).collect() == [*range(5)]
     assert server.fetched == [(0, 10)]

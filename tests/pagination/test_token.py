@@ -79,7 +79,7 @@ FORGERIES = [
 def test_what_is_no_token_is_refused(token: str) -> None:
     """Garbage, another version's and forged tokens are refused; the message says what to give."""
     assert PageToken.decode(_forged(*SOUND), listed=LISTED).beyond == (4, 5, 9, 9)
-    with pytest.raises(InvalidArgumentError, match=r"token must be a string that pager\.token gave"):
+    with pytest.raises(InvalidArgumentError, match=r"token must be a string that pager\.token returned"):
         PageToken.decode(token, listed=LISTED)
 
 
