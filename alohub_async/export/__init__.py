@@ -1,4 +1,4 @@
-"""Exporting all queues of a tenant into a file, which survives being killed and says whether the file is complete.
+"""Exporting all queues of a tenant into a file: resumes after being killed, and reports whether the file is complete.
 
 from alohub_async.export import export_inbound
 

@@ -1,6 +1,7 @@
 """Walking a list page by page: prefetching, resuming, and knowing whether the whole list came.
 
-`Passes`, `PassesState` and `KeySet` are internal, but shared: an export proves its list whole with the same engine.
+`Passes`, `PassesState` and `KeySet` are internal, but shared: an export proves its list whole with the same engine. The
+module `repair` is imported only where a walk repairs: most do not.
 """
 
 from alohub_async.pagination.page import (
@@ -15,7 +16,6 @@ from alohub_async.pagination.page import (
 )
 from alohub_async.pagination.pager import Pager, check_page_size
 from alohub_async.pagination.passes import Passes, PassesState
-from alohub_async.pagination.repair import RepairingSource
 from alohub_async.pagination.seen_keys import KeySet
 from alohub_async.pagination.source import PageSource
 from alohub_async.pagination.token import PageToken
@@ -35,7 +35,6 @@ __all__ = [
     "Pager",
     "Passes",
     "PassesState",
-    "RepairingSource",
     "StopReason",
     "WalkingSource",
     "check_page_size",

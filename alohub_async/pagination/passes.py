@@ -150,25 +150,31 @@ class Passes:
         """Add a page that was fetched again after this pass: its records are known to the next pass."""
         self._refetched.add_all(keys)
 
-    def end_pass(self, drift: Drift, *, max_passes: int) -> None:
-        """Decide: the list is proven whole, or there is another pass, or it was the last one.
+    def end_pass(self, drift: Drift, *, max_passes: int | None) -> bool:
+        """Decide: the list is proven whole, or another pass begins, or this pass was the last one.
 
         Args:
             drift: What the walk of this pass has noticed in all.
-            max_passes: Maximum number of passes.
+            max_passes: Maximum number of passes; None for a single one that is not meant to prove anything.
+
+        Returns:
+            Whether another pass begins.
         """
         self._note(drift)
+        if max_passes is None:
+            return False
         state, before = self.state, self._before
         proven = self.count == state.first_total and self._now <= self._known
         is_same = before is not None and self.count == len(before) and self._now <= before
         agreed = is_same and not state.moved and state.moved_before is False
         if proven or agreed or state.number >= max_passes:
             self.state = attrs.evolve(state, settled=proven or agreed)
-            return
+            return False
         self._turn()
         self.state = attrs.evolve(
             state, number=state.number + 1, first_total=None, moved=False, moved_before=state.moved
         )
+        return True
 
     def _turn(self) -> None:
         """Begin the next pass."""

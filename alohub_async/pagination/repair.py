@@ -140,8 +140,7 @@ class RepairingSource(Generic[T]):
                 self._refetched += 1
                 self._keep(page)
                 passes.add_refetched(page.keys)
-            passes.end_pass(self._walk.drift, max_passes=self._max_passes)
-            if passes.state.settled is None:
+            if passes.end_pass(self._walk.drift, max_passes=self._max_passes):
                 self._walk, self._suspects = self._new_walk(), None
         if not passes.state.settled:
             _logger.warning(

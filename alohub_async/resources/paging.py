@@ -13,16 +13,7 @@ from alohub_async.http.requestor import Requestor
 from alohub_async.http.requests import PageRequests, build_request
 from alohub_async.http.responses import read_list
 from alohub_async.options import CallOptions, Deadline
-from alohub_async.pagination import (
-    Consistency,
-    Estimate,
-    FetchedPage,
-    Pager,
-    PageToken,
-    RepairingSource,
-    WalkingSource,
-    check_page_size,
-)
+from alohub_async.pagination import Consistency, Estimate, FetchedPage, Pager, PageToken, WalkingSource, check_page_size
 from alohub_async.routes import Route
 from alohub_async.validation import check_count
 
@@ -180,6 +171,8 @@ def make_pager(
         return Estimate(pages + records, seconds)
 
     if walk.consistency == "repair":
+        from alohub_async.pagination.repair import RepairingSource
+
         gathered = RepairingSource(fetch, start, enrich=enrich, prefetch=walk.prefetch, max_passes=walk.max_passes)
         return Pager(gathered, forecast=forecast)
     pages = WalkingSource(fetch, start, enrich=enrich, prefetch=walk.prefetch, ordered=walk.ordered)

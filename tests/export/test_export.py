@@ -78,7 +78,7 @@ async def test_detect_says_that_the_list_ended_early(tmp_path: Path) -> None:
         sandbox.fail(JsonAnswer({"success": "1", "totalRecord": 5, "data": []}), next=None)
         report = await export_inbound(client, tmp_path / "queues.jsonl", consistency="detect")
     assert (report.complete, report.written) == (False, 1)
-    assert report.reason == "1 queues came, and the server tells of 5"
+    assert report.reason == "the server reports 5 in all, but listed only 1 record"
 
 
 async def test_repair_finds_what_a_removal_hid(client: AlohubClient, sandbox: Sandbox, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ async def test_a_file_that_is_no_journal(client: AlohubClient, tmp_path: Path, c
     """What happens to have the journal's name is left alone."""
     journal = tmp_path / "queues.jsonl.part"
     journal.write_bytes(content)
-    with pytest.raises(FileError, match="is no journal of this version's exports; move it away"):
+    with pytest.raises(FileError, match="is not a journal of an export by this version; move it away"):
         await export_inbound(client, tmp_path / "queues.jsonl", restart=True)
     assert journal.read_bytes() == content
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from alohub_async.errors import AlohubError, APIConnectionError, PageDriftError
-from alohub_async.pagination import Drift, FetchedPage, Pager, PageToken, RepairingSource, WalkingSource
+from alohub_async.pagination import Drift, FetchedPage, Pager, PageToken, WalkingSource
+from alohub_async.pagination.repair import RepairingSource
 from tests.pagination.server import LISTED, Server, beginning
 
 Move = Callable[[list[int]], None]
