@@ -173,8 +173,8 @@ async def _match(journal: Journal, client: AlohubClient, wanted: dict[str, Any],
             return
         if not journal.empty:
             raise FileError(
-                f"{journal.path} belongs to another export: {differences}; finish that one, or pass restart=True to"
-                " discard it",
+                f"{journal.path} belongs to another export: {differences}; finish that one, or start anew with"
+                " restart=True",
                 path=journal.path,
             )
     salt = secrets.token_hex(16)

@@ -87,7 +87,7 @@ class RepairingSource(Generic[T]):
 
     @property
     def stopped_by(self) -> StopReason | None:
-        """Why the last pass ended; None while one is under way."""
+        """Why the last pass ended; None while a pass is running."""
         return self._walk.stopped_by
 
     @property
