@@ -3,15 +3,21 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import attrs
 import pytest
 
 from alohub_async import AlohubClient, AlohubError, DeadlineExceededError, FileError, InvalidArgumentError, RetryPolicy
 from alohub_async.export import ExportProgress, export_inbound
+from alohub_async.export.exported import ExportedList
+from alohub_async.export.job import ExportOptions, export_list
 from alohub_async.files import read_queues
+from alohub_async.options import CallOptions
+from alohub_async.resources.bulk import Outcomes
 from alohub_async.testing import Delay, JsonAnswer, Sandbox
 
 ENDINGS = ("jsonl", "csv", "parquet")
@@ -338,3 +344,48 @@ async def test_progress(client: AlohubClient, tmp_path: Path) -> None:
     ]  # fmt: skip
     assert all(each.total == 25 and each.rate > 0 and each.limit == 100 for each in reported[1:])
     assert [each.seconds for each in reported] == sorted(each.seconds for each in reported)
+
+
+# Any list
+
+
+@attrs.frozen(kw_only=True)
+class Named:
+    """A record of another class than `InboundQueue`."""
+
+    id: int = attrs.field(metadata={"wire": "callinId"})
+    name: str = attrs.field(metadata={"wire": "callinName"})
+
+
+async def test_any_list_of_records_can_be_exported(client: AlohubClient, tmp_path: Path) -> None:
+    """It takes a list call, a look-up call, the class, its JSON, and what writes the file."""
+    written: list[Named] = []
+
+    def write(path: Path, records: Iterable[Named]) -> None:
+        written.extend(records)
+        path.touch()
+
+    def no_details(ids: list[int], **_: Any) -> Outcomes[Named]:
+        raise NotImplementedError(ids)
+
+    names = ExportedList(
+        record_class=Named,
+        list_records=partial(client.paginate, "/v1/queues/inbound", model=Named, key="callinId"),
+        get_many=no_details,
+        to_json=attrs.asdict,
+        from_json=lambda record: Named(**cast("dict[str, Any]", record)),
+        write=write,
+    )
+    options = ExportOptions(
+        page_size=10,
+        prefetch=0,
+        details=False,
+        consistency="repair",
+        max_passes=5,
+        restart=False,
+        on_progress=None,
+        call=CallOptions(),
+    )
+    report = await export_list(client, tmp_path / "names.jsonl", names, options)
+    assert (report.complete, report.written, report.passes) == (True, 25, 2)
+    assert written == await client.paginate("/v1/queues/inbound", model=Named).collect()

@@ -258,6 +258,21 @@ async def test_count_and_estimate_of_a_repair() -> None:
     assert (await pager.estimate() or estimate).requests == 0
 
 
+async def test_repair_sorts_ids_of_any_kind_and_can_be_closed() -> None:
+    """Numbers, strings, records without an id; a token resumes between any of them."""
+    server = Moving(records=["b", 7, ("x",), "a", 3])
+    pager = server.repairing(page_size=2, prefetch=2)
+    await pager.count()
+    await pager.aclose()
+    assert await pager.collect() == [3, 7, "a", "b", ("x",)]
+    pager = server.repairing(page_size=2)
+    for returned in range(5):
+        start = PageToken.decode(pager.token, listed=LISTED)
+        assert await Pager(RepairingSource(server.fetch, start)).collect() == [3, 7, "a", "b", ("x",)][returned:]
+        await anext(pager)
+    assert pager.stopped_by == "total"
+
+
 # Any change at any time
 
 

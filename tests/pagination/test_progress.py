@@ -1,6 +1,8 @@
 """The arithmetic of a walk, in order and out of order."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from alohub_async.errors import APIResponseError
 from alohub_async.pagination.progress import PageProgress
@@ -56,3 +58,12 @@ def test_gap_beyond_the_end_is_none() -> None:
     assert progress.stopped_by is None
     progress.arrive(5, [], 4)
     assert progress.stopped_by is not None
+
+
+@given(st.integers(0, 12), st.frozensets(st.integers(0, 15)), st.integers(1, 4), st.integers(0, 60))
+def test_pages_left_are_those_that_are_missing(base: int, beyond: frozenset[int], size: int, total: int) -> None:
+    """The iterator, the check of one page and the number agree."""
+    progress = PageProgress(size=size, base=base, beyond=frozenset(number for number in beyond if number > base))
+    missing = [*progress.missing(total)]
+    assert missing == [number for number in range(80) if progress.is_missing(number, total)]
+    assert progress.pages_left(total) == len(missing)
