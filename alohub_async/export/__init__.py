@@ -6,7 +6,8 @@ report = await export_inbound(client, "queues.parquet")
 print(report.complete, report.written, report.sha256)
 """
 
-from alohub_async.export.job import ExportConsistency, OnProgress, export_inbound
+from alohub_async.export.job import export_inbound
 from alohub_async.export.report import ExportProgress, ExportReport
+from alohub_async.export.run import ExportConsistency, OnProgress
 
 __all__ = ["ExportConsistency", "ExportProgress", "ExportReport", "OnProgress", "export_inbound"]

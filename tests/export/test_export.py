@@ -14,7 +14,8 @@ import pytest
 from alohub_async import AlohubClient, AlohubError, DeadlineExceededError, FileError, InvalidArgumentError, RetryPolicy
 from alohub_async.export import ExportProgress, export_inbound
 from alohub_async.export.exported import ExportedList
-from alohub_async.export.job import ExportOptions, export_list
+from alohub_async.export.job import export_list
+from alohub_async.export.run import ExportOptions
 from alohub_async.files import read_queues
 from alohub_async.options import CallOptions
 from alohub_async.resources.bulk import Outcomes
