@@ -1,4 +1,4 @@
-"""Work that runs ahead of who takes its results, and leaves nothing behind when nobody wants them any more."""
+"""Keyed background tasks that are cancelled when their consumer goes away."""
 
 import asyncio
 from collections import deque
@@ -10,16 +10,16 @@ T = TypeVar("T")
 
 
 class BackgroundTasks(Generic[K, T]):
-    """A set of tasks by key. How many there may be is up to who starts them.
+    """A set of tasks by key; the caller decides how many there are.
 
-    Results stay until they are taken. `release`, or dropping the object, cancels what is still under way; an error that
-    nobody took is never reported as one that was never retrieved.
+    A result is kept until it is taken. `release`, or dropping the object, cancels the tasks that still run. The error
+    of a task that nobody takes is not reported as an exception that was never retrieved.
     """
 
     def __init__(self) -> None:
         self._tasks: dict[K, asyncio.Task[T]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._finished: deque[K] = deque()  # in that order; with keys that were taken already
+        self._finished: deque[K] = deque()  # in the order in which they finished; with keys that were taken already
         self._news = asyncio.Event()
         self._waiting = 0
 
@@ -30,34 +30,40 @@ class BackgroundTasks(Generic[K, T]):
         return key in self.keys()
 
     def keys(self) -> KeysView[K]:
-        """Those of all that is there, as they are at any time."""
-        self._enter()
+        """Return a live view of the keys of all tasks that were not taken."""
+        if asyncio.get_running_loop() is not self._loop:
+            self._enter()
         return self._tasks.keys()
 
-    def _enter(self) -> asyncio.AbstractEventLoop:
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # what ran in another loop died with it
-            self._loop, self._finished, self._news = loop, deque(), asyncio.Event()
-            self._tasks.clear()
-        return loop
+    def _enter(self) -> None:
+        """Forget the tasks of another event loop: they ended with it."""
+        self._loop, self._finished, self._news = asyncio.get_running_loop(), deque(), asyncio.Event()
+        self._tasks.clear()
 
     def start(self, key: K, work: Coroutine[Any, Any, T]) -> None:
-        """Run it; there must be nothing of that key."""
-        task = self._enter().create_task(work)
+        """Start a task; there must be none with this key."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._enter()
+        task = loop.create_task(work)
         self._tasks[key] = task
         finished, news = self._finished, self._news  # not self, which must be free to go while the task runs
 
         def note(done: asyncio.Task[T]) -> None:
             if not done.cancelled():
-                done.exception()  # taken note of, should nobody take it
+                done.exception()  # marks it as retrieved, in case nobody takes it
                 finished.append(key)
             news.set()
 
         task.add_done_callback(note)
 
     async def take(self, key: K) -> T:
-        """Wait for this one and take it out; its error is raised, and is out too. If cancelled, it runs on."""
-        self._enter()
+        """Wait for a task, remove it, and return its result or raise its error.
+
+        If the caller is cancelled, the task continues and is kept.
+        """
+        if asyncio.get_running_loop() is not self._loop:
+            self._enter()
         task = self._tasks[key]
         if not task.done():
             self._waiting += 1
@@ -73,15 +79,16 @@ class BackgroundTasks(Generic[K, T]):
         try:
             return task.result()
         finally:
-            del task  # which has the error, whose traceback has this frame: a cycle would keep all of it alive
+            del task  # it has the error, whose traceback has this frame: a cycle would keep everything alive
 
     async def next_done(self) -> K:
-        """Wait until any is done, and say which: the one that was first.
+        """Wait until a task has finished, and return the key of the one that finished first.
 
         Raises:
-            asyncio.CancelledError: There is none, or none any more.
+            asyncio.CancelledError: There is no task, or all tasks were cancelled.
         """
-        self._enter()
+        if asyncio.get_running_loop() is not self._loop:
+            self._enter()
         self._waiting += 1
         try:
             while self._tasks:
@@ -95,10 +102,13 @@ class BackgroundTasks(Generic[K, T]):
             self._waiting -= 1
 
     def release(self, *, keep: K | None = None) -> list[K]:
-        """Cancel what is under way and forget what failed, unless somebody waits for it; say which those were.
+        """Cancel the running tasks and forget the failed ones, unless somebody waits for a task.
 
         Args:
-            keep: One that is left alone.
+            keep: Key of a task that is left alone.
+
+        Returns:
+            The keys of the tasks that are gone.
         """
         if self._waiting:
             return []
@@ -113,13 +123,14 @@ class BackgroundTasks(Generic[K, T]):
         return [*unwanted]
 
     def clear(self) -> None:
-        """Cancel what is under way, and forget all results."""
+        """Cancel the running tasks, and forget all results."""
         self._cancel(task for task in self._tasks.values() if not task.done())
         self._tasks.clear()
 
     async def aclose(self) -> None:
-        """Cancel all, wait until it is gone, and forget the results."""
-        self._enter()
+        """Cancel all tasks, wait until they have ended, and forget the results."""
+        if asyncio.get_running_loop() is not self._loop:
+            self._enter()
         tasks = [*self._tasks.values()]
         self.clear()
         if tasks:

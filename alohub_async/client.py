@@ -27,7 +27,7 @@ from alohub_async.options import (
 from alohub_async.pagination import Pager
 from alohub_async.rate_limits import RateLimitStatus
 from alohub_async.resources.inbound_queues import INBOUND_QUEUES, Queues
-from alohub_async.resources.paging import PageSource, make_pager
+from alohub_async.resources.paging import Listing, make_pager
 from alohub_async.resources.records import page_of_models
 from alohub_async.resources.resource import Resource, ResourceSpec
 from alohub_async.routes import Route
@@ -233,7 +233,7 @@ class AlohubClient:
         Raises:
             InvalidArgumentError: As for `request` and `list_inbound`; or a model of which no record can be made.
         """
-        source = PageSource[Any](
+        source = Listing[Any](
             Route.of("GET", check_path(path)),
             page_of_models(model, strict=self._requestor.options.strict),
             path=path,

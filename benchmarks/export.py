@@ -1,8 +1,8 @@
-"""How much memory an export takes, how long it takes, and where the time goes: `python -m benchmarks.export`.
+"""How much memory and time an export takes, and where the time goes: `python -m benchmarks.export`.
 
 The server is the sandbox in a process of its own, without limits. Each export runs in another process, so that its peak
-(resident memory, as the system counts it) is its own. A second export runs under cProfile, all in one thread. The
-profile slows Python code down more than C code, so the share of ours is an upper bound.
+of resident memory, as the system counts it, is its own. A second export runs under cProfile, all in one thread. The
+profiler slows Python code down more than C code, so the share of our code is an upper bound.
 """
 
 import argparse
@@ -31,7 +31,7 @@ _SYSTEM = ("poll", "fsync", "posix.", "socket", "acquire", "send", "recv")  # bu
 
 
 class _SameThread(ThreadPoolExecutor):
-    """Runs what it is given at once, where the profile sees it."""
+    """Runs each call at once, in the thread that is profiled."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
         future: Future[Any] = Future()
@@ -51,8 +51,8 @@ async def export(url: str, key: str, path: Path, profile: cProfile.Profile | Non
         return report
 
 
-def room(file: str, name: str) -> str:
-    """Whose code a function is."""
+def package(file: str, name: str) -> str:
+    """Return the package that a function belongs to."""
     parts = Path(file).parts
     if "alohub_async" in parts:
         return f"ours: {parts[parts.index('alohub_async') + 1].removesuffix('.py')}"
@@ -66,17 +66,17 @@ def room(file: str, name: str) -> str:
 
 
 def shares(profile: cProfile.Profile) -> list[tuple[str, float]]:
-    """The share of the time by room, without what it calls."""
+    """Return the share of the time by package, without the functions it calls."""
     seconds: defaultdict[str, float] = defaultdict(float)
     stats: dict[tuple[str, int, str], tuple[int, int, float, float, object]] = vars(pstats.Stats(profile))["stats"]
     for (file, _, name), (_, _, own, _, _) in stats.items():
-        seconds[room(file, name)] += own
+        seconds[package(file, name)] += own
     total = sum(seconds.values())
     return [(name, seconds[name] / total) for name in sorted(seconds, key=seconds.__getitem__, reverse=True)]
 
 
 def run(pipe: Connection, url: str, key: str, path: Path, *, profiled: bool) -> None:
-    """One export in this process; tells the report, its CPU seconds, its peak in MB, and the shares."""
+    """Export once in this process; send the report, the CPU seconds, the peak in MB, and the shares."""
     before = resource.getrusage(resource.RUSAGE_SELF)
     profile = cProfile.Profile() if profiled else None
     report = asyncio.run(export(url, key, path, profile))
@@ -87,18 +87,18 @@ def run(pipe: Connection, url: str, key: str, path: Path, *, profiled: bool) -> 
 
 
 def measured(url: str, key: str, path: Path, *, profiled: bool) -> tuple[ExportReport, float, float, Any]:
-    """The same, in a process of its own."""
+    """Run the same in a process of its own."""
     spawn = multiprocessing.get_context("spawn")
     mine, theirs = spawn.Pipe()
     process = spawn.Process(target=run, args=(theirs, url, key, path), kwargs={"profiled": profiled})
     process.start()
-    told: tuple[ExportReport, float, float, Any] = mine.recv()
+    result: tuple[ExportReport, float, float, Any] = mine.recv()
     process.join()
-    return told
+    return result
 
 
 def main() -> int:
-    """Measure; 1 if a bound is not kept."""
+    """Measure; return 1 if a bound is exceeded."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--queues", type=int, default=100_000)
     queues: int = parser.parse_args().queues
@@ -111,8 +111,8 @@ def main() -> int:
                 f"{ending:8} {report.written:,} queues, {report.passes} passes, {report.requests} requests,"
                 f" {report.size / 1e6:.1f} MB: {report.seconds:.1f} s, {cpu:.1f} s of CPU, peak {peak:.0f} MB"
             )
-            *_, told = measured(url, key, Path(folder, f"b.{ending}"), profiled=True)
-            print("         " + ", ".join(f"{name} {share:.0%}" for name, share in told if share >= 0.01))
+            *_, found = measured(url, key, Path(folder, f"b.{ending}"), profiled=True)
+            print("         " + ", ".join(f"{name} {share:.0%}" for name, share in found if share >= 0.01))
     return 0 if kept else 1
 
 

@@ -1,11 +1,11 @@
-"""How close fetching ahead comes to the ideal, and how much memory a long walk takes: `python -m benchmarks.prefetch`.
+"""How close prefetching comes to the ideal, and how much memory a long walk takes: `python -m benchmarks.prefetch`.
 
 The server is the sandbox in a process of its own. Times are those of one interleaved run: every round walks the list
-once in each way. Two ideals, worked out from just the latencies that round's pages had:
+once in each way. There are two ideals, both computed from latencies of the same distribution:
 
-- *any order*: so many pages under way at every moment, whatever comes of them.
-- *in order*: the same, but a page takes its place in memory until all before it are handed out. No walk that delivers
-  in order and holds so many pages can do better.
+- *any order*: `prefetch` pages are in flight at every moment.
+- *in order*: the same, but a page occupies memory until all pages before it are consumed. No walk that delivers in
+  order and holds that many pages can be faster.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from alohub_async.testing import Sandbox
 
 PAGES = 200
 PAGE_SIZE = 20
-LATENCY = (0.025, 0.075)  # seconds there and back; 0.05 in the mean
+LATENCY = (0.025, 0.075)  # seconds there and back; 0.05 on average
 BOUND = 1.15
 
 
@@ -45,7 +45,7 @@ def _serve(pipe: Connection, settings: dict[str, Any]) -> None:
 
 @contextmanager
 def server(**settings: Any) -> Generator[tuple[str, str]]:
-    """A sandbox in another process: its URL and its key."""
+    """Run a sandbox in another process; yields its URL and its key."""
     mine, theirs = multiprocessing.get_context("spawn").Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs, settings))
     process.start()
@@ -57,7 +57,7 @@ def server(**settings: Any) -> Generator[tuple[str, str]]:
 
 
 def ideal(latencies: list[float], ahead: int) -> float:
-    """Seconds with so many pages under way at every moment after the first."""
+    """Return the seconds with `ahead` pages in flight at every moment after the first page."""
     free = [latencies[0]] * ahead
     for seconds in latencies[1:]:
         heapq.heappush(free, heapq.heappop(free) + seconds)
@@ -65,26 +65,26 @@ def ideal(latencies: list[float], ahead: int) -> float:
 
 
 def ideal_in_order(latencies: list[float], ahead: int) -> float:
-    """Seconds if page `n` can only be asked for once page `n - ahead` is handed out."""
-    handed = [latencies[0]]
+    """Return the seconds if page `n` can only be requested once page `n - ahead` is consumed."""
+    consumed = [latencies[0]]
     for number, seconds in enumerate(latencies[1:], 1):
-        asked = handed[max(0, number - ahead)]
-        handed.append(max(handed[-1], asked + seconds))
-    return handed[-1]
+        requested = consumed[max(0, number - ahead)]
+        consumed.append(max(consumed[-1], requested + seconds))
+    return consumed[-1]
 
 
 async def walk(client: AlohubClient, **options: Any) -> float:
-    """Seconds for the whole list."""
+    """Return the seconds for the whole list."""
     started = time.perf_counter()
     count = 0
     async for _ in client.queues.list_inbound(page_size=PAGE_SIZE, **options):
         count += 1
-    assert count == PAGES * PAGE_SIZE  # noqa: S101  (a walk that is not whole has no time)
+    assert count == PAGES * PAGE_SIZE  # noqa: S101  (the time of an incomplete walk means nothing)
     return time.perf_counter() - started
 
 
 def drawn(seed: int) -> list[float]:
-    """Latencies as the sandbox draws them: each way for itself."""
+    """Return latencies as the sandbox draws them: one for each direction."""
     rng = random.Random(seed)
     least, most = LATENCY
     return [rng.uniform(least / 2, most / 2) + rng.uniform(least / 2, most / 2) for _ in range(PAGES)]
@@ -92,15 +92,15 @@ def drawn(seed: int) -> list[float]:
 
 @attrs.frozen
 class Makespan:
-    """How long walks of one kind took.
+    """The duration of walks of one kind.
 
     Attributes:
         name: How the pages were fetched.
         seconds: The median.
-        of_in_order: Against the ideal that delivers in order.
-        of_in_any: Against the ideal that delivers in any order.
-        faster: How many times as fast as one by one.
-        ok: Whether it is close enough to its ideal; None if nothing is asked.
+        of_in_order: Relative to the ideal that delivers in order.
+        of_in_any: Relative to the ideal that delivers in any order.
+        faster: How many times faster than one by one.
+        ok: Whether it is close enough to its ideal; None if there is no bound.
     """
 
     name: str
@@ -112,7 +112,7 @@ class Makespan:
 
 
 async def makespans(rounds: int) -> list[Makespan]:
-    """The times beside the ideals."""
+    """Measure the times, and compare them with the ideals."""
     ways: dict[str, dict[str, Any]] = {"one by one": {"prefetch": 0}}
     for ahead in (4, 8, 16):
         ways[f"prefetch {ahead}"] = {"prefetch": ahead}
@@ -137,7 +137,7 @@ async def makespans(rounds: int) -> list[Makespan]:
 
 
 async def print_makespans(rounds: int) -> None:
-    """Print the times beside the ideals."""
+    """Print the times and the ideals."""
     rows = await makespans(rounds)
     print(f"{PAGES} pages, 25 to 75 ms each; medians of {rounds} interleaved rounds")
     print(f"{'':28} seconds  of ideal in order  of ideal in any order  faster than one by one")
@@ -148,12 +148,12 @@ async def print_makespans(rounds: int) -> None:
 
 
 async def memory(records: int) -> None:
-    """Print what a long walk takes at its peak, above what it has after its first page."""
+    """Print the peak memory of a long walk, relative to its start."""
     page_size, ahead = 1000, 8
     with server(queues=records) as (url, key):
         async with AlohubClient(key, endpoint=url) as client:
             async for _ in client.queues.list_inbound(page_size=page_size, prefetch=0):
-                break  # what is made once, is made
+                break  # what is created once exists afterwards
             tracemalloc.start()
             before, _ = tracemalloc.get_traced_memory()
             first = await anext(client.queues.list_inbound(page_size=page_size, prefetch=0).pages())
@@ -172,11 +172,11 @@ async def memory(records: int) -> None:
 
 
 def main() -> None:
-    """Run what was asked for."""
+    """Run the measurements."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.prefetch", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
-        "--records", type=int, default=1_000_000, help="of the walk whose memory is measured; 0 for none"
+        "--records", type=int, default=1_000_000, help="length of the walk whose memory is measured; 0 for none"
     )
     options = parser.parse_args()
     asyncio.run(print_makespans(options.rounds))

@@ -1,4 +1,4 @@
-"""Exporting all queues of a tenant into a file, which survives being killed and says whether the file is complete.
+"""Exporting all queues of a tenant into a file: resumes after being killed, and reports whether the file is complete.
 
 from alohub_async.export import export_inbound
 
@@ -6,7 +6,8 @@ report = await export_inbound(client, "queues.parquet")
 print(report.complete, report.written, report.sha256)
 """
 
-from alohub_async.export.job import ExportConsistency, OnProgress, export_inbound
+from alohub_async.export.job import export_inbound, export_resource
 from alohub_async.export.report import ExportProgress, ExportReport
+from alohub_async.export.run import ExportConsistency, OnProgress
 
-__all__ = ["ExportConsistency", "ExportProgress", "ExportReport", "OnProgress", "export_inbound"]
+__all__ = ["ExportConsistency", "ExportProgress", "ExportReport", "OnProgress", "export_inbound", "export_resource"]

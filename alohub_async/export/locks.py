@@ -1,4 +1,4 @@
-"""One process at a time works on a file; the lock goes with the process, however that ends."""
+"""A lock, so that one process at a time works on a file. It ends with the process, in whatever way that ends."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ from alohub_async.files import file_error
 if sys.platform == "win32":
     import msvcrt
 
-    _BEYOND = 1 << 40  # where nothing is written: Windows keeps others from what is locked
+    _BEYOND = 1 << 40  # bytes: far beyond the content, because Windows does not let others read what is locked
 
     def _lock(file: BinaryIO) -> None:
         file.seek(_BEYOND)
@@ -25,10 +25,14 @@ else:
 
 
 def open_locked(path: Path, *, target: Path) -> BinaryIO:
-    """Open a file for reading and appending, made if it is not there, that nobody else has locked.
+    """Open and lock a file for reading and appending; create it if it does not exist.
+
+    Args:
+        path: The file.
+        target: What the file is for, for the error.
 
     Raises:
-        FileError: Another process has it locked, or it cannot be opened.
+        FileError: Another process has locked it, or it cannot be opened.
     """
     while True:
         try:
@@ -42,4 +46,4 @@ def open_locked(path: Path, *, target: Path) -> BinaryIO:
             raise FileError(f"another export to {target} is running; wait for it, or stop it", path=target) from exc
         if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
             return file
-        file.close()  # whoever had it locked has finished and removed it
+        file.close()  # the export that had locked it has finished and removed it

@@ -1,4 +1,4 @@
-"""What an export tells: while it runs, and when it is done."""
+"""What an export reports: while it runs, and when it is done."""
 
 import attrs
 
@@ -10,13 +10,13 @@ class ExportProgress:
     """How far an export has come.
 
     Attributes:
-        number: Of the pass over the list, from 1.
-        written: Queues of this pass that are safe in the journal.
-        total: Queues in the whole list, as last told; None if the server does not tell.
-        seconds: Since the export was begun, those of earlier runs included.
-        rate: Queues a second in this run, over all passes.
-        free: Requests of the tenant's budget that may go now; None if it is not known or unlimited.
-        limit: That budget; None likewise.
+        number: Number of the pass over the list, from 1.
+        written: Records of this pass that are safe in the journal.
+        total: Records in the whole list, as reported last; None if the server does not say.
+        seconds: Time since the export was started, earlier runs included, without the time between runs.
+        rate: Records per second in this run, over all passes.
+        free: Requests that the tenant's rate limit allows now; None if that is not known, or there is no limit.
+        limit: The tenant's rate limit, in requests per window; None likewise.
         waiting: Whether requests wait for the rate limit.
     """
 
@@ -32,29 +32,29 @@ class ExportProgress:
 
 @attrs.frozen(kw_only=True)
 class ExportReport:
-    """What came of an export; also beside the file, as `….report.json`.
+    """The result of an export; also written beside the file, as `….report.json`.
 
-    Requests, 429s and waits are those of the client's rate limiter while the export ran, in all its runs; so they are
-    the export's own if nobody else used the limiter meanwhile.
+    Requests, 429s and waits are those of the client's rate limiter while the export ran, over all its runs. So they are
+    the export's own only if nothing else used the limiter meanwhile.
 
     Attributes:
         path: The file.
-        complete: Whether all queues are in it: proven with `consistency="repair"`, as far as can be told with `detect`.
+        complete: Whether all records are in it: proven with `consistency="repair"`, as far as is known with `detect`.
         reason: Why it is complete, or why it is not known to be.
-        expected: Queues in the list as the server last told; None if it does not tell.
-        written: Queues in the file.
-        duplicates: Queues that came again within a pass and were left out.
-        gone: Queues that were listed and gone when their details were asked for.
-        totals: The totals that pages told, in order, without repetition; more than one means that the list moved.
-        passes: Walks over the list.
-        consistency: As asked.
-        requests: Transmissions.
-        denied: 429s among them.
-        waited: Seconds that requests waited for the rate limit, in all.
-        seconds: The export took, without the time between its runs.
-        resumed: How often it was begun again after it was cut off.
-        size: Of the file, in bytes.
-        sha256: Of the file, in hexadecimal.
+        expected: Records in the list as the server reported last; None if it does not say.
+        written: Records in the file.
+        duplicates: Records that came again within a pass and were left out.
+        gone: Records that were listed but did not exist any more when their details were requested.
+        totals: The totals that pages reported, in order, without repetition; more than one means that the list moved.
+        passes: Passes over the list.
+        consistency: The option as given.
+        requests: Requests sent, retries included.
+        denied: How many of them were answered with 429.
+        waited: Time that requests waited for the rate limit, in seconds, added up over all requests.
+        seconds: Duration of the export, in seconds, without the time between its runs.
+        resumed: How often it was resumed.
+        size: Size of the file in bytes.
+        sha256: SHA-256 of the file, in hexadecimal.
     """
 
     path: str

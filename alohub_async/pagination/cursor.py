@@ -1,4 +1,4 @@
-"""The page at hand, and how much of it was handed out."""
+"""The current page of a pager, and the position in it."""
 
 from operator import length_hint
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -14,46 +14,51 @@ _NOTHING: "Iterator[Any]" = iter(())
 
 
 class PageCursor(Generic[T]):
-    """Hands out the records of one page after the other.
+    """Iterates over the records of one page after the other.
 
     Attributes:
-        number: Of the page; or of the one to come, if there is none.
-        page: The page; None before the first, and between two.
-        rest: Those of its records that are still to be handed out. Taking one hands it out: how many were is known by
-            how many are left, so that a record costs no more than a step of this iterator.
+        number: Number of the current page, or of the page loaded last. Before the first page: where to start.
+        page: The current page; None before the first one and between two.
+        rest: Iterator over the records of the page that are still to be returned. `length_hint` of it tells how many
+            are left, so nothing needs to be counted for each record.
     """
 
     def __init__(self, number: int, index: int) -> None:
-        """No page yet.
+        """Start without a page.
 
         Args:
-            number: Of the page to come.
-            index: Of the record in it that comes first.
+            number: Number of the page to start with.
+            index: Index of the first record to return from it.
         """
         self.number: int = number
         self.page: FetchedPage[T] | None = None
         self.rest: Iterator[T] = _NOTHING
         self._first = index
-        self._indexes: list[int] | None = None  # of all that `rest` had, if that is not the rest of the page
+        self._indexes: list[int] | None = None  # of the records in `rest`, if records of the page were left out
 
-    def put(self, number: int, page: FetchedPage[T], skipped: frozenset[int]) -> None:
-        """Have this page at hand, without those indexes; from its beginning, unless it is the one that was to come."""
+    def load(self, number: int, page: FetchedPage[T], repeated: frozenset[int]) -> None:
+        """Make a page the current one, without its repeated and its gone records.
+
+        The page that the cursor was created for starts at the given index, every other page at its first record.
+        """
         first = self._first if number == self.number else 0
         self.number, self.page, self._first = number, page, first
         items = page.items
-        if skipped:
-            self._indexes = [index for index in range(first, len(items)) if index not in skipped]
+        if repeated or page.gone:
+            left_out = repeated | page.gone
+            self._indexes = [index for index in range(first, len(items)) if index not in left_out]
             self.rest = iter([items[index] for index in self._indexes])
         else:
             self._indexes = None
             self.rest = iter(items[first:] if first else items)
 
-    def drop(self, number: int) -> FetchedPage[T] | None:
-        """Let go of the page, and return it; that one is to come."""
-        page = self.page
-        self.number, self.page, self.rest = number, None, _NOTHING
-        self._first, self._indexes = 0, None
-        return page
+    def unload(self) -> bool:
+        """Drop the current page; False, and nothing is dropped, if records of it are left."""
+        if length_hint(self.rest):
+            return False
+        if self.page is not None:
+            self.page, self.rest, self._first, self._indexes = None, _NOTHING, 0, None
+        return True
 
     @property
     def has_more(self) -> bool:
@@ -62,11 +67,11 @@ class PageCursor(Generic[T]):
 
     @property
     def index(self) -> int:
-        """Of the record behind the one that was handed out last; without a page, of the first one to come."""
+        """Index behind the record returned last; without a page, the index to start at."""
         if self.page is None:
             return self._first
         left = length_hint(self.rest)
         if self._indexes is None:
             return len(self.page.items) - left
-        handed = len(self._indexes) - left
-        return self._indexes[handed - 1] + 1 if handed else self._first
+        returned = len(self._indexes) - left
+        return self._indexes[returned - 1] + 1 if returned else self._first

@@ -1,4 +1,4 @@
-"""The values that paging is about: pages, as fetched and as handed out, and what is known of a list that moved."""
+"""The values of pagination: pages as fetched and as returned, and what is known about a list that moves."""
 
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Final, Generic, Literal, TypeAlias, TypeVar
@@ -8,14 +8,14 @@ import attrs
 T = TypeVar("T")
 
 StopReason: TypeAlias = Literal["total", "empty page", "repeated page"]
-"""Why a walk ended: as many records came as the total says; or a page was empty, or was there before, and the total
-said nothing more or was never told."""
+"""Why a walk ended: as many records came as the total says; or a page was empty, or repeated an earlier page, and no
+total said that there is more."""
 
 Consistency: TypeAlias = Literal["detect", "raise", "repair"]
-"""What is done about a list that moves during the walk: it is reported, it raises, or the walk is repeated."""
+"""What to do about a list that moves during the walk: report it, raise an error, or repeat the walk."""
 
 MAX_PAGE_SIZE: Final = 10_000
-"""Ours, against typing errors: the API does not tell its own, and a server that caps the size is handled."""
+"""Our own limit, against typing errors. The API does not document one; a server that caps the size is handled."""
 
 
 @attrs.frozen
@@ -23,10 +23,11 @@ class Page(Generic[T]):
     """One page of a list.
 
     Attributes:
-        items: Its records, without those that were handed out before.
-        number: Counted from 0, in pages of `size`.
-        size: Records a full page has: as asked, or as the server caps it.
-        total: Records in the whole list as this page, or the last one that did, tells it; None if none did.
+        items: Its records, without those that were returned before.
+        number: Its number, counted from 0 in pages of `size`.
+        size: Records in a full page: as requested, or as the server caps it.
+        total: Records in the whole list, as reported by this page, or by the last page that reported it; None if no
+            page did.
     """
 
     items: tuple[T, ...]
@@ -35,49 +36,43 @@ class Page(Generic[T]):
     total: int | None
 
 
+@attrs.define(eq=False)
 class FetchedPage(Generic[T]):
-    """What a fetch brings.
+    """The result of fetching a page.
 
     Attributes:
         items: The records of the page.
-        keys: What each of them is known by: its id, an int or a string; anything else if it has none.
-        total: The total, if the answer tells it.
-        gone: Indexes of records that were listed and could not be had because they are gone.
+        keys: Identity key of each record: its id, an int or a string; a tuple for a record without an id.
+        total: Records in the whole list; None if the server does not report it.
+        gone: Indexes of records that were listed but did not exist any more when their details were requested.
     """
 
-    __slots__ = ("__weakref__", "gone", "items", "keys", "total")
+    items: Sequence[T]
+    keys: Sequence[Hashable]
+    total: int | None
+    gone: frozenset[int] = frozenset()
 
-    def __init__(
-        self, items: Sequence[T], keys: Sequence[Hashable], total: int | None, gone: frozenset[int] = frozenset()
-    ) -> None:
-        self.items: Sequence[T] = items
-        self.keys: Sequence[Hashable] = keys
-        self.total: int | None = total
-        self.gone: frozenset[int] = gone
-
-
-Arrival: TypeAlias = tuple[int, FetchedPage[T], bytes]
-"""A page of the walk: its number, what was fetched, and what `gaps_of` makes of its keys."""
 
 Fetch: TypeAlias = Callable[[int, int], Awaitable[FetchedPage[T]]]
-"""Fetches a page by its number, counted from 0, and size. Its errors leave the walk where it was."""
+"""Fetches a page, given its number (counted from 0) and its size. An error does not change the walk's position."""
 
 Enrich: TypeAlias = Callable[[int, FetchedPage[T]], Awaitable[FetchedPage[T]]]
-"""Completes a page, given its number, with what further requests tell of its records."""
+"""Completes a page, given its number, by further requests about its records."""
 
 
 @attrs.frozen(kw_only=True)
 class Drift:
-    """What a walk has noticed of its list moving under it.
+    """The signs that a list moved while it was walked.
 
     Attributes:
         duplicates: Records that came again and were left out, because others were added before them.
-        totals: The totals that pages told, in order, without repetition; more than one means that the list grew or
-            shrank (or that the server does not know).
-        gone: Records that were listed and gone when their details were asked for.
+        totals: The totals that pages reported, in order, without repetition. More than one means that the list grew or
+            shrank (or that the server does not know its total).
+        gone: Records that were listed but did not exist any more when their details were requested.
         refetched: Pages that were fetched again because the list moved there (`repair` only).
-        passes: Walks over the whole list that were finished (`repair`: as many as it took).
-        settled: `repair` only: whether the last walk proved that nothing is missing. None elsewhere, and before that.
+        passes: Walks over the whole list that were finished (`repair` needs several).
+        settled: `repair` only: whether the last pass proved that nothing is missing. None while that is open, and
+            without `repair`.
     """
 
     duplicates: int = 0
@@ -89,19 +84,23 @@ class Drift:
 
     @property
     def moved(self) -> bool:
-        """Whether the list was seen to move."""
+        """Whether there is any sign that the list moved."""
         return bool(self.duplicates or self.gone or len(self.totals) > 1)
 
 
 @attrs.frozen
 class Estimate:
-    """What the rest of a walk takes.
+    """What the rest of a walk costs.
 
     Attributes:
-        requests: Requests that are left, if the list stays as it is and none fails.
-        seconds: The least time until the last of them may go under the rate limits as they stand; 0.0 if the limits do
-            not delay it, or are not known yet.
+        requests: Requests that are left, if the list does not change and no request fails.
+        seconds: The least time until the rate limits as they are now allow the last of them; 0.0 if the limits do not
+            delay it, or are not known yet.
     """
 
     requests: int
     seconds: float
+
+
+Forecast: TypeAlias = Callable[[int, int], Estimate]
+"""Estimates the cost of a number of pages that hold a number of records together."""

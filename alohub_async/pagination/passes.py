@@ -1,19 +1,200 @@
-"""When passes over a list have proven it whole: the rule, see `repair.py` for why it holds."""
+"""The pass engine: walk a list again and again, until one pass proves that the list is whole although it moves.
+
+Pages are counted by position. A record that is added or removed during a walk therefore shifts all records behind it:
+one record may be skipped, another one may come twice. No way of fetching such pages can exclude that in a single walk.
+
+What proves a pass whole: it brought as many different ids as the list had when the pass began, and every one of these
+ids was known before the pass began. The argument:
+
+1. An id is never given twice. So a record that was there before the pass began, and was there again during the pass,
+   was there all the time in between: it was in the list at the moment when the pass began.
+2. All ids of the pass are of that kind, so each of them was in the list at that moment.
+3. The list had just as many records at that moment. So there were no others: no record of that moment is missing.
+
+"When the pass began" is the moment at which the server answered with the first total. For step 1, all records of the
+pass must have been listed at that moment or later. So only a total that is reported before the first records, or
+together with them, counts as the first total. (The first pages of a walk are not fetched concurrently until a total is
+known.) If there is none, a proof by number is not possible.
+
+The server may report no total, or count records that it does not show. Then two successive passes that brought the same
+ids, without a sign of movement in either, are accepted as the whole list.
+
+This module is pure: it holds what has come and decides; others fetch. `RepairingSource` drives it within one pager, an
+export across processes, from the checkpoints in its journal.
+"""
+
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any
+
+import attrs
+
+from alohub_async.pagination.page import Drift
+from alohub_async.pagination.seen_keys import KeySet
 
 
-def settle(
-    *, different: int, first_total: int | None, all_known: bool, agreed: bool, passes: int, max_passes: int
-) -> bool | None:
-    """Whether the list is proven whole; None if another pass may prove it.
+def _as_tuple(given: Iterable[int]) -> tuple[int, ...]:
+    return tuple(given)
 
-    Args:
-        different: Ids that the pass at hand brought, each counted once.
-        first_total: The total its first page told; None if it told none.
-        all_known: Whether all of them were known before the pass began.
-        agreed: Whether it brought the same ids as the pass before, and nothing was seen to move in either.
-        passes: Passes so far, with this one.
-        max_passes: Most there may be.
+
+@attrs.frozen(kw_only=True)
+class PassesState:
+    """Where the passes stand, apart from the keys: together they make a checkpoint.
+
+    Attributes:
+        number: Number of the current pass, from 1.
+        first_total: The total when this pass began; None if it is not known, or no page has come.
+        moved: Whether this pass shows a sign that the list moved.
+        moved_before: Whether the pass before did; None if there is none.
+        totals: The totals that were reported in all passes, without repetition of the one before.
+        duplicates: Records that came again within a pass, over all passes.
+        settled: Whether the list was proven whole; None while that is open.
     """
-    if agreed or (all_known and different == first_total):
+
+    number: int = 1
+    first_total: int | None = None
+    moved: bool = False
+    moved_before: bool | None = None
+    totals: tuple[int, ...] = attrs.field(default=(), converter=_as_tuple)
+    duplicates: int = 0
+    settled: bool | None = None
+
+
+class Passes:
+    """What the passes over one list brought, and whether they prove it whole.
+
+    A key is an int or a string, which is an id; or a tuple, for a record without an id. Such a record counts, but is
+    never taken for a duplicate: another record may look the same.
+
+    Each call brings the drift that the walk of this pass reports so far, so that it need not be reported in steps.
+
+    Attributes:
+        state: Where the passes stand; a new object after each change.
+    """
+
+    def __init__(self) -> None:
+        self.state: PassesState = PassesState()
+        self._known: KeySet = _new_set()  # before this pass
+        self._before: KeySet | None = None  # in the pass before
+        self._begin()
+
+    def _begin(self) -> None:
+        self._now: KeySet = _new_set()
+        self._refetched: KeySet = _new_set()
+        self._noted = Drift()  # of the walk of this pass
+        self._totals: dict[int, int] = {}  # by page
+        self._shifted: set[int] = set()  # pages that brought duplicates
+
+    @property
+    def count(self) -> int:
+        """How many different records came in this pass."""
+        return len(self._now)
+
+    @property
+    def finished(self) -> int:
+        """How many passes have ended."""
+        return self.state.number - (self.state.settled is None)
+
+    def came(self, key: Hashable) -> bool:
+        """Whether a record with this id came in this pass already."""
+        return not isinstance(key, tuple) and key in self._now
+
+    def was_known(self, key: Hashable) -> bool:
+        """Whether a record with this key came in an earlier pass."""
+        return key in self._known
+
+    def add_page(self, number: int, keys: Sequence[Any], total: int | None, drift: Drift) -> None:
+        """Add a page of this pass.
+
+        Args:
+            number: Number of the page.
+            keys: Identity keys of its records, without duplicates that `drift` counts.
+            total: The total that it reports.
+            drift: What the walk of this pass has noticed so far.
+        """
+        noted = self._noted.duplicates
+        self._note(drift)
+        repeated = len(self._now.add_all(keys))
+        if repeated:
+            self.state = attrs.evolve(self.state, moved=True, duplicates=self.state.duplicates + repeated)
+        if repeated or drift.duplicates > noted:
+            self._shifted.add(number)
+        if total is not None:
+            self._totals[number] = total
+
+    def _note(self, drift: Drift) -> None:
+        state, noted = self.state, self._noted
+        totals = state.totals
+        for total in drift.totals[len(noted.totals) :]:
+            if totals[-1:] != (total,):
+                totals = (*totals, total)
+        self.state = attrs.evolve(
+            state,
+            first_total=state.first_total if self._now else next(iter(drift.totals), None),
+            moved=state.moved or drift.duplicates > 0 or len(drift.totals) > 1,
+            totals=totals,
+            duplicates=state.duplicates + drift.duplicates - noted.duplicates,
+        )
+        self._noted = drift
+
+    def suspects(self) -> list[int]:
+        """Return the pages at whose edges the list shifted in this pass. A record that was skipped is on one of them.
+
+        Fetching them again, and `add_refetched`, may save a whole pass.
+        """
+        totals = self._totals
+        edges = [number for number, total in totals.items() if number and totals.get(number - 1, total) != total]
+        pages = {*self._shifted, *edges}
+        return sorted({number for page in pages for number in (page - 1, page) if number >= 0})
+
+    def add_refetched(self, keys: Sequence[Any]) -> None:
+        """Add a page that was fetched again after this pass: its records are known to the next pass."""
+        self._refetched.add_all(keys)
+
+    def end_pass(self, drift: Drift, *, max_passes: int | None) -> bool:
+        """Decide: the list is proven whole, or another pass begins, or this pass was the last one.
+
+        Args:
+            drift: What the walk of this pass has noticed in all.
+            max_passes: Maximum number of passes; None for a single one that is not meant to prove anything.
+
+        Returns:
+            Whether another pass begins.
+        """
+        self._note(drift)
+        if max_passes is None:
+            return False
+        state, before = self.state, self._before
+        proven = self.count == state.first_total and self._now <= self._known
+        is_same = before is not None and self.count == len(before) and self._now <= before
+        agreed = is_same and not state.moved and state.moved_before is False
+        if proven or agreed or state.number >= max_passes:
+            self.state = attrs.evolve(state, settled=proven or agreed)
+            return False
+        self._turn()
+        self.state = attrs.evolve(
+            state, number=state.number + 1, first_total=None, moved=False, moved_before=state.moved
+        )
         return True
-    return False if passes >= max_passes else None
+
+    def _turn(self) -> None:
+        """Begin the next pass."""
+        self._known.update(self._now)
+        self._known.update(self._refetched)
+        self._before = self._now
+        self._begin()
+
+    def restore(self, keys: Sequence[Any], state: PassesState) -> None:
+        """Repeat what led to a checkpoint.
+
+        Args:
+            keys: All keys added since the checkpoint before.
+            state: The state at the checkpoint.
+        """
+        self._now.add_all(keys)
+        if state.number > self.state.number:
+            self._turn()
+        self.state = state
+
+
+def _new_set() -> KeySet:
+    return KeySet(with_anonymous=True)

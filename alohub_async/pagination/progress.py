@@ -1,12 +1,14 @@
-"""The arithmetic of a walk, without an await: which pages came, which are next, whether there are more.
+"""The arithmetic of a walk: which pages have come, which page is next, whether there are more. No I/O, no event loop.
 
-When does a list end? The API tells a total on each page, so the walk goes on until that many records came, as the
-latest page tells it. A short or an empty page is no end: the server may cap the page size, and may leave out what the
-key must not see. Only where the total says nothing more, or there is none, does an empty page end the walk, or one that
-was there before (some servers answer past the end with the last page again).
+When does a list end? The API reports a total on each page, so the walk continues until that many records have come, by
+the total of the latest page. A short or an empty page is not the end: the server may cap the page size, and may leave
+out records that the key must not see. An empty page ends the walk only if the total does not say that there is more, or
+if there is no total; so does a page that repeats an earlier one (some servers answer requests beyond the end with the
+last page).
 """
 
 from collections.abc import Hashable, Iterator, Sequence
+from itertools import filterfalse
 from typing import Final
 
 from alohub_async.errors import APIResponseError
@@ -14,25 +16,24 @@ from alohub_async.pagination.page import StopReason
 from alohub_async.pagination.seen_keys import fingerprint
 from alohub_async.pagination.token import MAX_PAGES
 
-_MAX_BARREN_PAGES: Final = 10  # in a row without a new record, while the total says more
+_MAX_BARREN_PAGES: Final = 10  # pages in a row without a new record, while the total says that there is more
 
 
 class PageProgress:
-    """Which pages of a list came, in whatever order, and whether that is all of it.
+    """Which pages of a list have come, in any order, and whether they are the whole list.
 
     Attributes:
-        base: The first page that did not come yet.
-        beyond: Pages behind it that came.
-        size: Records a page.
-        received: Records of all pages that came, before any is left out as a duplicate.
-        total: The latest total; None if unknown.
-        totals: The totals as told, without those that say what the one before said.
-        repeated: Records of whole pages that came again where others were due.
-        first_total: The total that the first page told; None if it told none, or none came.
+        base: The first page that has not come yet.
+        beyond: Pages behind it that have come.
+        size: Records in a full page.
+        received: Records of all pages that have come, before duplicates are left out.
+        total: The latest total; None if it is not known.
+        totals: The totals as reported, without repetition of the one before.
+        repeated: Records of whole pages that came again where other pages were due.
         stopped_by: Why the walk ended; None while it has not.
-        latest: Fingerprint of the last page that brought something; "" if none did.
+        latest: Fingerprint of the last page that brought records; "" if none did.
         before: Fingerprint of the one before that.
-        marks: Fingerprints of all that brought something, as far as this walk knows.
+        marks: Fingerprints of all pages that brought records, as far as this walk knows them.
     """
 
     def __init__(
@@ -52,7 +53,6 @@ class PageProgress:
         self.total: int | None = total
         self.totals: list[int] = [] if total is None else [total]
         self.repeated: int = 0
-        self.first_total: int | None = None
         self.stopped_by: StopReason | None = None
         self.latest: str = before
         self.before: str = ""
@@ -60,30 +60,35 @@ class PageProgress:
         self.marks: set[str] = {before} - {""}
 
     def missing(self, total: int) -> Iterator[int]:
-        """The pages that did not come yet, as far as that total reaches, the first one first."""
-        number = self.base
-        while number * self.size < total:
-            if number not in self.beyond:
-                yield number
-            number += 1
+        """Iterate over the pages of a list of `total` records that have not come yet, in order."""
+        return filterfalse(self.beyond.__contains__, range(self.base, -(-total // self.size)))
+
+    def is_missing(self, number: int, total: int) -> bool:
+        """Whether a page is one of `missing`."""
+        return number >= self.base and number * self.size < total and number not in self.beyond
+
+    def pages_left(self, total: int) -> int:
+        """Return how many pages are `missing`."""
+        beyond = sum(number * self.size < total for number in self.beyond)
+        return max(0, -(-total // self.size) - self.base - beyond)
 
     def looks_capped(self, count: int, total: int | None) -> bool:
-        """Whether the first page is short, while the total says more: the server may cap the size.
+        """Whether the first page is short although the total says that there is more: the server may cap the size.
 
         Args:
-            count: Its records.
-            total: The total it tells.
+            count: Number of its records.
+            total: The total that it reports.
         """
         return 0 < count < self.size and total is not None and count < total
 
     def looks_ignored(self, number: int, total: int | None) -> bool:
-        """Whether a page that was there before comes where the total says that there must be another one.
+        """Whether an earlier page came again where, by the total, there must be another one.
 
-        Either the server does not heed the page number, or the list has moved by just a page.
+        Either the server ignores the page number, or the list has moved by exactly one page.
 
         Args:
-            number: Of the page.
-            total: The total it tells.
+            number: Number of the page.
+            total: The total that it reports.
         """
         return number > 0 and total is not None and (number + 1) * self.size <= total
 
@@ -97,24 +102,24 @@ class PageProgress:
         capped: bool = False,
         ignored: bool = False,
     ) -> bool:
-        """Take account of a page that did not come yet; False if it brings nothing new.
+        """Record the arrival of a page; False if it brings nothing new.
 
         Args:
-            number: Of the page.
-            keys: What its records are known by.
-            total: The total it tells.
-            mark: The fingerprint of those, if it is known already.
+            number: Number of the page; it has not come before.
+            keys: Identity keys of its records.
+            total: The total that it reports.
+            mark: The fingerprint of `keys`, if it is known already.
             capped: Whether the server was found to cap the size.
-            ignored: Whether the server was found not to heed the page number.
+            ignored: Whether the server was found to ignore the page number.
 
         Raises:
-            APIResponseError: The server cannot be walked: it repeats a page where another must be, promises more and
-                more, or never ends. The walk stays where it was.
+            APIResponseError: The list cannot be walked: the server repeats a page where another one must be, keeps
+                raising its total, or never ends. The position does not change.
         """
         count = len(keys)
         start = number * self.size
         if total is not None:
-            # A total below what the very same page holds is not a total: go on until a page is empty.
+            # A total below what this very page holds is not a total: continue until a page is empty.
             self.total = None if count and total < start + count <= start + self.size else total
         mark = fingerprint(keys) if mark is None else mark
         repeated = count > 0 and mark in self.marks
@@ -122,11 +127,9 @@ class PageProgress:
         if barren or number >= MAX_PAGES:
             self._refuse(number, repeated=repeated, barren=barren, ignored=ignored)
         if number == 0 and not barren and (capped or count > self.size or self.total is None):
-            # The first page tells what the server makes of the size. Asking for just that from now on gives the same
+            # The first page shows which size the server uses. Requesting exactly that size from now on gives the same
             # pages whether the server counts them in its own size or in ours.
             self.size = count
-        if not self.received and not self._barren:
-            self.first_total = total
         if total is not None and self.totals[-1:] != [total]:
             self.totals.append(total)
         if number == self.base:
@@ -155,7 +158,7 @@ class PageProgress:
             self.repeated += count
 
     def _end(self, reason: StopReason) -> None:
-        """End the walk, unless pages are left out between those that came."""
+        """End the walk, unless a page between those that came is missing."""
         if not self.beyond or (self.total is not None and self.base * self.size >= self.total):
             self.stopped_by = reason
 
@@ -168,8 +171,9 @@ class PageProgress:
         if barren and (ignored or self._barren + 1 >= _MAX_BARREN_PAGES):
             self._barren = 0
             what = "repeats an earlier page" if repeated else "is empty"
+            records = "1 record" if self.received == 1 else f"{self.received} records"
             raise APIResponseError(
-                f"page {number} {what}, although {self.received} records came and the server tells of {total};"
-                " the rest of the list cannot be had this way",
+                f"page {number} {what}, although {records} came and the server reports {total};"
+                " the rest of the list cannot be fetched this way",
                 status=200,
             )

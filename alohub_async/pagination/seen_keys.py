@@ -1,9 +1,9 @@
 """Which records were seen: by their ids, exactly, in little memory and little time.
 
-Most lists come by id: the ids of a page rise, and go on behind those of the page before. Of such ids the gaps between
-them are kept, a byte each: C code makes these, none of the ids can have been there before, and to know the page again
-its gaps are enough. Only when a page does not go on like that (the list has moved, or has another order, or its pages
-come out of order), each id becomes a bit, where it can be looked up.
+Most lists are sorted by id: the ids of a page rise, and continue behind those of the page before. Of such ids only the
+gaps between them are stored, one byte each: C code computes them, none of the ids can have been there before, and the
+gaps are enough to recognise the page. Only when a page does not continue like that (the list has moved, or has another
+order, or its pages come out of order), each id becomes a bit, which can be looked up.
 """
 
 import hashlib
@@ -13,36 +13,44 @@ from itertools import accumulate
 from operator import sub
 from typing import Any, Final
 
-_BITS: Final = 11  # 2048 ids a word: dense ids take about half a byte each in all, scattered ones 250
+_BITS: Final = 11  # 2048 ids in a word: dense ids take about half a byte each in all, scattered ones 250 bytes
 _SPAN: Final = 1 << _BITS
 _MASK: Final = _SPAN - 1
-_SPREAD: Final = 64  # a page whose ids lie further apart than so many a record is not dense
+_SPREAD: Final = 64  # a page is dense if its ids are not further apart than this, on average
 _DIGITS: Final = bytes.maketrans(b"\x00\x01", b"01")
-_WIDEST: Final = 255  # a gap that a byte can tell
-_PIECE: Final = 1 << 12  # gaps that are kept together
+_WIDEST: Final = 255  # the largest gap that fits into a byte
+_PIECE: Final = 1 << 12  # gaps stored in one object
 _NONE: Final = frozenset[int]()
 
 
 class KeySet:
     """The keys of all records so far.
 
-    An int or a string is an id; any other key is that of a record without one, which is never taken for another.
+    An int or a string is an id. Any other key belongs to a record without an id; such a record is never reported as
+    seen before, because another record may look the same.
 
     Attributes:
-        highest: Of the ids that are numbers; None if there are none.
-        strings: The ids that are strings.
+        highest: The highest id that is a number; None if there is none.
+        others: The keys that are not numbers.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, with_anonymous: bool = False) -> None:
+        """Start empty.
+
+        Args:
+            with_anonymous: Whether to store the keys of records without an id, so that they count. Without, they take
+                no memory.
+        """
         self.highest: int | None = None
-        self.strings: set[str] = set()
-        self._words: dict[int, int] = {}  # numbers, each a bit
-        self._run = bytearray()  # gaps between numbers behind all those, up to the highest
+        self.others: set[Hashable] = set()
+        self._with_anonymous = with_anonymous
+        self._words: dict[int, int] = {}  # numbers, one bit each
+        self._run = bytearray()  # gaps between the numbers behind all those, up to the highest
         self._pieces: list[bytes] = []  # the beginning of a long run
 
     @property
     def words(self) -> dict[int, int]:
-        """The ids that are numbers, each a bit."""
+        """The ids that are numbers, one bit each."""
         if self._run or self._pieces:
             self._end_run()
         return self._words
@@ -50,30 +58,33 @@ class KeySet:
     def __contains__(self, key: Hashable) -> bool:
         if isinstance(key, int):
             return bool(self.words.get(key >> _BITS, 0) & 1 << (key & _MASK))
-        return key in self.strings
+        return key in self.others
+
+    def __bool__(self) -> bool:
+        return self.highest is not None or bool(self.others)
 
     def __len__(self) -> int:
-        return sum(word.bit_count() for word in self.words.values()) + len(self.strings)
+        return sum(word.bit_count() for word in self.words.values()) + len(self.others)
 
     def __le__(self, other: "KeySet") -> bool:
-        """Whether the other one has all of these."""
+        """Whether the other set has all keys of this one."""
         others = other.words
         numbers = all(not word & ~others.get(at, 0) for at, word in self.words.items())
-        return numbers and self.strings <= other.strings
+        return numbers and self.others <= other.others
 
     def update(self, other: "KeySet") -> None:
-        """Add the other one's keys."""
+        """Add the keys of another set."""
         self._end_run()
         if other.highest is not None:
             self._put(other.words.items(), other.highest)
-        self.strings |= other.strings
+        self.others |= other.others
 
     def add_all(self, keys: Sequence[Any], gaps: bytes | None = None) -> frozenset[int]:
-        """Add the keys of a page; the indexes of those that were there already.
+        """Add the keys of a page, and return the indexes of the ids that were seen before.
 
         Args:
-            keys: An int or a string is an id, see above.
-            gaps: What `gaps_of` makes of them, if it is known.
+            keys: The keys, in the page's order.
+            gaps: The result of `gaps_of(keys)`, if it is known already.
         """
         gaps = gaps_of(keys) if gaps is None else gaps
         highest = self.highest
@@ -91,7 +102,7 @@ class KeySet:
         return _NONE
 
     def _end_run(self) -> None:
-        """Make bits of the run, its end first."""
+        """Convert the run into bits, from its end."""
         high = self.highest
         while high is not None and (self._run or self._pieces):
             first, *rest = self._run or self._pieces.pop()
@@ -101,7 +112,7 @@ class KeySet:
             high = low - first
 
     def _add_dense(self, keys: Sequence[Any]) -> bool:
-        """Add them all at once if they are numbers close to each other, and none was there; else add none."""
+        """Add all keys at once if they are numbers close to each other, and none was seen; add none otherwise."""
         count = len(keys)
         if not count or not isinstance(keys[0], int):
             return False
@@ -110,7 +121,7 @@ class KeySet:
             if high - low > _SPREAD * count:
                 return False
             words = [*_words(keys, low, high)]
-        except TypeError:  # others than numbers are among them
+        except TypeError:  # not all of them are numbers
             return False
         if sum(word.bit_count() for _, word in words) < count:
             return False
@@ -131,9 +142,11 @@ class KeySet:
                     words[at] = word | bit
                     highest = key if highest is None or key > highest else highest
             elif isinstance(key, str):
-                if key in self.strings:
+                if key in self.others:
                     repeated.append(index)
-                self.strings.add(key)
+                self.others.add(key)
+            elif self._with_anonymous:
+                self.others.add(key)
         self.highest = highest
         return frozenset(repeated)
 
@@ -146,7 +159,13 @@ class KeySet:
 
 
 def _words(numbers: Iterable[int], low: int, high: int) -> Iterator[tuple[int, int]]:
-    """Bits for numbers between these two."""
+    """Return words with a bit for each number.
+
+    Args:
+        numbers: The numbers.
+        low: The lowest of them, or less.
+        high: The highest of them, or more.
+    """
     first = low >> _BITS
     base = first << _BITS
     flags = bytearray(high - base + 1)
@@ -158,9 +177,9 @@ def _words(numbers: Iterable[int], low: int, high: int) -> Iterator[tuple[int, i
 
 
 def gaps_of(keys: Sequence[Any]) -> bytes:
-    """How far each number is above the one before, 0 for the first; empty unless all are numbers that rise by 1 to 255.
+    """Return the distance of each number from the one before, 0 for the first; empty unless all rise by 1 to 255.
 
-    In Python that is one step for a whole page.
+    C code does this for a whole page in one step.
     """
     try:
         gaps = bytes(map(sub, keys, [keys[0], *keys]))
@@ -170,19 +189,19 @@ def gaps_of(keys: Sequence[Any]) -> bytes:
 
 
 def fingerprint(keys: Sequence[Any], gaps: bytes | None = None) -> str:
-    """A short string that stands for a page's keys, the same in another process.
+    """Return a short string that identifies the keys of a page, the same in every process.
 
     Args:
-        keys: Those.
-        gaps: What `gaps_of` makes of them, if it is known.
+        keys: The keys, in the page's order.
+        gaps: The result of `gaps_of(keys)`, if it is known already.
     """
-    # Not of hash(): it takes -1 and -2 for one, and is another in the next process, where a token may go on.
+    # hash() will not do: it is the same for -1 and -2, and differs in the next process, where a token may be resumed.
     gaps = gaps_of(keys) if gaps is None else gaps
     if gaps:
-        said = b"%d" % keys[0] + gaps
+        text = b"%d" % keys[0] + gaps
     else:
         try:
-            said = b"ids " + array("Q", keys).tobytes()
+            text = b"ids " + array("Q", keys).tobytes()
         except (TypeError, OverflowError):
-            said = repr(tuple(keys)).encode()
-    return hashlib.blake2b(said, digest_size=8).hexdigest()
+            text = repr(tuple(keys)).encode()
+    return hashlib.blake2b(text, digest_size=8).hexdigest()

@@ -1,4 +1,4 @@
-"""Where a walk stands, as one string to keep."""
+"""The position of a walk, as one string to store."""
 
 import base64
 import json
@@ -10,8 +10,8 @@ import attrs
 from alohub_async.errors import InvalidArgumentError, InvalidArgumentTypeError
 
 _VERSION: Final = 2
-MAX_PAGES: Final = 1_000_000  # no list has more; a server that never stops sending pages is stopped there
-_KINDS: Final = 2  # the last kind of sort key: 0 for a number, 1 for a string, 2 for a record without an id
+MAX_PAGES: Final = 1_000_000  # no list has more; a walk over a server that never stops sending pages ends there
+_KINDS: Final = 2  # the highest kind of a sort key: 0 for a number, 1 for a string, 2 for a record without an id
 
 
 def _numbers(given: Iterable[int]) -> tuple[int, ...]:
@@ -27,22 +27,22 @@ def _pair(given: Iterable[Any] | None) -> tuple[int, int | str] | None:
 
 @attrs.frozen(kw_only=True, repr=False)
 class PageToken:
-    """Where a walk stands; `encode` makes the string that users keep.
+    """The position of a walk; `encode` makes the string that users store.
 
     Attributes:
-        listed: What is listed; a token of another list is refused.
+        listed: The list; a token of another list is refused.
         page: The first page that is not done, counted from 0.
-        beyond: Pages behind it that are done: first and last of each run, one after the other.
-        at: The page that `index` is of.
-        index: The next record's place in page `at`, counted from 0.
-        size: Records a page.
-        asked: Records a page as the user asked; the server may have made another size of it.
+        beyond: Pages behind it that are done: first and last page of each run, one after the other.
+        at: The page that `index` refers to.
+        index: Index of the next record in page `at`, counted from 0.
+        size: Records in a full page.
+        asked: Records in a full page as the user requested; the server may use another size.
         received: Records in the pages that are done.
-        total: The total as last told; None if none was.
+        total: The total as reported last; None if no page reported it.
         done: Whether the walk has ended.
-        before: Fingerprint of the page before `page`, so that going on knows a server that sends it again; "" if none.
-        repair: Whether the walk repairs; it then begins anew, and leaves out what is not behind `after`.
-        after: Of a walk that repairs: the sort key of the record handed out last; None before the first.
+        before: Fingerprint of the page before `page`, to recognise a server that sends it again; "" if there is none.
+        repair: Whether the walk repairs. It then starts anew, and leaves out the records up to `after`.
+        after: With `repair`: the sort key of the record returned last; None before the first.
     """
 
     listed: str
@@ -60,19 +60,19 @@ class PageToken:
     after: tuple[int, int | str] | None = attrs.field(default=None, converter=_pair)
 
     def encode(self) -> str:
-        """One string of letters, digits, `-` and `_`."""
+        """Return a string of letters, digits, `-` and `_`."""
         text = json.dumps([_VERSION, *attrs.astuple(self, recurse=False)], ensure_ascii=False, separators=(",", ":"))
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
     @classmethod
     def decode(cls, token: object, *, listed: str) -> "PageToken":
-        """Read what `encode` made.
+        """Read a string that `encode` made.
 
         Raises:
-            InvalidArgumentError: It is no token, or one of another list.
+            InvalidArgumentError: It is not a token, or it is a token of another list.
         """
         if not isinstance(token, str):
-            raise InvalidArgumentTypeError(f"token must be a string that pager.token gave; {token!r} was given")
+            raise InvalidArgumentTypeError(f"token must be a string that pager.token returned; {token!r} was given")
         try:
             version, *values = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
             names = [field.name for field in attrs.fields(cls)]
@@ -82,7 +82,7 @@ class PageToken:
             sound = False
             found = None
         if found is None or not sound:
-            raise InvalidArgumentError(f"token must be a string that pager.token gave; {token!r} was given")
+            raise InvalidArgumentError(f"token must be a string that pager.token returned; {token!r} was given")
         if found.listed != listed:
             raise InvalidArgumentError(f"the token is of another list: {found.listed!r}, not {listed!r}")
         return found
@@ -107,13 +107,13 @@ class PageToken:
         return type(kind) is int and 0 <= kind <= _KINDS and type(key) is (int if kind == 0 else str)
 
     def pages_beyond(self) -> set[int]:
-        """The pages that `beyond` means."""
+        """Return the pages that `beyond` stands for."""
         runs = zip(self.beyond[::2], self.beyond[1::2], strict=True)
         return {number for low, high in runs for number in range(low, high + 1)}
 
 
 def as_runs(numbers: set[int]) -> tuple[int, ...]:
-    """First and last of each run of numbers, one after the other."""
+    """Return the first and the last of each run of numbers, one after the other."""
     runs: list[int] = []
     for number in sorted(numbers):
         if runs and runs[-1] == number - 1:

@@ -12,7 +12,7 @@ from alohub_async.http.requestor import Requestor
 from alohub_async.http.requests import PageRequests, build_request
 from alohub_async.http.responses import read_list
 from alohub_async.options import DEFAULT_PAGE_SIZE, CallOptions, Deadline, WalkOptions
-from alohub_async.pagination import Estimate, FetchedPage, Pager, PageToken
+from alohub_async.pagination import Estimate, FetchedPage, Pager, PageToken, WalkingSource
 from alohub_async.resources.records import StructurePage
 from alohub_async.routes import Route
 
@@ -29,7 +29,7 @@ _LONGEST_NUMBER: Final = 19  # digits of an id
 
 
 @attrs.frozen(eq=False, repr=False)
-class PageSource(Generic[T]):
+class Listing(Generic[T]):
     """Where the pages of a list are from.
 
     Attributes:
@@ -57,7 +57,7 @@ class PageSource(Generic[T]):
         return f"{self.route.method} {self.path or self.route.template}?{query}".rstrip("?")
 
 
-def make_pager(requestor: Requestor, source: PageSource[T], given: Mapping[str, Any], *also: str) -> Pager[T]:
+def make_pager(requestor: Requestor, source: Listing[T], given: Mapping[str, Any], *also: str) -> Pager[T]:
     """Make the pager of a list; nothing is sent yet.
 
     Args:
@@ -101,20 +101,12 @@ def make_pager(requestor: Requestor, source: PageSource[T], given: Mapping[str, 
         return Estimate(pages + records, max(seconds, limiter.forecast(detail[0], records)))
 
     if walk.consistency == "repair":
-        from alohub_async.pagination.repair import RepairingPager
+        from alohub_async.pagination.repair import RepairingSource
 
-        return RepairingPager(
-            fetch, start, enrich=enrich, prefetch=walk.prefetch, max_passes=walk.max_passes, forecast=forecast
-        )
-    return Pager(
-        fetch,
-        start,
-        enrich=enrich,
-        prefetch=walk.prefetch,
-        ordered=walk.ordered,
-        strict=walk.consistency == "raise",
-        forecast=forecast,
-    )
+        repairing = RepairingSource(fetch, start, enrich=enrich, prefetch=walk.prefetch, max_passes=walk.max_passes)
+        return Pager(repairing, forecast=forecast)
+    walking = WalkingSource(fetch, start, enrich=enrich, prefetch=walk.prefetch, ordered=walk.ordered)
+    return Pager(walking, strict=walk.consistency == "raise", forecast=forecast)
 
 
 def _start(walk: WalkOptions, listed: str) -> PageToken:

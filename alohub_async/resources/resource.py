@@ -32,7 +32,7 @@ from alohub_async.options import BulkOptions, BulkOptionsDict, CallOptions, Call
 from alohub_async.pagination import Pager
 from alohub_async.resources.bulk import Outcome, Outcomes, SharedCalls, check_arguments, outcome_of
 from alohub_async.resources.edits import Edit, check_expected, conflict, differing, look_whether_done, require_changes
-from alohub_async.resources.paging import PageSource, make_pager
+from alohub_async.resources.paging import Listing, make_pager
 from alohub_async.resources.records import page_of_records, structure_record
 from alohub_async.routes import Route
 
@@ -92,7 +92,7 @@ class Resource(Generic[RecordT, UpdateT]):
 
     def list(self, *, details: bool = False, **options: Unpack[WalkOptionsDict]) -> Pager[RecordT]:
         """Walk the list; see `Queues.list_inbound`."""
-        source = PageSource(
+        source = Listing(
             self._list_route,
             page_of_records(self.spec.record, strict=self._strict),
             key=self._id_field,

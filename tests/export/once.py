@@ -8,7 +8,7 @@ from alohub_async.export import export_inbound
 
 
 async def main(url: str, key: str, tenant_id: str, path: str) -> None:
-    """Export what is there into the file."""
+    """Export all queues into the file."""
     retry = RetryPolicy(max_retries=8, backoff=0.01)
     async with AlohubClient(key, tenant_id=tenant_id, endpoint=url, retry=retry, rate_limiter=RateLimiter()) as client:
         await export_inbound(client, path)

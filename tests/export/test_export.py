@@ -1,4 +1,4 @@
-"""`export_inbound`: what is in the file, what the report says, and going on after being cut off."""
+"""`export_inbound`: the file, the report, and resuming after an interruption."""
 
 import asyncio
 import hashlib
@@ -27,19 +27,19 @@ async def _unlimited() -> AsyncGenerator[Sandbox]:
 
 @pytest.fixture(name="free")
 async def _free(unlimited: Sandbox) -> AsyncGenerator[AlohubClient]:
-    """A client whom no limit keeps waiting."""
+    """A client of a server without limits."""
     async with unlimited.client() as client:
         yield client
 
 
 def left(folder: Path) -> set[str]:
-    """Names of the files there."""
+    """Return the names of the files in a folder."""
     return {path.name for path in folder.iterdir()}
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
 async def test_the_file_has_every_queue(client: AlohubClient, tmp_path: Path, ending: str) -> None:
-    """In the list's order, once each; a report is beside it, and nothing else."""
+    """In the order of the list, each once; a report is beside it, and nothing else."""
     path = tmp_path / f"queues.{ending}"
     report = await export_inbound(client, path, page_size=10)
     assert [*read_queues(path)] == await client.queues.list_inbound().collect()
@@ -56,7 +56,7 @@ async def test_the_file_has_every_queue(client: AlohubClient, tmp_path: Path, en
 
 
 async def test_detect_walks_once(client: AlohubClient, sandbox: Sandbox, tmp_path: Path) -> None:
-    """One pass over a list that holds still is complete as far as can be told."""
+    """One pass over a list that holds still is complete as far as is known."""
     report = await export_inbound(client, str(tmp_path / "queues.jsonl"), page_size=10, consistency="detect")
     assert (report.complete, report.passes, len(sandbox.requests)) == (True, 1, 3)
 
@@ -72,17 +72,17 @@ async def test_detect_says_that_the_list_moved(client: AlohubClient, sandbox: Sa
 
 
 async def test_detect_says_that_the_list_ended_early(tmp_path: Path) -> None:
-    """Fewer queues than the server tells of are no complete file."""
+    """A file with fewer queues than the server reports is not complete."""
     async with Sandbox(queues=3) as sandbox, sandbox.client() as client:
         sandbox.fail(JsonAnswer({"success": "1", "totalRecord": 5, "data": [dict(sandbox.queues[0])]}), page=0)
         sandbox.fail(JsonAnswer({"success": "1", "totalRecord": 5, "data": []}), next=None)
         report = await export_inbound(client, tmp_path / "queues.jsonl", consistency="detect")
     assert (report.complete, report.written) == (False, 1)
-    assert report.reason == "1 queues came, and the server tells of 5"
+    assert report.reason == "the server reports 5 in all, but listed only 1 record"
 
 
 async def test_repair_finds_what_a_removal_hid(client: AlohubClient, sandbox: Sandbox, tmp_path: Path) -> None:
-    """Queues that were there the whole time are in the file, although one was passed over at first."""
+    """Queues that were there all the time are in the file, although the first pass skipped one."""
     removed = sandbox.queues[0]["callinId"]
     assert isinstance(removed, int)
     sandbox.remove_queue(removed, after_page=0)
@@ -95,7 +95,7 @@ async def test_repair_finds_what_a_removal_hid(client: AlohubClient, sandbox: Sa
 
 
 async def test_repair_writes_what_was_seen_last(client: AlohubClient, sandbox: Sandbox, tmp_path: Path) -> None:
-    """A queue that was changed between two passes is as the later one showed it."""
+    """A queue that was changed between two passes is written as the later one listed it."""
     changed = int(str(sandbox.queues[3]["callinId"]))
     changes: list[asyncio.Future[Any]] = []
 
@@ -130,7 +130,7 @@ async def test_an_empty_list(tmp_path: Path) -> None:
 
 
 async def test_queues_without_an_id(tmp_path: Path) -> None:
-    """Records that have no id, or an odd one, are all written, equal ones too."""
+    """Records that have no id, or an odd one, are all written, even equal ones."""
     odd: list[dict[str, Any]] = [{"callinName": "a"}, {"callinName": "a"}, {"callinId": "x1", "callinName": "b"}]
     async with Sandbox() as sandbox, sandbox.client() as client:
         sandbox.fail(JsonAnswer({"success": "1", "totalRecord": 3, "data": odd}), next=None)
@@ -140,7 +140,7 @@ async def test_queues_without_an_id(tmp_path: Path) -> None:
 
 
 async def test_details_are_looked_up_once(client: AlohubClient, sandbox: Sandbox, tmp_path: Path) -> None:
-    """Each queue is as `get_inbound` tells it; the passes after the first look up what is new only."""
+    """Each queue is as `get_inbound` returns it; later passes look up new queues only."""
     gone = int(str(sandbox.queues[7]["callinId"]))
     sandbox.fail(status=404, path=f"/v1/queues/inbound/{gone}")
     path = tmp_path / "queues.jsonl"
@@ -152,7 +152,7 @@ async def test_details_are_looked_up_once(client: AlohubClient, sandbox: Sandbox
     assert [*read_queues(path)] == [outcome.unwrap() async for outcome in client.queues.get_many_inbound(ids)]
 
 
-# Cut off
+# Interrupted
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -160,7 +160,7 @@ async def test_details_are_looked_up_once(client: AlohubClient, sandbox: Sandbox
 async def test_goes_on_after_each_error(
     client: AlohubClient, sandbox: Sandbox, tmp_path: Path, ending: str, *, details: bool
 ) -> None:
-    """Whatever page fails, the same call goes on at that page, and the file is that of an undisturbed export."""
+    """Whatever page fails, the same call resumes at that page; the file is that of an undisturbed export."""
     once = client.with_options(retry=ONCE)
     path = tmp_path / f"queues.{ending}"
     errors = 0
@@ -179,7 +179,7 @@ async def test_goes_on_after_each_error(
 
 
 async def test_any_torn_tail_is_cut(free: AlohubClient, unlimited: Sandbox, tmp_path: Path) -> None:
-    """A journal that was cut at any byte, or is wrong from there on, goes on from its last whole checkpoint."""
+    """An export resumes from the last intact checkpoint of a journal that is cut or damaged at any byte."""
     once = free.with_options(retry=ONCE)
     path, journal = tmp_path / "queues.jsonl", tmp_path / "queues.jsonl.part"
     unlimited.fail(status=502, page=2)
@@ -196,16 +196,16 @@ async def test_any_torn_tail_is_cut(free: AlohubClient, unlimited: Sandbox, tmp_
 
 @pytest.mark.parametrize("content", [b'{"journal": 99}\n', b'{"my": "file"}\n', b"mine" * 2000])
 async def test_a_file_that_is_no_journal(client: AlohubClient, tmp_path: Path, content: bytes) -> None:
-    """What happens to have the journal's name is left alone."""
+    """A file that only has the name of the journal is left alone."""
     journal = tmp_path / "queues.jsonl.part"
     journal.write_bytes(content)
-    with pytest.raises(FileError, match="is no journal of this version's exports; move it away"):
+    with pytest.raises(FileError, match="is not a journal of an export by this version; move it away"):
         await export_inbound(client, tmp_path / "queues.jsonl", restart=True)
     assert journal.read_bytes() == content
 
 
 async def test_a_duplicate_across_a_resume_is_dropped(client: AlohubClient, sandbox: Sandbox, tmp_path: Path) -> None:
-    """What came before the export was cut off is known after it."""
+    """Records that came before the interruption are known after it."""
     once = client.with_options(retry=ONCE)
     path = tmp_path / "queues.jsonl"
     sandbox.fail(status=502, page=1)
@@ -219,7 +219,7 @@ async def test_a_duplicate_across_a_resume_is_dropped(client: AlohubClient, sand
 
 
 async def test_a_deadline_leaves_what_came(client: AlohubClient, sandbox: Sandbox, tmp_path: Path) -> None:
-    """The deadline is for the call; the next call goes on."""
+    """The deadline is for one call; the next call resumes."""
     sandbox.latency = 0.2
     path = tmp_path / "queues.jsonl"
     with pytest.raises(DeadlineExceededError):
@@ -252,7 +252,7 @@ async def _cut_off(sandbox: Sandbox, path: Path, **options: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("client_options", "options", "told"),
+    ("client_options", "options", "message"),
     [
         ({"tenant_id": "other"}, {}, "tenant_id was '20260310', and is 'other' now"),
         ({}, {"page_size": 20}, "page_size was 10, and is 20 now"),
@@ -262,9 +262,9 @@ async def _cut_off(sandbox: Sandbox, path: Path, **options: Any) -> None:
     ],
 )
 async def test_a_journal_of_another_export_is_refused(
-    sandbox: Sandbox, tmp_path: Path, client_options: dict[str, Any], options: dict[str, Any], told: str
+    sandbox: Sandbox, tmp_path: Path, client_options: dict[str, Any], options: dict[str, Any], message: str
 ) -> None:
-    """The error names what differs; `restart` throws the journal away."""
+    """The error names what differs; `restart` discards the journal."""
     path = tmp_path / "queues.jsonl"
     given: dict[str, Any] = {"page_size": 10, **options}
     await _cut_off(sandbox, path)
@@ -272,7 +272,7 @@ async def test_a_journal_of_another_export_is_refused(
     async with sandbox.client(**client_options) as client:
         with pytest.raises(FileError) as caught:
             await export_inbound(client, path, **given)
-        assert told in str(caught.value)
+        assert message in str(caught.value)
         assert "restart=True" in str(caught.value)
         assert len(sandbox.requests) == sent
     async with sandbox.client() as client:
@@ -281,7 +281,7 @@ async def test_a_journal_of_another_export_is_refused(
 
 
 async def test_keys_tell_tenants_apart(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Where no tenant id is given, another key is another tenant; the key is nowhere in the journal."""
+    """Without a tenant id, another key means another tenant; the key itself is not in the journal."""
     path = tmp_path / "queues.jsonl"
     await _cut_off(sandbox, path, tenant_id=None)
     assert sandbox.api_key.encode() not in (tmp_path / "queues.jsonl.part").read_bytes()
@@ -321,7 +321,7 @@ async def test_bad_input_is_refused(
 
 
 async def test_no_such_folder(client: AlohubClient, tmp_path: Path) -> None:
-    """Said in one line before anything is sent."""
+    """One line says so before anything is sent."""
     with pytest.raises(FileError, match="there is no such file or folder"):
         await export_inbound(client, tmp_path / "none" / "queues.jsonl")
 
@@ -330,11 +330,14 @@ async def test_no_such_folder(client: AlohubClient, tmp_path: Path) -> None:
 
 
 async def test_progress(client: AlohubClient, tmp_path: Path) -> None:
-    """After each page and each pass it is told how far the export has come."""
-    told: list[ExportProgress] = []
-    await export_inbound(client, tmp_path / "queues.jsonl", page_size=10, on_progress=told.append)
-    assert [(each.number, each.written) for each in told] == [
+    """The callback gets the progress after each page and each pass."""
+    reported: list[ExportProgress] = []
+    await export_inbound(client, tmp_path / "queues.jsonl", page_size=10, on_progress=reported.append)
+    assert [(each.number, each.written) for each in reported] == [
         (1, 0), (1, 10), (1, 20), (1, 25), (2, 0), (2, 10), (2, 20), (2, 25), (2, 25)
     ]  # fmt: skip
-    assert all(each.total == 25 and each.rate > 0 and each.limit == 100 for each in told[1:])
-    assert [each.seconds for each in told] == sorted(each.seconds for each in told)
+    assert all(each.total == 25 and each.rate > 0 and each.limit == 100 for each in reported[1:])
+    assert [each.seconds for each in reported] == sorted(each.seconds for each in reported)
+
+
+# Any list

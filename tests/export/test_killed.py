@@ -1,4 +1,4 @@
-"""An export that is killed at random moments, again and again, gives the file of one that was not."""
+"""An export that is killed at random moments, many times, writes the same file as one that was not."""
 
 import json
 import random
@@ -24,13 +24,13 @@ PATIENCE = 60.0
 
 
 def export(sandbox: Sandbox, path: Path) -> "subprocess.Popen[bytes]":
-    """Begin, or go on, in a process of its own."""
+    """Start or resume the export in a process of its own."""
     access = [str(sandbox.url), sandbox.api_key, sandbox.tenant_id]
     return subprocess.Popen([sys.executable, "-m", "tests.export.once", *access, str(path)], cwd=ROOT)  # noqa: S603
 
 
 def size(path: Path) -> int:
-    """Bytes; 0 if it is not there."""
+    """Return the size in bytes; 0 if there is no such file."""
     try:
         return path.stat().st_size
     except FileNotFoundError:
@@ -39,14 +39,14 @@ def size(path: Path) -> int:
 
 @attrs.define
 class Killer:
-    """Exports, and kills the export at so many moments.
+    """Runs an export, and kills it a number of times.
 
     Attributes:
-        wanted: Kills before it comes to making the file.
-        bytes: Most bytes of journal between two kills.
-        requests: Most requests between two kills.
+        wanted: Kills before the file is written.
+        bytes: Maximum growth of the journal between two kills, in bytes.
+        requests: Maximum number of requests between two kills.
         kills: How often it was killed.
-        kills_at_the_end: How often while it made the file, the report, or removed the journal.
+        kills_at_the_end: How often it was killed while it wrote the file or the report, or removed the journal.
     """
 
     sandbox: Sandbox
@@ -59,11 +59,11 @@ class Killer:
     kills_at_the_end: int = 0
 
     def run(self) -> dict[str, Any]:
-        """Do it, and return the report."""
+        """Run until the export is done, and return the report."""
         journal = journal_path(self.path)
         while self.kills < self.wanted and not self.path.exists():
             self.kills += self._killed(when=self._some_moment(journal))
-        for _ in range(4):  # a file beside the journal: it is being made
+        for _ in range(4):  # a file beside the journal: the result is being written
             self.kills_at_the_end += self._killed(when=lambda: {*self.path.parent.iterdir()} > {journal})
         if journal.exists() or not self.path.exists():
             assert export(self.sandbox, self.path).wait(PATIENCE) == 0
@@ -79,7 +79,7 @@ class Killer:
         return lambda: len(self.sandbox.requests) >= many
 
     def _killed(self, *, when: Callable[[], bool]) -> bool:
-        """Go on until then; False if it came to its end before."""
+        """Run until `when`, and kill it; False if it finished before."""
         process = export(self.sandbox, self.path)
         until = time.monotonic() + PATIENCE
         while process.poll() is None:
@@ -95,7 +95,7 @@ class Killer:
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
 def test_killed_at_random_moments(tmp_path: Path, ending: str) -> None:
-    """The file is that of an export nobody disturbed, record for record, and the report knows how often it went on."""
+    """The file is that of an undisturbed export, record for record; the report counts the resumptions."""
     path, undisturbed = tmp_path / "a" / f"queues.{ending}", tmp_path / "b" / f"queues.{ending}"
     path.parent.mkdir()
     undisturbed.parent.mkdir()
@@ -112,7 +112,7 @@ def test_killed_at_random_moments(tmp_path: Path, ending: str) -> None:
 
 
 def test_killed_with_faults_while_the_list_moves(tmp_path: Path) -> None:
-    """Every queue that was there the whole time is in the file just once, whatever happens."""
+    """Every queue that was there all the time is in the file exactly once, whatever happens."""
     rng = random.Random(4)
     with Sandbox(queues=QUEUES, tenant_limit=None, route_limit=None) as sandbox:
         before = {queue["callinId"] for queue in sandbox.queues}

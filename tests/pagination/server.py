@@ -1,4 +1,4 @@
-"""A server that is a coroutine over a list in memory, with each habit that servers have."""
+"""A server that is a coroutine over a list in memory, with the habits that servers have."""
 
 import asyncio
 import math
@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 import attrs
 
 from alohub_async.errors import APIConnectionError
-from alohub_async.pagination import FetchedPage, Pager, PageToken
+from alohub_async.pagination import FetchedPage, Pager, PageToken, WalkingSource
 
 Total: TypeAlias = Callable[[int], int | None]
 CapStyle: TypeAlias = Literal["rebase", "truncate"]
@@ -17,20 +17,20 @@ LISTED = "GET /v1/queues/inbound"
 
 @attrs.define(kw_only=True)
 class Server:
-    """A list and the habits of the server that has it.
+    """A list, and the habits of its server.
 
     Attributes:
         records: The list; a record is its own key.
-        total: The total told with a page, given its number; None tells none.
-        cap: Most records a page; the rest of a page is cut off.
-        cap_style: Whether pages then count in the capped size ("rebase") or in the size asked for ("truncate").
-        clamps: Whether a page past the end is answered with the last one.
-        ignores_page: Whether every page is the first.
-        ignores_size: The size of every page, whatever was asked for.
-        hidden: Records that are left out of their page after it was cut.
+        total: Returns the total of a page, given its number; None reports the length of the list.
+        cap: Maximum number of records in a page; the rest of a page is cut off.
+        cap_style: Whether pages are counted in the capped size ("rebase") or in the requested size ("truncate").
+        clamps: Whether a request beyond the end is answered with the last page.
+        ignores_page: Whether every request is answered with the first page.
+        ignores_size: The size of every page, whatever was requested.
+        hidden: Records that are left out of their page.
         fails: Which fetches fail, counted from 0.
-        pauses: Times a fetch gives way to other tasks, of each fetch in turn, over and over.
-        fetched: The pages asked for, and their sizes.
+        pauses: How often a fetch yields to other tasks; one number for each fetch in turn, repeated.
+        fetched: The requested pages and their sizes.
     """
 
     records: Sequence[Any]
@@ -46,7 +46,7 @@ class Server:
     fetched: list[tuple[int, int]] = attrs.field(factory=list[tuple[int, int]])
 
     async def fetch(self, page: int, size: int) -> FetchedPage[Any]:
-        """Answer as the server does."""
+        """Return the page that the server would send."""
         self.fetched.append((page, size))
         number = len(self.fetched) - 1
         for _ in range(self.pauses[number % len(self.pauses)]):
@@ -66,16 +66,16 @@ class Server:
     def pager(
         self, *, page_size: int = 10, token: str | None = None, prefetch: int = 0, ordered: bool = True
     ) -> Pager[Any]:
-        """A walk over the list, as `list_inbound` makes one."""
+        """Make a pager of the list, as `list_inbound` does."""
         start = beginning(page_size) if token is None else PageToken.decode(token, listed=LISTED)
-        return Pager(self.fetch, start, prefetch=prefetch, ordered=ordered)
+        return Pager(WalkingSource(self.fetch, start, prefetch=prefetch, ordered=ordered))
 
 
 def beginning(page_size: int) -> PageToken:
-    """Where a walk in pages of that size begins."""
+    """Return the position at the beginning of a walk."""
     return PageToken(listed=LISTED, size=page_size, asked=page_size)
 
 
-def untold(_: int) -> None:
-    """Tell no total."""
+def no_total(_: int) -> None:
+    """Report no total."""
     return

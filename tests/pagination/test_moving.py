@@ -1,4 +1,4 @@
-"""Lists that move while they are walked: what is handed out, what is noticed, what is repaired."""
+"""Lists that move while they are walked: which records are returned, which signs are noticed, what is repaired."""
 
 import asyncio
 import logging
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from alohub_async.errors import AlohubError, APIConnectionError, PageDriftError
-from alohub_async.pagination import Drift, FetchedPage, Pager, PageToken
-from alohub_async.pagination.repair import RepairingPager
+from alohub_async.pagination import Drift, FetchedPage, Pager, PageToken, WalkingSource
+from alohub_async.pagination.repair import RepairingSource
 from tests.pagination.server import LISTED, Server, beginning
 
 Move = Callable[[list[int]], None]
@@ -24,7 +24,7 @@ class Moving(Server):
     """A server whose list moves.
 
     Attributes:
-        moves: What happens to the list before a fetch is answered, by the number of the fetch.
+        moves: Changes of the list before a fetch is answered, by the number of the fetch.
     """
 
     moves: dict[int, Move] = attrs.field(factory=dict[int, Move])
@@ -38,10 +38,10 @@ class Moving(Server):
             self.records = records
         return await Server.fetch(self, page, size)
 
-    def repairing(self, *, page_size: int = 10, prefetch: int = 0, max_passes: int = 5) -> RepairingPager[Any]:
-        """A walk that repairs."""
+    def repairing(self, *, page_size: int = 10, prefetch: int = 0, max_passes: int = 5) -> Pager[Any]:
+        """Make a pager that repairs."""
         start = attrs.evolve(beginning(page_size), repair=True)
-        return RepairingPager(self.fetch, start, prefetch=prefetch, max_passes=max_passes)
+        return Pager(RepairingSource(self.fetch, start, prefetch=prefetch, max_passes=max_passes))
 
 
 def _remove(record: int) -> Move:
@@ -56,7 +56,7 @@ def _insert(index: int, record: int) -> Move:
 
 
 async def test_quiet_list_shows_no_drift() -> None:
-    """One total, no duplicates: nothing moved, and the walk knows that it is complete."""
+    """One total, no duplicates: nothing moved, and the walk is complete."""
     pager = Server(records=range(25)).pager(prefetch=3)
     await pager.collect()
     assert pager.drift == Drift(totals=(25,), passes=1)
@@ -65,7 +65,7 @@ async def test_quiet_list_shows_no_drift() -> None:
 
 
 async def test_record_that_comes_again_is_left_out_and_counted() -> None:
-    """One that was added in front pushes another onto the next page."""
+    """A record that is added in front pushes another one onto the next page."""
     server = Moving(records=range(25), moves={1: _insert(0, 99)})
     pager = server.pager()
     assert await pager.collect() == [*range(25)]
@@ -74,7 +74,7 @@ async def test_record_that_comes_again_is_left_out_and_counted() -> None:
 
 
 async def test_record_is_known_however_many_pages_lie_between() -> None:
-    """One that moves to the end of the list is not handed out again."""
+    """A record that moves to the end of the list is not returned again."""
 
     def to_the_end(records: list[int]) -> None:
         records.append(records.pop(0))
@@ -87,7 +87,7 @@ async def test_record_is_known_however_many_pages_lie_between() -> None:
 
 
 async def test_removal_is_noticed_by_the_total(caplog: pytest.LogCaptureFixture) -> None:
-    """What slid onto a page that was fetched already is missing; the drift and the log say that something may be."""
+    """A record that slid onto a page that was fetched already is missing; the drift and the log warn of that."""
     server = Moving(records=range(25), moves={1: _remove(0)})
     pager = server.pager()
     with caplog.at_level(logging.WARNING, "alohub_async"):
@@ -98,7 +98,7 @@ async def test_removal_is_noticed_by_the_total(caplog: pytest.LogCaptureFixture)
 
 
 async def test_drift_is_noticed_across_a_token() -> None:
-    """The token knows the total of before."""
+    """The token has the earlier total."""
     server = Moving(records=range(25))
     pager = server.pager()
     assert [await anext(pager) for _ in range(10)] == [*range(10)]
@@ -109,7 +109,7 @@ async def test_drift_is_noticed_across_a_token() -> None:
 
 
 async def test_page_that_comes_again_is_counted_too() -> None:
-    """As many added in front as a page holds, and removed at the end: the total stays, and each of them is noticed."""
+    """A page of records added in front, and as many removed at the end: the total stays, but each one is noticed."""
 
     def push(records: list[int]) -> None:
         records[:] = [*range(100, 110), *records[:-10]]
@@ -117,7 +117,7 @@ async def test_page_that_comes_again_is_counted_too() -> None:
     pager = Moving(records=range(30), moves={1: push}).pager()
     assert await pager.collect() == [*range(20)]
     assert (pager.drift.duplicates, pager.drift.totals, pager.complete) == (10, (30,), False)
-    strict = Pager(Moving(records=range(30), moves={1: push}).fetch, beginning(10), strict=True)
+    strict = Pager(WalkingSource(Moving(records=range(30), moves={1: push}).fetch, beginning(10)), strict=True)
     with pytest.raises(PageDriftError):
         await strict.collect()
 
@@ -125,11 +125,11 @@ async def test_page_that_comes_again_is_counted_too() -> None:
 # Raise
 
 
-async def test_drift_raises_with_the_token_and_can_be_gone_on_from() -> None:
-    """The records before are handed out, the error says what was seen, and both ways of going on bring the rest."""
+async def test_drift_raises_with_the_token_and_the_walk_can_continue() -> None:
+    """The records before come first, the error has the signs, and both ways of continuing bring the rest."""
     for resumed in (False, True):
         server = Moving(records=range(25), moves={1: _insert(0, 99)})
-        pager = Pager(server.fetch, beginning(10), strict=True)
+        pager = Pager(WalkingSource(server.fetch, beginning(10)), strict=True)
         assert [await anext(pager) for _ in range(10)] == [*range(10)]
         with pytest.raises(PageDriftError, match="moved while it was walked") as caught:
             await anext(pager)
@@ -137,14 +137,14 @@ async def test_drift_raises_with_the_token_and_can_be_gone_on_from() -> None:
         token = caught.value.resume_token
         assert token == pager.token
         if resumed:
-            pager = Pager(server.fetch, PageToken.decode(token, listed=LISTED), strict=True)
+            pager = Pager(WalkingSource(server.fetch, PageToken.decode(token, listed=LISTED)), strict=True)
         assert await pager.collect() == [*([9] if resumed else []), *range(10, 25)]
 
 
 async def test_drift_on_the_last_empty_page_raises_too() -> None:
-    """A total that changes where nothing more comes is no less a sign."""
+    """A total that changes on a page without records is a sign, too."""
     server = Moving(records=range(20), hidden=frozenset({15}), moves={2: _remove(0)})
-    pager = Pager(server.fetch, beginning(10), strict=True)
+    pager = Pager(WalkingSource(server.fetch, beginning(10)), strict=True)
     with pytest.raises(PageDriftError):
         await pager.collect()
     assert await pager.collect() == []
@@ -154,7 +154,7 @@ async def test_drift_on_the_last_empty_page_raises_too() -> None:
 
 
 async def test_quiet_list_is_walked_twice() -> None:
-    """The second walk proves the first; records come by id."""
+    """The second pass proves the list whole; records come by id."""
     server = Moving(records=[*reversed(range(25))])
     pager = server.repairing(prefetch=4)
     assert await pager.collect() == [*range(25)]
@@ -164,7 +164,7 @@ async def test_quiet_list_is_walked_twice() -> None:
 
 
 async def test_shifted_region_is_fetched_again() -> None:
-    """What slid away is found at the edge where the total changed, so that two walks are enough."""
+    """The skipped record is found at the edge where the total changed, so two passes are enough."""
     server = Moving(records=range(35), moves={2: _remove(0)})
     pager = server.repairing()
     assert await pager.collect() == [*range(35)]
@@ -172,7 +172,7 @@ async def test_shifted_region_is_fetched_again() -> None:
 
 
 async def test_what_nothing_shows_is_repaired_too() -> None:
-    """One removed and one added between two fetches leave the total as it is; the second walk finds the hole."""
+    """One removed and one added between two fetches do not change the total; the second pass finds the hole."""
 
     def swap(records: list[int]) -> None:
         records.remove(0)
@@ -185,8 +185,8 @@ async def test_what_nothing_shows_is_repaired_too() -> None:
     assert pager.drift.passes == 3
 
 
-async def test_list_that_never_holds_still_is_handed_out_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    """After as many walks as allowed, what was seen comes, and that it did not settle is said."""
+async def test_list_that_never_holds_still_is_returned_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """After the last pass, the records seen are returned, and a warning says that some may be missing."""
     moves = {number: _insert(0, 1000 + number) for number in range(100)}
     pager = Moving(records=range(25), moves=moves).repairing(max_passes=3)
     with caplog.at_level(logging.WARNING, "alohub_async"):
@@ -194,11 +194,11 @@ async def test_list_that_never_holds_still_is_handed_out_with_a_warning(caplog: 
     assert {*range(25)} <= {*got}
     assert len(got) == len({*got})
     assert (pager.drift.passes, pager.drift.settled, pager.complete) == (3, False, False)
-    assert "moved during each of 3 walks" in caplog.text
+    assert "moved during each of 3 passes" in caplog.text
 
 
-async def test_repair_hands_out_what_was_seen_last() -> None:
-    """A record that changed between two walks comes as the second saw it."""
+async def test_repair_returns_what_was_seen_last() -> None:
+    """A record that changed between two passes is returned as the second one saw it."""
     walks = 0
 
     async def fetch(page: int, size: int) -> FetchedPage[str]:
@@ -207,12 +207,12 @@ async def test_repair_hands_out_what_was_seen_last() -> None:
         ids = [*range(5)][page * size : (page + 1) * size]
         return FetchedPage([f"{number} of walk {walks}" for number in ids], ids, 5)
 
-    pager = RepairingPager(fetch, attrs.evolve(beginning(2), repair=True))
+    pager = Pager(RepairingSource(fetch, attrs.evolve(beginning(2), repair=True)))
     assert await pager.collect() == [f"{number} of walk 2" for number in range(5)]
 
 
 async def test_repair_goes_on_after_errors_and_through_tokens() -> None:
-    """An error says where to go on; a token says which id was last, and the rest follows."""
+    """An error has the token; a token has the last id, and the rest follows."""
     server = Moving(records=[*reversed(range(25))], fails=frozenset({1, 2, 5}))
     pager = server.repairing(page_size=4)
     got: list[int] = []
@@ -221,29 +221,29 @@ async def test_repair_goes_on_after_errors_and_through_tokens() -> None:
             record = await anext(pager, None)
         except AlohubError as error:
             start = PageToken.decode(error.resume_token, listed=LISTED)
-            pager = RepairingPager(server.fetch, start) if len(got) == 0 else pager
+            pager = Pager(RepairingSource(server.fetch, start)) if len(got) == 0 else pager
             continue
         if record is None:
             break
         got.append(record)
         if len(got) == 11:
             start = PageToken.decode(pager.token, listed=LISTED)
-            pager = RepairingPager(server.fetch, start)
+            pager = Pager(RepairingSource(server.fetch, start))
     assert got == [*range(25)]
     assert PageToken.decode(pager.token, listed=LISTED).done
-    again = RepairingPager(server.fetch, PageToken.decode(pager.token, listed=LISTED))
+    again = Pager(RepairingSource(server.fetch, PageToken.decode(pager.token, listed=LISTED)))
     assert await again.collect() == []
 
 
 async def test_repair_settles_where_records_are_not_shown() -> None:
-    """Two walks that bring the same, and see nothing move, must do where the total counts more than is shown."""
+    """Two equal quiet passes are accepted if the total counts records that are not shown."""
     pager = Moving(records=range(25), hidden=frozenset({3, 17})).repairing()
     assert await pager.collect() == [record for record in range(25) if record not in {3, 17}]
     assert (pager.drift.passes, pager.drift.settled) == (2, True)
 
 
 async def test_count_and_estimate_of_a_repair() -> None:
-    """The total costs one page, which is kept; two walks are the least there can be."""
+    """The total costs one page, which is kept; two passes are the least there can be."""
     server = Moving(records=range(25), fails=frozenset({0}))
     pager = server.repairing()
     with pytest.raises(APIConnectionError) as caught:
@@ -258,7 +258,22 @@ async def test_count_and_estimate_of_a_repair() -> None:
     assert (await pager.estimate() or estimate).requests == 0
 
 
-# Anything at any time
+async def test_repair_sorts_ids_of_any_kind_and_can_be_closed() -> None:
+    """Numbers, strings, records without an id; a token resumes between any of them."""
+    server = Moving(records=["b", 7, ("x",), "a", 3])
+    pager = server.repairing(page_size=2, prefetch=2)
+    await pager.count()
+    await pager.aclose()
+    assert await pager.collect() == [3, 7, "a", "b", ("x",)]
+    pager = server.repairing(page_size=2)
+    for returned in range(5):
+        start = PageToken.decode(pager.token, listed=LISTED)
+        assert await Pager(RepairingSource(server.fetch, start)).collect() == [3, 7, "a", "b", ("x",)][returned:]
+        await anext(pager)
+    assert pager.stopped_by == "total"
+
+
+# Any change at any time
 
 
 @attrs.define(eq=False)
@@ -269,7 +284,7 @@ class _Asked:
 
 
 class MovingList(RuleBasedStateMachine):
-    """A list is walked while records are added and removed, in any order with the answers and the failures."""
+    """A list is walked while records are added and removed, between any answers and failures."""
 
     @initialize(
         count=st.integers(0, 14),
@@ -279,7 +294,7 @@ class MovingList(RuleBasedStateMachine):
         kind=st.sampled_from(["ordered", "unordered", "repair"]),
     )
     def begin(self, count: int, page_size: int, cap: int | None, prefetch: int, kind: str) -> None:
-        """Begin to walk."""
+        """Start the walk."""
         self.loop = asyncio.new_event_loop()
         self.records = [*range(count)]
         self.stable = {*self.records}
@@ -289,16 +304,18 @@ class MovingList(RuleBasedStateMachine):
         self.asked: list[_Asked] = []
         self.got: list[int] = []
         self.pager: Pager[int]
-        if kind == "repair":
+        self.repairs = kind == "repair"
+        if self.repairs:
             start = attrs.evolve(beginning(page_size), repair=True)
-            self.pager = RepairingPager(self.fetch, start, prefetch=prefetch, max_passes=40)
+            self.pager = Pager(RepairingSource(self.fetch, start, prefetch=prefetch, max_passes=40))
         else:
-            self.pager = Pager(self.fetch, beginning(page_size), prefetch=prefetch, ordered=kind == "ordered")
+            source = WalkingSource(self.fetch, beginning(page_size), prefetch=prefetch, ordered=kind == "ordered")
+            self.pager = Pager(source)
         self.task = self.loop.create_task(self.walk())
         self.settle()
 
     async def fetch(self, page: int, size: int) -> FetchedPage[int]:
-        """Wait until it is told what becomes of it; the list is read at that moment."""
+        """Wait until a rule decides the outcome; the list is read at that moment."""
         asked = _Asked(page, size, asyncio.get_running_loop().create_future())
         self.asked.append(asked)
         try:
@@ -312,36 +329,36 @@ class MovingList(RuleBasedStateMachine):
         return FetchedPage(found, found, len(self.records))
 
     async def walk(self) -> None:
-        """Walk to the end, going on after each error."""
+        """Walk to the end, and continue after each error."""
         while True:
             try:
                 async for record in self.pager:
                     self.got.append(record)
-            except AlohubError:  # lost; or a page came again just so that the server seems not to heed its number
+            except AlohubError:  # lost; or a repeated page looks as if the server ignored its number
                 continue
             return
 
     def settle(self) -> None:
-        """Let all run until they wait for an answer."""
+        """Run all tasks until they wait for an answer."""
         for _ in range(12):
             self.loop.run_until_complete(asyncio.sleep(0))
 
     @precondition(lambda self: self.asked)
     @rule(data=st.data())
     def answer(self, data: st.DataObject) -> None:
-        """One of the fetches is answered."""
+        """Answer one of the fetches."""
         self._finish(data.draw(st.sampled_from(self.asked)), served=True)
 
     @precondition(lambda self: self.asked and self.failures < 4)
     @rule(data=st.data())
     def fail(self, data: st.DataObject) -> None:
-        """One of the fetches fails."""
+        """Let one of the fetches fail."""
         self.failures += 1
         self._finish(data.draw(st.sampled_from(self.asked)), served=False)
 
     @rule()
     def wait(self) -> None:
-        """Nothing happens."""
+        """Let time pass."""
         self.settle()
 
     def _finish(self, asked: _Asked, *, served: bool) -> None:
@@ -352,7 +369,7 @@ class MovingList(RuleBasedStateMachine):
     @precondition(lambda self: self.moves < 8)
     @rule(data=st.data())
     def insert(self, data: st.DataObject) -> None:
-        """A record is added somewhere; its id is one that was never used."""
+        """Add a record at any position; its id was never used before."""
         self.moves += 1
         record = 100 + self.moves
         self.records.insert(data.draw(st.integers(0, len(self.records))), record)
@@ -361,14 +378,14 @@ class MovingList(RuleBasedStateMachine):
     @precondition(lambda self: self.moves < 8 and self.records)
     @rule(data=st.data())
     def remove(self, data: st.DataObject) -> None:
-        """A record is removed."""
+        """Remove a record."""
         self.moves += 1
         record = data.draw(st.sampled_from(self.records))
         self.records.remove(record)
         self.stable.discard(record)
 
     def teardown(self) -> None:
-        """Answer the rest, and look at what was handed out."""
+        """Answer the remaining fetches, and check the records."""
         if not hasattr(self, "loop"):
             return
         try:
@@ -384,14 +401,14 @@ class MovingList(RuleBasedStateMachine):
             self.loop.close()
 
     def check(self) -> None:
-        """What each way of walking promises."""
+        """Check what each way of walking guarantees."""
         assert len(self.got) == len({*self.got})
         assert {*self.got} <= self.ever
         if self.moves == 0:
             assert sorted(self.got) == [*self.records]
             assert self.pager.complete
             assert not self.pager.drift.moved
-        if isinstance(self.pager, RepairingPager):
+        if self.repairs:
             assert self.pager.drift.settled
             assert self.stable <= {*self.got}
 

@@ -1,4 +1,4 @@
-"""Fetching ahead: how far, in which order, and what is left behind (nothing)."""
+"""Prefetching: how far ahead, in which order, and that nothing is left behind."""
 
 import asyncio
 import gc
@@ -11,26 +11,26 @@ import pytest
 
 from alohub_async import AlohubClient
 from alohub_async.errors import APIConnectionError
-from alohub_async.pagination import FetchedPage, Pager
+from alohub_async.pagination import FetchedPage, Pager, WalkingSource
 from alohub_async.testing import Sandbox
-from tests.pagination.server import Server, beginning, untold
+from tests.pagination.server import Server, beginning, no_total
 from tests.support import LIST, until
 
 
 @attrs.define(kw_only=True)
 class Slow(Server):
-    """A server that answers each fetch when it is told to.
+    """A server that answers each fetch when the test says so.
 
     Attributes:
         open: Fetches that wait, by page.
-        most: Fetches that waited at once, at most.
+        most: The largest number of fetches that waited at the same time.
     """
 
     open: dict[int, "asyncio.Future[None]"] = attrs.field(factory=dict[int, "asyncio.Future[None]"])
     most: int = 0
 
     async def fetch(self, page: int, size: int) -> FetchedPage[Any]:
-        """Wait to be told."""
+        """Wait for `answer`."""
         self.open[page] = asyncio.get_running_loop().create_future()
         self.most = max(self.most, len(self.open))
         try:
@@ -40,7 +40,7 @@ class Slow(Server):
         return await Server.fetch(self, page, size)
 
     def answer(self, page: int) -> None:
-        """Let this fetch go on."""
+        """Let this fetch continue."""
         self.open[page].set_result(None)
 
 
@@ -50,13 +50,13 @@ async def _idle() -> None:
 
 
 async def _open(server: Slow, *pages: int) -> None:
-    """Wait until these fetches, and no others, are under way."""
+    """Wait until exactly these fetches are in flight."""
     await _idle()
     assert {*server.open} == {*pages}
 
 
-async def test_pages_ahead_are_on_their_way_while_the_first_is_handed_out() -> None:
-    """The first page is fetched alone; then so many pages are under way or at hand as allowed."""
+async def test_next_pages_are_in_flight_while_the_first_is_consumed() -> None:
+    """The first page is fetched alone; then as many pages are in flight or in memory as allowed."""
     server = Slow(records=range(95))
     pager = server.pager(prefetch=4)
     first = asyncio.ensure_future(anext(pager))
@@ -73,12 +73,12 @@ async def test_pages_ahead_are_on_their_way_while_the_first_is_handed_out() -> N
     await _open(server, 1)
     server.answer(1)
     assert await more == 10
-    await _open(server)  # pages 1 to 4 are there, and no more are wanted
+    await _open(server)  # pages 1 to 4 have arrived, and no more are needed
     await pager.aclose()
 
 
 async def test_slow_consumer_stops_the_fetching() -> None:
-    """No page is asked for while as many as allowed wait to be handed out."""
+    """No page is requested while as many as allowed wait to be consumed."""
     server = Server(records=range(1000))
     pager = server.pager(prefetch=5)
     await anext(pager)
@@ -88,8 +88,8 @@ async def test_slow_consumer_stops_the_fetching() -> None:
 
 
 @pytest.mark.parametrize("prefetch", [1, 2, 7, 100])
-async def test_never_more_under_way_than_allowed(prefetch: int) -> None:
-    """Under way at once are `prefetch` pages at most, and as many when the consumer waits."""
+async def test_never_more_in_flight_than_allowed(prefetch: int) -> None:
+    """At most `prefetch` pages are in flight, and exactly as many when the consumer waits."""
     server = Slow(records=range(300))
     pager = server.pager(prefetch=prefetch)
     walk = asyncio.ensure_future(pager.collect())
@@ -101,8 +101,8 @@ async def test_never_more_under_way_than_allowed(prefetch: int) -> None:
     assert server.most == min(prefetch, 29)
 
 
-async def test_no_page_beyond_the_latest_total_is_asked_for() -> None:
-    """Neither past the total of the first page, nor past one that came later and is smaller."""
+async def test_no_page_beyond_the_latest_total_is_requested() -> None:
+    """Neither beyond the total of the first page, nor beyond a smaller one that came later."""
     server = Server(records=range(45))
     await server.pager(prefetch=50).collect()
     assert sorted(page for page, _ in server.fetched) == [0, 1, 2, 3, 4]
@@ -124,8 +124,8 @@ async def test_no_page_beyond_the_latest_total_is_asked_for() -> None:
 
 
 async def test_nothing_is_fetched_ahead_while_the_total_is_not_known() -> None:
-    """A server that tells no total is walked page by page."""
-    server = Slow(records=range(35), total=untold)
+    """A server that reports no total is walked page by page."""
+    server = Slow(records=range(35), total=no_total)
     walk = asyncio.ensure_future(server.pager(prefetch=4).collect())
     while not walk.done():
         await _idle()
@@ -136,7 +136,7 @@ async def test_nothing_is_fetched_ahead_while_the_total_is_not_known() -> None:
 
 
 async def test_unordered_pages_come_as_they_arrive() -> None:
-    """A page that is there is not kept back by one that is not; each tells its number."""
+    """A page that has arrived does not wait for one that has not; each has its number."""
     server = Slow(records=range(50))
     pager = server.pager(prefetch=4, ordered=False)
     numbers: list[int] = []
@@ -159,7 +159,7 @@ async def test_unordered_pages_come_as_they_arrive() -> None:
 
 
 async def test_failed_page_surfaces_in_its_turn() -> None:
-    """The records before it come first; the token points at it; going on tries it again, and loses nothing."""
+    """The records before it come first; the token points at it; continuing tries it again, and loses nothing."""
     server = Server(records=range(60), fails=frozenset({3}))
     pager = server.pager(prefetch=4)
     got: list[int] = []
@@ -178,7 +178,7 @@ async def _walk(pager: Pager[Any], got: list[Any]) -> None:
 
 
 async def test_estimate_counts_what_is_left() -> None:
-    """Requests that are neither made nor under way; None where the server tells no total."""
+    """Requests that are neither done nor in flight; None if the server reports no total."""
     server = Server(records=range(95))
     pager = server.pager(prefetch=0)
     estimate = await pager.estimate()
@@ -186,7 +186,7 @@ async def test_estimate_counts_what_is_left() -> None:
     assert (estimate.requests, estimate.seconds) == (9, 0.0)
     await pager.collect()
     assert (await pager.estimate() or estimate).requests == 0
-    assert await Server(records=range(95), total=untold).pager().estimate() is None
+    assert await Server(records=range(95), total=no_total).pager().estimate() is None
 
 
 # Nothing is left behind
@@ -247,7 +247,7 @@ ENDS: dict[str, Callable[[Pager[Any]], Awaitable[None]]] = {
 @pytest.mark.parametrize("ordered", [True, False], ids=["ordered", "as they come"])
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 async def test_end_of_a_loop_leaves_no_task(end: Callable[[Pager[Any]], Awaitable[None]], *, ordered: bool) -> None:
-    """However it ends, what was fetched ahead is cancelled; and going on delivers the rest."""
+    """However it ends, prefetching is cancelled, and continuing delivers the rest."""
     server = Slow(records=range(95))
     pager = server.pager(prefetch=4, ordered=ordered)
     walk = asyncio.ensure_future(end(pager))
@@ -264,7 +264,7 @@ async def test_end_of_a_loop_leaves_no_task(end: Callable[[Pager[Any]], Awaitabl
 
 
 async def test_pager_that_is_dropped_leaves_no_task() -> None:
-    """Also without a loop that ends, and also after an error."""
+    """Without a loop that ends, dropping the pager cancels prefetching."""
     server = Slow(records=range(95))
     pager = server.pager(prefetch=4)
     step = asyncio.ensure_future(anext(pager))
@@ -272,7 +272,7 @@ async def test_pager_that_is_dropped_leaves_no_task() -> None:
     server.answer(0)
     await step
     await _open(server, 1, 2, 3)
-    gc.disable()  # what goes must go at once, not when cycles are looked for
+    gc.disable()  # reference counting alone must be enough
     try:
         del pager, step
         await _open(server)
@@ -282,7 +282,7 @@ async def test_pager_that_is_dropped_leaves_no_task() -> None:
 
 
 def test_pager_may_outlive_its_event_loop() -> None:
-    """What was under way died with the loop; going on in another one fetches it again."""
+    """Fetches in flight ended with the loop; continuing in another one fetches those pages again."""
     server = Server(records=range(95))
     pager = server.pager(prefetch=4)
 
@@ -294,8 +294,8 @@ def test_pager_may_outlive_its_event_loop() -> None:
     assert got == [*range(95)]
 
 
-async def test_error_of_a_page_that_nobody_takes_is_not_reported() -> None:
-    """A page that failed ahead of a `break` is no exception that was never retrieved."""
+async def test_error_of_an_unused_page_is_not_reported() -> None:
+    """A prefetched page that failed is not reported as an exception that was never retrieved."""
     reports: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.append(context))
     server = Server(records=range(95), fails=frozenset({2, 3}))
@@ -312,7 +312,7 @@ async def test_error_of_a_page_that_nobody_takes_is_not_reported() -> None:
 
 
 async def test_fetching_ahead_over_sockets(sandbox: Sandbox, client: AlohubClient) -> None:
-    """The default fetches ahead, and the walk is whole."""
+    """By default pages are prefetched, and the walk is whole."""
     queues = await client.queues.list_inbound(page_size=3).collect()
     assert [queue.id for queue in queues] == [stored["callinId"] for stored in sandbox.queues]
     assert sorted(request.page or 0 for request in sandbox.requests) == [*range(9)]
@@ -320,7 +320,7 @@ async def test_fetching_ahead_over_sockets(sandbox: Sandbox, client: AlohubClien
 
 @pytest.mark.looptime
 async def test_prefetch_waits_its_turn_at_the_limiter() -> None:
-    """A task that asked before the pages ahead did goes before them; nothing is refused."""
+    """A request made before the prefetched ones is sent before them; the server refuses none."""
     async with Sandbox(queues=100, tenant_limit=2, route_limit=None) as sandbox, sandbox.client() as client:
         await client.queues.get_inbound(int(str(sandbox.queues[0]["callinId"])))
         pager = client.queues.list_inbound(page_size=10, prefetch=8)
@@ -339,7 +339,7 @@ async def test_prefetch_waits_its_turn_at_the_limiter() -> None:
 @pytest.mark.looptime
 @pytest.mark.parametrize(("prefetch", "details"), [(0, False), (3, False), (3, True)])
 async def test_cancelled_at_any_await_nothing_is_sent_any_more(prefetch: int, *, details: bool) -> None:
-    """Cancelled at each of its awaits in turn, a walk sends nothing further and takes no slot with it."""
+    """Cancelled at each of its awaits in turn, a walk sends nothing further and holds no permit."""
     counted, at = 0, 0
     while at == 0 or counted >= at:
         at += 1
@@ -349,7 +349,7 @@ async def test_cancelled_at_any_await_nothing_is_sent_any_more(prefetch: int, *,
         ):
             pager = client.queues.list_inbound(page_size=5, prefetch=prefetch, details=details)
             counted = await _cancelled_at(at, pager)
-            await asyncio.sleep(0.2)  # what was on its way has arrived
+            await asyncio.sleep(0.2)  # requests in flight have arrived
             sent = len(sandbox.requests)
             await asyncio.sleep(100)
             assert len(sandbox.requests) == sent
@@ -362,12 +362,12 @@ async def test_cancelled_at_any_await_nothing_is_sent_any_more(prefetch: int, *,
 
 
 def _servers() -> set["asyncio.Task[Any]"]:
-    """The tasks of the sandbox."""
+    """Return the tasks of the sandbox."""
     return {task for task in asyncio.all_tasks() if "RequestHandler" in repr(task.get_coro())}
 
 
 async def _cancelled_at(at: int, pager: Pager[Any]) -> int:
-    """Walk in a task that is cancelled at its await of that number; how many there were."""
+    """Walk in a task that is cancelled at the await of this number; return how many awaits there were."""
     counted = 0
 
     class Counting:
@@ -386,7 +386,7 @@ async def _cancelled_at(at: int, pager: Pager[Any]) -> int:
                     try:
                         yield waits_for
                         step = partial(walk.send, None)
-                    except BaseException as error:  # noqa: BLE001  (it goes where it belongs)
+                    except BaseException as error:  # noqa: BLE001  (it is thrown into the walk)
                         step = partial(walk.throw, error)
             except StopIteration:
                 return
@@ -401,7 +401,7 @@ async def _cancelled_at(at: int, pager: Pager[Any]) -> int:
 
 
 async def test_break_leaves_no_request_behind(sandbox: Sandbox, client: AlohubClient) -> None:
-    """After `break`, the limiter has nothing in flight and nothing waiting."""
+    """After `break`, the limiter has no request in flight and none waiting."""
     sandbox.latency = 0.02
     async for _ in client.queues.list_inbound(page_size=2, prefetch=8):
         break
@@ -413,5 +413,5 @@ async def test_break_leaves_no_request_behind(sandbox: Sandbox, client: AlohubCl
 async def test_beginning_is_one_page_whatever_the_prefetch() -> None:
     """A list of one page costs one request."""
     server = Server(records=range(5))
-    assert await Pager(server.fetch, beginning(10), prefetch=8).collect() == [*range(5)]
+    assert await Pager(WalkingSource(server.fetch, beginning(10), prefetch=8)).collect() == [*range(5)]
     assert server.fetched == [(0, 10)]

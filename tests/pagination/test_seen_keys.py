@@ -1,4 +1,4 @@
-"""Which records were seen: exactly those, whatever their keys are."""
+"""Which records were seen: exact for any keys."""
 
 from collections.abc import Hashable, Sequence
 from itertools import accumulate, cycle, islice
@@ -24,7 +24,7 @@ IDS = NEAR | FAR | st.text("ab", max_size=2)
 PAGES = st.lists(RISING | st.sampled_from(KEYS).flatmap(lambda keys: st.lists(keys, max_size=12)), max_size=12)
 
 
-def _plainly(seen: set[Any], keys: Sequence[Any]) -> frozenset[int]:
+def _plain_result(seen: set[Any], keys: Sequence[Any]) -> frozenset[int]:
     repeated: set[int] = set()
     for index, key in enumerate(keys):
         if key in seen and not isinstance(key, tuple):
@@ -35,14 +35,14 @@ def _plainly(seen: set[Any], keys: Sequence[Any]) -> frozenset[int]:
 
 @given(PAGES)
 def test_set_of_keys_is_exact(pages: list[list[Any]]) -> None:
-    """It says of each key what a plain set would; of a record without an id, that it is new."""
+    """It reports what a plain set would; a record without an id is always new."""
     keys, seen = KeySet(), set[Any]()
     for page in pages:
-        assert keys.add_all(page) == _plainly(seen, page)
+        assert keys.add_all(page) == _plain_result(seen, page)
 
 
 def test_a_page_of_close_numbers_is_exact_at_the_edges() -> None:
-    """Around the ends of a word, below zero, and where one page fills the gaps of another."""
+    """Around the ends of a word, below zero, and if one page fills the gaps of another."""
     keys = KeySet()
     for page in ([2046, 2047, 2048, 2049], [-1, 0, 1], [*range(2, 2046)], [*range(2050, 9000, 2)]):
         assert keys.add_all(page) == frozenset()
@@ -53,9 +53,9 @@ def test_a_page_of_close_numbers_is_exact_at_the_edges() -> None:
 
 @pytest.mark.parametrize("gaps", [[1], [1, 3, 255, 2, 1, 1], [1, 2, 256, 1, 1]], ids=str)
 def test_a_long_list_by_id_is_exact(gaps: list[int]) -> None:
-    """Also where, after many pages, records come again, or come that were passed over."""
+    """Also if, after many pages, records come again, or skipped records come."""
     ids = [*accumulate(islice(cycle(gaps), 29_999), initial=10**6)]
-    passed_over = {*range(ids[0], ids[-1])} - {*ids}
+    skipped = {*range(ids[0], ids[-1])} - {*ids}
     for size in (1, 7, 1000):
         keys = KeySet()
         for at in range(0, len(ids), size):
@@ -64,24 +64,24 @@ def test_a_long_list_by_id_is_exact(gaps: list[int]) -> None:
         assert keys.add_all([ids[0] - 1, ids[0], ids[0] + 1]) == {1, 2}
         for at in range(0, len(ids) - 1000, 5000):
             assert keys.add_all(ids[at : at + 1000]) == frozenset(range(1000))
-        assert not any(key in keys for key in passed_over)
+        assert not any(key in keys for key in skipped)
         assert len(keys) == 30_002
 
 
 @given(PAGES, PAGES)
 def test_sets_that_grow_while_they_are_looked_at(before: list[list[Any]], after: list[list[Any]]) -> None:
-    """Looking does not change what is there: in between, and with what another set brought."""
+    """Lookups do not change the set, in between and after adding another set."""
     keys, other, seen = KeySet(), KeySet(), set[Any]()
     for page in before:
         keys.add_all(page)
         other.add_all(page)
-        _plainly(seen, page)
+        _plain_result(seen, page)
         assert keys <= other
         assert all(key in keys for key in page if not isinstance(key, tuple))
     both = KeySet()
     both.update(other)
     for page in after:
-        assert keys.add_all(page) == both.add_all(page) == _plainly(seen, page)
+        assert keys.add_all(page) == both.add_all(page) == _plain_result(seen, page)
     assert len(keys) == len(both) == len([key for key in seen if not isinstance(key, tuple)])
 
 

@@ -6,7 +6,7 @@ from tests.pagination.server import Server
 
 
 async def test_tasks_on_one_pager_take_pages_by_turns() -> None:
-    """A task that never rests between its records leaves every other page to the other one."""
+    """A task that never waits between its records leaves every other page to the other task."""
     pager = Server(records=range(60), pauses=[1]).pager()
 
     async def take() -> list[int]:

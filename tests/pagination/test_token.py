@@ -1,4 +1,4 @@
-"""Tokens: what stands in them comes back, and nothing else is taken for one."""
+"""Tokens: they are read back as they were, and nothing else is accepted."""
 
 import base64
 import json
@@ -36,7 +36,7 @@ def _token_fields(token: str) -> list[Any]:
     after=st.none() | st.tuples(st.just(0), st.integers()) | st.tuples(st.just(1), st.text("abc")),
 )
 def test_token_comes_back_as_it_was(*, page: int, ahead: int, beyond: set[int], **fields: Any) -> None:
-    """Whatever stands in it."""
+    """Whatever the position is."""
     behind = {page + number for number in beyond if page + number < 10**6}
     token = PageToken(page=page, at=page + ahead, beyond=as_runs(behind), **fields)
     again = PageToken.decode(token.encode(), listed=fields["listed"])
@@ -77,15 +77,15 @@ FORGERIES = [
 
 @pytest.mark.parametrize("token", FORGERIES, ids=lambda token: ascii(token[:16]))
 def test_what_is_no_token_is_refused(token: str) -> None:
-    """Garbage, another version's and forged tokens are refused; the message says what to give."""
+    """Garbage, tokens of another version and forged tokens are refused; the message says what is allowed."""
     assert PageToken.decode(_forged(*SOUND), listed=LISTED).beyond == (4, 5, 9, 9)
-    with pytest.raises(InvalidArgumentError, match=r"token must be a string that pager\.token gave"):
+    with pytest.raises(InvalidArgumentError, match=r"token must be a string that pager\.token returned"):
         PageToken.decode(token, listed=LISTED)
 
 
 @pytest.mark.parametrize("token", [None, 7, b"token", ["token"]])
 def test_token_of_another_type_is_refused(token: object) -> None:
-    """A position in bytes or a number is somebody else's."""
+    """Bytes and numbers are not tokens."""
     with pytest.raises(InvalidArgumentTypeError, match="token must be a string"):
         PageToken.decode(token, listed=LISTED)
 
@@ -102,7 +102,7 @@ def test_token_of_another_list_is_refused(listed: object) -> None:
 
 @given(any_text | st.text("AQIDMSwx_-=", max_size=40) | json_values.map(_forged))
 def test_no_string_breaks_the_reading_of_tokens(token: str) -> None:
-    """Any string is a token or refused as one, and nothing else."""
+    """Any string is either a token or refused with `InvalidArgumentError`."""
     try:
         PageToken.decode(token, listed=LISTED)
     except InvalidArgumentError:

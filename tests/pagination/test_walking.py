@@ -1,4 +1,4 @@
-"""Walking a list: order, ends, failures, going on, and servers that page in their own way."""
+"""Walking a list: order, end, failures, resuming, and servers with paging habits of their own."""
 
 import asyncio
 import json
@@ -21,12 +21,12 @@ from alohub_async.errors import (
     InvalidArgumentTypeError,
 )
 from alohub_async.options import WalkOptions
-from alohub_async.pagination import MAX_PAGE_SIZE, FetchedPage, Page, Pager
-from tests.pagination.server import CapStyle, Server, Total, beginning, untold
+from alohub_async.pagination import MAX_PAGE_SIZE, FetchedPage, Page, Pager, WalkingSource
+from tests.pagination.server import CapStyle, Server, Total, beginning, no_total
 
 
 async def _walk(pager: Pager[Any], got: list[Any]) -> None:
-    """Walk to the end, or to an error; what came is in `got` either way."""
+    """Walk to the end, or to an error; the records are in `got` in both cases."""
     async for item in pager:
         got.append(item)  # noqa: PERF401  (a comprehension would lose them at an error)
 
@@ -35,7 +35,7 @@ async def _walk(pager: Pager[Any], got: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 20, 25])
-@pytest.mark.parametrize("total", [None, untold], ids=["total told", "total untold"])
+@pytest.mark.parametrize("total", [None, no_total], ids=["total", "no total"])
 async def test_list_comes_whole_and_in_order(count: int, total: Total | None) -> None:
     """Every record once, whether the last page is full, short or empty."""
     server = Server(records=range(count), total=total)
@@ -56,7 +56,7 @@ async def test_nothing_is_fetched_before_the_first_step() -> None:
 
 
 async def test_no_page_is_fetched_without_need() -> None:
-    """As many requests as pages, none ahead of its turn, none past the total."""
+    """As many requests as pages, none before its page is needed, none beyond the total."""
     server = Server(records=range(25))
     pager = server.pager()
     assert [await anext(pager) for _ in range(10)] == [*range(10)]
@@ -66,7 +66,7 @@ async def test_no_page_is_fetched_without_need() -> None:
 
 
 async def test_exhausted_pager_stays_exhausted() -> None:
-    """Each way of asking says that nothing is left, without a request, also after the list grew."""
+    """Every method reports the end, without a request, even after the list grew."""
     server = Server(records=[*range(5)])
     pager = server.pager()
     assert await pager.collect() == [*range(5)]
@@ -85,28 +85,28 @@ async def test_exhausted_pager_stays_exhausted() -> None:
 
 
 @pytest.mark.parametrize("style", ["rebase", "truncate"])
-@pytest.mark.parametrize("total", [None, untold], ids=["total told", "total untold"])
+@pytest.mark.parametrize("total", [None, no_total], ids=["total", "no total"])
 @pytest.mark.parametrize("cap", [1, 3, 9, 10])
 async def test_capped_size_loses_nothing(cap: int, total: Total | None, style: CapStyle) -> None:
-    """A server that quietly returns fewer than asked is followed, whichever size it counts its pages in."""
+    """A server that returns fewer records than requested is followed, whichever size it counts its pages in."""
     server = Server(records=range(25), total=total, cap=cap, cap_style=style)
     assert await server.pager().collect() == [*range(25)]
     assert {size for page, size in server.fetched if page > 0} == {cap}
 
 
 @pytest.mark.parametrize("size", [1, 7, 25, 30])
-@pytest.mark.parametrize("total", [None, untold], ids=["total told", "total untold"])
+@pytest.mark.parametrize("total", [None, no_total], ids=["total", "no total"])
 async def test_size_of_the_servers_own_loses_nothing(size: int, total: Total | None) -> None:
-    """A server with one size for all, smaller or larger than asked, is followed."""
+    """A server with a fixed page size, smaller or larger than requested, is followed."""
     server = Server(records=range(25), total=total, ignores_size=size)
     assert await server.pager().collect() == [*range(25)]
 
 
-@pytest.mark.parametrize("total", [None, untold], ids=["total told", "total untold"])
+@pytest.mark.parametrize("total", [None, no_total], ids=["total", "no total"])
 async def test_pages_past_the_end_that_repeat_the_last_are_not_delivered(
     total: Total | None,
 ) -> None:
-    """A server that clamps makes no endless loop and no duplicate."""
+    """A server that answers beyond the end with the last page causes no endless loop and no duplicate."""
     for count in (1, 10, 25, 30):
         server = Server(records=range(count), total=total, clamps=True)
         pager = server.pager()
@@ -115,25 +115,27 @@ async def test_pages_past_the_end_that_repeat_the_last_are_not_delivered(
 
 
 async def test_server_that_ignores_the_page_is_found_out() -> None:
-    """The first page is delivered once; that the rest cannot be had is an error, with all numbers in it."""
+    """The first page is delivered once; the rest is an error, whose message has all numbers."""
     server = Server(records=range(25), ignores_page=True)
     pager = server.pager()
     got: list[int] = []
-    with pytest.raises(APIResponseError, match=r"page 1 repeats an earlier page, although 10 .* tells of 25"):
+    with pytest.raises(
+        APIResponseError, match=r"page 1 repeats an earlier page, although 10 records came and the server reports 25"
+    ):
         await _walk(pager, got)
     assert got == [*range(10)]
 
 
 async def test_server_that_ignores_the_page_and_tells_no_total_ends() -> None:
-    """Nobody said that there is more."""
-    pager = Server(records=range(25), ignores_page=True, total=untold).pager()
+    """There is no total that says that there is more."""
+    pager = Server(records=range(25), ignores_page=True, total=no_total).pager()
     assert await pager.collect() == [*range(10)]
     assert pager.stopped_by == "repeated page"
 
 
 @pytest.mark.parametrize("resumed", [False, True], ids=["same pager", "token"])
 async def test_repeated_page_is_known_after_an_error_too(*, resumed: bool) -> None:
-    """Going on after the error, here or elsewhere, brings the same error and not the first page again."""
+    """Continuing after the error, with this pager or its token, raises the same error; no page comes again."""
     server = Server(records=range(25), ignores_page=True)
     pager = server.pager()
     got: list[int] = []
@@ -146,8 +148,8 @@ async def test_repeated_page_is_known_after_an_error_too(*, resumed: bool) -> No
 
 
 async def test_last_page_is_not_delivered_again_through_its_token() -> None:
-    """Where a server clamps and tells no total, a walk that goes on behind the last page still knows it."""
-    server = Server(records=range(25), total=untold, clamps=True)
+    """If a server repeats its last page and reports no total, a walk that resumes behind that page recognises it."""
+    server = Server(records=range(25), total=no_total, clamps=True)
     pager = server.pager()
     assert [await anext(pager) for _ in range(25)] == [*range(25)]
     again = server.pager(token=pager.token)
@@ -156,7 +158,7 @@ async def test_last_page_is_not_delivered_again_through_its_token() -> None:
 
 
 async def test_keys_that_hash_alike_are_not_one() -> None:
-    """-1 and -2 have one hash in Python; as pages of one record they are two pages all the same."""
+    """-1 and -2 have the same hash in Python; as pages of one record they are still two different pages."""
     assert await Server(records=[-1, -2, 5]).pager(page_size=1).collect() == [-1, -2, 5]
 
 
@@ -164,7 +166,7 @@ async def test_keys_that_hash_alike_are_not_one() -> None:
 
 
 async def test_short_and_empty_pages_are_no_end_while_the_total_says_more() -> None:
-    """Records that the key must not see leave holes; the walk goes on behind them."""
+    """Records that the key must not see leave holes; the walk continues behind them."""
     hidden = frozenset([*range(10, 50), 55, 63, 64, *range(90, 95)])
     server = Server(records=range(95), hidden=hidden)
     pager = server.pager()
@@ -174,7 +176,7 @@ async def test_short_and_empty_pages_are_no_end_while_the_total_says_more() -> N
 
 
 async def test_short_first_page_is_asked_for_again_to_tell_a_cap_from_a_hole() -> None:
-    """A capped server answers a smaller size the same; one that leaves records out does not, and keeps its size."""
+    """A capped server returns the same page for the smaller size; one that hides records does not."""
     capped = Server(records=range(25), cap=10)
     assert await capped.pager(page_size=20).collect() == [*range(25)]
     assert capped.fetched == [(0, 20), (0, 10), (1, 10), (2, 10)]
@@ -184,7 +186,7 @@ async def test_short_first_page_is_asked_for_again_to_tell_a_cap_from_a_hole() -
 
 
 async def test_total_is_believed_on_an_empty_page_behind_it() -> None:
-    """A page past the end holds nothing that could make its total too small."""
+    """A page beyond the end has no records that contradict its total."""
     server = Server(records=range(25), hidden=frozenset({24}))
     pager = server.pager()
     assert len(await pager.collect()) == 24
@@ -192,7 +194,7 @@ async def test_total_is_believed_on_an_empty_page_behind_it() -> None:
 
 
 async def test_walk_that_ends_short_of_the_total_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """Fewer records than the server tells of is worth a warning, said once, with both numbers."""
+    """Fewer records than the server reports are logged as a warning, once, with both numbers."""
     server = Server(records=range(20), hidden=frozenset({15}))
     pager = server.pager()
     with caplog.at_level(logging.WARNING, "alohub_async"):
@@ -203,7 +205,7 @@ async def test_walk_that_ends_short_of_the_total_is_logged(caplog: pytest.LogCap
 
 
 async def test_empty_first_page_is_no_end_either() -> None:
-    """Not while the total says more."""
+    """Not while the total says that there is more."""
     server = Server(records=range(25), hidden=frozenset(range(10)))
     assert await server.pager().collect() == [*range(10, 25)]
 
@@ -216,18 +218,18 @@ async def test_nine_empty_pages_in_a_row_are_walked_over() -> None:
 
 
 async def test_empty_pages_without_end_are_given_up() -> None:
-    """A total that is absurdly large makes no endless loop: ten pages without a record are an error that says so."""
+    """An absurdly large total causes no endless loop: ten pages without a record are an error."""
     server = Server(records=range(25), total=lambda _: 10**30)
     pager = server.pager()
     got: list[int] = []
-    with pytest.raises(APIResponseError, match=r"is empty, although 25 records came and the server tells of 10{30}"):
+    with pytest.raises(APIResponseError, match=r"is empty, although 25 records came and the server reports 10{30}"):
         await _walk(pager, got)
     assert got == [*range(25)]
     assert len(server.fetched) == 13
 
 
 async def test_total_that_runs_away_is_given_up() -> None:
-    """A server that promises more with each page, and brings nothing, is stopped all the same."""
+    """A server that raises its total with each page, but sends no records, does not keep the walk going."""
     pager = Server(records=range(25), total=lambda page: 11 + page * 10).pager()
     got: list[int] = []
     with pytest.raises(APIResponseError, match="is empty, although 25 records came"):
@@ -236,7 +238,7 @@ async def test_total_that_runs_away_is_given_up() -> None:
 
 
 async def test_clamped_pages_under_an_absurd_total_are_given_up() -> None:
-    """The last page over and over is not taken for more."""
+    """The same last page again and again does not count as more records."""
     server = Server(records=range(25), total=lambda _: 10**6, clamps=True)
     pager = server.pager()
     assert [await anext(pager) for _ in range(25)] == [*range(25)]
@@ -265,7 +267,7 @@ ODD_TOTALS: dict[str, Total] = {
 @pytest.mark.parametrize("total", ODD_TOTALS.values(), ids=ODD_TOTALS)
 @pytest.mark.parametrize("clamps", [False, True], ids=["ends", "clamps"])
 async def test_odd_totals_lose_nothing_and_repeat_nothing(total: Total, *, clamps: bool) -> None:
-    """Missing, changing, below what came already or a little too large: the walk delivers the list."""
+    """Whether it is missing, changing, too small or a little too large: the walk delivers the list."""
     server = Server(records=range(25), total=total, clamps=clamps)
     assert await server.pager().collect() == [*range(25)]
     assert len(server.fetched) <= 5
@@ -282,7 +284,7 @@ async def test_list_that_grows_is_walked_to_its_new_end() -> None:
 
 
 async def test_list_that_shrinks_ends_without_fuss() -> None:
-    """Records that went away are not waited for."""
+    """The walk does not insist on records that were removed."""
     server = Server(records=[*range(30)])
     pager = server.pager()
     assert [await anext(pager) for _ in range(10)] == [*range(10)]
@@ -309,14 +311,14 @@ async def test_records_pushed_onto_the_next_page_come_once(pushed: int, *, by_pa
 
 @pytest.mark.parametrize("by_page", [False, True], ids=["by record", "by page"])
 async def test_page_that_brings_nothing_new_is_walked_over(*, by_page: bool) -> None:
-    """A page of records that the page before held, without being that page, is no end and no page of the walk."""
+    """A page with only records of the page before, but not that page itself, is skipped and does not end the walk."""
     answers = {0: [0, 1, 2], 1: [2, 1], 2: [3, 4]}
 
     async def fetch(page: int, _size: int) -> FetchedPage[int]:
         found = answers.get(page, [])
         return FetchedPage(found, found, 8)
 
-    pager: Pager[int] = Pager(fetch, beginning(3))
+    pager: Pager[int] = Pager(WalkingSource(fetch, beginning(3)))
     if by_page:
         assert [page.items async for page in pager.pages()] == [(0, 1, 2), (3, 4)]
     else:
@@ -324,20 +326,20 @@ async def test_page_that_brings_nothing_new_is_walked_over(*, by_page: bool) -> 
 
 
 async def test_overlapping_last_page_brings_only_what_is_new() -> None:
-    """Some servers fill up the last page with records of the one before."""
+    """Some servers fill the last page with records of the one before."""
 
     async def fetch(page: int, size: int) -> FetchedPage[int]:
         start = min(page * size, 25 - size)
         found = [*range(25)][start : start + size]
         return FetchedPage(found, found, 25)
 
-    pager = Pager(fetch, beginning(10))
+    pager = Pager(WalkingSource(fetch, beginning(10)))
     pages = [page async for page in pager.pages()]
     assert [page.items for page in pages] == [(*range(10),), (*range(10, 20),), (*range(20, 25),)]
 
 
 async def test_records_without_keys_of_their_own_are_never_left_out() -> None:
-    """Where two records may look alike, one that was on the page before comes again."""
+    """Two different records may look the same, so a record that looks like one of the page before is returned."""
     server = Server(records=[("a",), ("b",), ("b",), ("c",), ("c",), ("c",)])
     assert await server.pager(page_size=2).collect() == server.records
 
@@ -345,7 +347,7 @@ async def test_records_without_keys_of_their_own_are_never_left_out() -> None:
 # Pages, first, count, collect
 
 
-async def test_pages_are_told_with_their_place() -> None:
+async def test_pages_have_their_place() -> None:
     """Items, number, size and total of each page."""
     pager = Server(records=range(25)).pager()
     assert [page async for page in pager.pages()] == [
@@ -367,13 +369,13 @@ async def test_pages_cannot_be_changed_and_stay_as_they_were() -> None:
 
 
 async def test_size_of_a_page_is_what_the_server_makes_of_it() -> None:
-    """A capped page says the cap; one without a total says so."""
-    pages = [page async for page in Server(records=range(7), cap=3, total=untold).pager().pages()]
+    """The size of a capped page is the cap; a page without a total has None."""
+    pages = [page async for page in Server(records=range(7), cap=3, total=no_total).pager().pages()]
     assert [(page.number, page.size, page.total) for page in pages] == [(0, 3, None), (1, 3, None), (2, 3, None)]
 
 
 async def test_ways_of_walking_mix() -> None:
-    """`first`, `async for`, `pages` and `collect` go on where the one before stopped."""
+    """`first`, `async for`, `pages` and `collect` continue where the one before stopped."""
     pager = Server(records=range(25)).pager()
     assert await pager.first() == 0
     async for item in pager:
@@ -388,7 +390,7 @@ async def test_ways_of_walking_mix() -> None:
 
 
 async def test_first_of_an_empty_list_is_none() -> None:
-    """Nothing is no error."""
+    """An empty list is not an error."""
     assert await Server(records=[]).pager().first() is None
 
 
@@ -405,9 +407,9 @@ async def test_count_is_the_total_and_keeps_its_page() -> None:
     assert await server.pager(token=token).collect() == [*range(25)]
 
 
-@pytest.mark.parametrize(("total", "counted"), [(untold, None), (None, 0)], ids=["untold", "empty"])
-async def test_count_of_what_is_not_told_or_not_there(total: Total | None, counted: int | None) -> None:
-    """None if the server does not tell; 0 for an empty list."""
+@pytest.mark.parametrize(("total", "counted"), [(no_total, None), (None, 0)], ids=["no total", "empty"])
+async def test_count_of_an_unknown_total_and_of_an_empty_list(total: Total | None, counted: int | None) -> None:
+    """None if the server reports no total; 0 for an empty list."""
     server = Server(records=[], total=total)
     pager = server.pager()
     assert await pager.count() == counted
@@ -416,7 +418,7 @@ async def test_count_of_what_is_not_told_or_not_there(total: Total | None, count
 
 
 async def test_count_that_fails_leaves_the_walk_where_it_was() -> None:
-    """Its error has the token too, and the walk begins at the beginning."""
+    """Its error has the token, too, and the walk starts at the beginning."""
     pager = Server(records=range(25), fails=frozenset({0})).pager()
     with pytest.raises(APIConnectionError) as caught:
         await pager.count()
@@ -452,7 +454,7 @@ STEPS: dict[str, Callable[[Pager[Any]], Awaitable[object]]] = {
 
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
 async def test_every_way_of_walking_raises_with_the_token(step: Callable[[Pager[Any]], Awaitable[object]]) -> None:
-    """Whatever was asked, the error says where to go on."""
+    """Whatever method was called, the error has the token to resume with."""
     pager = Server(records=range(25), fails=frozenset({1})).pager()
     async for page in pager.pages():
         assert page.number == 0
@@ -464,7 +466,7 @@ async def test_every_way_of_walking_raises_with_the_token(step: Callable[[Pager[
 
 
 async def test_failed_first_page_resumes_at_the_beginning() -> None:
-    """The token of an error before any record is one of the whole list."""
+    """The token of an error before the first record covers the whole list."""
     server = Server(records=range(25), fails=frozenset({0}))
     with pytest.raises(APIConnectionError) as caught:
         await server.pager().collect()
@@ -472,7 +474,7 @@ async def test_failed_first_page_resumes_at_the_beginning() -> None:
 
 
 async def test_foreign_error_leaves_the_walk_where_it_was() -> None:
-    """Also an exception that is none of ours, such as a key provider's own."""
+    """This holds for an exception of other code, too, such as that of a key provider."""
     server = Server(records=range(25))
 
     async def fetch(page: int, size: int) -> FetchedPage[Any]:
@@ -481,7 +483,7 @@ async def test_foreign_error_leaves_the_walk_where_it_was() -> None:
             raise LookupError("the vault is closed")
         return await server.fetch(page, size)
 
-    pager: Pager[int] = Pager(fetch, beginning(10))
+    pager: Pager[int] = Pager(WalkingSource(fetch, beginning(10)))
     assert [await anext(pager) for _ in range(10)] == [*range(10)]
     with pytest.raises(LookupError):
         await anext(pager)
@@ -489,7 +491,7 @@ async def test_foreign_error_leaves_the_walk_where_it_was() -> None:
 
 
 async def test_cancelled_fetch_loses_nothing() -> None:
-    """A task that is cancelled while a page is on its way leaves the walk where it was."""
+    """Cancelling a task while a page is in flight does not change the position."""
     server = Server(records=range(25))
     arrived, release = asyncio.Event(), asyncio.Event()
 
@@ -499,7 +501,7 @@ async def test_cancelled_fetch_loses_nothing() -> None:
             await release.wait()
         return await server.fetch(page, size)
 
-    pager: Pager[int] = Pager(fetch, beginning(10))
+    pager: Pager[int] = Pager(WalkingSource(fetch, beginning(10)))
     got: list[int] = []
 
     task = asyncio.create_task(_walk(pager, got))
@@ -516,7 +518,7 @@ async def test_cancelled_fetch_loses_nothing() -> None:
 
 
 async def test_cancelled_waiter_does_not_hold_the_others_up() -> None:
-    """Of several tasks on one pager, one that goes away takes nothing with it, whether it fetches or waits."""
+    """Of several tasks on one pager, a cancelled one loses no records, whether it fetches or waits."""
     server = Server(records=range(25), pauses=[3])
     pager = server.pager()
 
@@ -560,7 +562,7 @@ async def test_tasks_that_share_a_pager_share_its_records(fails: frozenset[int])
 
 @pytest.mark.parametrize("by_page", [False, True], ids=["by record", "by page"])
 async def test_only_one_page_is_in_memory(*, by_page: bool) -> None:
-    """When a page is asked for, the one before is gone already."""
+    """When a page is requested, the one before has been dropped already."""
     server = Server(records=range(55))
     pages: list[weakref.ref[FetchedPage[Any]]] = []
     alive: list[int] = []
@@ -571,7 +573,7 @@ async def test_only_one_page_is_in_memory(*, by_page: bool) -> None:
         pages.append(weakref.ref(fetched))
         return fetched
 
-    pager: Pager[int] = Pager(fetch, beginning(10))
+    pager: Pager[int] = Pager(WalkingSource(fetch, beginning(10)))
     if by_page:
         async for _ in pager.pages():
             pass
@@ -598,7 +600,7 @@ async def test_token_is_readable_at_any_moment_and_exact() -> None:
 
 
 async def test_token_of_a_finished_walk_fetches_nothing() -> None:
-    """It stands at the end, whether the pager was asked for more or not."""
+    """It points at the end, whether or not the pager has reported the end already."""
     server = Server(records=range(25))
     pager = server.pager()
     assert [await anext(pager) for _ in range(25)] == [*range(25)]
@@ -614,7 +616,7 @@ async def test_token_of_a_finished_walk_fetches_nothing() -> None:
 
 
 async def test_token_is_small_and_safe_everywhere() -> None:
-    """Letters, digits, `-` and `_`, so that JSON, a URL and a shell leave it alone."""
+    """Letters, digits, `-` and `_`: nothing that JSON, a URL or a shell would change."""
     pager = Server(records=range(25)).pager()
     await pager.first()
     token = pager.token
@@ -625,7 +627,7 @@ async def test_token_is_small_and_safe_everywhere() -> None:
 
 
 async def test_token_keeps_the_size_the_server_makes_of_it() -> None:
-    """A walk over a capped list goes on in capped pages, in either style."""
+    """A walk over a capped list continues in capped pages, in either style."""
     for style in ("rebase", "truncate"):
         server = Server(records=range(25), cap=4, cap_style=style)
         pager = server.pager()
@@ -635,7 +637,7 @@ async def test_token_keeps_the_size_the_server_makes_of_it() -> None:
 
 
 async def test_list_that_changed_under_a_token_makes_no_trouble() -> None:
-    """Fewer records on the token's page than were handed out of it: the walk goes on behind."""
+    """Fewer records on the token's page than were returned from it: the walk continues behind that page."""
     server = Server(records=[*range(25)])
     pager = server.pager()
     assert [await anext(pager) for _ in range(18)] == [*range(18)]
@@ -648,7 +650,7 @@ async def test_list_that_changed_under_a_token_makes_no_trouble() -> None:
 
 @attrs.frozen
 class Journey:
-    """A list, a server, and what happens on the way: at each step the same pager goes on or a token is used."""
+    """A list, a server, and the events of a walk: after each break, the same pager or its token continues."""
 
     server: Server
     page_size: int
@@ -659,7 +661,7 @@ class Journey:
     ordered: bool
 
     def pager(self, token: str | None = None) -> Pager[Any]:
-        """The walk, from its beginning or from a token."""
+        """Make the pager, at the beginning or from a token."""
         return self.server.pager(page_size=self.page_size, token=token, prefetch=self.prefetch, ordered=self.ordered)
 
 
@@ -673,7 +675,7 @@ def _journeys(draw: st.DrawFn, *, hides: bool = False) -> Journey:
     if hides:
         server.hidden = draw(st.frozensets(st.sampled_from(records))) if records else frozenset()
     else:
-        totals: list[Total | None] = [None, untold, lambda page: count if page % 2 else None, lambda _: count + 1]
+        totals: list[Total | None] = [None, no_total, lambda page: count if page % 2 else None, lambda _: count + 1]
         server.clamps = draw(st.booleans())
         server.total = draw(st.sampled_from(totals[:3] if server.clamps else totals))
         server.cap = draw(st.none() | st.integers(1, 12))
@@ -690,7 +692,7 @@ def _journeys(draw: st.DrawFn, *, hides: bool = False) -> Journey:
 
 
 async def _travel(journey: Journey) -> list[Any]:
-    """Walk to the end, breaking off after some counts of records and at every error, and going on as told."""
+    """Walk to the end; break after some counts of records and at every error, and continue as the journey says."""
     pager = journey.pager()
     got: list[Any] = []
     for leg in range(200):
@@ -724,14 +726,14 @@ def _check(journey: Journey, got: list[Any], expected: list[Any]) -> None:
 @settings(max_examples=400)
 @given(_journeys())
 def test_nothing_is_lost_and_nothing_comes_twice(journey: Journey) -> None:
-    """Any list, size, cap, total, failures and breaks: what came before and after each makes the list."""
+    """For any list, size, cap, total, failures and breaks, the parts of the walk together are the list."""
     _check(journey, asyncio.run(_travel(journey)), [*journey.server.records])
 
 
 @settings(max_examples=200)
 @given(_journeys(hides=True))
 def test_holes_lose_nothing_and_repeat_nothing(journey: Journey) -> None:
-    """The same where the server leaves records out of their pages, the first one excepted."""
+    """The same for a server that hides records."""
     visible = [record for record in journey.server.records if record not in journey.server.hidden]
     _check(journey, asyncio.run(_travel(journey)), visible)
 
@@ -741,7 +743,7 @@ def test_holes_lose_nothing_and_repeat_nothing(journey: Journey) -> None:
 
 @pytest.mark.parametrize("size", [1, 100, MAX_PAGE_SIZE])
 def test_page_size_in_range_is_taken(size: int) -> None:
-    """From one record to our own limit."""
+    """From 1 record to our own limit."""
     assert WalkOptions(page_size=size).page_size == size
 
 
@@ -756,7 +758,7 @@ def test_page_size_out_of_range_is_refused(size: int) -> None:
 
 @pytest.mark.parametrize("size", [True, 10.0, "10", []], ids=repr)
 def test_page_size_of_another_type_is_refused(size: object) -> None:
-    """A string of digits is the wire's form, and True is no number."""
+    """A string of digits is not an int, and neither is True."""
     with pytest.raises(InvalidArgumentTypeError, match="page_size must be an int"):
         WalkOptions.of({"page_size": size})
 
@@ -768,7 +770,7 @@ async def test_status_error_while_walking_keeps_what_it_is() -> None:
     async def fetch(_page: int, _size: int) -> FetchedPage[int]:
         raise original
 
-    pager: Pager[int] = Pager(fetch, beginning(10))
+    pager: Pager[int] = Pager(WalkingSource(fetch, beginning(10)))
     with pytest.raises(InternalServerError) as caught:
         await anext(pager)
     assert caught.value is original

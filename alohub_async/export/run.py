@@ -1,0 +1,188 @@
+"""One run of an export: walks the list in passes, and stores every page in the journal."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Generic, Literal, TypeAlias, TypeVar, get_args
+
+import attrs
+
+from alohub_async.client import AlohubClient
+from alohub_async.errors import AlohubError, FileError, NotFoundError
+from alohub_async.export.exported import ExportedList, Key, RecordT
+from alohub_async.export.journal import Journal
+from alohub_async.export.report import ExportProgress
+from alohub_async.export.state import Spent, State
+from alohub_async.options import Deadline, PageOptions
+from alohub_async.pagination import Page, Pager
+from alohub_async.validation import check_choice
+
+T = TypeVar("T")
+
+ExportConsistency: TypeAlias = Literal["detect", "repair"]
+"""Whether an export walks the list once and reports signs of movement, or walks it until it is proven whole."""
+
+OnProgress: TypeAlias = Callable[[ExportProgress], object]
+"""Is called with the progress of an export."""
+
+
+@attrs.frozen(kw_only=True)
+class ExportOptions(PageOptions):
+    """How a list is exported; see `export_resource`."""
+
+    details: bool = False
+    consistency: ExportConsistency = "repair"
+    restart: bool = False
+    on_progress: OnProgress | None = None
+
+    def __attrs_post_init__(self) -> None:
+        check_choice("consistency", self.consistency, get_args(ExportConsistency))
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Run what waits for the disk beside the event loop. If the caller is cancelled, it is finished first."""
+    task = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+
+
+class ExportRun(Generic[RecordT]):
+    """One run of an export.
+
+    Attributes:
+        state: The state that the journal has.
+    """
+
+    def __init__(
+        self,
+        client: AlohubClient,
+        journal: Journal,
+        exported: ExportedList[RecordT],
+        options: ExportOptions,
+        deadline: Deadline,
+    ) -> None:
+        self.state: State = attrs.evolve(journal.state, runs=journal.state.runs + 1)
+        self._client = client
+        self._journal = journal
+        self._passes = journal.passes
+        self._exported = exported
+        self._options = options
+        self._deadline = deadline
+        self._count = 0  # records in this run
+        self._spent_before = journal.state.spent
+        self._limits_before = client.rate_limits
+        self._started = asyncio.get_running_loop().time()
+
+    async def run(self) -> None:
+        """Walk the list in passes, as many as it takes."""
+        if self.state.ended:
+            return
+        await self._save([], [], self.state)  # count this run, whatever its result
+        try:
+            while not self.state.ended:
+                await self._pass()
+        except AlohubError as error:
+            if not isinstance(error, FileError):
+                await self._save([], [], self.state)  # store what this run has cost
+            raise
+
+    async def _pass(self) -> None:
+        """Walk the list, or resume the walk, and conclude the pass."""
+        options = self._options
+        pager = self._exported.resource.list(
+            token=self.state.token,
+            page_size=options.page_size,
+            prefetch=options.prefetch,
+            **self._deadline.next_call().keywords(),
+        )
+        async for page in pager.pages():
+            await self._take(page, pager)
+        max_passes = options.max_passes if options.consistency == "repair" else None
+        goes_on = self._passes.end_pass(pager.drift, max_passes=max_passes)
+        state = attrs.evolve(self._with_passes(pager), ended=not goes_on)
+        if goes_on:
+            state = attrs.evolve(state, token=None, received=0)
+        await self._save([], [], state)
+
+    async def _take(self, page: Page[RecordT], pager: Pager[RecordT]) -> None:
+        """Put a page into the journal, without the records that came in this pass already."""
+        passes, keyed = self._passes, [*self._exported.keyed(page.items)]
+        records, known, gone = [pair for pair in keyed if not passes.came(pair[0])], list[Key](), 0
+        if self._options.details:
+            records, known, gone = await self._with_details(records)
+        passes.add_page(page.number, [key for key, _ in keyed], page.total, pager.drift)
+        state = attrs.evolve(
+            self._with_passes(pager),
+            token=pager.token,
+            received=self.state.received + len(page.items),
+            gone=self.state.gone + gone,
+        )
+        self._count += len(page.items)
+        await self._save([record for _, record in records], known, state)
+
+    async def _with_details(
+        self, listed: list[tuple[Key, RecordT]]
+    ) -> tuple[list[tuple[Key, RecordT]], list[Key], int]:
+        """Look up the details of records.
+
+        Returns:
+            The records with their details, without those that are in the journal already and those that are gone; the
+            keys of both; and how many are gone.
+        """
+        known = [key for key, _ in listed if self._passes.was_known(key)]
+        fresh = [(key, record) for key, record in listed if not self._passes.was_known(key)]
+        details = await self._look_up([key for key, _ in fresh if isinstance(key, int)])
+        gone = [key for key, _ in fresh if isinstance(key, int) and key not in details]
+        records = [
+            (key, details.get(key, record)) for key, record in fresh if not isinstance(key, int) or key in details
+        ]
+        return records, known + gone, len(gone)
+
+    async def _look_up(self, ids: list[int]) -> dict[Key, RecordT]:
+        """Return the details of those that exist."""
+        found: dict[Key, RecordT] = {}
+        async for outcome in self._exported.resource.get_many(ids, **self._deadline.next_call().keywords()):
+            if not isinstance(outcome.error, NotFoundError):
+                found[outcome.id] = outcome.unwrap()
+        return found
+
+    def _with_passes(self, pager: Pager[RecordT]) -> State:
+        total = self.state.total if pager.total is None else pager.total
+        return attrs.evolve(self.state, passes=self._passes.state, total=total)
+
+    async def _save(self, records: Sequence[RecordT], known: Sequence[Key], state: State) -> None:
+        state = attrs.evolve(state, spent=self.spent())
+        to_json = self._exported.to_json
+        await in_thread(lambda: self._journal.add([*map(to_json, records)], known, state))
+        self.state = state
+        if self._options.on_progress is not None:
+            self._options.on_progress(self._progress())
+
+    def spent(self) -> Spent:
+        """Return what the export has cost until now."""
+        before, then, now = self._spent_before, self._limits_before, self._client.rate_limits
+        return Spent(
+            requests=before.requests + now.tenant.sent - then.tenant.sent,
+            denied=before.denied + now.denied - then.denied,
+            waited=before.waited + now.tenant.waited - then.tenant.waited,
+            seconds=before.seconds + self._elapsed(),
+        )
+
+    def _elapsed(self) -> float:
+        return asyncio.get_running_loop().time() - self._started
+
+    def _progress(self) -> ExportProgress:
+        tenant = self._client.rate_limits.tenant
+        elapsed = self._elapsed()
+        return ExportProgress(
+            number=self.state.passes.number,
+            written=self._passes.count,
+            total=self.state.total,
+            seconds=self.state.spent.seconds,
+            rate=self._count / elapsed if elapsed else 0.0,
+            free=tenant.free,
+            limit=tenant.limit,
+            waiting=tenant.waiting > 0,
+        )

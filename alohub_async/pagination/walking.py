@@ -1,0 +1,204 @@
+"""Walking a list once, page by page, with or without fetching ahead."""
+
+import logging
+from collections.abc import Coroutine, Hashable, Sequence
+from typing import Any, Generic, TypeVar
+
+from alohub_async.pagination.cursor import PageCursor
+from alohub_async.pagination.page import Drift, Enrich, Fetch, FetchedPage, StopReason
+from alohub_async.pagination.prefetch import Prefetcher
+from alohub_async.pagination.progress import PageProgress
+from alohub_async.pagination.seen_keys import KeySet, fingerprint, gaps_of
+from alohub_async.pagination.source import LoadedPage
+from alohub_async.pagination.token import PageToken, as_runs
+
+T = TypeVar("T")
+
+_logger = logging.getLogger("alohub_async")
+
+
+class WalkingSource(Generic[T]):
+    """The pages of a list in one walk over it. Records that come again are marked.
+
+    Attributes:
+        start: Where the walk started.
+    """
+
+    def __init__(
+        self,
+        fetch: Fetch[T],
+        start: PageToken,
+        *,
+        enrich: Enrich[T] | None = None,
+        prefetch: int = 0,
+        ordered: bool = True,
+    ) -> None:
+        """Fetch nothing yet.
+
+        Args:
+            fetch: Fetches a page.
+            start: Where to start.
+            enrich: Completes a page; None if it is complete.
+            prefetch: Maximum number of pages in flight or in memory, the pager's current page included (but one page
+                ahead of it in any case); 0 fetches each page when it is needed.
+            ordered: Whether to return the pages in order, or as they arrive.
+        """
+        self.start: PageToken = start
+        self._progress = PageProgress(
+            size=start.size,
+            base=start.page,
+            beyond=frozenset(start.pages_beyond()),
+            received=start.received,
+            total=start.total,
+            before=start.before,
+        )
+        self._prefetcher = Prefetcher(fetch, self._progress, enrich=enrich)
+        self._fetch = fetch
+        self._enrich = enrich
+        self._prefetch = prefetch
+        self._ahead = max(1, prefetch - 1)  # pages beside the pager's current one
+        self._ordered = ordered
+        self._first: int | None = start.at  # comes first in any case: the token may point into this page
+        self._seen = KeySet()
+        self._duplicates = 0
+        self._gone = 0
+
+    @property
+    def size(self) -> int:
+        """Records in a full page, as requested or as the server caps it."""
+        return self._progress.size
+
+    @property
+    def total(self) -> int | None:
+        """Records in the whole list, as reported last; None if no page reported it."""
+        return self._progress.total
+
+    @property
+    def stopped_by(self) -> StopReason | None:
+        """Why the walk ended; None while it has not."""
+        return self._progress.stopped_by
+
+    @property
+    def drift(self) -> Drift:
+        """The signs that the list moved."""
+        progress = self._progress
+        return Drift(
+            duplicates=self._duplicates + progress.repeated,
+            totals=tuple(progress.totals),
+            gone=self._gone,
+            passes=int(progress.stopped_by is not None),
+        )
+
+    @property
+    def complete(self) -> bool:
+        """Whether the walk has ended, with as many records as the total says, and without a sign of movement."""
+        return self._progress.stopped_by is not None and not self._is_short and not self.drift.moved
+
+    @property
+    def _is_short(self) -> bool:
+        progress = self._progress
+        return progress.total is not None and progress.received < progress.total
+
+    async def next(self) -> LoadedPage[T] | None:
+        """Return the next page that brings new records; None at the end."""
+        progress = self._progress
+        while progress.stopped_by is None:
+            number = progress.base if self._first is None else self._first
+            if self._prefetch:
+                self._prefetcher.start(self._prefetch)
+                number, page = await self._prefetcher.take(number, or_any=self._first is None and not self._ordered)
+            else:
+                page = await self._fetch(number, progress.size)
+                if self._enrich is not None:
+                    page = await self._enrich(number, page)
+            keys, total, gaps = page.keys, page.total, gaps_of(page.keys)
+            mark = fingerprint(keys, gaps)
+            capped = number == 0 and await self._is_capped(keys, total)
+            ignored = mark in progress.marks and await self._is_ignored(number, page)
+            is_new = progress.arrive(number, keys, total, mark=mark, capped=capped, ignored=ignored)
+            self._first = None
+            if is_new:
+                if self._prefetch:
+                    self._prefetcher.start(self._ahead)
+                repeated = self._seen.add_all(keys, gaps)
+                self._duplicates += len(repeated)
+                self._gone += len(page.gone)
+                return number, page, repeated
+        self._prefetcher.clear()  # pages beyond the end are not needed
+        return None
+
+    async def look(self) -> LoadedPage[T] | None:
+        """Fetch one page, to know the total: it is the next one."""
+        return await self.next()
+
+    async def _is_capped(self, keys: Sequence[Hashable], total: int | None) -> bool:
+        """Whether the first page is short because of a cap, and not because records are hidden.
+
+        With a cap, requesting the smaller size gives the same page.
+        """
+        count = len(keys)
+        return self._progress.looks_capped(count, total) and (await self._fetch(0, count)).keys == keys
+
+    async def _is_ignored(self, number: int, page: FetchedPage[T]) -> bool:
+        """Whether the page before is this very page, too: the list did not move, the server ignores the page number."""
+        if not self._progress.looks_ignored(number, page.total):
+            return False
+        before = await self._fetch(number - 1, self._progress.size)
+        return before.keys == page.keys and before.total == page.total
+
+    def refetch(self, number: int) -> Coroutine[Any, Any, FetchedPage[T]]:
+        """Fetch a page once more; the position does not change."""
+        return self._prefetcher.fetch(number)
+
+    def remaining(self, total: int) -> tuple[int, int]:
+        """Return how many pages are still to be requested, and how many records they hold at most."""
+        progress = self._progress
+        pages = 0 if progress.stopped_by else self._prefetcher.requests_left(total)
+        return pages, min(pages * progress.size, max(0, total - progress.received))
+
+    def token(self, cursor: PageCursor[T], *, done: bool) -> PageToken:
+        """Return the position behind the record returned last."""
+        progress, page, at, index = self._progress, cursor.page, cursor.number, cursor.index
+        base, beyond, received, before = progress.base, {*progress.beyond}, progress.received, progress.latest
+        if page is not None and cursor.has_more:
+            beyond = (beyond | {*range(at + 1, base)}) - {at}
+            base, received, before = min(base, at), received - len(page.keys), progress.before
+        elif page is not None or at < base or at in beyond:
+            at, index = base, 0
+        return PageToken(
+            listed=self.start.listed,
+            page=base,
+            beyond=as_runs(beyond),
+            at=at,
+            index=index,
+            size=progress.size,
+            asked=self.start.asked,
+            received=received,
+            total=progress.total,
+            done=done or (progress.stopped_by is not None and not cursor.has_more),
+            before="" if beyond else before,
+        )
+
+    def log_end(self) -> None:
+        """Log a warning if the list moved, or if fewer records came than the server reports."""
+        progress, drift = self._progress, self.drift
+        if drift.moved:
+            _logger.warning(
+                "the list %s moved while it was walked (%s); records may be missing", self.start.listed, drift
+            )
+        elif self._is_short:
+            _logger.warning(
+                "the walk over %s ended with %d records of %d, by an unexpected end: %s",
+                self.start.listed,
+                progress.received,
+                progress.total,
+                progress.stopped_by,
+            )
+
+    def release(self) -> None:
+        """Cancel the fetches that nobody waits for; keep the pages that have arrived."""
+        self._prefetcher.release()
+
+    async def aclose(self) -> None:
+        """Cancel all fetches, wait until they have ended, and drop the pages that have arrived."""
+        await self._prefetcher.aclose()
