@@ -10,7 +10,7 @@ import attrs
 from alohub_async.config import ApiKey, Endpoint, check_header_value, read_environment
 from alohub_async.errors import ClientClosedError, ConfigurationError, InvalidArgumentError
 from alohub_async.http.requestor import Requestor
-from alohub_async.http.requests import HeaderMaker, build_request, check_path
+from alohub_async.http.requests import HeaderCache, build_request, check_path
 from alohub_async.http.responses import ApiResponse
 from alohub_async.http.retries import RetryQuota
 from alohub_async.http.transport import Transport
@@ -77,7 +77,7 @@ class AlohubClient:
                 transport=Transport(session=chosen.session, max_connections=chosen.max_connections),
                 limiter=chosen.rate_limiter,
                 quota=RetryQuota(),
-                header_maker=HeaderMaker(chosen.endpoint, tenant_id=chosen.tenant_id, user_agent=chosen.user_agent),
+                headers=HeaderCache(chosen.endpoint, tenant_id=chosen.tenant_id, user_agent=chosen.user_agent),
             )
         )
 

@@ -1,47 +1,54 @@
-"""What a walk costs in function calls, of Python and of C: a measure that no noise of the machine changes.
+"""What a walk and a single call cost in function calls: a measure that a busy machine does not change.
 
-A fresh interpreter walks a sandbox in this one, with rate limit, retries and all on, and counts its own calls.
+A fresh interpreter calls a sandbox in this one, with rate limit and retries on, and counts its own function calls, page
+by page. Noise only ever adds calls (an answer that arrives in pieces, a timer that fires), so the page with the fewest
+calls is the cost: to change it, noise would have to hit every page.
 """
 
 import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import pytest
 
 from alohub_async.testing import Sandbox
 
-PAGES: Final = 12
+PAGES: Final = 40
 SMALL: Final = 20
 LARGE: Final = 220
 
 CLIENT: Final = """
-import asyncio, cProfile, itertools, json, pstats, sys
+import asyncio, collections, cProfile, itertools, json, os, pstats, sys
 url, key, small, large, pages, speed = json.loads(sys.argv[1])
 if not speed:
     sys.modules["msgspec"] = None
 import aiohttp, yarl
+import alohub_async
 from alohub_async import AlohubClient
 
-async def calls(steps, count):
-    profile = cProfile.Profile()
-    profile.enable()
-    async for _ in steps:
-        count -= 1
-        if not count:
-            break
-    profile.disable()
-    return pstats.Stats(profile).total_calls
+OURS = os.path.dirname(alohub_async.__file__) + os.sep
+
+async def fewest_calls(steps, count):
+    "Of Python's functions and C's, for so many steps; the least of all pages."
+    least = []
+    for _ in range(pages):
+        profile = cProfile.Profile()
+        left = count
+        profile.enable()
+        async for _ in steps:
+            left -= 1
+            if not left:
+                break
+        profile.disable()
+        least.append(pstats.Stats(profile).total_calls)
+    return min(least[1:])
 
 async def of_client(size):
     async with AlohubClient(key, endpoint=url) as client:
-        walk = client.queues.list_inbound(page_size=size, prefetch=0)
-        for _ in range(2 * size):
-            await anext(walk)
-        return await calls(walk, (pages - 2) * size) / (pages - 2)
+        return await fewest_calls(aiter(client.queues.list_inbound(page_size=size, prefetch=0)), size)
 
 async def of_aiohttp(size):
     # As plain as can be, but for the same pages, with the timeouts and the headers that the client has.
@@ -56,15 +63,40 @@ async def of_aiohttp(size):
                 yield await response.read()
 
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-        steps = answers(session)
-        await anext(steps)
-        return await calls(steps, pages) / pages
+        return await fewest_calls(answers(session), 1)
 
-async def least(of, size):
-    return min([await of(size) for _ in range(5)])  # an answer may come in pieces, which costs some calls
+async def passed(step):
+    "The modules and functions of ours that a step passes, at least."
+    async def once():
+        functions = set()
+        def note(frame, event, arg):
+            code = frame.f_code
+            if event == "call" and (code.co_filename.startswith(OURS) or code.co_filename.startswith("<InboundQueue")):
+                functions.add((code.co_filename, code.co_qualname))
+        sys.setprofile(note)
+        try:
+            await step()
+        finally:
+            sys.setprofile(None)
+        return len({name for name, _ in functions if name.startswith(OURS)}), len(functions)
+    return min([await once() for _ in range(8)])
+
+async def hops():
+    async with AlohubClient(key, endpoint=url) as client:
+        steps = aiter(client.queues.list_inbound(page_size=small, prefetch=0))
+        async def page():
+            for _ in range(small):
+                await anext(steps)
+        await page()
+        return [await passed(page), await passed(lambda: client.queues.get_inbound(1001226))]
 
 async def main():
-    print(json.dumps([await least(of_client, small), await least(of_client, large), await least(of_aiohttp, small)]))
+    print(json.dumps({
+        "small": await of_client(small),
+        "large": await of_client(large),
+        "aiohttp": await of_aiohttp(small),
+        "hops": await hops(),
+    }))
 
 asyncio.run(main())
 """
@@ -72,32 +104,53 @@ asyncio.run(main())
 
 @attrs.frozen
 class Cost:
-    """Calls of one request by itself, of each record, and of aiohttp alone for the same request."""
+    """What a client needs.
+
+    Attributes:
+        request: Function calls of one request, without its records.
+        record: Function calls of each record.
+        aiohttp: Function calls of aiohttp alone for the same request.
+        page: Modules and functions of ours that a page passes.
+        get: Modules and functions of ours that `get_inbound` passes.
+    """
 
     request: float
     record: float
     aiohttp: float
+    page: list[int]
+    get: list[int]
 
 
-def _cost(*, speed: bool) -> Cost:
-    with Sandbox(queues=PAGES * LARGE, tenant_limit=100_000, route_limit=100_000) as sandbox:
-        told = json.dumps([str(sandbox.url), sandbox.api_key, SMALL, LARGE, PAGES, speed])
+def _cost(*, speed: bool, limit: int | None = 100_000) -> Cost:
+    with Sandbox(queues=(PAGES + 1) * LARGE, tenant_limit=limit, route_limit=limit) as sandbox:
+        arguments = json.dumps([str(sandbox.url), sandbox.api_key, SMALL, LARGE, PAGES, speed])
         done = subprocess.run(  # noqa: S603  (our own interpreter and code)
-            [sys.executable, "-c", CLIENT, told],
+            [sys.executable, "-c", CLIENT, arguments],
             capture_output=True,
             text=True,
             check=False,
             cwd=Path(__file__).parent.parent,
         )
     assert done.returncode == 0, done.stderr
-    small, large, aiohttp = json.loads(done.stdout)
-    record = (large - small) / (LARGE - SMALL)
-    return Cost(small - SMALL * record, record, aiohttp)
+    found: dict[str, Any] = json.loads(done.stdout)
+    record = (found["large"] - found["small"]) / (LARGE - SMALL)
+    page, get = found["hops"]
+    return Cost(found["small"] - SMALL * record, record, found["aiohttp"], page, get)
 
 
-@pytest.mark.parametrize(("speed", "record", "above"), [(True, 1.1, 30), (False, 2.2, 60)], ids=["speed", "plain"])
-def test_a_walk_costs_few_calls(speed: bool, record: float, above: float) -> None:  # noqa: FBT001
-    """A call a record with the extra `speed`, two without; a request needs a bounded few above aiohttp's own."""
+@pytest.mark.parametrize(("speed", "record", "above"), [(True, 1.1, 20), (False, 2.2, 50)], ids=["speed", "plain"])
+def test_a_walk_costs_few_calls(*, speed: bool, record: float, above: float) -> None:
+    """One call per record with the extra `speed`, two without; a request needs few calls above aiohttp's own."""
     cost = _cost(speed=speed)
     assert cost.record <= record
     assert cost.request <= cost.aiohttp + above
+
+
+@pytest.mark.parametrize("limit", [100_000, None], ids=["limit", "no limit"])
+def test_a_request_takes_a_short_way(limit: int | None) -> None:
+    """A page passes at most 14 modules and 40 functions of ours, a single `get_inbound` at most 12 and 36."""
+    cost = _cost(speed=True, limit=limit)
+    assert cost.page[0] <= 14
+    assert cost.page[1] <= 40
+    assert cost.get[0] <= 12
+    assert cost.get[1] <= 36

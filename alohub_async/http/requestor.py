@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from alohub_async.config import ApiKey
+from alohub_async.config import ApiKey, check_header_value
 from alohub_async.errors import (
     AlohubError,
     APIConnectionError,
@@ -22,7 +22,7 @@ from alohub_async.errors import (
     RateLimitError,
     RateLimitWaitError,
 )
-from alohub_async.http.requests import HeaderMaker, Request
+from alohub_async.http.requests import HeaderCache, Request
 from alohub_async.http.responses import ApiResponse, Response, decode_response, retry_after_seconds
 from alohub_async.http.retries import RetryQuota
 from alohub_async.http.transport import Transport
@@ -102,7 +102,7 @@ class Requestor:
         transport: Sends.
         limiter: Decides when a request may go.
         quota: Retries that the client may still spend.
-        header_maker: Makes the headers of each attempt.
+        headers: The headers of attempts.
     """
 
     api_key: ApiKey
@@ -110,7 +110,7 @@ class Requestor:
     transport: Transport
     limiter: RateLimiter
     quota: RetryQuota
-    header_maker: HeaderMaker
+    headers: HeaderCache
 
     async def send(
         self, request: Request, options: CallOptions, decode: Callable[[bytes], object] | None = None
@@ -127,7 +127,6 @@ class Requestor:
             RateLimitWaitError: It would have to wait longer than it may.
             AlohubError: The last attempt's error.
         """
-        self.transport.require_open()
         call = Call(self, request, options, decode)
         if call.deadline is None:
             await self._try_until_done(call)
@@ -175,9 +174,9 @@ class Requestor:
             left = max(0.0, call.ends - _now())
             if permit.max_wait is None or left < permit.max_wait:
                 permit.max_wait = left
+        connections = await self.transport.connections()  # before the wait, so that a closed client says so at once
         try:
             async with permit:
-                connections = await self.transport.connections()
                 if connections.free_slots:
                     connections.free_slots -= 1
                 else:
@@ -186,7 +185,7 @@ class Requestor:
                     key = self.api_key
                     if not isinstance(key, str):
                         key = await _provided(key)  # after the waits, for a key that rotates
-                    headers = self.header_maker.headers(request, key)
+                    headers = self.headers[key, request.body is not None]
                     call.attempts += 1
                     call.maybe_sent = True
                     call.response = response = await connections.send(request, headers, self.options.timeouts)
@@ -230,7 +229,7 @@ class Requestor:
 
 async def _provided(key: Callable[[], str | Awaitable[str]]) -> str:
     provided = key()
-    return await provided if inspect.isawaitable(provided) else provided
+    return check_header_value("api_key", await provided if inspect.isawaitable(provided) else provided)
 
 
 def _now() -> float:

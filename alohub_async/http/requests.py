@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlencode
 
 from yarl import URL
@@ -12,21 +12,18 @@ from alohub_async.errors import InvalidArgumentError, InvalidArgumentTypeError
 from alohub_async.routes import Route
 
 
-class Request:
-    """One request, without its headers: those hold the key and are made for each attempt.
+class Request(NamedTuple):
+    """One request, without its headers: these hold the key and are made for each attempt.
 
     Attributes:
-        route: The limiter's key.
+        route: Its rate-limit budget.
         url: The whole URL, encoded.
         body: JSON, or None.
     """
 
-    __slots__ = ("body", "route", "url")
-
-    def __init__(self, route: Route, url: URL, body: bytes | None = None) -> None:
-        self.route: Route = route
-        self.url: URL = url
-        self.body: bytes | None = body
+    route: Route
+    url: URL
+    body: bytes | None = None
 
     def __str__(self) -> str:
         return f"{self.route.method} {self.url.raw_path_qs}"
@@ -106,27 +103,6 @@ def build_request(
     return Request(route, url, None if json is None else encode_json(json))
 
 
-class PageRequests:
-    """Makes the requests for the pages of a list."""
-
-    def __init__(self, first: Request) -> None:
-        """Make no request yet.
-
-        Args:
-            first: The request without `page` and `size`; the rest of its query stays.
-        """
-        self._route = first.route
-        self._url = first.url
-        self._bare = not first.url.raw_query_string
-
-    def __call__(self, page: int, size: int) -> Request:
-        """The request for a page, counted from 0."""
-        query = f"page={page}&size={size}"
-        if self._bare:
-            return Request(self._route, self._url.with_query(query))
-        return Request(self._route, URL(f"{self._url}&{query}", encoded=True))  # yarl would re-quote the other values
-
-
 def encode_json(value: object) -> bytes:
     """Encode a body as compact UTF-8 JSON.
 
@@ -139,8 +115,11 @@ def encode_json(value: object) -> bytes:
         raise InvalidArgumentError(f"json must be what JSON can say; {type(value).__name__} was given: {exc}") from exc
 
 
-class HeaderMaker:
-    """Makes the headers of attempts, anew only when the key has changed."""
+class HeaderCache(dict[tuple[str, bool], Mapping[str, str]]):
+    """The headers of attempts, by the key and whether there is a body. They are made when first needed.
+
+    headers = cache[key, request.body is not None]
+    """
 
     def __init__(self, endpoint: Endpoint, *, tenant_id: str | None, user_agent: str) -> None:
         """Make no headers yet.
@@ -150,28 +129,16 @@ class HeaderMaker:
             tenant_id: For `X-Tenant-ID`; None leaves it out.
             user_agent: For `User-Agent`.
         """
+        super().__init__()
         self._endpoint = endpoint
         self._tenant_id = tenant_id
         self._user_agent = user_agent
-        self._key: str | None = None
-        self._made: dict[bool, Mapping[str, str]] = {}  # by whether there is a body
 
-    def headers(self, request: Request, key: str) -> Mapping[str, str]:
-        """The headers of one attempt.
-
-        Raises:
-            ConfigurationError: The key cannot stand in a header.
-        """
-        has_body = request.body is not None
-        if key != self._key or not self._made:
-            self._made.clear()
-            check_header_value("api_key", key)
-            self._key = key
-        if has_body not in self._made:
-            self._made[has_body] = self._make(key, has_body=has_body)
-        return self._made[has_body]
-
-    def _make(self, key: str, *, has_body: bool) -> dict[str, str]:
+    def __missing__(self, wanted: tuple[str, bool]) -> Mapping[str, str]:
+        key, has_body = wanted
+        check_header_value("api_key", key)
+        for old in [old for old in self if old[0] != key]:
+            del self[old]  # the key has rotated
         endpoint = self._endpoint
         headers = {"Accept": "application/json", "User-Agent": self._user_agent}
         if endpoint.key_header in {"x-api-key", "both"}:
@@ -182,4 +149,5 @@ class HeaderMaker:
             headers["X-Tenant-ID"] = self._tenant_id
         if has_body:
             headers["Content-Type"] = "application/json"
+        self[wanted] = headers
         return headers

@@ -45,21 +45,18 @@ _ERROR_BY_STATUS: Final[dict[int, type[APIStatusError]]] = {
 _REQUEST_ID_HEADERS: Final = ("X-Request-Id", "X-Kong-Request-Id", "X-Correlation-Id")
 
 
-class Response:
+class Response(NamedTuple):
     """One answer, read to its end.
 
     Attributes:
         status: HTTP status.
-        headers: Case-insensitive; they are this answer's own and pickle.
+        headers: Case-insensitive; they belong to this answer alone and pickle.
         body: All of it, decompressed.
     """
 
-    __slots__ = ("body", "headers", "status")
-
-    def __init__(self, status: int, headers: MutableMapping[str, str], body: bytes) -> None:
-        self.status: int = status
-        self.headers: MutableMapping[str, str] = headers
-        self.body: bytes = body
+    status: int
+    headers: MutableMapping[str, str]
+    body: bytes
 
 
 @attrs.frozen

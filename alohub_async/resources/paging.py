@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 from urllib.parse import urlencode
 
 import attrs
+from yarl import URL
 
 from alohub_async.errors import InvalidArgumentError, NotFoundError
 from alohub_async.http.requestor import Requestor
-from alohub_async.http.requests import PageRequests, build_request
+from alohub_async.http.requests import Request, build_request
 from alohub_async.http.responses import read_list
 from alohub_async.options import DEFAULT_PAGE_SIZE, CallOptions, Deadline, WalkOptions
 from alohub_async.pagination import Estimate, FetchedPage, Pager, PageToken, WalkingSource
@@ -17,7 +18,7 @@ from alohub_async.resources.records import StructurePage
 from alohub_async.routes import Route
 
 if TYPE_CHECKING:
-    from alohub_async.codec.fast_lists import ListDecoder
+    from alohub_async.codec.fast_answers import ListDecoder
 
 T = TypeVar("T")
 
@@ -75,18 +76,20 @@ def make_pager(requestor: Requestor, source: Listing[T], given: Mapping[str, Any
             f"params must not hold {sorted(reserved)}: the pager sets them; use page_size or token"
         )
     # Bad input is refused here, not at the first step.
-    request_for = PageRequests(
-        build_request(source.route, requestor.options.endpoint, path=source.path, params=source.params)
-    )
+    url = build_request(source.route, requestor.options.endpoint, path=source.path, params=source.params).url
+    has_query = bool(source.params)
     start = _start(walk, source.listed)
     options = CallOptions(**walk.keywords())
     deadline = Deadline(options, what=source.listed)
-    detail, decode = source.detail, source.decode
+    has_deadline = isinstance(walk.deadline, float | int)
+    route, detail, decode = source.route, source.detail, source.decode
     enrich = None if detail is None else _Details(detail[1], deadline).enrich
 
     async def fetch(page: int, size: int) -> FetchedPage[T]:
-        request = request_for(page, size)
-        call = await requestor.send(request, deadline.next_call() if walk.deadline else options, decode)
+        query = f"page={page}&size={size}"
+        # yarl would re-quote the values of a query that is there already.
+        request = Request(route, URL(f"{url}&{query}", encoded=True) if has_query else url.with_query(query))
+        call = await requestor.send(request, deadline.next_call() if has_deadline else options, decode)
         payload = call.payload
         if payload.__class__ is tuple:  # decoded from the bytes
             return FetchedPage(*payload)
@@ -95,7 +98,7 @@ def make_pager(requestor: Requestor, source: Listing[T], given: Mapping[str, Any
 
     def forecast(pages: int, records: int) -> Estimate:
         limiter = requestor.limiter
-        seconds = limiter.forecast(source.route, pages)
+        seconds = limiter.forecast(route, pages)
         if detail is None:
             return Estimate(pages, seconds)
         return Estimate(pages + records, max(seconds, limiter.forecast(detail[0], records)))

@@ -5,6 +5,7 @@ the client.
 """
 
 import asyncio
+import functools
 import random
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any, Final, Generic, TypeAlias, TypeVar, Unpack, cast
@@ -13,7 +14,7 @@ from weakref import WeakValueDictionary
 import attrs
 from yarl import URL
 
-from alohub_async.codec.fast_lists import list_decoder
+from alohub_async.codec.fast_answers import Decoders, decoders
 from alohub_async.codec.updates import update_body
 from alohub_async.errors import (
     AlohubError,
@@ -90,13 +91,17 @@ class Resource(Generic[RecordT, UpdateT]):
     def __repr__(self) -> str:
         return f"<Resource {self.spec.path}>"
 
+    @functools.cached_property
+    def _decoders(self) -> Decoders:
+        return decoders(self.spec.record)
+
     def list(self, *, details: bool = False, **options: Unpack[WalkOptionsDict]) -> Pager[RecordT]:
         """Walk the list; see `Queues.list_inbound`."""
         source = Listing(
             self._list_route,
             page_of_records(self.spec.record, strict=self._strict),
             key=self._id_field,
-            decode=list_decoder(self.spec.record),
+            decode=self._decoders.list,
             detail=(self._get_route, self._get_value) if details else None,
         )
         return make_pager(self._requestor, source, options, "details")
@@ -107,10 +112,12 @@ class Resource(Generic[RecordT, UpdateT]):
 
     async def _get(self, record_id: int, options: CallOptions) -> tuple[RecordT, int]:
         """A record, and the transmissions it took."""
-        request = Request(self._get_route, self._url_of(record_id))
-        call = await self._requestor.send(request, options)
+        cls, request = self.spec.record, Request(self._get_route, self._url_of(record_id))
+        call = await self._requestor.send(request, options, self._decoders.record)
+        if isinstance(call.payload, cls):  # decoded from the bytes
+            return call.payload, call.attempts
         record = read_record(call.payload, id_field=self._id_field, request=request)
-        return structure_record(self.spec.record, record, strict=self._strict, where=request), call.attempts
+        return structure_record(cls, record, strict=self._strict, where=request), call.attempts
 
     async def _get_value(self, record_id: int, options: CallOptions) -> RecordT:
         return (await self._get(record_id, options))[0]

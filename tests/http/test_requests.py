@@ -12,7 +12,7 @@ from yarl import URL
 
 from alohub_async.config import Endpoint
 from alohub_async.errors import ConfigurationError, InvalidArgumentError, InvalidArgumentTypeError
-from alohub_async.http.requests import HeaderMaker, PageRequests, Request, build_request, check_path
+from alohub_async.http.requests import HeaderCache, Request, build_request, check_path
 from alohub_async.routes import Route
 from tests.routes import GET_INBOUND, LIST_INBOUND, UPDATE_INBOUND
 from tests.strategies import any_text
@@ -228,24 +228,6 @@ def test_any_query_arrives_or_is_refused(params: dict[str, str | int]) -> None:
     assert not request.url.fragment
 
 
-@given(
-    st.dictionaries(st.sampled_from("abc"), any_text, max_size=2),
-    st.lists(st.tuples(st.integers(0, 4), st.integers(1, 2)), max_size=12),
-)
-def test_pages_are_requested_with_the_rest_of_the_query(params: dict[str, str], steps: list[tuple[int, int]]) -> None:
-    """`page` and `size` follow the other values, which stay as they were encoded."""
-    try:
-        request = build_request(LIST_INBOUND, GATEWAY, params=params)
-    except InvalidArgumentError:
-        return
-    request_for = PageRequests(request)
-    for page, size in steps:
-        url = request_for(page, size).url
-        before = f"{request.url.raw_query_string}&" if params else ""
-        assert url.raw_query_string == f"{before}page={page}&size={size}"
-        assert url.raw_path == request.url.raw_path
-
-
 def test_body_is_compact_utf8_json() -> None:
     """Vietnamese goes out as UTF-8, and an empty object is a body."""
     body = build_request(
@@ -277,7 +259,7 @@ def test_body_that_json_cannot_say_is_refused(value: object) -> None:
 
 
 def _headers(endpoint: Endpoint, request: Request = LIST, *, tenant_id: str | None = "20260310") -> Mapping[str, str]:
-    return HeaderMaker(endpoint, tenant_id=tenant_id, user_agent="tests/1.0").headers(request, KEY)
+    return HeaderCache(endpoint, tenant_id=tenant_id, user_agent="tests/1.0")[KEY, request.body is not None]
 
 
 @pytest.mark.parametrize(
@@ -312,11 +294,20 @@ def test_content_type_goes_with_a_body() -> None:
 @pytest.mark.parametrize("key", ["", "a\r\nX-Evil: 1", "khóa", None, 7], ids=repr)
 def test_provided_key_is_checked_each_time(key: Any) -> None:
     """A key provider can return anything; it is refused before it gets into a header."""
-    maker = HeaderMaker(GATEWAY, tenant_id=None, user_agent="tests/1.0")
-    assert maker.headers(LIST, KEY)["X-Api-Key"] == KEY
+    headers = HeaderCache(GATEWAY, tenant_id=None, user_agent="tests/1.0")
+    assert headers[KEY, False]["X-Api-Key"] == KEY
     for _ in range(2):
         with pytest.raises(ConfigurationError, match="api_key must be"):
-            maker.headers(LIST, key)
+            _ = headers[key, False]
+
+
+def test_headers_are_kept_for_one_key_only() -> None:
+    """A key that rotates leaves nothing behind."""
+    headers = HeaderCache(GATEWAY, tenant_id=None, user_agent="tests/1.0")
+    for key in ("sk_live_1", "sk_live_2", "sk_live_1"):
+        assert headers[key, False] is headers[key, False]
+        assert headers[key, True]["X-Api-Key"] == key
+        assert {kept for kept, _ in headers} == {key}
 
 
 def test_request_and_its_text_never_hold_the_key() -> None:

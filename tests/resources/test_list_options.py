@@ -168,3 +168,12 @@ async def test_token_is_for_the_same_consistency(client: AlohubClient) -> None:
     with pytest.raises(InvalidArgumentError, match='of a walk with consistency="repair"'):
         client.queues.list_inbound(token=repair.token)
     assert await client.queues.list_inbound(token=plain.token, consistency="raise").count() == 25
+
+
+async def test_other_query_values_of_a_walk_arrive_as_given(sandbox: Sandbox, client: AlohubClient) -> None:
+    """Each page has them beside its number and size, with every character as it was."""
+    params: dict[str, str | int] = {"q": "Hà Nội & +1=%2F", "a b": 7}
+    pager = client.paginate(LIST, params=params, page_size=10)
+    assert len(await pager.collect()) == 25
+    for number, request in enumerate(sandbox.requests):
+        assert request.query == {"q": "Hà Nội & +1=%2F", "a b": "7", "page": str(number), "size": "10"}

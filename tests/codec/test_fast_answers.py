@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 from yarl import URL
 
-from alohub_async.codec import fast_lists
+from alohub_async.codec import fast_answers
 from alohub_async.codec.converter import FieldError, converter_for
-from alohub_async.codec.fast_lists import DecodedList, list_decoder
+from alohub_async.codec.fast_answers import DecodedList, decoders
 from alohub_async.errors import AlohubError
 from alohub_async.http.requests import Request
 from alohub_async.http.responses import Response, decode_response, read_list
@@ -43,7 +43,7 @@ def _says(items: Sequence[InboundQueue]) -> list[Any]:
 
 
 def _decoder() -> Callable[[bytes], DecodedList[InboundQueue] | None]:
-    decode = list_decoder(InboundQueue)
+    decode = decoders(InboundQueue).list
     assert decode is not None, "the extra `speed` is not installed"
     return decode
 
@@ -246,14 +246,14 @@ def test_only_success_is_decoded_at_once() -> None:
 
 def test_without_speed_there_is_no_decoder() -> None:
     """Of a second copy of the module, which looks for msgspec in vain."""
-    spec = importlib.util.find_spec(fast_lists.__name__)
+    spec = importlib.util.find_spec(fast_answers.__name__)
     assert spec is not None
     assert spec.loader is not None
     second = importlib.util.module_from_spec(spec)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "msgspec", None)
         spec.loader.exec_module(second)
-        assert second.list_decoder(InboundQueue) is None
+        assert second.decoders(InboundQueue) == (None, None)
 
 
 # The hook for lists of records
