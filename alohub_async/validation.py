@@ -1,18 +1,21 @@
 """Every check of a type or a range, in one place.
 
-Each check returns the value it was given, or raises an error that names the argument, what was given and what is
+A check returns the value it was given, or raises an error that names the argument, what was given and what is
 allowed. `error` is `InvalidArgumentError` for the arguments of a call, and `ConfigurationError` for what a client is
 made of.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias, TypeVar, cast
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from alohub_async.errors import ConfigurationError, InvalidArgumentError, InvalidArgumentTypeError
 from alohub_async.unset import UnsetType
 
 T = TypeVar("T")
+
+MAX_DIGITS: Final = 19
+"""Digits of the longest whole number that is read: those of the largest 64-bit numbers."""
 
 ErrorType: TypeAlias = type[ConfigurationError | InvalidArgumentError]
 
@@ -81,6 +84,29 @@ def check_count(
     if value < least or (most is not None and value > most):
         raise refuse(name, allowed, value, wrong_type=False, error=error)
     return value
+
+
+def check_id(name: str, value: Any) -> int:
+    """Return an id: an int of 1 or more, of at most 19 digits."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidArgumentTypeError(f"{name} must be an int, such as 1001226; {value!r} was given")
+    if not 1 <= value < 10**MAX_DIGITS:
+        shown = value if abs(value) < 10**MAX_DIGITS else "a number of far more digits"
+        raise InvalidArgumentError(f"{name} must be 1 or more, of at most {MAX_DIGITS} digits; {shown} was given")
+    return value
+
+
+def check_iterable(name: str, value: Any) -> None:
+    """Check that a value can be iterated over, plainly or asynchronously, and is not text."""
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable | AsyncIterable):
+        raise InvalidArgumentTypeError(f"{name} must be an iterable or an async iterable; {value!r} was given")
+
+
+def read_digits(value: object) -> int | None:
+    """The number that a string of ASCII digits means; None for anything else, and for more than 19 digits."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= MAX_DIGITS:
+        return int(value)
+    return None
 
 
 def check_share(name: str, value: Any, *, error: ErrorType = InvalidArgumentError) -> float:

@@ -342,6 +342,47 @@ def test_only_the_transport_uses_aiohttps_client() -> None:
     assert {name for name in users if not name.startswith("testing")} == {"http/transport.py"}
 
 
+def _declarations(path: Path) -> Iterator[tuple[str, str]]:
+    """The names that a module declares in signatures and classes, each with the place.
+
+    A `Deadline` is the running clock of an option that was declared before, not an option.
+    """
+    for node in ast.walk(ast.parse(path.read_text())):
+        declared: list[tuple[str, ast.expr | None]] = []
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            declared = [(argument.arg, argument.annotation) for argument in arguments]
+        elif isinstance(node, ast.ClassDef):
+            fields = [field for field in node.body if isinstance(field, ast.AnnAssign)]
+            declared = [(ast.unparse(field.target), field.annotation) for field in fields]
+        for name, annotation in declared:
+            if annotation is None or ast.unparse(annotation) != "Deadline":
+                yield name, f"{path.name} {getattr(node, 'name', '')}"
+
+
+@pytest.mark.parametrize("option", ["deadline", "priority", "page_size", "timeouts", "max_connections"])
+def test_option_is_declared_in_few_places(option: str) -> None:
+    """Over client, resources and jobs together, an option stands in at most four signatures or classes."""
+    paths = [ROOT / "client.py", ROOT / "options.py"]
+    for folder in ("http", "resources", "export", "audit", "changes"):
+        paths += (ROOT / folder).rglob("*.py")
+    places = {place for path in paths for name, place in _declarations(path) if name == option}
+    assert len(places) <= 4, places
+
+
+@pytest.mark.parametrize("word", ["meanwhile=", "catch_up", "unsettled", "Turn", "Gauge", "Lookahead", "let_go"])
+def test_homemade_names_are_gone(word: str) -> None:
+    """The package speaks in the field's terms."""
+    assert [str(path) for path in ROOT.rglob("*.py") if word in path.read_text()] == []
+
+
+def test_tests_mirror_the_package() -> None:
+    """Each folder of the package has its folder of tests."""
+    tests = Path(__file__).parent
+    folders = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert folders <= {path.parent.name for path in tests.glob("*/__init__.py")}
+
+
 def test_typed_package_says_so() -> None:
     """The marker for type checkers is there."""
     assert (ROOT / "py.typed").exists()

@@ -14,12 +14,12 @@ import attrs
 
 from alohub_async.codec.fast_records import FieldReader, UnusualPageError, page_filler
 from alohub_async.models import NO_FIELDS, Record
+from alohub_async.validation import read_digits
 
 if TYPE_CHECKING:
     from cattrs import Converter  # imported with the first converter: not every program that loads the SDK needs one
 
 _MISSING: Final = object()
-_MAX_DIGITS: Final = 18  # what fits a 64-bit number; longer is no id, count or time
 
 
 class FieldError(ValueError):
@@ -38,8 +38,9 @@ class FieldError(ValueError):
 
 def _int(value: object, kind: type[int]) -> int:
     """A whole number, or a member of an `IntEnum`: cattrs calls this hook for subclasses of `int`, too."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS:
-        return kind(int(value))
+    number = read_digits(value)
+    if number is not None:
+        value = number
     if isinstance(value, int) and not isinstance(value, bool):
         return value if kind is int else kind(value)
     raise ValueError("not a whole number")

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-_MAX_DIGITS: Final = 18  # what fits a 64-bit number
+from alohub_async.validation import read_digits
 
 
 @functools.cache
@@ -44,9 +44,7 @@ def decode_json(body: bytes) -> Any:
 
 
 def read_total(value: object) -> int | None:
-    """The total that a `totalRecord` tells; None if it makes no sense."""
+    """The total that a `totalRecord` reports; None if it makes no sense."""
     if type(value) is int and value >= 0:
         return value
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS:
-        return int(value)
-    return None
+    return read_digits(value)

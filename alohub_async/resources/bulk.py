@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, cast
 import attrs
 
 from alohub_async.background_tasks import BackgroundTasks
-from alohub_async.errors import (
-    AlohubError,
-    AuthenticationError,
-    ClientClosedError,
-    InvalidArgumentTypeError,
-    PermissionDeniedError,
-)
+from alohub_async.errors import AlohubError, AuthenticationError, ClientClosedError, PermissionDeniedError
 from alohub_async.options import BulkOptions
 
 if TYPE_CHECKING:
@@ -63,16 +57,6 @@ async def outcome_of(record_id: int, call: Callable[[], Awaitable[tuple[T, int]]
     except AlohubError as error:
         return Outcome(record_id, None, error, error.attempts)
     return Outcome(record_id, value, None, attempts)
-
-
-def check_arguments(name: str, given: Any) -> None:
-    """Check that it can be iterated over, plainly or asynchronously.
-
-    Raises:
-        InvalidArgumentError: It cannot.
-    """
-    if isinstance(given, str | bytes) or not isinstance(given, Iterable | AsyncIterable):
-        raise InvalidArgumentTypeError(f"{name} must be an iterable or an async iterable; {given!r} was given")
 
 
 class _SourceError(NamedTuple):

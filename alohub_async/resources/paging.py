@@ -16,6 +16,7 @@ from alohub_async.options import DEFAULT_PAGE_SIZE, CallOptions, Deadline, WalkO
 from alohub_async.pagination import Estimate, FetchedPage, Pager, PageToken, WalkingSource
 from alohub_async.resources.records import StructurePage
 from alohub_async.routes import Route
+from alohub_async.validation import read_digits
 
 if TYPE_CHECKING:
     from alohub_async.codec.fast_answers import ListDecoder
@@ -26,7 +27,6 @@ LookUp: TypeAlias = Callable[[int, CallOptions], Awaitable[T]]
 """Gets one record by its id."""
 
 _DETAILS_AT_ONCE: Final = 16
-_LONGEST_NUMBER: Final = 19  # digits of an id
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -180,8 +180,9 @@ def _keys(records: Sequence[Mapping[str, Any]], key: str | None) -> list[Hashabl
 
 def _identity(record: Mapping[str, Any], key: str | None) -> Hashable:
     value = record.get(key) if key is not None else None
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _LONGEST_NUMBER:
-        return int(value)
+    number = read_digits(value)
+    if number is not None:
+        return number
     if isinstance(value, int | str) and not isinstance(value, bool):
         return value
     return (repr(record),)  # a record without an id is only equal to itself

@@ -22,7 +22,6 @@ from alohub_async.errors import (
     APIResponseError,
     DeadlineExceededError,
     InternalServerError,
-    InvalidArgumentError,
     InvalidArgumentTypeError,
 )
 from alohub_async.http.requestor import Requestor
@@ -31,11 +30,12 @@ from alohub_async.http.responses import read_record, read_success
 from alohub_async.models import Record, RecordUpdate, UpdateResult
 from alohub_async.options import BulkOptions, BulkOptionsDict, CallOptions, CallOptionsDict, Deadline, WalkOptionsDict
 from alohub_async.pagination import Pager
-from alohub_async.resources.bulk import Outcome, Outcomes, SharedCalls, check_arguments, outcome_of
+from alohub_async.resources.bulk import Outcome, Outcomes, SharedCalls, outcome_of
 from alohub_async.resources.edits import Edit, check_expected, conflict, differing, look_whether_done, require_changes
 from alohub_async.resources.paging import Listing, make_pager
 from alohub_async.resources.records import page_of_records, structure_record
 from alohub_async.routes import Route
+from alohub_async.validation import check_id, check_iterable
 
 RecordT = TypeVar("RecordT", bound=Record)
 UpdateT = TypeVar("UpdateT", bound=RecordUpdate)
@@ -44,7 +44,6 @@ Changes: TypeAlias = Mapping[int, UpdateT] | Iterable[tuple[int, UpdateT]] | Asy
 """What to change about many records: by id, or as pairs of id and change."""
 
 _NO_OPTIONS: Final = CallOptions()
-_ID_LIMIT: Final = 10**19  # more than any 64-bit number
 
 
 @attrs.frozen(kw_only=True)
@@ -123,16 +122,7 @@ class Resource(Generic[RecordT, UpdateT]):
         return (await self._get(record_id, options))[0]
 
     def _url_of(self, record_id: Any) -> URL:
-        if isinstance(record_id, bool) or not isinstance(record_id, int):
-            raise InvalidArgumentTypeError(
-                f"{self.spec.name}_id must be an int, such as 1001226; {record_id!r} was given"
-            )
-        if not 1 <= record_id < _ID_LIMIT:
-            shown = record_id if abs(record_id) < _ID_LIMIT else "a number of far more digits"
-            raise InvalidArgumentError(
-                f"{self.spec.name}_id must be 1 or more, of at most 19 digits; {shown} was given"
-            )
-        return URL(f"{self._record_urls}{int(record_id)}", encoded=True)
+        return URL(f"{self._record_urls}{int(check_id(f'{self.spec.name}_id', record_id))}", encoded=True)
 
     async def update(self, record_id: int, changes: UpdateT, **options: Unpack[CallOptionsDict]) -> UpdateResult:
         """Update one record; see `Queues.update_inbound`."""
@@ -161,7 +151,7 @@ class Resource(Generic[RecordT, UpdateT]):
         **options: Unpack[CallOptionsDict],
     ) -> Edit[RecordT]:
         """Read a record, update what differs, and read it back; see `Queues.edit_inbound`."""
-        self._url_of(record_id)
+        check_id(f"{self.spec.name}_id", record_id)
         wanted = require_changes(changes, self.spec.update)
         expect = check_expected(record_id, expect, self.spec.record)
         deadline = Deadline(
@@ -227,7 +217,7 @@ class Resource(Generic[RecordT, UpdateT]):
         """Get many records at once; see `Queues.get_many_inbound`."""
         chosen = BulkOptions.of(options)
         deadline = Deadline(_call_options(chosen), what=f"get many {self.spec.name}s")
-        check_arguments("ids", ids)
+        check_iterable("ids", ids)
         shared_by = deadline if chosen.deadline else _call_options(chosen)
 
         async def get(record_id: int) -> Outcome[RecordT]:
@@ -256,7 +246,7 @@ class Resource(Generic[RecordT, UpdateT]):
             async with lock:
                 return await outcome_of(record_id, lambda: counted(record_id, change))
 
-        check_arguments("changes", changes)
+        check_iterable("changes", changes)
         return Outcomes(
             cast("Mapping[int, UpdateT]", changes).items() if isinstance(changes, Mapping) else changes,
             update,

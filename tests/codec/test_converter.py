@@ -9,9 +9,11 @@ from cattrs import BaseValidationError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alohub_async import AlohubClient
 from alohub_async.codec.converter import FieldError, converter_for
 from alohub_async.models import InboundQueue, QueueStrategy
 from tests.strategies import any_text, json_values
+from tests.support import RawServer, http
 from tests.twins import pickled
 
 RECORD: dict[str, Any] = {
@@ -112,7 +114,7 @@ NO_NUMBER: list[Any] = [
     "0x1",
     "٣",
     "²",
-    "1" * 19,
+    "1" * 20,
     1.0,
     True,
     False,
@@ -338,3 +340,14 @@ def test_users_model_may_postpone_its_annotations() -> None:
     record = {"code": "7", "nick": 5, "_hidden": "3", "length": 9}
     read = converter_for(strict=False).structure(record, _Postponed)
     assert attrs.astuple(read) == (7, None, 3, -1, {"nick": 5, "length": 9})
+
+
+@pytest.mark.parametrize("queue_id", ["9" * 19, 9_999_999_999_999_999_999])
+async def test_listed_id_can_be_got_however_long(queue_id: str | int) -> None:
+    """An id of 19 digits is read as `get_inbound` takes it, as a number or as digits."""
+    found = converter_for(strict=True).structure({"callinId": queue_id, "callinName": "x"}, InboundQueue)
+    async with (
+        RawServer(lambda _: [http({"callinId": queue_id, "callinName": "x"})]) as server,
+        AlohubClient("sk_live_x", endpoint=server.url) as client,
+    ):
+        assert (await client.queues.get_inbound(found.id)).id == found.id == int(queue_id)

@@ -340,7 +340,7 @@ def test_excerpt_is_short_and_printable() -> None:
 
 
 TOTALS: list[tuple[Any, int]] = [(3, 3), (0, 0), ("3", 3), ("0003", 3), ("1" * 18, int("1" * 18)), (10**30, 10**30)]
-NO_TOTALS: list[Any] = [None, -1, "-1", "", " 3", "3.0", 3.0, True, False, "٣", "²", "1" * 19, [], {}, "many"]
+NO_TOTALS: list[Any] = [None, -1, "-1", "", " 3", "3.0", 3.0, True, False, "٣", "²", "1" * 20, [], {}, "many"]
 
 
 @pytest.mark.parametrize(("total", "read"), [*TOTALS, *((odd, None) for odd in NO_TOTALS)], ids=repr)
