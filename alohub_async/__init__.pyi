@@ -1,5 +1,5 @@
 # The public names, and the modules they are in. `__init__.py` reads this file, so each is listed once.
-
+# fmt: off
 from alohub_async._version import __version__ as __version__
 from alohub_async.client import AlohubClient as AlohubClient
 from alohub_async.config import ApiKey as ApiKey

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, assert_type
+from typing import TYPE_CHECKING, Any, assert_type
 
 import attrs
 
@@ -13,6 +13,7 @@ from alohub_async import (
     AlohubError,
     ApiResponse,
     APIStatusError,
+    Consistency,
     Drift,
     Edit,
     Endpoint,
@@ -23,6 +24,7 @@ from alohub_async import (
     Outcomes,
     Page,
     Pager,
+    Priority,
     QueueStrategy,
     RateLimiter,
     RateLimitStatus,
@@ -43,6 +45,17 @@ from alohub_async.audit import (
     junit_xml,
     rule,
 )
+from alohub_async.export import export_inbound
+
+if TYPE_CHECKING:
+    from alohub_async import (
+        BulkOptionsDict,
+        CallOptionsDict,
+        ClientOptionsDict,
+        CopyOptionsDict,
+        PageOptionsDict,
+        WalkOptionsDict,
+    )
 
 
 @attrs.frozen
@@ -151,6 +164,32 @@ async def audit(client: AlohubClient, settings: Path) -> None:
     assert_type(junit_xml(report, fail_on=Severity.INFO), bytes)
 
 
+async def options(client: AlohubClient, limiter: RateLimiter) -> None:
+    """Editors know each keyword of each call and its type; a caller can keep keywords in a dict of that type."""
+    call: CallOptionsDict = {"deadline": 1.5, "max_rate_limit_wait": None, "priority": "bulk"}
+    assert_type(call["deadline"], float | UnsetType | None)
+    assert_type(call["max_rate_limit_wait"], float | UnsetType | None)
+    assert_type(call["priority"], Priority | UnsetType)
+    await client.queues.get_inbound(1, **call)
+    await client.request("GET", "/v1/agents", **call)
+    await client.queues.get_inbound(1, deadline=UNSET, max_rate_limit_wait=2, priority="interactive")
+    pages: PageOptionsDict = {"page_size": 50, "prefetch": 0, "max_passes": 2, **call}
+    assert_type(pages["page_size"], int | None)
+    await audit_inbound(client, **pages)
+    await export_inbound(client, "queues.csv", details=True, consistency="detect", restart=True, **pages)
+    walk: WalkOptionsDict = {"token": None, "ordered": False, "consistency": "raise", **pages}
+    assert_type(walk["consistency"], Consistency)
+    client.queues.list_inbound(details=True, **walk)
+    client.paginate("/v1/agents", key="agentId", **walk)
+    bulk: BulkOptionsDict = {"concurrency": 8, "ordered": True, "stop_on_error": True, **call}
+    client.queues.get_many_inbound([1], **bulk)
+    copied: CopyOptionsDict = {"timeouts": Timeouts(), "retry": RetryPolicy(), "strict": True, **call}
+    client.with_options(**copied)
+    made: ClientOptionsDict = {"tenant_id": "1", "endpoint": "https://h", "rate_limiter": limiter, "max_connections": 9}
+    AlohubClient("sk_live_x", **made)
+    AlohubClient.from_env(session=None, user_agent="app/1.0", deadline=None, timeouts=Timeouts(total=5))
+
+
 async def wrong_calls_are_flagged(client: AlohubClient) -> None:
     """The unused-ignore checks of mypy and pyright fail if one of these becomes acceptable."""
     await client.queues.get_inbound("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -158,3 +197,7 @@ async def wrong_calls_are_flagged(client: AlohubClient) -> None:
     InboundQueueUpdate(strategy=None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     client.queues.list_inbound(priority="high")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     client.queues.list_inbound(limit=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.queues.list_inbound(page_size="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.queues.get_many_inbound([1], concurency=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.with_options(max_connections=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    AlohubClient("sk_live_x", priority=None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -8,6 +8,15 @@ print(report.complete, report.written, report.sha256)
 
 from alohub_async.export.job import export_inbound, export_resource
 from alohub_async.export.report import ExportProgress, ExportReport
-from alohub_async.export.run import ExportConsistency, OnProgress
+from alohub_async.export.run import ExportConsistency, ExportOptions, ExportOptionsDict, OnProgress
 
-__all__ = ["ExportConsistency", "ExportProgress", "ExportReport", "OnProgress", "export_inbound", "export_resource"]
+__all__ = [
+    "ExportConsistency",
+    "ExportOptions",
+    "ExportOptionsDict",
+    "ExportProgress",
+    "ExportReport",
+    "OnProgress",
+    "export_inbound",
+    "export_resource",
+]

@@ -13,23 +13,14 @@ from alohub_async.errors import FileError
 from alohub_async.export.exported import ExportedList, RecordT
 from alohub_async.export.journal import Journal, open_journal
 from alohub_async.export.report import ExportReport
-from alohub_async.export.run import ExportConsistency, ExportOptions, ExportRun, OnProgress, in_thread
+from alohub_async.export.run import ExportConsistency, ExportOptions, ExportOptionsDict, ExportRun, in_thread
 from alohub_async.export.state import State, verdict
 from alohub_async.files import check_ending, json_text, remove_leftovers, replacing
-from alohub_async.options import DEFAULT_PAGE_SIZE, CallOptions, Deadline, PageOptionsDict
+from alohub_async.options import DEFAULT_PAGE_SIZE, CallOptions, Deadline
 from alohub_async.resources import Resource
 
 
-async def export_inbound(
-    client: AlohubClient,
-    path: str | Path,
-    *,
-    details: bool = False,
-    consistency: ExportConsistency = "repair",
-    restart: bool = False,
-    on_progress: OnProgress | None = None,
-    **options: Unpack[PageOptionsDict],
-) -> ExportReport:
+async def export_inbound(client: AlohubClient, path: str | Path, **options: Unpack[ExportOptionsDict]) -> ExportReport:
     """Export all inbound queues into a file. If it is interrupted at any moment, the same call resumes it.
 
     Until the export is done, it keeps a journal beside the file (`….part`), and an older file stays as it is. Then the
@@ -38,13 +29,7 @@ async def export_inbound(
     Args:
         client: The client of the tenant.
         path: The file. Its ending is the format: `.jsonl`, `.csv` or `.parquet`.
-        details: Write what `get_inbound` returns for each queue; each queue is looked up once.
-        consistency: `"repair"` walks the list at least twice, until it is proven whole (see `WalkOptions`);
-            `"detect"` walks it once and reports signs that it moved.
-        restart: Discard what an interrupted export has.
-        on_progress: Called at the beginning, and after each page and each pass.
-        options: See `PageOptions`. The priority is `bulk` if none is given. A deadline covers this call; calling again
-            resumes the export.
+        options: See `ExportOptions`. A deadline covers this call; calling again resumes the export.
 
     Raises:
         InvalidArgumentError: A value is out of range, or no format has this ending.
@@ -53,51 +38,24 @@ async def export_inbound(
             another tenant, endpoint or set of options.
         AlohubError: As for every call; what has come is kept.
     """
-    return await export_resource(
-        client,
-        client.queues.inbound,
-        path,
-        details=details,
-        consistency=consistency,
-        restart=restart,
-        on_progress=on_progress,
-        **options,
-    )
+    return await export_resource(client, client.queues.inbound, path, **options)
 
 
 async def export_resource(
     client: AlohubClient,
     resource: Resource[RecordT, Any],
     path: str | Path,
-    *,
-    details: bool = False,
-    consistency: ExportConsistency = "repair",
-    restart: bool = False,
-    on_progress: OnProgress | None = None,
-    **options: Unpack[PageOptionsDict],
+    **options: Unpack[ExportOptionsDict],
 ) -> ExportReport:
-    """Export all records of any resource; see `export_inbound`.
+    """Export all records of any resource, as `export_inbound` exports the inbound queues.
 
     Args:
         client: The client of the tenant.
         resource: The resource, such as `client.queues.inbound`, or a `client.resource(…)` of your own.
         path: As for `export_inbound`.
-        details: As for `export_inbound`.
-        consistency: As for `export_inbound`.
-        restart: As for `export_inbound`.
-        on_progress: As for `export_inbound`.
-        options: As for `export_inbound`.
+        options: See `ExportOptions`.
     """
-    chosen = ExportOptions.of(
-        {
-            "priority": "bulk",
-            **options,
-            "details": details,
-            "consistency": consistency,
-            "restart": restart,
-            "on_progress": on_progress,
-        }
-    )
+    chosen = ExportOptions.of({"priority": "bulk", **options})
     target, exported = Path(path), ExportedList(resource)
     check_ending(target)
     header = {

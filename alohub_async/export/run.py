@@ -12,7 +12,7 @@ from alohub_async.export.exported import ExportedList, Key, RecordT
 from alohub_async.export.journal import Journal
 from alohub_async.export.report import ExportProgress
 from alohub_async.export.state import Spent, State
-from alohub_async.options import Deadline, PageOptions
+from alohub_async.options import Deadline, PageOptions, PageOptionsDict
 from alohub_async.pagination import Page, Pager
 from alohub_async.validation import check_choice
 
@@ -25,9 +25,29 @@ OnProgress: TypeAlias = Callable[[ExportProgress], object]
 """Is called with the progress of an export."""
 
 
+class ExportOptionsDict(PageOptionsDict, total=False):
+    """Keywords of `export_inbound` and `export_resource`; see `ExportOptions`."""
+
+    details: bool
+    consistency: ExportConsistency
+    restart: bool
+    on_progress: OnProgress | None
+
+
 @attrs.frozen(kw_only=True)
 class ExportOptions(PageOptions):
-    """How a list is exported; see `export_resource`."""
+    """How a list is exported. The priority is `bulk` if none is given.
+
+    Attributes:
+        details: Write what `get_inbound` returns for each queue; each queue is looked up once.
+        consistency: `"repair"` walks the list at least twice, until it is proven whole (see `WalkOptions`);
+            `"detect"` walks it once and reports signs that it moved.
+        restart: Discard what an interrupted export has.
+        on_progress: Called at the beginning, and after each page and each pass.
+
+    Raises:
+        InvalidArgumentError: A value out of range, or an unknown name.
+    """
 
     details: bool = False
     consistency: ExportConsistency = "repair"

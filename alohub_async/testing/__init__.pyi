@@ -1,5 +1,5 @@
 # The public names, and the modules they are in. `__init__.py` reads this file, so each is listed once.
-
+# fmt: off
 from alohub_async.testing.contract import Answer as Answer
 from alohub_async.testing.contract import CapStyle as CapStyle
 from alohub_async.testing.contract import DetailStyle as DetailStyle
