@@ -78,6 +78,11 @@ class Record:
     id: int
 
 
+def wire_names(cls: type[Record]) -> dict[str, str]:
+    """The wire name of each field of a record class but `extra`, by attribute."""
+    return {field.name: field.metadata.get("wire", field.name) for field in attrs.fields(cls) if field.name != "extra"}
+
+
 @attrs.frozen(kw_only=True)
 class RecordUpdate:
     """Base of what may be changed about a record; a field left `UNSET` stays as it is.

@@ -8,14 +8,12 @@ from typing import Any, Concatenate, Final, ParamSpec
 import attrs
 
 from alohub_async.errors import AlohubError, NotFoundError
-from alohub_async.models import InboundQueue
+from alohub_async.models import InboundQueue, wire_names
 from alohub_async.pagination import Drift
 
 P = ParamSpec("P")
 
-WIRE_NAMES: Final[Mapping[str, str]] = {
-    field.name: field.metadata["wire"] for field in attrs.fields(InboundQueue) if field.name != "extra"
-}
+WIRE_NAMES: Final[Mapping[str, str]] = wire_names(InboundQueue)
 """Wire names of the documented fields of a queue, by attribute."""
 
 

@@ -9,11 +9,10 @@ from typing import Any, BinaryIO, Final, cast
 
 from alohub_async.changes.rows import COLUMNS, EXPECT, Change, Problem, Row, read_rows
 from alohub_async.errors import FileError, InvalidArgumentError
-from alohub_async.files import file_error, json_text, replacing
+from alohub_async.files import file_error, json_text, replacing, to_cell
 from alohub_async.plurals import counted
 
 _NULL: Final = "null"
-_SHIELDED: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "'")  # a spreadsheet may run a formula
 
 
 class ChangesFileError(FileError):
@@ -125,11 +124,7 @@ def _from_cell(cell: str) -> str | None:
 def _to_cell(value: object) -> str:
     if value is None:
         return _NULL
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return f"'{value}" if value in {"", _NULL} or value.startswith(_SHIELDED) else value
-    return str(int(cast("int", value)))
+    return f"'{_NULL}" if value == _NULL else to_cell(value)
 
 
 def _write_csv(file: BinaryIO, rows: list[dict[str, Any]]) -> None:

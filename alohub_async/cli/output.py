@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from alohub_async.files import json_text
-from alohub_async.models import InboundQueue, QueueStrategy
+from alohub_async.models import InboundQueue, QueueStrategy, wire_names
 from alohub_async.plurals import counted
 
 _NO_VALUE: Final = "-"
@@ -99,7 +99,7 @@ def print_rich(renderable: RenderableType) -> None:
 
 def _cell(queue: InboundQueue, name: str) -> Text:
     value = getattr(queue, name)
-    wire = attrs.fields_dict(InboundQueue)[name].metadata["wire"]
+    wire = wire_names(InboundQueue)[name]
     if value is None and wire in queue.extra:
         return Text(
             one_line(f"{queue.extra[wire]} (?)")

@@ -5,10 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
-import attrs
-
-from alohub_async.files import queue_of, queue_record, write_queues
-from alohub_async.models import Record
+from alohub_async.files import record_from_dict, record_to_dict, write_records
+from alohub_async.models import Record, wire_names
 from alohub_async.resources import Resource
 
 RecordT = TypeVar("RecordT", bound=Record)
@@ -29,19 +27,19 @@ class ExportedList(Generic[RecordT]):
     def __init__(self, resource: Resource[RecordT, Any]) -> None:
         """Send nothing yet."""
         self.resource: Resource[RecordT, Any] = resource
-        self._id_field: str = attrs.fields_dict(resource.spec.record)["id"].metadata["wire"]
+        self._id_field: str = wire_names(resource.spec.record)["id"]
 
     def to_json(self, record: RecordT) -> dict[str, Any]:
         """The JSON object of a record, by attribute; `extra` has what did not fit, by wire name."""
-        return queue_record(record)
+        return record_to_dict(record)
 
     def from_json(self, record: object) -> RecordT:
         """The record of a JSON object."""
-        return queue_of(record)
+        return record_from_dict(self.resource.spec.record, record)
 
     def write(self, path: Path, records: Iterable[RecordT]) -> None:
         """Write a file of records."""
-        write_queues(path, records)  # type: ignore[arg-type]
+        write_records(path, self.resource.spec.record, records)
 
     def key_of(self, record: Mapping[str, Any]) -> Key:
         """The identity key of a JSON object."""

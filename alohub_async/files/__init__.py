@@ -1,12 +1,13 @@
-"""Files of inbound queues: written whole or not at all, read back as they were.
+"""Files of inbound queues and other records: written whole or not at all, read back as they were.
 
 The ending names the format: `.jsonl` (an object a line), `.csv` (RFC 4180, UTF-8) or `.parquet` (extra `parquet`). All
-have the same columns, by attribute of `InboundQueue`; `extra` is an object in JSON Lines, and JSON text in the others.
+have the same columns, by attribute; `extra` is an object in JSON Lines, and JSON text in the others.
 """
 
 from alohub_async.files.atomic import file_error, remove_leftovers, replacing, sync_folder
-from alohub_async.files.formats import check_ending, read_queues, write_queues
-from alohub_async.files.records import json_text, queue_of, queue_record
+from alohub_async.files.delimited import to_cell
+from alohub_async.files.formats import check_ending, read_queues, read_records, write_queues, write_records
+from alohub_async.files.records import json_text, queue_of, queue_record, record_from_dict, record_to_dict
 
 __all__ = [
     "check_ending",
@@ -15,8 +16,13 @@ __all__ = [
     "queue_of",
     "queue_record",
     "read_queues",
+    "read_records",
+    "record_from_dict",
+    "record_to_dict",
     "remove_leftovers",
     "replacing",
     "sync_folder",
+    "to_cell",
     "write_queues",
+    "write_records",
 ]

@@ -4,43 +4,40 @@ import importlib.util
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Final
-
-import attrs
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from alohub_async.errors import AlohubError, ConfigurationError, FileError, InvalidArgumentError
 from alohub_async.files import delimited, parquet
 from alohub_async.files.atomic import file_error, replacing
-from alohub_async.files.records import json_text, queue_of, queue_record
+from alohub_async.files.records import Columns, RecordT, columns_of, json_text
 from alohub_async.models import InboundQueue
 
 
-@attrs.frozen
-class Format:
+class Format(NamedTuple):
     """One format.
 
     Attributes:
-        write: Writes the queues into an open file.
+        write: Writes records into an open file.
         read: Reads them from one; a ValueError says where and what is wrong.
         package: What it needs besides the SDK, if anything; the extra has the format's name.
     """
 
-    write: Callable[[BinaryIO, Iterable[InboundQueue]], None]
-    read: Callable[[BinaryIO], Iterator[InboundQueue]]
+    write: Callable[[BinaryIO, Columns[Any], Iterable[Any]], None]
+    read: Callable[[BinaryIO, Columns[Any]], Iterator[Any]]
     package: str | None = None
 
 
-def _write_lines(file: BinaryIO, queues: Iterable[InboundQueue]) -> None:
-    file.writelines(json_text(queue_record(queue)).encode() for queue in queues)
+def _write_lines(file: BinaryIO, columns: Columns[RecordT], records: Iterable[RecordT]) -> None:
+    file.writelines(json_text(columns.to_dict(record)).encode() for record in records)
 
 
-def _read_lines(file: BinaryIO) -> Iterator[InboundQueue]:
+def _read_lines(file: BinaryIO, columns: Columns[RecordT]) -> Iterator[RecordT]:
     for number, line in enumerate(file, 1):
         try:
-            queue = queue_of(json.loads(line))
+            record = columns.from_dict(json.loads(line))
         except ValueError as exc:
             raise ValueError(f"line {number}: {exc}") from exc
-        yield queue
+        yield record
 
 
 _FORMATS: Final = {
@@ -68,38 +65,53 @@ def check_ending(path: Path) -> str:
     return ending
 
 
-def write_queues(path: Path, queues: Iterable[InboundQueue]) -> None:
-    """Write a file of queues, whole or not at all: until it is, what was at `path` stays.
+def write_records(path: Path, cls: type[RecordT], records: Iterable[RecordT]) -> None:
+    """Write a file of records, whole or not at all: until it is, what was at `path` stays.
 
     Args:
-        path: The file; its ending names the format.
-        queues: Taken one by one, so that they need not be in memory together.
+        path: The file; its ending is the format.
+        cls: The class of the records.
+        records: Taken one by one, so that they need not be in memory together.
 
     Raises:
         InvalidArgumentError: No format has this ending.
         ConfigurationError: The format's package is not installed.
-        FileError: It cannot be written; what `queues` raises is raised as it is.
+        FileError: It cannot be written; what `records` raises is raised as it is.
     """
     form = _FORMATS[check_ending(path)]
     with replacing(path) as file:
-        form.write(file, queues)
+        form.write(file, columns_of(cls), records)
 
 
-def read_queues(path: Path) -> Iterator[InboundQueue]:
-    """The queues of a file that `write_queues` made, one by one, in the file's order.
+def read_records(path: Path, cls: type[RecordT]) -> Iterator[RecordT]:
+    """The records of a file that `write_records` made, one by one, in the file's order.
+
+    Args:
+        path: The file; its ending is the format.
+        cls: The class of the records.
 
     Raises:
         InvalidArgumentError: No format has this ending.
         ConfigurationError: The format's package is not installed.
-        FileError: It cannot be read, or what is in it is no such file; names the line or row.
+        FileError: It cannot be read, or it is no such file; the error names the line or row.
     """
-    return _read(path, _FORMATS[check_ending(path)])
+    return _read(path, _FORMATS[check_ending(path)], columns_of(cls))
 
 
-def _read(path: Path, form: Format) -> Iterator[InboundQueue]:
+def write_queues(path: Path, queues: Iterable[InboundQueue]) -> None:
+    """Write a file of inbound queues; see `write_records`."""
+    write_records(path, InboundQueue, queues)
+
+
+def read_queues(path: Path) -> Iterator[InboundQueue]:
+    """The queues of a file that `write_queues` made; see `read_records`."""
+    return read_records(path, InboundQueue)
+
+
+def _read(path: Path, form: Format, columns: Columns[RecordT]) -> Iterator[RecordT]:
     try:
         with path.open("rb") as file:
-            yield from form.read(file)
+            yield from form.read(file, columns)
     except AlohubError:
         raise
     except OSError as exc:

@@ -6,20 +6,19 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, Final
 
-from alohub_async.files.records import KINDS, json_text, queue_of_row, row_of
-from alohub_async.models import InboundQueue
+from alohub_async.files.records import Columns, RecordT, json_text
 
 _ROWS: Final = 10_000  # in memory at once; DuckDB and Spark like row groups no smaller
 
 
-def _schema() -> Any:
+def _schema(columns: Columns[Any]) -> Any:
     pa: Any = importlib.import_module("pyarrow")
     kinds = {int: pa.int64(), str: pa.string(), bool: pa.bool_()}
-    columns = {**{name: kinds[kind] for name, kind in KINDS.items()}, "strategy": pa.int32(), "extra": pa.string()}
-    return pa.schema([*columns.items()])
+    types = {name: pa.int32() if name in columns.enums else kinds[kind] for name, kind in columns.kinds.items()}
+    return pa.schema([*types.items(), ("extra", pa.string())])
 
 
-def write(file: BinaryIO, queues: Iterable[InboundQueue]) -> None:
+def write(file: BinaryIO, columns: Columns[RecordT], records: Iterable[RecordT]) -> None:
     """Write typed columns, some thousand rows at a time.
 
     The rows go through pyarrow's JSON reader: it is faster than `pyarrow.array`, which also imports pandas where that
@@ -27,23 +26,23 @@ def write(file: BinaryIO, queues: Iterable[InboundQueue]) -> None:
     """
     pq: Any = importlib.import_module("pyarrow.parquet")
     pj: Any = importlib.import_module("pyarrow.json")
-    schema, rows = _schema(), iter(queues)
+    schema, rows = _schema(columns), iter(records)
     parse = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")
     with pq.ParquetWriter(file, schema) as writer:
-        while some := "".join(json_text(row_of(queue)) for queue in itertools.islice(rows, _ROWS)).encode():
+        while some := "".join(json_text(columns.to_row(record)) for record in itertools.islice(rows, _ROWS)).encode():
             whole = pj.ReadOptions(use_threads=False, block_size=len(some) + 1)
             writer.write_table(pj.read_json(io.BytesIO(some), read_options=whole, parse_options=parse))
 
 
-def read(file: BinaryIO) -> Iterator[InboundQueue]:
-    """The queues of such a file; a ValueError names the row, counted from 1."""
+def read(file: BinaryIO, columns: Columns[RecordT]) -> Iterator[RecordT]:
+    """The records of such a file; a ValueError names the row, counted from 1."""
     pq: Any = importlib.import_module("pyarrow.parquet")
     number = 0
     for batch in pq.ParquetFile(file).iter_batches(batch_size=_ROWS):
         for row in batch.to_pylist():
             number += 1
             try:
-                queue = queue_of_row(row)
+                record = columns.from_row(row)
             except ValueError as exc:
                 raise ValueError(f"row {number}: {exc}") from exc
-            yield queue
+            yield record

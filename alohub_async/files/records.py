@@ -1,41 +1,33 @@
-"""A queue as a JSON object, and as a row of typed columns; both say all that the queue does."""
+"""Records as JSON objects and as rows of typed columns. Both hold everything that the record holds."""
 
+import enum
+import functools
 import json
+import types
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from operator import attrgetter
+from typing import Any, Final, Generic, TypeVar, cast, get_args
 
 import attrs
 
-from alohub_async.models import InboundQueue, QueueStrategy
+from alohub_async.models import InboundQueue, Record, wire_names
 
-_FIELDS: Final = [field for field in attrs.fields(InboundQueue) if field.name != "extra"]
-NAMES: Final = tuple(field.name for field in attrs.fields(InboundQueue))
-_WIRE: Final[dict[str, str]] = {field.name: field.metadata["wire"] for field in _FIELDS}
-_LEAST: Final[dict[str, int | None]] = {field.name: field.metadata.get("minimum") for field in _FIELDS}
-KINDS: Final[dict[str, type]] = {
-    "id": int,
-    "name": str,
-    "strategy": int,
-    "music_on_hold": str,
-    "max_wait": int,
-    "agent_selector": str,
-    "announce_position": bool,
-    "number": str,
-}
-_BITS: Final = {"id": 63, "max_wait": 63, "strategy": 31}  # of the columns, without the sign
-_SAID: Final = {int: "a whole number", str: "a string", bool: "true or false"}
+RecordT = TypeVar("RecordT", bound=Record)
+
+_BITS: Final = {int: 63, enum.IntEnum: 31}  # of a column, without the sign
+_KIND_NAMES: Final = {int: "a whole number", str: "a string", bool: "true or false"}
 
 
 def json_text(value: object, *, indent: int | None = None) -> str:
     """JSON with its letters as they are, and a line feed behind it."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
-    if not is_text(text):  # half a surrogate pair is JSON, but no UTF-8
+    if not is_text(text):  # a lone surrogate is JSON, but not UTF-8
         text = json.dumps(value, indent=indent)
     return text + "\n"
 
 
 def is_text(text: str) -> bool:
-    """Whether UTF-8 can say it: half a surrogate pair it cannot."""
+    """Whether UTF-8 can encode it: a lone surrogate cannot be encoded."""
     if text.isascii():
         return True
     try:
@@ -45,97 +37,159 @@ def is_text(text: str) -> bool:
     return True
 
 
-def queue_record(queue: InboundQueue) -> dict[str, Any]:
-    """The queue as JSON has it: by attribute, with `extra`."""
-    return {
-        "id": queue.id,
-        "name": queue.name,
-        "strategy": None if queue.strategy is None else int(queue.strategy),
-        "music_on_hold": queue.music_on_hold,
-        "max_wait": queue.max_wait,
-        "agent_selector": queue.agent_selector,
-        "announce_position": queue.announce_position,
-        "number": queue.number,
-        "extra": dict(queue.extra),
-    }
+class Columns(Generic[RecordT]):
+    """The columns of a record class, by attribute; `extra` is the last.
+
+    A column holds numbers of 64 bits (enums: of 32) and text that UTF-8 can encode. A value beyond that is null there
+    and goes into `extra` under its wire name. It is read back from there: a value of the right kind and range is never
+    in `extra` otherwise, for it would be in its attribute.
+
+    Attributes:
+        names: All columns.
+        kinds: The kind of each column but `extra`: `int`, `str` or `bool`.
+        enums: The columns that hold the number of an enum.
+        required: The columns that must be there: those without a default.
+    """
+
+    def __init__(self, cls: type[RecordT]) -> None:
+        """Read the fields of a record class.
+
+        Args:
+            cls: The class; each field but `extra` is an `int`, `str`, `bool` or `IntEnum`, or None.
+        """
+        fields = [field for field in attrs.fields(cls) if field.name != "extra"]
+        types_of = {field.name: _without_none(field.type) for field in fields}
+        self.names: tuple[str, ...] = (*types_of, "extra")
+        self.enums: dict[str, type[enum.IntEnum]] = {
+            name: kind for name, kind in types_of.items() if issubclass(kind, enum.IntEnum)
+        }
+        self.kinds: dict[str, type] = {name: int if name in self.enums else kind for name, kind in types_of.items()}
+        self.required: tuple[str, ...] = tuple(field.name for field in fields if field.default is attrs.NOTHING)
+        self._cls = cls
+        self._wire = wire_names(cls)
+        self._least: dict[str, int | None] = {field.name: field.metadata.get("minimum") for field in fields}
+        self._known = frozenset(self.names)
+        self._values_of = attrgetter(*self.names)
+
+    def to_dict(self, record: RecordT) -> dict[str, Any]:
+        """The record as JSON has it: by attribute, with `extra`."""
+        found: dict[str, Any] = dict(zip(self.names, self._values_of(record), strict=True))
+        for name in self.enums:
+            if found[name] is not None:
+                found[name] = found[name].value
+        found["extra"] = dict(found["extra"])
+        return found
+
+    def from_dict(self, record: object) -> RecordT:
+        """The record of a JSON object that `to_dict` made; attributes with a default may be missing.
+
+        Raises:
+            ValueError: It is no such object; says why.
+        """
+        values = _checked_object(record, "not a JSON object")
+        if not values.keys() <= self._known:
+            raise ValueError(f"unknown column {min(map(repr, values.keys() - self._known))}")
+        for name in self.required:
+            if name not in values:
+                raise ValueError(f"column {name!r} is missing")
+        for name, kind in self.kinds.items():
+            value = values.get(name)
+            if value is not None and type(value) is not kind:
+                raise ValueError(f"{name} must be {_KIND_NAMES[kind]} or null; {value!r:.100} was found")
+        extra = values.get("extra", {})
+        _checked_object(extra, f"extra must be a JSON object; {extra!r:.100} was found")
+        values = {**values}
+        for name, member_of in self.enums.items():
+            if values.get(name) is not None:
+                values[name] = member_of(values[name])
+        return self._cls(**values)
+
+    def to_row(self, record: RecordT) -> dict[str, Any]:
+        """The record as a row: `extra` as JSON, and every value one that its column can hold.
+
+        Raises:
+            ValueError: `extra` has a value of that name already, which no answer of the API causes.
+        """
+        row = self.to_dict(record)
+        extra: dict[str, Any] = row["extra"]
+        for name, kind in self.kinds.items():
+            value = row[name]
+            if value is None or kind is bool:
+                continue
+            bits = _BITS[enum.IntEnum if name in self.enums else int]
+            fits = is_text(value) if kind is str else -(1 << bits) <= value < 1 << bits
+            if not fits:
+                if self._wire[name] in extra:
+                    raise ValueError(f"{name} is beyond its column, and extra has {self._wire[name]!r} already")
+                row[name], extra[self._wire[name]] = None, value
+        row["extra"] = json_text(extra).rstrip("\n") if extra else "{}"
+        return row
+
+    def from_row(self, row: Mapping[str, Any]) -> RecordT:
+        """The record of a row that `to_row` made.
+
+        Raises:
+            ValueError: It is no such row; says why.
+        """
+        text = row.get("extra")
+        try:
+            extra: Any = {} if text is None or text == "{}" else json.loads(text)
+        except (ValueError, TypeError) as exc:
+            raise ValueError(f"extra must be a JSON object; {text!r:.100} was found") from exc
+        record: dict[str, Any] = {**row, "extra": extra}
+        if isinstance(extra, dict):
+            self._put_back(record, cast("dict[str, Any]", extra))
+        return self.from_dict(record)
+
+    def _put_back(self, row: dict[str, Any], extra: dict[str, Any]) -> None:
+        """Move the values that were beyond their columns from `extra` into the row."""
+        for name, kind in self.kinds.items():
+            value: Any = extra.get(self._wire[name])
+            moved = row.get(name) is None and isinstance(value, int | str) and type(value) is kind and kind is not bool
+            least = self._least[name]
+            if moved and (least is None or not isinstance(value, int) or value >= least):
+                row[name] = value
+                del extra[self._wire[name]]
 
 
-def queue_of(record: object) -> InboundQueue:
-    """The queue of a JSON object that `queue_record` made; attributes that may be null may be missing.
+_columns: Final[Any] = functools.cache(Columns)
+
+
+def columns_of(cls: type[RecordT]) -> Columns[RecordT]:
+    """The columns of a record class, read once."""
+    columns: Columns[RecordT] = _columns(cls)
+    return columns
+
+
+def record_to_dict(record: Record) -> dict[str, Any]:
+    """The record as JSON has it: by attribute, with `extra`."""
+    return columns_of(type(record)).to_dict(record)
+
+
+def record_from_dict(cls: type[RecordT], record: object) -> RecordT:
+    """The record of a JSON object that `record_to_dict` made; attributes with a default may be missing.
 
     Raises:
         ValueError: It is no such object; says why.
     """
-    if not isinstance(record, dict):
-        raise ValueError("not a JSON object")  # noqa: TRY004  (bad data, not a caller's mistake)
-    values = cast("dict[str, Any]", record)
-    unknown = values.keys() - {*NAMES}
-    if unknown:
-        raise ValueError(f"unknown column {min(map(repr, unknown))}")
-    for name in ("id", "name"):
-        if name not in values:
-            raise ValueError(f"column {name!r} is missing")
-    for name, kind in KINDS.items():
-        value = values.get(name)
-        if value is not None and type(value) is not kind:
-            raise ValueError(f"{name} must be {_SAID[kind]} or null; {value!r:.100} was found")
-    extra = values.get("extra", {})
-    if not isinstance(extra, dict):
-        raise ValueError(f"extra must be a JSON object; {extra!r:.100} was found")  # noqa: TRY004  (as above)
-    strategy = values.get("strategy")
-    known = QueueStrategy(strategy) if strategy is not None else None
-    return InboundQueue(**{**values, "strategy": cast("Any", known)})
+    return columns_of(cls).from_dict(record)
 
 
-# A column holds numbers of 64 bits (strategies: of 32) and text that UTF-8 can say. A value beyond that is null there
-# and goes into `extra` under its wire name. It comes back by that: a value of the right kind and range is never in
-# `extra` otherwise, for it would be in its attribute.
+def queue_record(queue: InboundQueue) -> dict[str, Any]:
+    """The queue as JSON has it; see `record_to_dict`."""
+    return record_to_dict(queue)
 
 
-def row_of(queue: InboundQueue) -> dict[str, Any]:
-    """The queue as a row: `extra` as JSON, and every value one that its column can hold.
-
-    Raises:
-        ValueError: `extra` has a value of that name already, which no answer of the API brings about.
-    """
-    row = queue_record(queue)
-    extra: dict[str, Any] = row["extra"]
-    for name, kind in KINDS.items():
-        value = row[name]
-        if value is None or kind is bool:
-            continue
-        fits = is_text(value) if kind is str else -(1 << _BITS[name]) <= value < 1 << _BITS[name]
-        if not fits:
-            if _WIRE[name] in extra:
-                raise ValueError(f"{name} is beyond its column, and extra has {_WIRE[name]!r} already")
-            row[name], extra[_WIRE[name]] = None, value
-    row["extra"] = json_text(extra).rstrip("\n") if extra else "{}"
-    return row
+def queue_of(record: object) -> InboundQueue:
+    """The queue of a JSON object that `queue_record` made; see `record_from_dict`."""
+    return record_from_dict(InboundQueue, record)
 
 
-def queue_of_row(row: Mapping[str, Any]) -> InboundQueue:
-    """The queue of a row that `row_of` made.
-
-    Raises:
-        ValueError: It is no such row; says why.
-    """
-    text = row.get("extra")
-    try:
-        extra: Any = {} if text is None or text == "{}" else json.loads(text)
-    except (ValueError, TypeError) as exc:
-        raise ValueError(f"extra must be a JSON object; {text!r:.100} was found") from exc
-    record: dict[str, Any] = {**row, "extra": extra}
-    if isinstance(extra, dict):
-        _put_back(record, cast("dict[str, Any]", extra))
-    return queue_of(record)
+def _without_none(annotation: Any) -> Any:
+    return next((arg for arg in get_args(annotation) if arg is not types.NoneType), annotation)
 
 
-def _put_back(row: dict[str, Any], extra: dict[str, Any]) -> None:
-    """Move the values that were beyond their columns from `extra` into the row."""
-    for name, kind in KINDS.items():
-        value: Any = extra.get(_WIRE[name])
-        moved = row.get(name) is None and isinstance(value, int | str) and type(value) is kind and kind is not bool
-        least = _LEAST[name]
-        if moved and (least is None or not isinstance(value, int) or value >= least):
-            row[name] = value
-            del extra[_WIRE[name]]
+def _checked_object(value: object, problem: str) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return cast("dict[str, Any]", value)
+    raise ValueError(problem)

@@ -27,7 +27,7 @@ from alohub_async.errors import (
 from alohub_async.http.requestor import Requestor
 from alohub_async.http.requests import Request, encode_json
 from alohub_async.http.responses import read_record, read_success
-from alohub_async.models import Record, RecordUpdate, UpdateResult
+from alohub_async.models import Record, RecordUpdate, UpdateResult, wire_names
 from alohub_async.options import BulkOptions, BulkOptionsDict, CallOptions, CallOptionsDict, Deadline, WalkOptionsDict
 from alohub_async.pagination import Pager
 from alohub_async.resources.bulk import Outcome, Outcomes, SharedCalls, outcome_of
@@ -84,7 +84,7 @@ class Resource(Generic[RecordT, UpdateT]):
         self._get_route = Route("GET", f"{spec.path}/{{id}}")
         self._update_route = Route("PUT", f"{spec.path}/{{id}}")
         self._record_urls = f"{str(requestor.options.endpoint.base_url).rstrip('/')}{spec.path}/"
-        self._id_field: str = attrs.fields_dict(spec.record)["id"].metadata["wire"]
+        self._id_field: str = wire_names(spec.record)["id"]
         self._reads: SharedCalls[Outcome[RecordT]] = SharedCalls()
 
     def __repr__(self) -> str:
