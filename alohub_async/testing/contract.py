@@ -11,7 +11,7 @@ from typing import Final, Literal, TypeAlias, cast
 
 from attrs import evolve, field, frozen
 
-from alohub_async.testing.data import WireQueue
+from alohub_async.testing.data import WireRecord
 
 TotalStyle: TypeAlias = Literal["int", "string", "missing"]
 """How `totalRecord` arrives: `3`, `"3"`, or not at all."""
@@ -22,12 +22,8 @@ DetailStyle: TypeAlias = Literal["bare", "object", "list"]
 CapStyle: TypeAlias = Literal["rebase", "truncate"]
 """What a page-size cap does to the offset: `page * cap`, or `page * size` (the page only gets shorter)."""
 
-LIST_PATH: Final = "/v1/queues/inbound"
-DETAIL_PATH: Final = "/v1/queues/inbound/{id}"
-
 # The vendor's page: gateway examples have no prefix, backend examples ({{host}}/api/v1/…) have this one.
 _BACKEND_PREFIX: Final = "/api"
-_METHODS: Final = {LIST_PATH: frozenset({"GET"}), DETAIL_PATH: frozenset({"GET", "PUT"})}
 
 # The error tables of the vendor's page, with its own words as messages.
 _PROBLEMS: Final = {
@@ -87,40 +83,13 @@ def problem(status: int, *, code: str | None = None, message: str | None = None)
     return json_answer(body, status=status)
 
 
-@frozen
-class Target:
-    """What a method and a path mean.
-
-    Attributes:
-        template: `LIST_PATH` or `DETAIL_PATH`, the same for both ways of access.
-        backend: Whether it came with the backend's prefix `/api`.
-        queue_id: The id of a detail path; 0, which no queue has, when it is not a number.
-    """
-
-    template: str
-    backend: bool
-    queue_id: int = 0
-
-
 def strip_prefix(path: str) -> str:
     """The path without the backend's prefix."""
     return path.removeprefix(_BACKEND_PREFIX) if path.startswith(f"{_BACKEND_PREFIX}/") else path
 
 
-def find_target(method: str, path: str) -> Target | None:
-    """What the request is for; None for an unknown path, and for a method the path does not have.
-
-    The contract has no 405; a gateway that knows no route for the pair answers 404.
-    """
-    bare = strip_prefix(path)
-    head, _, last = bare.rpartition("/")
-    template = LIST_PATH if bare == LIST_PATH else DETAIL_PATH if head == LIST_PATH and last else None
-    if template is None or method not in _METHODS[template]:
-        return None
-    return Target(template, backend=bare != path, queue_id=(_whole(last) or 0) if template == DETAIL_PATH else 0)
-
-
-def _whole(text: str) -> int | None:
+def whole_number(text: str) -> int | None:
+    """The number that ASCII digits mean; None for anything else."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER else None
 
 
@@ -138,8 +107,8 @@ def read_page_request(query: Mapping[str, str]) -> PageRequest | str:
     What the service does with garbage is not documented; here anything but digits, a size of 0, or more than 18
     digits is refused. Other parameters are ignored.
     """
-    page = _whole(query.get("page", "0"))
-    size = _whole(query.get("size", str(_DEFAULT_SIZE)))
+    page = whole_number(query.get("page", "0"))
+    size = whole_number(query.get("size", str(_DEFAULT_SIZE)))
     if page is None:
         return "page phải là số nguyên, bắt đầu từ 0"
     if not size:
@@ -157,7 +126,7 @@ def page_slice(asked: PageRequest, *, cap: int | None, cap_style: CapStyle) -> s
     return slice(start, start + size)
 
 
-def list_envelope(rows: Sequence[WireQueue], *, total: int, total_style: TotalStyle) -> dict[str, object]:
+def list_envelope(rows: Sequence[WireRecord], *, total: int, total_style: TotalStyle) -> dict[str, object]:
     """The list's envelope as on the vendor's page, with the total in the chosen style."""
     totals: dict[TotalStyle, dict[str, object]] = {
         "int": {"totalRecord": total},
@@ -167,11 +136,11 @@ def list_envelope(rows: Sequence[WireQueue], *, total: int, total_style: TotalSt
     return {"success": "1", "error_code": "SUCCESS", **totals[total_style], "data": list(rows)}
 
 
-def detail_payload(queue: WireQueue, *, style: DetailStyle) -> dict[str, object]:
-    """A queue's detail: bare as on the vendor's page, or enveloped."""
+def detail_payload(record: WireRecord, *, style: DetailStyle) -> dict[str, object]:
+    """A record's detail: bare as on the vendor's page, or enveloped."""
     if style == "bare":
-        return queue
-    return {"success": "1", "error_code": "SUCCESS", "data": queue if style == "object" else [queue]}
+        return record
+    return {"success": "1", "error_code": "SUCCESS", "data": record if style == "object" else [record]}
 
 
 UPDATED: Final = {"success": "1", "error_code": "SUCCESS", "error_message": "Inbound queue updated successfully"}
@@ -210,7 +179,7 @@ _WRITABLE: Final = {
 }
 
 
-def read_update(body: object) -> WireQueue | str:
+def read_update(body: object) -> WireRecord | str:
     """The changes under their read names, or the message of a 400.
 
     At least one field, each in the documented form. That an unknown field, null or an empty file name is refused is a
@@ -221,7 +190,7 @@ def read_update(body: object) -> WireQueue | str:
     """
     if not isinstance(body, dict):
         return "Body phải là một JSON object"
-    changes: WireQueue = {}
+    changes: WireRecord = {}
     for name, value in cast("dict[str, object]", body).items():
         rule = _WRITABLE.get(name)
         if rule is None:

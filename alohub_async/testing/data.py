@@ -6,7 +6,10 @@ from typing import Final, TypeAlias
 
 from attrs import define, field
 
-WireQueue: TypeAlias = dict[str, object]
+WireRecord: TypeAlias = dict[str, object]
+"""One record under its wire names."""
+
+WireQueue: TypeAlias = WireRecord
 """One queue under its wire names (`callinId`, `callinName`, …)."""
 
 FIRST_ID: Final = 1_001_226
@@ -89,19 +92,18 @@ def seed_queues(count: int, *, seed: int = 0) -> list[WireQueue]:
     return queues
 
 
-def _id_of(queue: Mapping[str, object]) -> int | None:
-    value = queue.get("callinId")
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        return int(value)
-    return value if isinstance(value, int) else None
-
-
 @define(eq=False)
-class QueueTable:
-    """One tenant's queues, in the order the list shows them."""
+class RecordTable:
+    """One tenant's records, in the order of the list.
 
-    rows: list[WireQueue]
-    _by_id: dict[int, WireQueue] = field(init=False, repr=False, factory=dict[int, WireQueue])
+    Attributes:
+        rows: The records.
+        id_field: The wire name of their id.
+    """
+
+    rows: list[WireRecord]
+    id_field: str = "callinId"
+    _by_id: dict[int, WireRecord] = field(init=False, repr=False, factory=dict[int, WireRecord])
     _details: dict[int, Mapping[str, object] | None] = field(
         init=False, repr=False, factory=dict[int, Mapping[str, object] | None]
     )
@@ -111,14 +113,20 @@ class QueueTable:
         for row in self.rows:
             self._note(row)
 
-    def _note(self, row: WireQueue) -> None:
-        queue_id = _id_of(row)
+    def _id_of(self, record: Mapping[str, object]) -> int | None:
+        value = record.get(self.id_field)
+        if isinstance(value, str) and value.isascii() and value.isdigit():
+            return int(value)
+        return value if isinstance(value, int) else None
+
+    def _note(self, row: WireRecord) -> None:
+        queue_id = self._id_of(row)
         if queue_id is not None:
             self._by_id.setdefault(queue_id, row)
             self._next_id = max(self._next_id, queue_id + 1)
 
     @classmethod
-    def of(cls, queues: int | Iterable[Mapping[str, object]], *, seed: int) -> "QueueTable":
+    def of(cls, queues: int | Iterable[Mapping[str, object]], *, seed: int) -> "RecordTable":
         """Seed as many queues, or copy the given ones, kept as they are.
 
         Raises:
@@ -129,7 +137,7 @@ class QueueTable:
         rows = seed_queues(queues, seed=seed) if isinstance(queues, int) else [dict(queue) for queue in queues]
         return cls(rows)
 
-    def find(self, queue_id: int) -> WireQueue | None:
+    def find(self, queue_id: int) -> WireRecord | None:
         """The queue of that id (the first, should several have it), or None."""
         return self._by_id.get(queue_id)
 
@@ -141,7 +149,7 @@ class QueueTable:
         """Whether a queue of that id is to be had from the list only."""
         return self._details.get(queue_id, {}) is None
 
-    def detail(self, queue_id: int) -> WireQueue | None:
+    def detail(self, queue_id: int) -> WireRecord | None:
         """The queue of that id as its detail shows it, or None."""
         queue = self.find(queue_id)
         changes = self._details.get(queue_id, {})
@@ -151,13 +159,13 @@ class QueueTable:
         """An id that no queue here has."""
         return max(self._by_id, default=FIRST_ID) + 1_000
 
-    def fresh(self) -> WireQueue:
+    def fresh(self) -> WireRecord:
         """A queue with an id that no queue here has or had; it is not in the list yet."""
         self._next_id = max(self._next_id, FIRST_ID) + 1
         [queue] = seed_queues(1, seed=self._next_id)
         return {**queue, "callinId": self._next_id - 1}
 
-    def insert(self, index: int, queue: WireQueue) -> None:
+    def insert(self, index: int, queue: WireRecord) -> None:
         """Put a queue in the list, as `list.insert` does."""
         self.rows.insert(index, queue)
         self._note(queue)
@@ -173,10 +181,10 @@ class QueueTable:
     def remove_at(self, index: int) -> None:
         """Take the queue at that place out of the list."""
         gone = self.rows.pop(index)
-        queue_id = _id_of(gone)
+        queue_id = self._id_of(gone)
         if queue_id is not None and self._by_id.get(queue_id) is gone:
             del self._by_id[queue_id]
             if len(self._by_id) < len(self.rows):  # then another one may have its id
-                again = next((row for row in self.rows if _id_of(row) == queue_id), None)
+                again = next((row for row in self.rows if self._id_of(row) == queue_id), None)
                 if again is not None:
                     self._by_id[queue_id] = again

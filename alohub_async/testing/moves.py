@@ -6,12 +6,12 @@ from typing import Literal, TypeAlias
 
 from attrs import define, field, frozen
 
-from alohub_async.testing.data import QueueTable
+from alohub_async.testing.data import RecordTable
 
 When: TypeAlias = Literal["before", "after"]
 """Right before a page is read, so that it shows the list as it is then; or right after, so that it does not."""
 
-Change: TypeAlias = Callable[[QueueTable], object]
+Change: TypeAlias = Callable[[RecordTable], object]
 """What happens to the list."""
 
 
@@ -37,7 +37,7 @@ class MoveScript:
         """From now on, change something at random before pages are read."""
         rng = random.Random(seed)
 
-        def change(table: QueueTable) -> None:
+        def change(table: RecordTable) -> None:
             if rng.random() < chance:
                 for _ in range(rng.randint(1, most)):
                     _change_at_random(table, rng)
@@ -53,7 +53,7 @@ class MoveScript:
         self._moves.clear()
         self._at_random = None
 
-    def play(self, when: When, page: int, table: QueueTable) -> None:
+    def play(self, when: When, page: int, table: RecordTable) -> None:
         """Do what is due: this page is read now, or was."""
         if when == "before" and self._at_random is not None:
             self._at_random(table)
@@ -63,7 +63,7 @@ class MoveScript:
             move.change(table)
 
 
-def _change_at_random(table: QueueTable, rng: random.Random) -> None:
+def _change_at_random(table: RecordTable, rng: random.Random) -> None:
     count = len(table.rows)
     if rng.random() < 0.5:  # noqa: PLR2004  (one or the other)
         table.insert(rng.randint(0, count), table.fresh())

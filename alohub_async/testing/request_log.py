@@ -6,7 +6,7 @@ from typing import Final
 from attrs import define, evolve, field, frozen
 from multidict import CIMultiDictProxy
 
-from alohub_async.testing.contract import LIST_PATH, Answer, strip_prefix
+from alohub_async.testing.contract import Answer, strip_prefix
 
 # Headers whose values a repr shows; of all others (a key may travel in any) only the names.
 _SHOWN: Final = frozenset({"accept", "content-length", "content-type", "host", "user-agent"})
@@ -48,7 +48,7 @@ class RecordedRequest:
     @property
     def page(self) -> int | None:
         """The page of a list request (0 when it named none); None for other requests."""
-        if strip_prefix(self.path) != LIST_PATH or self.method != "GET":
+        if self.method != "GET" or self.route is None or "{id}" in self.route:
             return None
         text = self.query.get("page", "0")
         return int(text) if text.isascii() and text.isdigit() else None

@@ -12,7 +12,7 @@ from yarl import URL
 from alohub_async.client import AlohubClient
 from alohub_async.config import Endpoint
 from alohub_async.rate_limits import RateLimiter
-from alohub_async.testing.data import QueueTable, WireQueue
+from alohub_async.testing.data import RecordTable, WireQueue
 from alohub_async.testing.expectations import mismatch, table
 from alohub_async.testing.faults import Fault, Status
 from alohub_async.testing.moves import Change
@@ -56,9 +56,9 @@ class Sandbox(SandboxSettings):
 
     def __attrs_post_init__(self) -> None:
         self._rng = random.Random(self.seed)
-        table = QueueTable.of(self._given, seed=self.seed)
+        table = RecordTable.of(self._given, seed=self.seed)
         self._foreign_queue_id = table.free_id()
-        foreign = QueueTable.of([{"callinId": self._foreign_queue_id, "callinName": "Công ty khác"}], seed=self.seed)
+        foreign = RecordTable.of([{"callinId": self._foreign_queue_id, "callinName": "Công ty khác"}], seed=self.seed)
         self._service = Service(self, {self.tenant_id: table, self.foreign_tenant_id: foreign})
         self._server = Server(self._service, self._rng)
         self._api_key = self.add_key(scopes=self.scopes)
@@ -203,7 +203,7 @@ class Sandbox(SandboxSettings):
         return self._table.rows
 
     @property
-    def _table(self) -> QueueTable:
+    def _table(self) -> RecordTable:
         return self._service.tables[self.tenant_id]
 
     def set_detail(self, queue_id: int, changes: Mapping[str, object]) -> None:

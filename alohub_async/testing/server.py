@@ -13,7 +13,7 @@ from attrs import define, field
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from alohub_async.testing.contract import Answer, find_target
+from alohub_async.testing.contract import Answer
 from alohub_async.testing.request_log import RecordedRequest
 from alohub_async.testing.service import Service
 from alohub_async.testing.settings import latency_range
@@ -129,7 +129,7 @@ class Server:
     async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
         body = await http.read()
         await _pause(self._leg())
-        request = _record(http, body, at=asyncio.get_running_loop().time())
+        request = _record(self.service, http, body, at=asyncio.get_running_loop().time())
         with self.service.lock:
             number = self.service.log.arrived(request)
             answer = self.service.answer(request)
@@ -160,9 +160,9 @@ async def _pause(seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
-def _record(http: web.BaseRequest, body: bytes, *, at: float) -> RecordedRequest:
+def _record(service: Service, http: web.BaseRequest, body: bytes, *, at: float) -> RecordedRequest:
     """What arrived; a body counts as JSON only when it is declared as such (as all the vendor's examples do)."""
-    target = find_target(http.method, http.path)
+    target = service.find(http.method, http.path)
     try:
         payload = json.loads(body) if http.content_type == "application/json" else None
     except ValueError:
@@ -171,7 +171,7 @@ def _record(http: web.BaseRequest, body: bytes, *, at: float) -> RecordedRequest
         at=at,
         method=http.method,
         path=http.path,
-        route=None if target is None else f"{http.method} {target.template}",
+        route=None if target is None else str(target.route),
         query={name: http.query[name] for name in http.query},
         headers=CIMultiDictProxy(CIMultiDict(http.headers)),
         json=payload,

@@ -1,33 +1,20 @@
 """The service behind the socket: one request in, one answer out, at a given time; no I/O and no clock."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from threading import RLock
 from typing import Final
 
 from attrs import define, field, frozen
 
-from alohub_async.testing.contract import (
-    LIST_PATH,
-    UPDATED,
-    Answer,
-    Target,
-    detail_payload,
-    find_target,
-    json_answer,
-    list_envelope,
-    page_slice,
-    problem,
-    read_page_request,
-    read_update,
-)
-from alohub_async.testing.data import QueueTable
+from alohub_async.testing.contract import Answer, problem
+from alohub_async.testing.data import RecordTable
 from alohub_async.testing.faults import FaultScript, Status
 from alohub_async.testing.limits import Gate, RateLimits
 from alohub_async.testing.moves import MoveScript
 from alohub_async.testing.request_log import RecordedRequest, RequestLog
+from alohub_async.testing.routes import ROUTES, Call, SandboxRoute, Target, find_target
 from alohub_async.testing.settings import SandboxSettings
 
-_SCOPE: Final = "queue"  # the vendor's page: "scope:queue" for each of the three endpoints
 _REFUSED: Final = 429
 
 
@@ -44,11 +31,15 @@ class Service:
     """The API's state and decisions.
 
     Attributes:
+        settings: The settings of the sandbox.
+        tables: The inbound queues of each tenant.
+        routes: The table of routes, see `routes.py`.
         lock: Held by whoever reads or changes any of this: a test may do so while the server answers in its thread.
     """
 
     settings: SandboxSettings
-    tables: dict[str, QueueTable]
+    tables: dict[str, RecordTable]
+    routes: Sequence[SandboxRoute] = ROUTES
     faults: FaultScript = field(init=False, factory=FaultScript)
     moves: MoveScript = field(init=False, factory=MoveScript)
     log: RequestLog = field(init=False, factory=RequestLog)
@@ -58,6 +49,10 @@ class Service:
 
     def __attrs_post_init__(self) -> None:
         self.limits = RateLimits(self.settings)
+
+    def find(self, method: str, path: str) -> Target | None:
+        """The route of a request; None if the table has none."""
+        return find_target(self.routes, method, path)
 
     def grant(self, key: str, *, tenant_id: str, scopes: Collection[str]) -> None:
         """Let the key in."""
@@ -70,7 +65,7 @@ class Service:
         counted: no tenant is known); both limits (429); then, counted and with rate-limit headers, the other faults,
         the scope (403) and the endpoint itself.
         """
-        target = find_target(request.method, request.path)
+        target = self.find(request.method, request.path)
         fault = self.faults.take(request, front_only=target is not None)
         if target is None:
             unknown = problem(404)
@@ -80,7 +75,7 @@ class Service:
         grant = self._grant_of(request, target)
         if grant is None:
             return problem(401)
-        gate = self.limits.gate(grant.tenant_id, f"{request.method} {target.template}")
+        gate = self.limits.gate(grant.tenant_id, str(target.route))
         if gate.refuses(request.at):
             gate.deny(request.at)
             retry_after = {"Retry-After": str(gate.retry_after(request.at))}
@@ -94,7 +89,7 @@ class Service:
         else:
             gate.charge(request.at)
         untouched = fault is None or fault.stage == "after"
-        answer = gate.sign(self._do(request, target, grant) if untouched else Answer(200), request.at)
+        answer = gate.sign(self._handle(request, target, grant) if untouched else Answer(200), request.at)
         return answer if fault is None else fault.spoil(answer)
 
     def _grant_of(self, request: RecordedRequest, target: Target) -> KeyGrant | None:
@@ -111,37 +106,7 @@ class Service:
             return None
         return grant
 
-    def _do(self, request: RecordedRequest, target: Target, grant: KeyGrant) -> Answer:
-        if _SCOPE not in grant.scopes:
+    def _handle(self, request: RecordedRequest, target: Target, grant: KeyGrant) -> Answer:
+        if target.route.scope not in grant.scopes:
             return problem(403)
-        table = self.tables[grant.tenant_id]
-        if target.template == LIST_PATH:
-            return self._list(request, table)
-        return self._update(request, target, table) if request.method == "PUT" else self._detail(target, table)
-
-    def _list(self, request: RecordedRequest, table: QueueTable) -> Answer:
-        asked = read_page_request(request.query)
-        if isinstance(asked, str):
-            return problem(400, message=asked)
-        settings, moving = self.settings, table is self.tables[self.settings.tenant_id]
-        if moving:
-            self.moves.play("before", asked.page, table)
-        rows = table.rows[page_slice(asked, cap=settings.page_size_cap, cap_style=settings.cap_style)]
-        answer = json_answer(list_envelope(rows, total=len(table.rows), total_style=settings.total_style))
-        if moving:
-            self.moves.play("after", asked.page, table)
-        return answer
-
-    def _detail(self, target: Target, table: QueueTable) -> Answer:
-        queue = table.detail(target.queue_id)
-        return problem(404) if queue is None else json_answer(detail_payload(queue, style=self.settings.detail_style))
-
-    def _update(self, request: RecordedRequest, target: Target, table: QueueTable) -> Answer:
-        queue = table.find(target.queue_id)
-        if queue is None or table.hides(target.queue_id):
-            return problem(404)
-        changes = read_update(request.json)
-        if isinstance(changes, str):
-            return problem(400, message=changes)
-        queue.update(changes)
-        return json_answer(UPDATED)
+        return target.route.handler(Call(self, request, grant.tenant_id, target.record_id))

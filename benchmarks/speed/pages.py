@@ -13,8 +13,9 @@ from typing import Final
 import attrs
 
 from alohub_async.testing import WireQueue, seed_queues
-from alohub_async.testing.contract import LIST_PATH, list_envelope
+from alohub_async.testing.contract import list_envelope
 
+LIST_PATH: Final = "/v1/queues/inbound"
 SEED: Final = 20_260_310
 _SAMPLE: Final = 10_000  # records to compute their mean length
 
