@@ -89,7 +89,7 @@ async def apply_plan(
 
     Raises:
         InvalidArgumentError: An argument outside of what is said above.
-        AuthenticationError: The key is wrong. The rest is not begun; what was under way is finished and handed out.
+        AuthenticationError: The key is wrong. The rest is not started; calls in flight finish and are yielded.
         PermissionDeniedError: The key lacks the scope; likewise.
     """
     bulk = BulkOptions(concurrency=concurrency)
