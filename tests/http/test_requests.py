@@ -269,7 +269,7 @@ def _nested(depth: int) -> list[Any]:
 )
 def test_body_that_json_cannot_say_is_refused(value: object) -> None:
     """NaN is not JSON; no exception of the encoder reaches the user."""
-    with pytest.raises(InvalidArgumentError, match="json must be what JSON can say"):
+    with pytest.raises(InvalidArgumentError, match="json must be a value that JSON can represent"):
         build_request(UPDATE_INBOUND, GATEWAY, path_values={"id": 7}, json=value)
 
 

@@ -110,7 +110,7 @@ async def test_outside_of_a_task_there_is_nothing_to_end() -> None:
 
     asyncio.get_running_loop().call_soon(enter)
     await asyncio.sleep(0)
-    assert said == ["what has a time limit must run in a task"]
+    assert said == ["a time limit must be used inside a task"]
 
 
 async def test_one_timer_serves_all() -> None:
