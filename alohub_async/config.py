@@ -49,7 +49,7 @@ def _base_url(value: Any) -> URL:
     if url.query_string or url.fragment:
         # Only the part up to the path is shown: the rest may hold a key.
         shown = str(url.with_query(None).with_fragment(None))
-        raise ConfigurationError(f"base_url must end with its path; remove the query or fragment after {shown!r}")
+        raise ConfigurationError(f"base_url must end with its path, without '?' or '#'; remove what follows {shown!r}")
     return url.with_path(url.raw_path.rstrip("/") or "/", encoded=True)
 
 

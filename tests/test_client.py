@@ -242,7 +242,7 @@ def test_cancelled_run_does_not_block_the_next() -> None:
 
 
 def test_two_loops_at_once_are_refused_clearly() -> None:
-    """A client used in a second loop while the first one lives raises `ConfigurationError`; the first loop continues."""
+    """A client used in a second loop while the first is open raises `ConfigurationError`; the first loop continues."""
     with Sandbox(queues=3) as sandbox:
         client = sandbox.client()
 
@@ -817,7 +817,7 @@ def _answer_and_close(answer: bytes, _: int) -> Sequence[Step]:
 
 @pytest.mark.parametrize("key", [KEY, "k/1+2=3&4", 'q"u\\o<t>e', "[brackets].*", "%41bc", "sk live inside"])
 async def test_no_error_or_log_shows_the_key(sandbox: Sandbox, caplog: pytest.LogCaptureFixture, key: str) -> None:
-    """Whatever goes wrong, and even if the server repeats the key, odd as it may be (26)."""
+    """Whatever goes wrong, and even if the server repeats the key, no error or log record contains it."""
     caplog.set_level("DEBUG")
     said = {"error_code": key, "error_message": f"no such key: {key}", "key": {"key": key}}
     harmless = key.replace('"', "").replace("\\", "")
@@ -863,7 +863,7 @@ async def test_no_error_or_log_shows_the_key(sandbox: Sandbox, caplog: pytest.Lo
 
 
 async def test_headers_of_an_error_are_the_answers_and_not_the_requests(sandbox: Sandbox, client: AlohubClient) -> None:
-    """An error carries no header of the request, so no key under whichever name it travelled."""
+    """An error carries no header of the request, so it does not contain the key under any name."""
     sandbox.fail(json_reply({}, status=500), next=None)
     with pytest.raises(InternalServerError) as caught:
         await client.with_options(retry=ONCE).queues.get_inbound(FIRST)
@@ -871,7 +871,7 @@ async def test_headers_of_an_error_are_the_answers_and_not_the_requests(sandbox:
 
 
 async def test_one_limiter_serves_several_clients(sandbox: Sandbox) -> None:
-    """Clients that share a limiter share what is known of the budget."""
+    """Clients that share a limiter share its knowledge of the budget."""
     limiter = RateLimiter()
     async with (
         sandbox.client(rate_limiter=limiter) as first,
@@ -884,7 +884,7 @@ async def test_one_limiter_serves_several_clients(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.looptime
-async def test_timeouts_of_a_call_do_not_hold_for_the_next(sandbox: Sandbox, client: AlohubClient) -> None:
+async def test_timeouts_of_a_call_do_not_apply_to_the_next(sandbox: Sandbox, client: AlohubClient) -> None:
     """A call that timed out leaves the client usable, with a new connection."""
     sandbox.fail(Delay(20), next=1)
     impatient = client.with_options(timeouts=Timeouts(total=1), retry=ONCE)
@@ -895,7 +895,7 @@ async def test_timeouts_of_a_call_do_not_hold_for_the_next(sandbox: Sandbox, cli
 
 
 async def test_token_of_a_capped_walk_goes_with_the_page_size_that_was_asked_for() -> None:
-    """A job that says page_size each time goes on by token, whatever the server made of it; another is refused."""
+    """A token works with the requested `page_size` even if the server capped it; another size is refused."""
     async with Sandbox(queues=30, page_size_cap=10) as sandbox, sandbox.client() as client:
         pager = client.queues.list_inbound(page_size=20)
         got = [await anext(pager) for _ in range(13)]
@@ -906,7 +906,7 @@ async def test_token_of_a_capped_walk_goes_with_the_page_size_that_was_asked_for
 
 
 async def test_what_tells_clients_apart(sandbox: Sandbox) -> None:
-    """Where a client goes, for which tenant, and what stands for its key without showing it."""
+    """A client is identified by endpoint, tenant and a fingerprint that does not show its key."""
     salt = b"0123456789abcdef"
     async with sandbox.client() as client, sandbox.client(api_key=lambda: "sk_live_other") as other:
         assert client.endpoint.base_url == sandbox.url
@@ -918,7 +918,7 @@ async def test_what_tells_clients_apart(sandbox: Sandbox) -> None:
 
 
 async def test_the_status_counts_requests_and_429s(sandbox: Sandbox, client: AlohubClient) -> None:
-    """Every transmission, those that were denied among them, whichever budget was to blame."""
+    """All transmissions are counted, including those that either budget denied."""
     sandbox.fail(status=429, retry_after="0.01")
     await client.queues.list_inbound().collect()
     assert client.rate_limits.tenant.sent == len(sandbox.requests) == 2

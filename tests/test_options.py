@@ -664,7 +664,7 @@ async def test_wrong_keyword_is_refused_with_the_nearest_right_one(name: str) ->
 
 
 def test_wrong_keyword_of_a_client_is_refused_with_the_nearest_right_one() -> None:
-    """The class, `from_env` and `with_options` do the same; `with_options` suggests only options that a copy can change."""
+    """So do the class, `from_env` and `with_options`; the latter suggests only options that a copy can change."""
     wrong: Any = {"tenant": "1"}
     for make in (AlohubClient, AlohubClient.from_env):
         with pytest.raises(InvalidArgumentTypeError, match="did you mean 'tenant_id'"):

@@ -164,7 +164,7 @@ async def test_no_retries_means_one_transmission(sandbox: Sandbox, fault: Fault,
 )
 @pytest.mark.looptime
 async def test_writes_can_be_left_alone(sandbox: Sandbox, fault: Fault, transmissions: int) -> None:
-    """With `retry_writes=False` an update is retried only if the server certainly did not process it; reads are retried."""
+    """With `retry_writes=False` an update is retried only if the server certainly did not process it; reads are."""
     async with sandbox.client(retry=RetryPolicy(max_retries=2, backoff=0, retry_writes=False)) as client:
         sandbox.fail(fault, next=3)
         with pytest.raises(AlohubError):
