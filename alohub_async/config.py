@@ -1,4 +1,4 @@
-"""Where the API is and how the key travels there: frozen values, checked when made."""
+"""The base URL of the API and how the key is sent: immutable values, validated on creation."""
 
 import ipaddress
 import os
@@ -9,13 +9,14 @@ import attrs
 from yarl import URL
 
 from alohub_async.errors import ConfigurationError
+from alohub_async.plurals import counted
 from alohub_async.validation import check_choice
 
 KeyHeader: TypeAlias = Literal["x-api-key", "authorization", "both"]
 """Which header carries the key: `X-Api-Key`, `Authorization` (the bare key, no `Bearer`) or both."""
 
 ApiKey: TypeAlias = str | Callable[[], str | Awaitable[str]]
-"""The key, or a callable (plain or async) that returns it, called before every attempt, so that keys can rotate."""
+"""The key, or a callable (plain or async) that returns it: called before every attempt, so keys can be rotated."""
 
 Environment: TypeAlias = Literal["production", "development"]
 """The vendor's gateways."""
@@ -40,15 +41,15 @@ def _base_url(value: Any) -> URL:
     if url.user is not None or url.password is not None:
         raise ConfigurationError("base_url must not hold a user or a password; the key goes into api_key")
     if url.scheme not in {"http", "https"} or not url.host or not url.host.isprintable() or " " in url.host:
-        # Without a scheme it may be anything, such as a key in the wrong place.
-        shown = repr(str(value)) if "://" in str(value) else "something else"
+        # Without a scheme it may be anything, even the API key passed by mistake.
+        shown = repr(str(value)) if "://" in str(value) else "another value"
         raise ConfigurationError(
             f"base_url must begin with https:// and a host, like {_GATEWAYS['production']!r}; {shown} was given"
         )
     if url.query_string or url.fragment:
-        # What stands behind the path is not shown: it may be a key.
+        # Only the part up to the path is shown: the rest may hold a key.
         shown = str(url.with_query(None).with_fragment(None))
-        raise ConfigurationError(f"base_url must end with its path, without '?' or '#' behind {shown!r}")
+        raise ConfigurationError(f"base_url must end with its path, without '?' or '#'; remove what follows {shown!r}")
     return url.with_path(url.raw_path.rstrip("/") or "/", encoded=True)
 
 
@@ -61,16 +62,16 @@ def _is_loopback(host: str) -> bool:
 
 @attrs.frozen
 class Endpoint:
-    """Where the API is and how the key travels there.
+    """The base URL of the API and how the key is sent.
 
-    `Endpoint.production()`, `Endpoint.development()` and `Endpoint.direct(url)` make the known ones;
-    `Endpoint("https://proxy.example/alohub")` is any other base URL, used as the gateway is.
+    `Endpoint.production()`, `Endpoint.development()` and `Endpoint.direct(url)` return the known endpoints.
+    `Endpoint("https://proxy.example/alohub")` is any other base URL, used in the same way as the gateway.
 
     Attributes:
         base_url: The part before `/v1/…`. A string or a `yarl.URL`; no user, password, query or fragment.
         key_header: Which header carries the key.
         send_tenant: Whether `X-Tenant-ID` is sent when the client has a `tenant_id`.
-        allow_http: Allow plain `http://` to a host that is not this machine. The key then travels readable.
+        allow_http: Allow plain `http://` to a host that is not this machine. The key is then sent unencrypted.
 
     Raises:
         ConfigurationError: An invalid base URL, or `http://` without `allow_http`; an unknown `key_header`.
@@ -86,8 +87,8 @@ class Endpoint:
         host = self.base_url.host or ""
         if self.base_url.scheme == "http" and not self.allow_http and not _is_loopback(host):
             raise ConfigurationError(
-                f"http://{host} would send the key readable over the network; use https://,"
-                " or Endpoint(…, allow_http=True) if that is right"
+                f"http://{host} would send the key unencrypted; use https://,"
+                " or Endpoint(…, allow_http=True) if that is intended"
             )
 
     @classmethod
@@ -97,15 +98,15 @@ class Endpoint:
 
     @classmethod
     def development(cls) -> "Endpoint":
-        """The development gateway: like production, at another host."""
+        """The development gateway: like production, with another host."""
         return cls(_GATEWAYS["development"])
 
     @classmethod
     def direct(cls, url: str | URL, *, allow_http: bool = False) -> "Endpoint":
-        """The backend itself, past the gateway: path prefix `/api`, the bare key in `Authorization`, no tenant header.
+        """The backend without the gateway: path prefix `/api`, the bare key in `Authorization`, no tenant header.
 
-        The backend finds the tenant by the key (the vendor's page: leave `X-Tenant-ID` out). To send it all the same,
-        use `attrs.evolve(Endpoint.direct(url), send_tenant=True)`.
+        The backend determines the tenant from the key (the vendor's page: omit `X-Tenant-ID`). To send the header
+        anyway, use `attrs.evolve(Endpoint.direct(url), send_tenant=True)`.
 
         Args:
             url: Scheme and host, with or without the prefix `/api`.
@@ -121,23 +122,24 @@ class Endpoint:
 
 
 def check_header_value(name: str, value: object) -> str:
-    """Return `value` if it can stand in a header; never show it.
+    """Return `value` if it is valid in a header. Errors do not show it.
 
     Raises:
-        ConfigurationError: It is no string, is empty, or holds anything but printable ASCII.
+        ConfigurationError: It is not a string, is empty, or contains anything but printable ASCII.
     """
     if not isinstance(value, str):
         raise ConfigurationError(f"{name} must be a string; {type(value).__name__} was given")
     if not value or value != value.strip() or not value.isascii() or not value.isprintable():
         raise ConfigurationError(
-            f"{name} must be printable ASCII without spaces around it; what was given ({len(value)} characters) is not"
+            f"{name} must be printable ASCII without surrounding spaces; the given value"
+            f" ({counted(len(value), 'character')}) is not"
         )
     return value
 
 
 @attrs.frozen
 class EnvironmentSettings:
-    """What the environment variables set; None where a variable is missing or empty."""
+    """The values of the environment variables; None for a variable that is missing or empty."""
 
     api_key: str | None = attrs.field(repr=False)
     tenant_id: str | None
@@ -148,11 +150,11 @@ def read_environment(environ: Mapping[str, str] | None = None, *, with_endpoint:
     """Read `ALOHUB_API_KEY`, `ALOHUB_TENANT_ID`, `ALOHUB_BASE_URL` and `ALOHUB_ENV`; an empty value counts as missing.
 
     Args:
-        environ: Read instead of `os.environ`.
+        environ: The variables to read; None for `os.environ`.
         with_endpoint: Whether to read the last two.
 
     Raises:
-        ConfigurationError: `ALOHUB_ENV` is neither `production` nor `development`, or `ALOHUB_BASE_URL` is no base URL.
+        ConfigurationError: `ALOHUB_ENV` is neither `production` nor `development`, or `ALOHUB_BASE_URL` is invalid.
     """
     environ = os.environ if environ is None else environ
     return EnvironmentSettings(

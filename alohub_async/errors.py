@@ -1,19 +1,19 @@
 """Every exception this package raises on purpose, as one tree.
 
     AlohubError
-    ├── ConfigurationError               a client that cannot work: no key, a bad base URL, … (also ValueError)
+    ├── ConfigurationError               invalid client configuration: no key, a bad base URL, … (also ValueError)
     ├── InvalidArgumentError             refused before anything was sent (also ValueError)
     │   └── InvalidArgumentTypeError     … because of its type (also TypeError)
     ├── ClientClosedError                the client was used after it was closed
-    ├── RateLimitWaitError               the rate limit would have made the call wait longer than it may
-    ├── PageDriftError                   a list moved while it was walked
-    ├── ConflictError                    a record is not as the caller expected it
+    ├── RateLimitWaitError               the wait for the rate limit exceeds its maximum
+    ├── PageDriftError                   a list changed while it was iterated
+    ├── ConflictError                    a record differs from what the caller expected
     ├── FileError                        a file cannot be written or read
-    ├── APIConnectionError               no complete answer came
+    ├── APIConnectionError               no complete response was received
     │   └── APITimeoutError              … in time
     │       └── DeadlineExceededError    … within the call's deadline, over attempts and waits
-    ├── APIResponseError                 an answer came and is not what the API documents
-    └── APIStatusError                   the API said no
+    ├── APIResponseError                 the response is not what the API documents
+    └── APIStatusError                   the API reported a failure
         ├── BadRequestError              400, INVALID_INPUT
         ├── AuthenticationError          401, UNAUTHORIZED
         ├── PermissionDeniedError        403, INSUFFICIENT_SCOPE
@@ -22,7 +22,7 @@
         ├── InternalServerError          5xx, FAIL
         └── RequestFailedError           HTTP 200 whose `success` is not "1"
 
-All of them pickle and copy whole, and none shows the API key.
+All of them can be pickled and copied without loss, and none shows the API key.
 """
 
 from collections.abc import Mapping
@@ -37,12 +37,12 @@ def _rebuild(cls: type["AlohubError"], args: tuple[object, ...], state: dict[str
 
 
 class AlohubError(Exception):
-    """The root of the tree: `except AlohubError` catches whatever this package raises on purpose.
+    """The root of the tree: `except AlohubError` catches every error that this package raises on purpose.
 
     Attributes:
-        resume_token: Set on errors raised while a list is iterated: hand it to `list_inbound(token=…)` to go on at the
-            item that could not be had. None elsewhere.
-        attempts: Transmissions that were made for the call that failed; 0 if nothing was sent.
+        resume_token: Set on errors raised while a list is iterated: pass it to `list_inbound(token=…)` to continue at
+            the item that could not be fetched. None elsewhere.
+        attempts: Transmissions made by the failed call; 0 if nothing was sent.
     """
 
     resume_token: str | None = None
@@ -54,7 +54,7 @@ class AlohubError(Exception):
 
 
 class ConfigurationError(AlohubError, ValueError):
-    """The client cannot be made, or its key cannot be had, from what was given."""
+    """The client cannot be created from the given arguments, or its key provider returned no valid key."""
 
 
 class InvalidArgumentError(AlohubError, ValueError):
@@ -66,15 +66,15 @@ class InvalidArgumentTypeError(InvalidArgumentError, TypeError):
 
 
 class ClientClosedError(AlohubError):
-    """The client was closed; make a new one."""
+    """The client was closed; create a new one."""
 
 
 class RateLimitWaitError(AlohubError):
-    """The rate limit would have made the call wait longer than it may; nothing was sent.
+    """The wait for the rate limit would exceed its maximum; nothing was sent.
 
     Attributes:
-        wait: Seconds the call would have had to wait, as known when it gave up; `math.inf` if only the next answer
-            could tell.
+        wait: Seconds the call would have waited, as estimated when it gave up; `math.inf` if that depends on the
+            next response.
     """
 
     def __init__(self, message: str, *, wait: float) -> None:
@@ -83,11 +83,11 @@ class RateLimitWaitError(AlohubError):
 
 
 class PageDriftError(AlohubError):
-    """The list moved while it was walked, so records may be missing; raised with `consistency="raise"`.
+    """The list changed while it was iterated, so records may be missing; raised with `consistency="raise"`.
 
     Attributes:
-        duplicates: Records that came again.
-        totals: The totals that pages told, in order.
+        duplicates: Records that were returned more than once.
+        totals: The totals that the pages reported, in order.
     """
 
     def __init__(self, message: str, *, duplicates: int, totals: tuple[int, ...]) -> None:
@@ -97,10 +97,10 @@ class PageDriftError(AlohubError):
 
 
 class ConflictError(AlohubError):
-    """A record is not as the caller expected it; nothing was written.
+    """A record differs from what the caller expected; nothing was written.
 
     Attributes:
-        differences: By name of the field: what was expected, and what was found.
+        differences: The expected value and the current value, by field name.
     """
 
     def __init__(self, message: str, *, differences: Mapping[str, tuple[object, object]]) -> None:
@@ -109,7 +109,7 @@ class ConflictError(AlohubError):
 
 
 class FileError(AlohubError):
-    """A file cannot be written or read, or is not what it should be.
+    """A file cannot be written or read, or its content is invalid.
 
     Attributes:
         path: The file.
@@ -121,11 +121,11 @@ class FileError(AlohubError):
 
 
 class APIConnectionError(AlohubError):
-    """No complete answer came.
+    """No complete response was received.
 
     Attributes:
-        maybe_sent: False if the request surely never left (no connection was made); True if the server may have seen
-            it and may have acted on it.
+        maybe_sent: False if the request was certainly not sent (no connection was made); True if the server may have
+            received and processed it.
     """
 
     def __init__(self, message: str, *, maybe_sent: bool) -> None:
@@ -134,24 +134,24 @@ class APIConnectionError(AlohubError):
 
 
 class APITimeoutError(APIConnectionError):
-    """No complete answer came in time; `maybe_sent` tells whether the server may have seen the request."""
+    """No complete response was received in time; `maybe_sent` tells whether the server may have the request."""
 
 
 class DeadlineExceededError(APITimeoutError):
-    """The call could not be finished within its deadline.
+    """The call could not be completed within its deadline.
 
-    It is raised as soon as that is certain, so perhaps well before the deadline itself. What went wrong last, if
-    anything did, is its `__cause__`.
+    It is raised as soon as that is certain, which may be well before the deadline itself. The last failure, if there
+    was one, is its `__cause__`.
     """
 
 
 class APIResponseError(AlohubError):
-    """An answer came, and it is not what the API documents: not JSON, or JSON of another shape.
+    """The response is not what the API documents: not JSON, or JSON of another shape.
 
     Attributes:
-        status: HTTP status of the answer.
-        body: The beginning of its body, for a log; None if the body was JSON and only a value in it is at fault.
-        undecodable: True if the body was not JSON at all (empty, cut short, HTML), which another try may mend.
+        status: HTTP status of the response.
+        body: The beginning of its body, for logs; None if the body was JSON and only a value in it is invalid.
+        undecodable: True if the body was not JSON at all (empty, truncated, HTML); a retry may succeed.
     """
 
     def __init__(self, message: str, *, status: int, body: str | None = None, undecodable: bool = False) -> None:
@@ -162,16 +162,16 @@ class APIResponseError(AlohubError):
 
 
 class APIStatusError(AlohubError):
-    """The API answered, and the answer is no.
+    """The API reported a failure.
 
     Attributes:
         status: HTTP status. It can be 200: the API reports some failures under it (see `error_code`).
-        error_code: The API's own code, such as `"NOT_FOUND"`; None if the answer had none (it may come from a gateway).
-        message: What the answer says, as it came (the vendor writes Vietnamese); None if it says nothing.
-        request_id: The id under which the server knows the request, if it sent one.
-        retry_after: Seconds the server asks to wait before trying again; None if it does not say.
-        headers: The answer's headers, case-insensitive.
-        body: The beginning of the answer's body, for a log.
+        error_code: The API's own code, such as `"NOT_FOUND"`; None if there is none (the response may be a gateway's).
+        message: The message of the response, unchanged (the vendor writes Vietnamese); None if there is none.
+        request_id: The server's id of the request; None if it sent none.
+        retry_after: Seconds that the server asks to wait before a retry; None if it does not say.
+        headers: The response's headers, case-insensitive.
+        body: The beginning of the response's body, for logs.
     """
 
     def __init__(
@@ -186,10 +186,10 @@ class APIStatusError(AlohubError):
         headers: Mapping[str, str] | None = None,
         body: str = "",
     ) -> None:
-        said = f" {error_code}" if error_code else ""
-        told = f": {message}" if message else ""
-        known = f" (request id {request_id})" if request_id else ""
-        super().__init__(f"{request} failed with HTTP {status}{said}{told}{known}")
+        code_part = f" {error_code}" if error_code else ""
+        message_part = f": {message}" if message else ""
+        id_part = f" (request id {request_id})" if request_id else ""
+        super().__init__(f"{request} failed with HTTP {status}{code_part}{message_part}{id_part}")
         self.message = message
         self.status = status
         self.error_code = error_code
@@ -200,7 +200,7 @@ class APIStatusError(AlohubError):
 
 
 class BadRequestError(APIStatusError):
-    """The API refused the input (400, `INVALID_INPUT`)."""
+    """The API rejected the input (400, `INVALID_INPUT`)."""
 
 
 class AuthenticationError(APIStatusError):
@@ -212,7 +212,7 @@ class PermissionDeniedError(APIStatusError):
 
 
 class NotFoundError(APIStatusError):
-    """No such queue, or it belongs to another tenant (404, `NOT_FOUND`)."""
+    """The queue does not exist, or belongs to another tenant (404, `NOT_FOUND`)."""
 
 
 class RateLimitError(APIStatusError):
@@ -220,8 +220,8 @@ class RateLimitError(APIStatusError):
 
 
 class InternalServerError(APIStatusError):
-    """The service, or something in front of it, failed (5xx, `FAIL`)."""
+    """The service, or a gateway in front of it, failed (5xx, `FAIL`)."""
 
 
 class RequestFailedError(APIStatusError):
-    """HTTP 200, yet the answer's `success` is not "1" and its code is none we know."""
+    """HTTP 200, but the response's `success` is not "1" and its error code is unknown to the SDK."""

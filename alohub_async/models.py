@@ -1,7 +1,7 @@
-"""The records of the API: what a queue is, what may be changed about it, what came of it.
+"""The records of the API: a queue, an update of a queue, and the result of an update.
 
-Wire names, and the least value that makes sense, stand beside each field as `metadata`; `converter.py` reads them. They
-and their types come from the vendor's page, whose table cells were lost: names were restored by position.
+The `metadata` of each field holds its wire name and its least valid value; `codec/converter.py` reads them. Names and
+types come from the vendor's page, whose table cells were lost: names were restored by position.
 """
 
 import enum
@@ -17,7 +17,7 @@ from alohub_async.unset import UNSET, UnsetType
 
 
 class OpenIntEnum(enum.IntEnum):
-    """Numbers with names; a number that the API adds later survives as an unnamed member."""
+    """An open set of named numbers: a number that the API adds later becomes an unnamed member."""
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
@@ -30,33 +30,33 @@ class OpenIntEnum(enum.IntEnum):
         return member
 
     def __reduce_ex__(self, protocol: object) -> tuple[type[Self], tuple[int]]:
-        # By value: the first releases of Python 3.11 pickle by name, and an unknown number has no name to be found by.
+        # By value: the first releases of Python 3.11 pickle by name, which fails for an unknown number.
         return type(self), (self.value,)
 
     @property
     def is_known(self) -> bool:
-        """Whether the API documents this number. Only such a strategy can be written."""
+        """Whether the API documents this number. Only documented numbers can be written."""
         return self.name in type(self).__members__
 
 
 class QueueStrategy(OpenIntEnum):
-    """How a queue treats its calls. An open set: a number that the API adds later survives as an unnamed member."""
+    """How a queue treats its calls. A number that the API adds later becomes an unnamed member."""
 
     NORMAL = 1
     VIP = 2
     BLACKLIST = 3
     DIVERT = 4
     LOCKED = 99
-    """Locked for now."""
+    """Temporarily locked."""
 
 
 class _NoFields(dict[str, Any]):
-    """An empty mapping that stays empty, so that records can share it; a copy or a pickle of it is a plain dict."""
+    """An immutable empty dict that records can share; a copy or a pickle of it is a plain dict."""
 
     def _refuse(self, *_: object, **__: object) -> NoReturn:
         raise TypeError("the fields of a record cannot be changed")
 
-    if not TYPE_CHECKING:  # whatever they would take
+    if not TYPE_CHECKING:  # regardless of their signatures
         __setitem__ = __delitem__ = __ior__ = update = setdefault = pop = popitem = clear = _refuse
 
     def __reduce_ex__(self, _: object) -> tuple[type[dict[str, Any]], tuple[()]]:
@@ -64,15 +64,15 @@ class _NoFields(dict[str, Any]):
 
 
 NO_FIELDS: Final[Mapping[str, Any]] = _NoFields()
-"""The `extra` of a record that came without anything the SDK does not know. Nearly all do, and a dict for each would
-take as much room as half of the record."""
+"""The shared `extra` of records without unknown fields, which nearly all are. A dict for each of them would take as
+much memory as half of the record."""
 
 
 @attrs.frozen
 class Record:
-    """Base of the records that the API returns. A subclass has a field `id`, and a field `extra`.
+    """Base of the records that the API returns. A subclass has a field `id` and a field `extra`.
 
-    `filling.py` makes them without their constructors, so these may do nothing but set the fields.
+    `codec/fast_records.py` creates them without calling their constructors, so a constructor may only set the fields.
     """
 
     id: int
@@ -85,31 +85,32 @@ def wire_names(cls: type[Record]) -> dict[str, str]:
 
 @attrs.frozen(kw_only=True)
 class RecordUpdate:
-    """Base of what may be changed about a record; a field left `UNSET` stays as it is.
+    """Base of the updates of a record; a field left `UNSET` is not changed.
 
-    A field's metadata has its write name (`wire`) and, if the value is not sent as it is, how it is written (`encode`).
+    A field's metadata has its write name (`wire`) and, if the value is sent in another form, its encoder (`encode`).
     """
 
 
 @attrs.frozen
 class InboundQueue(Record):
-    """An inbound call queue, as the list or the detail call returned it.
+    """An inbound call queue, as returned by the list or detail endpoint.
 
-    A value that does not fit its documented type is None here and kept raw in `extra` under its wire name. That holds
-    for `id` and `name` too, although the API documents them as never null: one bad record must not cost its page. With
-    `AlohubClient(strict=True)` it raises instead, and these two are then never None.
+    A value that does not match its documented type is None here, and its raw value is kept in `extra` under its wire
+    name. This applies to `id` and `name` too, although the API documents them as never null: one invalid record must
+    not make its whole page fail. With `AlohubClient(strict=True)` such a value raises an error, and these two fields
+    are never None.
 
     Attributes:
         id: The queue's id, the one `get_inbound` and `update_inbound` take (`callinId`).
         name: Its name (`callinName`).
-        strategy: How it treats its calls (`strategy`), or None if the API says null.
+        strategy: How it treats its calls (`strategy`), or None if the API returns null.
         music_on_hold: File name of the music on hold (`musicinQueue`), or None if there is none.
         max_wait: Longest wait in seconds (`timeWait`, a string of digits on the wire), or None if none is set.
         agent_selector: Name of the algorithm that picks the agent (`agentSelector`), or None.
         announce_position: Whether callers are told their position (`nguongRanhRoi`, 0 or 1), or None if not set.
-        number: The queue's phone number, leading zeros and all (`callinNumber`), or None if it has none.
-        extra: Fields the SDK does not know, by wire name, as they came; and values that did not fit (see above). Not to
-            be changed: records without any share an empty one.
+        number: The queue's phone number, with its leading zeros (`callinNumber`), or None if it has none.
+        extra: Fields that the SDK does not know, by wire name and unchanged, and values of an unexpected type (see
+            above). Do not modify it: records without such fields share one empty mapping.
     """
 
     id: int = attrs.field(metadata={"wire": "callinId", "minimum": 1})
@@ -123,7 +124,7 @@ class InboundQueue(Record):
     extra: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False)
 
 
-_SECONDS_LIMIT: Final = 10**18  # what fits a 64-bit number
+_SECONDS_LIMIT: Final = 10**18  # at most 18 digits, which always fit a 64-bit integer
 
 
 def _wait_seconds(value: int | timedelta | UnsetType) -> int | UnsetType:
@@ -139,8 +140,8 @@ def _wait_seconds(value: int | timedelta | UnsetType) -> int | UnsetType:
     else:
         raise InvalidArgumentTypeError(f"max_wait must be an int (seconds) or a timedelta; {given!r} was given")
     if not 0 <= seconds < _SECONDS_LIMIT:
-        shown = repr(given) if abs(seconds) < _SECONDS_LIMIT else "a number of far more digits"
-        raise InvalidArgumentError(f"max_wait must be 0 seconds or more, of at most 18 digits; {shown} was given")
+        shown = repr(given) if abs(seconds) < _SECONDS_LIMIT else "a longer number"
+        raise InvalidArgumentError(f"max_wait must be 0 seconds or more, with at most 18 digits; {shown} was given")
     return seconds
 
 
@@ -162,8 +163,9 @@ def _file_name(_: object, __: object, value: Any) -> None:
     if not isinstance(value, str):
         raise InvalidArgumentTypeError(f"music_on_hold must be a file name (str); {value!r} was given")
     # "C…" are control, format, surrogate, private and unassigned characters; "Zl" and "Zp" are line breaks.
-    unfit = any(unicodedata.category(char)[0] == "C" or unicodedata.category(char) in {"Zl", "Zp"} for char in value)
-    if unfit or not value.strip() or value in {".", ".."} or "/" in value or "\\" in value:
+    categories = {unicodedata.category(char) for char in value}
+    unprintable = any(category[0] == "C" or category in {"Zl", "Zp"} for category in categories)
+    if unprintable or not value.strip() or value in {".", ".."} or "/" in value or "\\" in value:
         raise InvalidArgumentError(
             "music_on_hold must be a plain file name such as 'waiting.wav', without a path or control characters;"
             f" {value!r} was given"
@@ -177,7 +179,7 @@ def _flag(_: object, __: object, value: Any) -> None:
 
 @attrs.frozen(kw_only=True)
 class InboundQueueUpdate(RecordUpdate):
-    """What to change about an inbound queue; a field left `UNSET` stays as it is.
+    """Changes to an inbound queue; a field left `UNSET` is not changed.
 
     Attributes:
         music_on_hold: File name of the music on hold (`moh_file_id`).
@@ -186,7 +188,7 @@ class InboundQueueUpdate(RecordUpdate):
         announce_position: Whether to tell callers their position (`announce_position`).
 
     Raises:
-        InvalidArgumentError: A value outside of what is said above; None is never allowed.
+        InvalidArgumentError: A value outside its documented range or type; None is never allowed.
     """
 
     music_on_hold: str | UnsetType = attrs.field(default=UNSET, validator=_file_name, metadata={"wire": "moh_file_id"})
@@ -203,12 +205,12 @@ class InboundQueueUpdate(RecordUpdate):
 
 @attrs.frozen
 class UpdateResult:
-    """The API's word that a queue was updated.
+    """The API's confirmation that a queue was updated.
 
     Attributes:
         id: The queue's id.
-        message: What the API says, as it came; None if it says nothing.
-        attempts: Transmissions it took, 1 or more.
+        message: The message of the response, unchanged; None if there is none.
+        attempts: Transmissions made, 1 or more.
     """
 
     id: int

@@ -1,14 +1,14 @@
-"""Routes: each has a rate-limit budget of its own."""
+"""Routes: each has its own rate-limit budget."""
 
 import functools
 from typing import NamedTuple
 
 
 class Route(NamedTuple):
-    """One endpoint: a method and a path template. It is a tuple, which is a fast dict key.
+    """One endpoint: a method and a path template. A tuple, because it is a fast dict key.
 
     Attributes:
-        method: The HTTP method, in capitals.
+        method: The HTTP method, in upper case.
         template: The path, from `/v1` on, with `{name}` for each value that varies.
     """
 
@@ -19,11 +19,11 @@ class Route(NamedTuple):
         return f"{self.method} {self.template}"
 
     @classmethod
-    @functools.lru_cache(maxsize=1024)  # programs call the same few paths again and again
+    @functools.lru_cache(maxsize=1024)  # programs call the same few paths repeatedly
     def of(cls, method: str, path: str) -> "Route":
         """The route of a literal path; a segment of digits counts as an id.
 
-        The vendor does not document what counts as one route. Method and template is the narrowest reading.
+        The vendor does not document what counts as one route. Method and template is the narrowest interpretation.
         """
         segments = ("{id}" if segment.isdigit() else segment for segment in path.split("/"))
         return cls(method.upper(), "/".join(segments))

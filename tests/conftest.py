@@ -1,4 +1,4 @@
-"""Set-up of the test run, and the fixtures tests over sockets share."""
+"""Setup of the test run, and fixtures shared by the tests over sockets."""
 
 import asyncio
 import gc
@@ -14,10 +14,10 @@ pytest_plugins = ["pytester"]
 
 
 def pytest_configure() -> None:
-    """Let nobody make an event loop by asking for the current one.
+    """Prevent the event loop policy from creating a loop on request.
 
-    looptime asks the policy for its loop around synchronous tests too. Before Python 3.14 the policy then makes one
-    that nobody closes, and its ResourceWarning fails whichever test runs when it is collected.
+    looptime asks the policy for its loop around synchronous tests too. Before Python 3.14 the policy then creates
+    one that is never closed, and its ResourceWarning fails the test that runs when it is collected.
     """
     asyncio.set_event_loop(None)
     # How long an example takes says more about the machine than about the code.
@@ -33,7 +33,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def no_garbage() -> Generator[None]:
-    """Nothing is collected meanwhile: a finalizer that runs at the depth where a decoder gives up cannot but fail."""
+    """Disable garbage collection: a finalizer fails if it runs at the recursion limit of a decoder."""
     gc.collect()
     gc.disable()
     yield
@@ -49,6 +49,6 @@ async def _sandbox() -> AsyncGenerator[Sandbox]:
 
 @pytest.fixture(name="client")
 async def _client(sandbox: Sandbox) -> AsyncGenerator[AlohubClient]:
-    """A client of that sandbox as it comes."""
+    """A client of that sandbox with default options."""
     async with sandbox.client() as client:
         yield client

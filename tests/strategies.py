@@ -17,7 +17,7 @@ json_scalars: st.SearchStrategy[Any] = st.one_of(
     st.sampled_from(["0", "1", "2", "99", "120", "007", "-1", "1.0", " 1", "1 ", "", "٣", "²", "1" * 19, "1" * 20]),
     any_text,
 )
-"""What JSON can say without brackets, leaning towards what almost fits a field of the API."""
+"""JSON scalars, often values that almost match a field of the API."""
 
 json_values: st.SearchStrategy[Any] = st.recursive(
     json_scalars,

@@ -1,4 +1,4 @@
-"""What the tests over sockets share: answers of any kind, a server below HTTP."""
+"""Helpers of the tests over sockets: responses of any kind, and a raw TCP server."""
 
 import asyncio
 import json
@@ -47,7 +47,7 @@ def queue(**changes: object) -> dict[str, object]:
 
 @frozen
 class Reply(Fault):
-    """Any answer at all, given before the service sees the request.
+    """Any response, sent before the service handles the request.
 
     Attributes:
         body: Its body.
@@ -67,13 +67,13 @@ class Reply(Fault):
         return "front"
 
     def spoil(self, answer: Answer) -> Answer:
-        """The answer as it is, whatever the service would have said."""
+        """Return this response instead of the service's."""
         del answer
         return Answer(self.status, self.body, self.content_type, self.headers)
 
 
 def json_reply(payload: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
-    """A JSON answer."""
+    """Return a fault with a JSON response."""
     return Reply(json.dumps(payload).encode(), status=status, headers=headers or {})
 
 
@@ -83,7 +83,7 @@ class RawRequest:
 
     Attributes:
         method: The method.
-        target: Path and query, or whatever stood there.
+        target: The request target, usually path and query.
         headers: By name in any case.
         body: As long as `Content-Length` says.
         connection: The number of the connection it came over, from 1.
@@ -101,7 +101,7 @@ Step: TypeAlias = bytes | float | Literal["close"]
 
 
 def http(body: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> bytes:
-    """A whole HTTP answer; anything but bytes goes out as JSON."""
+    """Return a complete HTTP response; anything but bytes is encoded as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     fields = {"Content-Type": "application/json", "Content-Length": str(len(content)), **(headers or {})}
     lines = [f"HTTP/1.1 {status} Reason", *(f"{name}: {value}" for name, value in fields.items())]
@@ -110,13 +110,13 @@ def http(body: object, *, status: int = 200, headers: Mapping[str, str] | None =
 
 @define(eq=False)
 class RawServer:
-    """A TCP server on 127.0.0.1 that reads requests and does to each what it is told.
+    """A TCP server on 127.0.0.1 that answers each request with configured steps.
 
     Attributes:
-        answer: Told the number of the request, from 1: the steps to take.
-        requests: What came, transmission by transmission.
-        connections: How many connections were made.
-        connected: How many of them are open.
+        answer: Returns the steps for a request by its number, from 1.
+        requests: The received requests, one for each transmission.
+        connections: Number of connections made.
+        connected: Number of open connections.
     """
 
     answer: Callable[[int], Sequence[Step]]
@@ -165,7 +165,7 @@ class RawServer:
                     else:
                         await asyncio.sleep(float(step))
         except (asyncio.IncompleteReadError, OSError):
-            pass  # the client has gone
+            pass  # the client has disconnected
         finally:
             self.connected -= 1
             writer.close()
@@ -185,15 +185,15 @@ async def _read_request(reader: asyncio.StreamReader, connection: int) -> RawReq
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Let the event loop run until something is so."""
+    """Run the event loop until the condition is true."""
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 (what is waited for has no event to tell of it)
+        while not condition():  # noqa: ASYNC110 (the condition has no event)
             await asyncio.sleep(0.001)
 
 
 @contextmanager
 def deaf_socket() -> Generator[str]:
-    """A URL whose connections are never made: the queue of the listening socket is full."""
+    """Yield a URL whose connections are never accepted: the backlog of its socket is full."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(0)
@@ -208,6 +208,6 @@ def deaf_socket() -> Generator[str]:
 
 @asynccontextmanager
 async def deaf_endpoint() -> AsyncGenerator[str]:
-    """The same in an event loop."""
+    """Yield such a URL in an event loop."""
     with deaf_socket() as url:
         yield url

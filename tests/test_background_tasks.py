@@ -91,7 +91,7 @@ async def test_dropped_by_another_thread_it_still_cancels() -> None:
 
 
 def test_dropped_after_its_loop_it_does_nothing() -> None:
-    """Its tasks ended with the loop."""
+    """Its tasks have ended with the loop."""
     tasks: BackgroundTasks[int, int] = BackgroundTasks()
 
     async def start() -> None:

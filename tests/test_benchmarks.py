@@ -1,4 +1,4 @@
-"""What the benchmarks measure is what the sandbox answers."""
+"""The benchmarks measure the same responses as the sandbox's."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from benchmarks.speed.pages import SEED, List, prepare
 
 @pytest.mark.parametrize("navigated", [False, True])
 async def test_prepared_pages_say_what_the_sandbox_answers(tmp_path: Path, navigated: bool) -> None:  # noqa: FBT001
-    """Page by page; what is added for other SDKs stands beside it."""
+    """Each prepared page equals the sandbox's, apart from the fields added for other SDKs."""
     which = List(pages=3, size=20, navigated=navigated)
     prepare(tmp_path, [which])
     async with Sandbox(queues=seed_queues(which.records, seed=SEED)) as sandbox, ClientSession() as session:

@@ -1,4 +1,4 @@
-"""The client's life, its options and its escape hatches, over sockets."""
+"""The client's lifecycle, its options and its escape hatches, over sockets."""
 
 import asyncio
 import gc
@@ -46,14 +46,14 @@ def answering() -> RawServer:
 
 
 def test_client_is_made_outside_of_an_event_loop() -> None:
-    """Making one opens nothing and needs no loop, so it can be a constant; one that is never used is no leak."""
+    """Creating a client opens nothing and needs no loop; an unused client leaks nothing."""
     client = AlohubClient(KEY)
     del client
     gc.collect()
 
 
 async def test_nothing_is_opened_before_the_first_request() -> None:
-    """No connection is made by making, entering and closing a client, nor by making a pager."""
+    """Creating, entering and closing a client, or creating a pager, opens no connection."""
     async with answering() as server:
         async with AlohubClient(KEY, endpoint=server.url) as client:
             client.queues.list_inbound()
@@ -63,7 +63,7 @@ async def test_nothing_is_opened_before_the_first_request() -> None:
 
 
 async def test_connections_are_kept_and_closed_by_their_maker() -> None:
-    """Requests one after the other share a connection, which closing the client closes."""
+    """Consecutive requests share a connection, and closing the client closes it."""
     async with answering() as server:
         client = AlohubClient(KEY, endpoint=server.url)
         for _ in range(3):
@@ -91,7 +91,7 @@ async def test_given_session_is_used_and_left_open() -> None:
 
 
 async def test_middlewares_of_a_given_session_still_run() -> None:
-    """That the SDK brings a middleware of its own does not turn the session's off."""
+    """The SDK's own middleware does not disable those of the session."""
     seen: list[str] = []
 
     async def note(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -109,7 +109,7 @@ async def test_middlewares_of_a_given_session_still_run() -> None:
 
 @pytest.mark.parametrize("call", CALLS)
 async def test_closed_client_says_so(sandbox: Sandbox, call: str) -> None:
-    """Whatever is asked of it, before and after it was used, and closing it again is harmless."""
+    """Every call raises `ClientClosedError`, and closing again is harmless."""
     unused = sandbox.client()
     used = sandbox.client()
     await used.queues.get_inbound(FIRST)
@@ -125,7 +125,7 @@ async def test_closed_client_says_so(sandbox: Sandbox, call: str) -> None:
 
 
 async def test_client_is_closed_from_several_tasks_at_once(sandbox: Sandbox) -> None:
-    """Nobody gets an error of it."""
+    """No task gets an error."""
     client = sandbox.client()
     await asyncio.gather(*(client.queues.get_inbound(FIRST) for _ in range(5)))
     await asyncio.gather(*(client.aclose() for _ in range(5)))
@@ -133,7 +133,7 @@ async def test_client_is_closed_from_several_tasks_at_once(sandbox: Sandbox) -> 
 
 @pytest.mark.parametrize("given", [False, True])
 async def test_closing_ends_what_is_under_way_with_an_error_of_ours(sandbox: Sandbox, *, given: bool) -> None:
-    """Requests on the way, waiting for a connection or for the rate limit all end with `ClientClosedError`."""
+    """Requests in flight or waiting for a connection or the rate limit end with `ClientClosedError`."""
     sandbox.latency = 0.2
     session = aiohttp.ClientSession()
     client = sandbox.client(max_connections=1, session=session if given else None)
@@ -149,7 +149,7 @@ async def test_closing_ends_what_is_under_way_with_an_error_of_ours(sandbox: San
 
 
 async def test_closed_given_session_is_told_apart(sandbox: Sandbox) -> None:
-    """The error says that it is the session that is closed."""
+    """The error reports that the session is closed."""
     session = aiohttp.ClientSession()
     async with sandbox.client(session=session) as client:
         await session.close()
@@ -158,7 +158,7 @@ async def test_closed_given_session_is_told_apart(sandbox: Sandbox) -> None:
 
 
 async def test_pager_of_a_closed_client_keeps_its_place(sandbox: Sandbox) -> None:
-    """Its error has the token, with which another client goes on."""
+    """Its error has the token, and another client continues from it."""
     async with sandbox.client() as client:
         pager = client.queues.list_inbound(page_size=10)
         got = [(await anext(pager)).id for _ in range(10)]
@@ -188,8 +188,8 @@ def test_one_client_serves_two_runs_of_an_event_loop() -> None:
         gc.collect()
 
 
-def test_sessions_of_dead_loops_are_let_go() -> None:
-    """However many loops a client has lived through, it holds the session of the last one alone."""
+def test_sessions_of_dead_loops_are_released() -> None:
+    """A client that has run in many loops holds only the session of the last one."""
     with Sandbox(queues=3) as sandbox:
         client = sandbox.client()
 
@@ -209,7 +209,7 @@ def test_sessions_of_dead_loops_are_let_go() -> None:
 
 
 def test_client_is_closed_from_another_loop() -> None:
-    """While its own loop stands still: what it has open is closed when that one ends, and nothing warns."""
+    """While its own loop is stopped: its connections are closed when that loop ends, without a warning."""
     with Sandbox(queues=3) as sandbox, asyncio.Runner() as runner:
         client = sandbox.client()
         assert runner.run(client.queues.get_inbound(FIRST)).id == FIRST
@@ -222,7 +222,7 @@ def test_client_is_closed_from_another_loop() -> None:
 
 
 def test_cancelled_run_does_not_block_the_next() -> None:
-    """Requests that were waiting for the limit when their loop ended leave nothing behind in the next."""
+    """Requests that waited for the limit when their loop ended do not affect the next loop."""
     with Sandbox(queues=3, latency=0.05) as sandbox:
         client = sandbox.client()
 
@@ -242,7 +242,7 @@ def test_cancelled_run_does_not_block_the_next() -> None:
 
 
 def test_two_loops_at_once_are_refused_clearly() -> None:
-    """A client used in a second loop while the first one lives raises `ConfigurationError`, and the first goes on."""
+    """A client used in a second loop while the first is open raises `ConfigurationError`; the first loop continues."""
     with Sandbox(queues=3) as sandbox:
         client = sandbox.client()
 
@@ -266,7 +266,7 @@ def test_two_loops_at_once_are_refused_clearly() -> None:
 
 
 async def test_environment_gives_key_tenant_and_base_url(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`from_env` takes all of them from the environment, and arguments win."""
+    """`from_env` reads them from the environment; arguments take precedence."""
     monkeypatch.setenv("ALOHUB_API_KEY", sandbox.api_key)
     monkeypatch.setenv("ALOHUB_TENANT_ID", sandbox.tenant_id)
     monkeypatch.setenv("ALOHUB_BASE_URL", str(sandbox.url))
@@ -304,7 +304,7 @@ async def test_environment_gives_key_tenant_and_base_url(sandbox: Sandbox, monke
 def test_environment_chooses_the_endpoint(
     monkeypatch: pytest.MonkeyPatch, environ: Mapping[str, str], arguments: dict[str, Any], base_url: str
 ) -> None:
-    """An argument, a base URL and an environment's name win over each other in this order."""
+    """An argument takes precedence over a base URL, and that over the name of an environment."""
     for name, value in {"ALOHUB_API_KEY": KEY, **environ}.items():
         monkeypatch.setenv(name, value)
     assert f"<AlohubClient {base_url}" in repr(AlohubClient.from_env(**arguments)).replace("/ ", " ")
@@ -317,11 +317,11 @@ def test_environment_chooses_the_endpoint(
         ({"ALOHUB_API_KEY": ""}, "there is no API key"),
         ({"ALOHUB_API_KEY": f"{KEY}\n"}, "api_key must be printable ASCII"),
         ({"ALOHUB_API_KEY": KEY, "ALOHUB_ENV": "test"}, "ALOHUB_ENV must be one of"),
-        ({"ALOHUB_API_KEY": KEY, "ALOHUB_BASE_URL": "http://a.example"}, "would send the key readable"),
+        ({"ALOHUB_API_KEY": KEY, "ALOHUB_BASE_URL": "http://a.example"}, "would send the key unencrypted"),
         ({"ALOHUB_API_KEY": KEY, "ALOHUB_BASE_URL": "a.example"}, "base_url must begin with https://"),
     ],
 )
-def test_environment_that_cannot_work_is_said_so(
+def test_invalid_environment_raises_configuration_error(
     monkeypatch: pytest.MonkeyPatch, environ: Mapping[str, str], problem: str
 ) -> None:
     """It is a `ConfigurationError` that names the variable or the argument and never shows the key."""
@@ -333,8 +333,8 @@ def test_environment_that_cannot_work_is_said_so(
 
 
 @pytest.mark.parametrize("value", ["test", ""])
-def test_argument_wins_over_a_variable_that_cannot_work(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    """With an endpoint given, what the environment says of it is not even looked at."""
+def test_argument_takes_precedence_over_an_invalid_variable(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """With an endpoint given, the variables of the endpoint are not read."""
     monkeypatch.setenv("ALOHUB_ENV", value)
     monkeypatch.setenv("ALOHUB_BASE_URL", "nonsense")
     client = AlohubClient.from_env(KEY, endpoint=Endpoint.development())
@@ -354,8 +354,8 @@ def test_argument_wins_over_a_variable_that_cannot_work(monkeypatch: pytest.Monk
         ({"tenant_id": "1\n2"}, "tenant_id must be printable"),
         ({"user_agent": ""}, "user_agent must be"),
         ({"endpoint": 7}, "endpoint must be"),
-        ({"endpoint": "http://a.example"}, "would send the key readable"),
-        ({"endpoint": "http://127.0.0.1.a.example"}, "would send the key readable"),
+        ({"endpoint": "http://a.example"}, "would send the key unencrypted"),
+        ({"endpoint": "http://127.0.0.1.a.example"}, "would send the key unencrypted"),
         ({"endpoint": "https://user:pass@a.example"}, "must not hold a user"),
         ({"endpoint": "ftp://a.example"}, "must begin with https"),
         ({"endpoint": "https://a.example?x=1"}, "without '\\?'"),
@@ -367,7 +367,7 @@ def test_argument_wins_over_a_variable_that_cannot_work(monkeypatch: pytest.Monk
         ({"max_connections": True}, "max_connections must be"),
     ],
 )
-def test_option_that_cannot_work_is_refused(arguments: dict[str, Any], problem: str) -> None:
+def test_invalid_option_is_refused(arguments: dict[str, Any], problem: str) -> None:
     """It is a `ConfigurationError` (a `ValueError`) when the client is made, and the key is not shown."""
     given: dict[str, Any] = {"api_key": KEY, **arguments}
     with pytest.raises(ConfigurationError, match=problem) as caught:
@@ -377,7 +377,7 @@ def test_option_that_cannot_work_is_refused(arguments: dict[str, Any], problem: 
 
 
 def test_plain_http_is_for_this_machine_unless_allowed() -> None:
-    """Loopback hosts may be spoken to without TLS; any other if the user says so."""
+    """Loopback hosts are allowed without TLS; other hosts only with `allow_http`."""
     for host in ("127.0.0.1:8080", "localhost", "[::1]:8080", "127.9.9.9"):
         AlohubClient(KEY, endpoint=f"http://{host}")
     AlohubClient(KEY, endpoint=Endpoint("http://pbx.example", allow_http=True))
@@ -388,7 +388,7 @@ def test_plain_http_is_for_this_machine_unless_allowed() -> None:
 
 
 async def test_copy_shares_connections_limits_and_retry_quota() -> None:
-    """A copy asks over the same connection, spends from the same budget, and both see it."""
+    """A copy uses the same connection and the same budgets as the original."""
     headers = {"X-RateLimit-Limit-Tenant": "9", "X-RateLimit-Remaining-Tenant": "8"}
     async with (
         RawServer(lambda _: [http(QUEUE, headers=headers)]) as server,
@@ -403,7 +403,7 @@ async def test_copy_shares_connections_limits_and_retry_quota() -> None:
 
 
 async def test_copy_has_its_own_options_and_the_rest_of_the_original(sandbox: Sandbox) -> None:
-    """What is given holds for the copy alone; what is not stays as the client has it."""
+    """A given option applies only to the copy; the others are those of the client."""
     sandbox.fail(json_reply(queue(strategy="?")), next=None)
     async with sandbox.client(retry=ONCE, strict=True, tenant_id="20260310") as client:
         lax = client.with_options(strict=False)
@@ -417,7 +417,7 @@ async def test_copy_has_its_own_options_and_the_rest_of_the_original(sandbox: Sa
 
 @pytest.mark.looptime
 async def test_copy_keeps_each_option_through_further_copies(sandbox: Sandbox) -> None:
-    """Options add up over copies of copies."""
+    """A copy of a copy keeps the options of both."""
     sandbox.latency = 30.0
     async with sandbox.client() as client:
         once = client.with_options(retry=ONCE)
@@ -430,7 +430,7 @@ async def test_copy_keeps_each_option_through_further_copies(sandbox: Sandbox) -
 
 
 async def test_closing_a_copy_leaves_the_client_open(sandbox: Sandbox, client: AlohubClient) -> None:
-    """The closed copy says so, the client and its other copies go on."""
+    """The closed copy raises an error; the client and its other copies still work."""
     async with client.with_options(strict=True) as copy:
         await copy.queues.get_inbound(FIRST)
     with pytest.raises(ClientClosedError):
@@ -463,8 +463,8 @@ async def test_closing_the_client_closes_its_copies(sandbox: Sandbox) -> None:
         ({"deadline": True}, InvalidArgumentError),
     ],
 )
-def test_copy_with_an_option_that_cannot_work_is_refused(options: dict[str, Any], kind: type[AlohubError]) -> None:
-    """At once, not at the first request."""
+def test_copy_with_an_invalid_option_is_refused(options: dict[str, Any], kind: type[AlohubError]) -> None:
+    """The error is raised immediately, not at the first request."""
     with pytest.raises(kind):
         AlohubClient(KEY).with_options(**options)
 
@@ -505,7 +505,7 @@ def _async_object(keys: list[str]) -> Callable[[], Awaitable[str]]:
 async def test_key_is_asked_for_before_each_attempt(
     sandbox: Sandbox, provider: Callable[[list[str]], Callable[[], Any]]
 ) -> None:
-    """A callable, plain or async, is asked anew for each attempt, so a key can rotate between two of them."""
+    """A callable, plain or async, is called for each attempt, so keys can be rotated between attempts."""
     keys = ["sk_live_1", "sk_live_2", "sk_live_3"]
     sandbox.fail(json_reply({}, status=503))
     sandbox.fail(json_reply(QUEUE), next=2)
@@ -516,8 +516,8 @@ async def test_key_is_asked_for_before_each_attempt(
 
 
 @pytest.mark.parametrize("key", [None, 7, "", "sk_live_secret\n", b"sk_live_secret"])
-async def test_provider_that_returns_no_key_is_said_so(sandbox: Sandbox, key: Any) -> None:
-    """It is a `ConfigurationError` that does not show what came, and nothing is sent."""
+async def test_provider_that_returns_no_key_raises_configuration_error(sandbox: Sandbox, key: Any) -> None:
+    """The error does not show the returned value, and nothing is sent."""
     async with sandbox.client(api_key=lambda: key) as client:
         with pytest.raises(ConfigurationError, match="api_key must be") as caught:
             await client.queues.get_inbound(FIRST)
@@ -528,7 +528,7 @@ async def test_provider_that_returns_no_key_is_said_so(sandbox: Sandbox, key: An
 
 @pytest.mark.parametrize("error", [OSError("vault"), TimeoutError("vault"), ValueError("vault")])
 async def test_error_of_a_provider_is_the_users_own(sandbox: Sandbox, error: Exception) -> None:
-    """What the user's callable raises comes out as it is, and leaves the client usable."""
+    """An exception of the user's callable is raised unchanged, and the client stays usable."""
     answers: list[Exception | str] = [error, sandbox.api_key]
 
     def key() -> str:
@@ -546,7 +546,7 @@ async def test_error_of_a_provider_is_the_users_own(sandbox: Sandbox, error: Exc
 
 @pytest.mark.looptime
 async def test_slow_provider_is_within_the_deadline(sandbox: Sandbox) -> None:
-    """The deadline covers the time the key takes, and nothing was sent by then."""
+    """The deadline covers the time of the key provider, and nothing was sent."""
 
     async def key() -> str:
         await asyncio.sleep(60)
@@ -564,7 +564,7 @@ async def test_slow_provider_is_within_the_deadline(sandbox: Sandbox) -> None:
 # User agent, repr
 
 
-async def test_user_agent_tells_the_sdk_and_its_version(sandbox: Sandbox, client: AlohubClient) -> None:
+async def test_user_agent_names_the_sdk_and_its_version(sandbox: Sandbox, client: AlohubClient) -> None:
     """By default it names the SDK, Python and aiohttp."""
     await client.queues.get_inbound(FIRST)
     agent = sandbox.requests[0].headers["User-Agent"]
@@ -572,8 +572,8 @@ async def test_user_agent_tells_the_sdk_and_its_version(sandbox: Sandbox, client
     assert agent.endswith(f" aiohttp/{aiohttp.__version__}")
 
 
-async def test_repr_tells_where_and_never_the_key() -> None:
-    """The reprs of the client and of all it is made of are without the key, string or callable."""
+async def test_repr_shows_the_endpoint_and_never_the_key() -> None:
+    """The reprs of the client and its parts do not show the key, whether a string or a callable."""
     async with answering() as server:
         async with AlohubClient(KEY, endpoint=server.url, tenant_id="20260310") as client:
             await client.queues.get_inbound(1)
@@ -589,7 +589,7 @@ async def test_repr_tells_where_and_never_the_key() -> None:
 
 
 async def test_request_gives_status_headers_payload_attempts_and_time(sandbox: Sandbox) -> None:
-    """The whole answer, after as many attempts as it took."""
+    """The result has the whole response and the number of attempts."""
     sandbox.fail(status=503)
     sandbox.fail(json_reply({"a": [1, "ă"]}, status=201, headers={"X-More": "yes"}))
     async with sandbox.client(retry=RetryPolicy(backoff=0)) as client:
@@ -616,7 +616,7 @@ async def test_answer_without_content_is_no_error(status: int, method: str) -> N
 
 
 async def test_request_has_the_same_errors(sandbox: Sandbox, client: AlohubClient) -> None:
-    """Statuses and failures under 200 raise as for the listed calls."""
+    """Error statuses and failures under 200 raise the same errors as the named methods."""
     with pytest.raises(AlohubError, match="GET /v1/nothing/here failed with HTTP 404 NOT_FOUND"):
         await client.request("GET", "/v1/nothing/here")
     sandbox.fail(json_reply({"success": "0"}))
@@ -667,10 +667,10 @@ async def test_request_shares_the_budget_of_the_listed_call(client: AlohubClient
         ({"deadline": 0}, "deadline must be"),
     ],
 )
-async def test_request_that_cannot_be_right_is_refused_before_it_is_sent(
+async def test_invalid_request_is_refused_before_it_is_sent(
     sandbox: Sandbox, client: AlohubClient, arguments: dict[str, Any], problem: str
 ) -> None:
-    """Above all a path that could leave the base URL (28)."""
+    """In particular, a path that could leave the base URL is refused."""
     given: dict[str, Any] = {"method": "GET", "path": "/v1/x", **arguments}
     with pytest.raises(InvalidArgumentError, match=problem):
         await client.request(**given)
@@ -687,7 +687,7 @@ async def test_request_that_cannot_be_right_is_refused_before_it_is_sent(
     ],
 )
 async def test_path_arrives_as_written(path: str, target: str) -> None:
-    """What is escaped stays so, and what must be escaped is."""
+    """Escapes are kept, and characters that need escaping are escaped."""
     async with answering() as server, AlohubClient(KEY, endpoint=f"{server.url}/base") as client:
         await client.request("GET", path)
     assert server.requests[0].target == f"/base{target}"
@@ -723,7 +723,7 @@ class Kept:
 
 
 async def test_paginate_gives_dicts(sandbox: Sandbox, client: AlohubClient) -> None:
-    """Without a model the records come as they are."""
+    """Without a model, records are returned as dicts."""
     pager = client.paginate(LIST, page_size=10)
     assert await pager.collect() == [*sandbox.queues]
     assert pager.total == 25
@@ -743,7 +743,7 @@ async def test_paginate_makes_attrs_records(sandbox: Sandbox, client: AlohubClie
 
 
 async def test_paginate_sends_its_params_with_each_page(sandbox: Sandbox, client: AlohubClient) -> None:
-    """They are there beside `page` and `size`, and belong to the token."""
+    """They are sent with `page` and `size`, and are part of the token."""
     pager = client.paginate(LIST, params={"kind": "vip", "n": 2}, page_size=10)
     await pager.collect()
     assert [dict(sent.query) for sent in sandbox.requests] == [
@@ -754,7 +754,7 @@ async def test_paginate_sends_its_params_with_each_page(sandbox: Sandbox, client
 
 
 async def test_paginate_goes_on_from_its_token(sandbox: Sandbox, client: AlohubClient) -> None:
-    """In another client, at the record where it stood."""
+    """Another client continues at the same record."""
     pager = client.paginate(LIST, page_size=10, key="callinId")
     got = [await anext(pager) for _ in range(13)]
     async with sandbox.client() as other:
@@ -799,10 +799,10 @@ async def test_strict_names_page_index_field_and_value(sandbox: Sandbox, model: 
         ({"deadline": 0}, "deadline must be"),
     ],
 )
-async def test_paginate_that_cannot_be_right_is_refused_when_called(
+async def test_invalid_paginate_is_refused_when_called(
     client: AlohubClient, arguments: dict[str, Any], problem: str
 ) -> None:
-    """Not at the first step of the pager."""
+    """The error is raised before the first step of the pager."""
     given: dict[str, Any] = {"path": LIST, **arguments}
     with pytest.raises(InvalidArgumentError, match=problem):
         client.paginate(**given)
@@ -817,7 +817,7 @@ def _answer_and_close(answer: bytes, _: int) -> Sequence[Step]:
 
 @pytest.mark.parametrize("key", [KEY, "k/1+2=3&4", 'q"u\\o<t>e', "[brackets].*", "%41bc", "sk live inside"])
 async def test_no_error_or_log_shows_the_key(sandbox: Sandbox, caplog: pytest.LogCaptureFixture, key: str) -> None:
-    """Whatever goes wrong, and even if the server repeats the key, odd as it may be (26)."""
+    """Whatever goes wrong, and even if the server repeats the key, no error or log record contains it."""
     caplog.set_level("DEBUG")
     said = {"error_code": key, "error_message": f"no such key: {key}", "key": {"key": key}}
     harmless = key.replace('"', "").replace("\\", "")
@@ -863,7 +863,7 @@ async def test_no_error_or_log_shows_the_key(sandbox: Sandbox, caplog: pytest.Lo
 
 
 async def test_headers_of_an_error_are_the_answers_and_not_the_requests(sandbox: Sandbox, client: AlohubClient) -> None:
-    """An error carries no header of the request, so no key under whichever name it travelled."""
+    """An error carries no header of the request, so it does not contain the key under any name."""
     sandbox.fail(json_reply({}, status=500), next=None)
     with pytest.raises(InternalServerError) as caught:
         await client.with_options(retry=ONCE).queues.get_inbound(FIRST)
@@ -871,7 +871,7 @@ async def test_headers_of_an_error_are_the_answers_and_not_the_requests(sandbox:
 
 
 async def test_one_limiter_serves_several_clients(sandbox: Sandbox) -> None:
-    """Clients that share a limiter share what is known of the budget."""
+    """Clients that share a limiter share its knowledge of the budget."""
     limiter = RateLimiter()
     async with (
         sandbox.client(rate_limiter=limiter) as first,
@@ -884,7 +884,7 @@ async def test_one_limiter_serves_several_clients(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.looptime
-async def test_timeouts_of_a_call_do_not_hold_for_the_next(sandbox: Sandbox, client: AlohubClient) -> None:
+async def test_timeouts_of_a_call_do_not_apply_to_the_next(sandbox: Sandbox, client: AlohubClient) -> None:
     """A call that timed out leaves the client usable, with a new connection."""
     sandbox.fail(Delay(20), next=1)
     impatient = client.with_options(timeouts=Timeouts(total=1), retry=ONCE)
@@ -895,7 +895,7 @@ async def test_timeouts_of_a_call_do_not_hold_for_the_next(sandbox: Sandbox, cli
 
 
 async def test_token_of_a_capped_walk_goes_with_the_page_size_that_was_asked_for() -> None:
-    """A job that says page_size each time goes on by token, whatever the server made of it; another is refused."""
+    """A token works with the requested `page_size` even if the server capped it; another size is refused."""
     async with Sandbox(queues=30, page_size_cap=10) as sandbox, sandbox.client() as client:
         pager = client.queues.list_inbound(page_size=20)
         got = [await anext(pager) for _ in range(13)]
@@ -906,7 +906,7 @@ async def test_token_of_a_capped_walk_goes_with_the_page_size_that_was_asked_for
 
 
 async def test_what_tells_clients_apart(sandbox: Sandbox) -> None:
-    """Where a client goes, for which tenant, and what stands for its key without showing it."""
+    """A client is identified by endpoint, tenant and a fingerprint that does not show its key."""
     salt = b"0123456789abcdef"
     async with sandbox.client() as client, sandbox.client(api_key=lambda: "sk_live_other") as other:
         assert client.endpoint.base_url == sandbox.url
@@ -918,7 +918,7 @@ async def test_what_tells_clients_apart(sandbox: Sandbox) -> None:
 
 
 async def test_the_status_counts_requests_and_429s(sandbox: Sandbox, client: AlohubClient) -> None:
-    """Every transmission, those that were denied among them, whichever budget was to blame."""
+    """All transmissions are counted, including those that either budget denied."""
     sandbox.fail(status=429, retry_after="0.01")
     await client.queues.list_inbound().collect()
     assert client.rate_limits.tenant.sent == len(sandbox.requests) == 2

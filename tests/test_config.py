@@ -1,4 +1,4 @@
-"""Endpoint, timeouts, client configuration and environment: what is refused, and what the refusal says."""
+"""Endpoint, timeouts, client configuration and environment: what is refused, and the error messages."""
 
 import copy
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def test_gateways_carry_the_key_in_x_api_key() -> None:
     ],
 )
 def test_direct_endpoint_adds_the_prefix_once(url: str | URL, base: str) -> None:
-    """The backend is spoken to under /api with the bare key in Authorization and no tenant header."""
+    """The backend is requested under /api with the bare key in Authorization and no tenant header."""
     endpoint = Endpoint.direct(url)
     assert str(endpoint.base_url) == base
     assert endpoint.key_header == "authorization"
@@ -64,7 +64,7 @@ def test_direct_endpoint_adds_the_prefix_once(url: str | URL, base: str) -> None
     ],
 )
 def test_any_base_url_is_kept_as_given(url: str, base: str) -> None:
-    """Host, port and path are the user's, an escaped slash among them; only a closing slash goes."""
+    """Host, port and path are the user's, including an escaped slash; only a trailing slash is removed."""
     assert str(Endpoint(url).base_url) == base
 
 
@@ -72,7 +72,7 @@ def test_any_base_url_is_kept_as_given(url: str, base: str) -> None:
     "url",
     ["http://localhost:8080", "http://api.localhost", "http://127.0.0.1", "http://127.8.8.8/x", "http://[::1]:80"],
 )
-def test_plain_http_to_this_machine_is_fine(url: str) -> None:
+def test_plain_http_to_this_machine_is_allowed(url: str) -> None:
     """A sandbox on the loopback interface needs no TLS."""
     assert Endpoint(url).base_url.scheme == "http"
     assert Endpoint.direct(url).base_url.scheme == "http"
@@ -83,8 +83,8 @@ def test_plain_http_to_this_machine_is_fine(url: str) -> None:
     ["xapi.alohub.vn", "10.0.0.5", "0.0.0.0", "localhost.evil.example", "evillocalhost", "127.0.0.1.evil.example"],  # noqa: S104  (refused here)
 )
 @pytest.mark.parametrize("make", [Endpoint, Endpoint.direct], ids=["any", "direct"])
-def test_plain_http_elsewhere_needs_the_users_word(make: Callable[..., Endpoint], host: str) -> None:
-    """The key would travel readable, so the message names the host and the way to allow it."""
+def test_plain_http_elsewhere_needs_allow_http(make: Callable[..., Endpoint], host: str) -> None:
+    """The key would be sent unencrypted, so the message names the host and how to allow it."""
     with pytest.raises(ConfigurationError, match="allow_http=True") as caught:
         make(f"http://{host}")
     assert host in str(caught.value)
@@ -99,8 +99,8 @@ def test_plain_http_elsewhere_needs_the_users_word(make: Callable[..., Endpoint]
         *(None, 3, b"https://xapi.alohub.vn", [], URL("/v1")),
     ],
 )
-def test_what_is_no_base_url_is_refused(url: Any) -> None:
-    """The message shows what a base URL looks like."""
+def test_invalid_base_url_is_refused(url: Any) -> None:
+    """The message shows a valid base URL."""
     with pytest.raises(ConfigurationError, match=r"base_url .*https://"):
         Endpoint(url)
     with pytest.raises(ConfigurationError, match="base_url"):
@@ -109,7 +109,7 @@ def test_what_is_no_base_url_is_refused(url: Any) -> None:
 
 @pytest.mark.parametrize("url", ["https://host/?key={}", "https://host/#{}", "https://host/v1?{}=1#x"])
 def test_base_url_with_a_query_is_refused_and_not_shown(url: str) -> None:
-    """A query would be lost or sent twice; and what stands in it may be the key."""
+    """A query would be lost or sent twice, and it may contain the key."""
     with pytest.raises(ConfigurationError, match="without '\\?' or '#'") as caught:
         Endpoint(url.format(KEY))
     assert KEY not in str(caught.value)
@@ -118,21 +118,21 @@ def test_base_url_with_a_query_is_refused_and_not_shown(url: str) -> None:
 
 @pytest.mark.parametrize("url", ["https://user:{}@host", "https://{}@host", "https://:{}@host", "ftp://u:{}@host"])
 def test_base_url_with_credentials_is_refused_and_not_shown(url: str) -> None:
-    """A password in the URL would end up in logs; the message says where the key goes."""
+    """A password in the URL would end up in logs; the message names the option for the key."""
     with pytest.raises(ConfigurationError, match="api_key") as caught:
         Endpoint(url.format(KEY))
     assert KEY not in str(caught.value)
 
 
 def test_unknown_key_header_is_refused_with_the_choices() -> None:
-    """The message has what was given and all that is allowed."""
+    """The message has the given value and the allowed ones."""
     header: Any = "bearer"
     with pytest.raises(ConfigurationError, match=r"'x-api-key', 'authorization', 'both'.*'bearer' was given"):
         Endpoint("https://host", key_header=header)
 
 
 def test_endpoints_are_values() -> None:
-    """They compare, hash, pickle and copy, cannot be changed in place, and evolve is checked as the constructor is."""
+    """They compare, hash, pickle and copy, are immutable, and `attrs.evolve` validates like the constructor."""
     endpoint = Endpoint("https://host/base", key_header="both", send_tenant=False)
     assert endpoint == pickled(endpoint) == copy.deepcopy(endpoint)
     assert len({endpoint, Endpoint("https://host/base/", key_header="both", send_tenant=False)}) == 1
@@ -150,21 +150,21 @@ NOT_SECONDS: list[Any] = [0, -1, -0.5, float("nan"), float("inf"), 10**400, True
 
 @pytest.mark.parametrize("name", ["connect", "read", "total"])
 @pytest.mark.parametrize("value", NOT_SECONDS, ids=lambda value: f"{value!r:.9}")
-def test_timeout_that_is_no_positive_number_is_refused(name: str, value: Any) -> None:
-    """The message names the timeout and what was given."""
+def test_timeout_that_is_not_a_positive_number_is_refused(name: str, value: Any) -> None:
+    """The message names the timeout and the given value."""
     with pytest.raises(ConfigurationError, match=rf"{name} must be a number of seconds above 0.*was given"):
         Timeouts(**{name: value})
 
 
 def test_timeouts_take_ints_and_floats() -> None:
-    """Whole and broken seconds are kept as given; the rest has its default."""
+    """Whole and fractional seconds are kept as given; the others have their default."""
     timeouts = Timeouts(connect=1, read=0.25)
     assert (timeouts.connect, timeouts.read, timeouts.total) == (1, 0.25, 60.0)
 
 
 @pytest.mark.parametrize("value", [*(v for v in NOT_SECONDS if v is not None), {}], ids=lambda value: f"{value!r:.9}")
-def test_deadline_that_is_no_positive_number_is_refused(value: Any) -> None:
-    """A deadline is an argument of calls, so the error is the one of arguments."""
+def test_deadline_that_is_not_a_positive_number_is_refused(value: Any) -> None:
+    """A deadline is an argument of calls, so the error is an `InvalidArgumentError`."""
     with pytest.raises(InvalidArgumentError, match=r"deadline must be .*was given"):
         CallOptions(deadline=value)
 
@@ -177,7 +177,7 @@ def test_deadline_of_another_type_is_a_type_error_too(value: Any) -> None:
 
 
 def test_deadline_may_be_left_out_or_a_number() -> None:
-    """None means no end, and `UNSET` the client's."""
+    """None means no deadline, and `UNSET` the client's."""
     assert CallOptions(deadline=None).deadline is None
     assert CallOptions(deadline=3).deadline == 3
     assert CallOptions().deadline is UNSET
@@ -208,8 +208,8 @@ HEADER_UNFIT = [
 
 @pytest.mark.parametrize("name", ["api_key", "tenant_id", "user_agent"])
 @pytest.mark.parametrize("text", HEADER_UNFIT, ids=ascii)
-def test_what_cannot_stand_in_a_header_is_refused_unseen(name: str, text: str) -> None:
-    """Line breaks would smuggle headers in; the message names the field and never shows the value."""
+def test_invalid_header_value_is_refused_and_not_shown(name: str, text: str) -> None:
+    """Line breaks could inject headers; the message names the field and never shows the value."""
     with pytest.raises(ConfigurationError, match=f"{name} must be printable ASCII") as caught:
         _client(**{name: text.format(KEY)})
     assert KEY not in str(caught.value)
@@ -217,8 +217,8 @@ def test_what_cannot_stand_in_a_header_is_refused_unseen(name: str, text: str) -
 
 @pytest.mark.parametrize("name", ["api_key", "tenant_id", "user_agent"])
 @pytest.mark.parametrize("value", [7, KEY.encode(), [KEY]], ids=["int", "bytes", "list"])
-def test_header_value_of_another_type_is_refused_unseen(name: str, value: Any) -> None:
-    """The message has the type alone, for the value may be the key."""
+def test_header_value_of_another_type_is_refused_and_not_shown(name: str, value: Any) -> None:
+    """The message has only the type, because the value may be the key."""
     with pytest.raises(
         ConfigurationError, match=f"{name} must be a string; {type(value).__name__} was given"
     ) as caught:
@@ -239,19 +239,19 @@ def test_tenant_is_optional_and_the_key_may_be_a_function() -> None:
 
 
 def test_key_is_required() -> None:
-    """None is no key."""
+    """None is not accepted as a key."""
     with pytest.raises(ConfigurationError, match="api_key must be a string; NoneType was given"):
         _client(api_key=None)
 
 
 def test_configuration_never_prints_the_key() -> None:
-    """Neither the text of the client nor that of the environment's settings has the key."""
+    """The reprs of the client and the environment settings do not contain the key."""
     assert KEY not in f"{_client()!r}{_client()}"
     assert KEY not in repr(read_environment({"ALOHUB_API_KEY": KEY}))
 
 
 def test_header_value_is_returned_as_given() -> None:
-    """Inner spaces are fine."""
+    """Inner spaces are allowed."""
     assert check_header_value("user_agent", "my app/1.0 (team telephony)") == "my app/1.0 (team telephony)"
 
 
@@ -278,13 +278,13 @@ def test_header_value_is_returned_as_given() -> None:
     ],
 )
 def test_environment_is_read(environ: dict[str, str], settings: EnvironmentSettings) -> None:
-    """Each variable counts unless it is empty; a base URL wins over the name of an environment."""
+    """Empty variables are ignored; a base URL takes precedence over the name of an environment."""
     assert read_environment(environ) == settings
 
 
 @pytest.mark.parametrize("environment", ["staging", "Production", " production"])
 def test_unknown_environment_is_refused_with_the_choices(environment: str) -> None:
-    """Even if a base URL would win: a misspelt name is a mistake."""
+    """A misspelt name is an error even if a base URL takes precedence."""
     with pytest.raises(
         ConfigurationError, match=r"ALOHUB_ENV must be one of \('production', 'development'\)"
     ) as caught:

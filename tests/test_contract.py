@@ -257,7 +257,7 @@ async def test_each_field_is_read_in_each_form(
 async def test_value_that_does_not_fit_neither_raises_nor_lies(
     sandbox: Sandbox, client: AlohubClient, wire: str, name: str, raw: object
 ) -> None:
-    """It is None and kept raw in `extra`, and the other records of the page are whole; strictly, it raises (24)."""
+    """It is None and kept raw in `extra`, and the other records of the page are whole; strictly, it raises."""
     sandbox.fail(json_reply(envelope(QUEUE, queue(callinId=2) | {wire: raw})), next=2)
     good, bad = await client.queues.list_inbound().collect()
     assert good.name == "test"
@@ -270,7 +270,7 @@ async def test_value_that_does_not_fit_neither_raises_nor_lies(
 
 
 async def test_unknown_strategy_and_unknown_fields_survive(sandbox: Sandbox, client: AlohubClient) -> None:
-    """A strategy and fields added later are kept as they came, and the strategy is never written back (23)."""
+    """A strategy and fields added later are kept as they came, and the strategy is never written back."""
     sandbox.fail(json_reply(queue(strategy=7, colour="đỏ", nested={"a": [1, None]})), next=2)
     found = await client.queues.get_inbound(FIRST)
     assert found.strategy is not None

@@ -1,4 +1,4 @@
-"""The exception tree: what is caught by what, and what survives a pickle, a copy and a log."""
+"""The exception tree: its hierarchy, and how errors are pickled, copied and printed."""
 
 import copy
 import pickle
@@ -62,7 +62,7 @@ VIETNAMESE = "Không tìm thấy hàng đợi"
 
 
 def _samples() -> list[AlohubError]:
-    """One error of each class, with every attribute set to something else than its default."""
+    """One error of each class, with every attribute set to a value other than its default."""
     samples: list[AlohubError] = [AlohubError("root")]
     for kind in PARENTS:
         if issubclass(kind, APIStatusError):
@@ -115,7 +115,7 @@ def _assert_whole(twin: AlohubError, error: AlohubError) -> None:
 
 @pytest.mark.parametrize(("kind", "parents"), PARENTS.items(), ids=lambda value: getattr(value, "__name__", ""))
 def test_tree_is_as_drawn(kind: type[AlohubError], parents: tuple[type[BaseException], ...]) -> None:
-    """Each class has just the parents that the issue and the module's drawing give it."""
+    """Each class has exactly the parents in the diagram of the module."""
     assert kind.__bases__ == parents
 
 
@@ -130,7 +130,7 @@ def test_every_error_is_in_the_table_and_public() -> None:
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 @SAMPLES
 def test_every_error_pickles_whole(error: AlohubError, protocol: int) -> None:
-    """Process pools and task queues get the error with all it knows, by every pickle protocol."""
+    """Process pools and task queues get the error with all its attributes, with every pickle protocol."""
     _assert_whole(pickled(error, protocol), error)
 
 
@@ -152,7 +152,7 @@ def test_deep_copy_shares_nothing_that_can_change() -> None:
 
 
 def test_headers_stay_case_insensitive_through_a_pickle() -> None:
-    """An unpickled error still finds a header whatever its case."""
+    """An unpickled error finds a header in upper or lower case."""
     error = RateLimitError(status=429, headers=CIMultiDict({"Retry-After": "3"}))
     assert pickled(error).headers["retry-after"] == "3"
 
@@ -175,13 +175,13 @@ def test_subclass_with_its_own_constructor_pickles_and_copies() -> None:
 
 @SAMPLES
 def test_resume_token_is_none_until_set(error: AlohubError) -> None:
-    """Errors that were not raised by a walk have no token, and setting one does not touch the class."""
+    """Errors outside of a walk have no token, and setting one does not change the class."""
     assert error.resume_token is not None
     assert type(error).resume_token is None
 
 
-def test_status_error_prints_all_that_helps() -> None:
-    """Request, status, code, the vendor's message as it came, and the request id are in the text."""
+def test_status_error_prints_its_details() -> None:
+    """Request, status, code, the vendor's unchanged message, and the request id are in the text."""
     error = NotFoundError(
         VIETNAMESE, status=404, error_code="NOT_FOUND", request="GET /v1/queues/inbound/7", request_id="req-1"
     )
@@ -190,7 +190,7 @@ def test_status_error_prints_all_that_helps() -> None:
 
 
 def test_status_error_without_details_prints_its_status() -> None:
-    """An answer that says nothing leaves no dangling colon or None in the text."""
+    """Without details, the text has no dangling colon and no None."""
     error = InternalServerError(status=502)
     assert str(error) == "request failed with HTTP 502"
     assert (error.message, error.error_code, error.request_id, error.retry_after) == (None, None, None, None)
@@ -198,7 +198,7 @@ def test_status_error_without_details_prints_its_status() -> None:
 
 
 def test_notes_and_message_show_in_a_traceback() -> None:
-    """What a log prints has the message and the notes, before and after a pickle."""
+    """The printed traceback has the message and the notes, before and after a pickle."""
     error = NotFoundError(VIETNAMESE, status=404)
     error.add_note("page 3, index 7")
     for shown in (error, pickled(error)):
@@ -208,6 +208,6 @@ def test_notes_and_message_show_in_a_traceback() -> None:
 
 
 def test_body_and_headers_stay_out_of_the_text() -> None:
-    """The text of an error is for logs: headers and body are there for who asks for them."""
+    """The text of an error is for logs: headers and body are available as attributes."""
     error = InternalServerError(status=500, headers={"Set-Cookie": "session=abc"}, body="<html>abc</html>")
     assert "abc" not in str(error) + repr(error)

@@ -33,7 +33,7 @@ class _Theirs(IntEnum):
 
 
 def test_strategies_are_the_documented_ones() -> None:
-    """Names and numbers are the vendor's page's, and unknown numbers that were met do not join them."""
+    """Names and numbers are those of the vendor's page; unknown numbers do not become members."""
     assert QueueStrategy(7) == 7
     assert {strategy.name: int(strategy) for strategy in QueueStrategy} == KNOWN
     assert all(strategy.is_known for strategy in QueueStrategy)
@@ -58,7 +58,7 @@ def test_unknown_strategy_survives(number: int) -> None:
 
 @given(unknown_numbers, st.sampled_from(range(pickle.HIGHEST_PROTOCOL + 1)))
 def test_unknown_strategy_pickles_and_copies(number: int, protocol: int) -> None:
-    """It comes back from a pickle of any protocol and from both copies with its type, value and name."""
+    """A pickle of any protocol and both kinds of copy keep its type, value and name."""
     strategy = QueueStrategy(number)
     for twin in (pickled(strategy, protocol), copy.copy(strategy), copy.deepcopy(strategy)):
         assert type(twin) is QueueStrategy
@@ -78,15 +78,15 @@ def test_known_strategy_pickles_and_copies_as_itself() -> None:
 
 
 def test_number_of_another_enum_is_just_a_number() -> None:
-    """An int of a user's own type is taken by its value and leaves no trace of that type."""
+    """An int of a user's own type is converted to a plain number."""
     strategy = QueueStrategy(_Theirs.BRAND_NEW)
     assert (strategy.name, type(strategy.value)) == ("UNKNOWN_7", int)
     assert QueueStrategy(_Theirs.VIP) is QueueStrategy.VIP
 
 
 @pytest.mark.parametrize("value", ["1", "VIP", None, 1.5, b"1", [], object()], ids=lambda value: type(value).__name__)
-def test_what_is_no_number_is_no_strategy(value: Any) -> None:
-    """The set is open to numbers alone."""
+def test_non_number_is_not_a_strategy(value: Any) -> None:
+    """The open set accepts only numbers."""
     with pytest.raises(ValueError, match="is not a valid QueueStrategy"):
         QueueStrategy(value)
 
@@ -171,15 +171,15 @@ def test_update_changes_nothing_by_default() -> None:
 
 
 def test_update_takes_keywords_alone() -> None:
-    """Positions would be guessed wrong."""
+    """Positional arguments are refused."""
     make: Any = InboundQueueUpdate
     with pytest.raises(TypeError):
         make("waiting.wav")
 
 
 @pytest.mark.parametrize("name", [field.name for field in attrs.fields(InboundQueueUpdate)])
-def test_none_is_never_taken(name: str) -> None:
-    """What the API does with null is not known, so the user cannot ask for it by mistake."""
+def test_none_is_never_accepted(name: str) -> None:
+    """The effect of null in the API is not known, so None is refused."""
     changes: dict[str, Any] = {name: None}
     with pytest.raises(InvalidArgumentTypeError, match=rf"{name} must be .*None was given"):
         InboundQueueUpdate(**changes)
@@ -214,21 +214,21 @@ def test_max_wait_becomes_whole_seconds(given_wait: int | timedelta, seconds: in
         timedelta(days=-1, microseconds=1),
     ],
 )
-def test_negative_or_broken_wait_is_refused(value: int | timedelta) -> None:
-    """Nothing is rounded: the message shows what was given."""
+def test_negative_or_fractional_wait_is_refused(value: int | timedelta) -> None:
+    """Nothing is rounded: the message shows the given value."""
     with pytest.raises(InvalidArgumentError, match=r"max_wait must be (0|whole) seconds.*was given"):
         InboundQueueUpdate(max_wait=value)
 
 
 @pytest.mark.parametrize("value", [True, False, 3.0, "180", [], b"1"], ids=repr)
 def test_wait_of_another_type_is_refused(value: Any) -> None:
-    """True is no second, and "180" is the wire's form, not the user's."""
+    """True is not a number of seconds, and "180" is only the wire form."""
     with pytest.raises(InvalidArgumentTypeError, match="max_wait must be an int"):
         InboundQueueUpdate(max_wait=value)
 
 
 @pytest.mark.parametrize("strategy", [*QueueStrategy, *KNOWN.values(), _Theirs.VIP])
-def test_known_strategy_is_taken_by_member_or_number(strategy: int) -> None:
+def test_known_strategy_is_accepted_by_member_or_number(strategy: int) -> None:
     """The update holds the member."""
     taken = InboundQueueUpdate(strategy=strategy).strategy
     assert isinstance(taken, QueueStrategy)
@@ -244,7 +244,7 @@ def test_strategy_outside_the_set_cannot_be_written(strategy: int) -> None:
 
 @pytest.mark.parametrize("value", [True, False, 2.0, "2", "VIP", [], b"2"], ids=repr)
 def test_strategy_of_another_type_is_refused(value: Any) -> None:
-    """True equals 1 and is no strategy all the same."""
+    """True equals 1 but is not a strategy."""
     with pytest.raises(InvalidArgumentTypeError, match="strategy must be a QueueStrategy"):
         InboundQueueUpdate(strategy=value)
 
@@ -257,8 +257,8 @@ def test_announce_position_is_a_bool_and_nothing_else(value: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["waiting.wav", "nhạc chờ.wav", "a..b", "...", "a b", "file", ".hidden", "Đ" * 200])
-def test_plain_file_name_is_taken_as_it_is(name: str) -> None:
-    """Vietnamese letters, spaces and dots are fine; nothing is stripped."""
+def test_plain_file_name_is_kept_unchanged(name: str) -> None:
+    """Vietnamese letters, spaces and dots are allowed; nothing is stripped."""
     assert InboundQueueUpdate(music_on_hold=name).music_on_hold == name
 
 
@@ -275,14 +275,14 @@ CONTROLS = ["\0", "\n", "\r", "\t", "\x1b", "\x7f", "\x85", "\u2028", "\u2029", 
     ids=ascii,
 )
 def test_file_name_with_a_path_or_control_characters_is_refused(name: str) -> None:
-    """Also characters that end a line or turn the reading direction; the message shows what a name looks like."""
+    """Also characters that end a line or turn the reading direction; the message shows a valid name."""
     with pytest.raises(InvalidArgumentError, match=r"plain file name such as 'waiting.wav'"):
         InboundQueueUpdate(music_on_hold=name)
 
 
 @pytest.mark.parametrize("value", [7, b"waiting.wav", ["waiting.wav"], True], ids=repr)
 def test_file_name_of_another_type_is_refused(value: Any) -> None:
-    """A path object or bytes would be written in a form nobody meant."""
+    """A path object or bytes have no unambiguous wire form."""
     with pytest.raises(InvalidArgumentTypeError, match="music_on_hold must be a file name"):
         InboundQueueUpdate(music_on_hold=value)
 
@@ -299,7 +299,7 @@ def test_file_name_of_another_type_is_refused(value: Any) -> None:
     )
 )
 def test_evolving_an_update_checks_again_and_changes_nothing_else(fields: dict[str, Any]) -> None:
-    """`attrs.evolve` keeps what is not named, and the converters take their own results."""
+    """`attrs.evolve` keeps the other fields, and the converters accept their own results."""
     update = InboundQueueUpdate(**fields)
     assert attrs.evolve(update) == update
     with pytest.raises(InvalidArgumentError):

@@ -1,4 +1,4 @@
-"""Every documented option is turned and its effect is seen: none is accepted and ignored (lesson 18)."""
+"""Every documented option has an observable effect: none is accepted and ignored."""
 
 import asyncio
 import inspect
@@ -60,15 +60,15 @@ EFFECTS: dict[str, Effect] = {}
 
 
 def effect(*names: str) -> Callable[[Effect], Effect]:
-    """Note which options a check turns."""
+    """Register a check of the effect of these options."""
 
-    def note(check: Effect) -> Effect:
+    def register(check: Effect) -> Effect:
         for name in names:
             assert name not in EFFECTS, name
             EFFECTS[name] = check
         return check
 
-    return note
+    return register
 
 
 def _keywords(what: Callable[..., Any]) -> dict[str, object]:
@@ -109,12 +109,12 @@ def documented() -> set[str]:
 
 
 def test_every_option_has_a_check() -> None:
-    """The table is of the signatures: a new option without a check of its effect fails here."""
+    """The options are read from the signatures: a new option without a check fails here."""
     assert documented() == EFFECTS.keys()
 
 
 def test_from_env_has_the_options_of_the_class() -> None:
-    """`from_env` takes what the class takes, but can do without the key; `with_options` takes a part of it."""
+    """`from_env` has the same options as the class, with an optional key; `with_options` has some of them."""
     ours, theirs = _keywords(AlohubClient), _keywords(AlohubClient.from_env)
     del theirs["api_key"], ours["api_key"]
     assert theirs == ours
@@ -132,7 +132,7 @@ def test_from_env_has_the_options_of_the_class() -> None:
     ],
 )
 def test_options_class_has_the_keywords_that_editors_know(options: Any, keywords: Any) -> None:
-    """The class that checks options and the `TypedDict` that names them for editors say the same."""
+    """The class that checks the options and the `TypedDict` for editors declare the same options."""
     assert {*attrs.fields_dict(options)} == {*get_type_hints(keywords)}
     for name in attrs.fields_dict(options):
         assert any(f"    {name}: " in (base.__doc__ or "") for base in options.__mro__), name
@@ -141,7 +141,7 @@ def test_options_class_has_the_keywords_that_editors_know(options: Any, keywords
 @pytest.mark.looptime
 @pytest.mark.parametrize("name", sorted(documented()))
 async def test_option_has_its_effect(name: str) -> None:
-    """With the option and without it, something is different on the wire, in time or in the outcome."""
+    """The option changes something in the requests, the time or the outcome."""
     await EFFECTS[name]()
 
 
@@ -151,7 +151,7 @@ def now() -> float:
 
 
 async def headers_sent(api_key: Any = "sk_live_x", **options: Any) -> CIMultiDict[str]:
-    """The headers of a request of such a client."""
+    """Return the headers that a client with these options sends."""
     async with RawServer(lambda _: [http(QUEUE)]) as server:
         endpoint = options.pop("endpoint", Endpoint)(server.url)
         async with AlohubClient(api_key, endpoint=endpoint, **options) as client:
@@ -160,7 +160,7 @@ async def headers_sent(api_key: Any = "sk_live_x", **options: Any) -> CIMultiDic
 
 
 async def seconds_of(call: Awaitable[object], error: type[Exception] | None = None) -> float:
-    """How long a call takes, to its result or to that error."""
+    """Return how long a call takes until its result or the expected error."""
     started = now()
     if error is None:
         await call
@@ -325,7 +325,7 @@ async def _max_retry_after() -> None:
         async with Sandbox(queues=3) as sandbox, sandbox.client(retry=RetryPolicy(max_retry_after=5)) as client:
             sandbox.fail(Status(status, retry_after="6"))
             assert await seconds_of(client.queues.get_inbound(FIRST), kind) < 0.1
-            if status == 429:  # those who come later, and need not ask to know
+            if status == 429:  # later calls, which wait without sending a request
                 assert await seconds_of(client.queues.get_inbound(FIRST), RateLimitWaitError) < 0.1
     await _wait_for_retry_after(429)
     await _wait_for_retry_after(503)
@@ -418,7 +418,7 @@ async def _send_tenant() -> None:
 @effect("Endpoint.allow_http", "Endpoint.direct.allow_http")
 async def _allow_http() -> None:
     for make in (Endpoint, Endpoint.direct):
-        with pytest.raises(ConfigurationError, match=r"http://pbx\.example would send the key readable"):
+        with pytest.raises(ConfigurationError, match=r"http://pbx\.example would send the key unencrypted"):
             make("http://pbx.example")
         assert make("http://pbx.example", allow_http=True).base_url.host == "pbx.example"
 
@@ -521,14 +521,14 @@ async def _key() -> None:
 
 
 def walk(name: str, client: AlohubClient, **options: Any) -> Pager[Any]:
-    """A walk over the queues in either way."""
+    """Iterate over the queues with one of the two methods."""
     if name == "paginate":
         return client.paginate(LIST, key="callinId", **options)
     return client.queues.list_inbound(**options)
 
 
 def call(name: str, client: AlohubClient, *, queue_id: int = FIRST, **options: Any) -> Awaitable[object]:
-    """One call of that name, about that queue if it is about one."""
+    """Make one call of the named method, for this queue if it takes one."""
     change, queues = InboundQueueUpdate(max_wait=1), client.queues
 
     def walk_all(**options: Any) -> Awaitable[object]:
@@ -642,7 +642,7 @@ async def _max_rate_limit_wait_of_a_client() -> None:
 
 @pytest.mark.looptime
 async def test_bound_of_the_limiter_holds_unless_a_call_has_its_own() -> None:
-    """`None` clears it for one call."""
+    """`None` disables the bound for one call."""
     async with (
         Sandbox(queues=3, route_limit=1, tenant_limit=None) as sandbox,
         sandbox.client(rate_limiter=RateLimiter(max_wait=1)) as client,
@@ -654,7 +654,7 @@ async def test_bound_of_the_limiter_holds_unless_a_call_has_its_own() -> None:
 
 @pytest.mark.parametrize("name", ALL_CALLS)
 async def test_wrong_keyword_is_refused_with_the_nearest_right_one(name: str) -> None:
-    """Nothing is sent. It is a `TypeError`, as Python's own is."""
+    """Nothing is sent. The error is a `TypeError`, as in Python."""
     async with Sandbox(queues=3) as sandbox, sandbox.client() as client:
         with pytest.raises(TypeError, match=r"there is no option 'deadlin'; did you mean 'deadline'"):
             await call(name, client, deadlin=1)
@@ -664,7 +664,7 @@ async def test_wrong_keyword_is_refused_with_the_nearest_right_one(name: str) ->
 
 
 def test_wrong_keyword_of_a_client_is_refused_with_the_nearest_right_one() -> None:
-    """The same for the class, `from_env` and `with_options`, which names only what a copy may have otherwise."""
+    """So do the class, `from_env` and `with_options`; the latter suggests only options that a copy can change."""
     wrong: Any = {"tenant": "1"}
     for make in (AlohubClient, AlohubClient.from_env):
         with pytest.raises(InvalidArgumentTypeError, match="did you mean 'tenant_id'"):
@@ -676,7 +676,7 @@ def test_wrong_keyword_of_a_client_is_refused_with_the_nearest_right_one() -> No
 
 @pytest.mark.looptime
 async def test_deadline_of_the_client_can_be_cleared_for_one_call() -> None:
-    """`None` means none, `UNSET` and nothing at all mean the client's."""
+    """`None` means no deadline; `UNSET` or an omitted option means the client's deadline."""
     for name in ALL_CALLS:
         async with Sandbox(queues=3) as sandbox, sandbox.client(deadline=2) as client:
             cases: list[tuple[dict[str, Any], type[Exception] | None]] = [
@@ -692,7 +692,7 @@ async def test_deadline_of_the_client_can_be_cleared_for_one_call() -> None:
 
 @pytest.mark.looptime
 async def test_deadline_of_a_call_covers_all_of_it_and_one_of_the_client_each_request() -> None:
-    """A walk of three pages of one second each: the client's two seconds are for each page, its own for all."""
+    """In a walk, the client's deadline applies to each page, and the call's own deadline to all pages together."""
     async with Sandbox(queues=30, latency=(1, 1)) as sandbox, sandbox.client(deadline=2) as client:
         for name in WALKS:
             assert len(await walk(name, client, page_size=10, prefetch=0).collect()) == 30
@@ -752,7 +752,7 @@ async def _deadline_of_several_requests() -> None:
 
 
 def many_of(name: str, client: AlohubClient, ids: list[int], **options: Any) -> Outcomes[Any]:
-    """The outcomes of reading or updating these queues."""
+    """Return the outcomes of reading or updating these queues."""
     if name == "get_many_inbound":
         return client.queues.get_many_inbound(ids, **options)
     return client.queues.update_many_inbound(

@@ -322,7 +322,7 @@ def _imports(path: Path) -> Iterator[str]:
     ],
 )
 def test_pure_modules_know_neither_asyncio_nor_aiohttp(module: str) -> None:
-    """Decisions are apart from doing: no event loop and no clock in these (`design/house.md`)."""
+    """Decision logic is pure: these modules import no event loop and no clock."""
     assert not {"asyncio", "aiohttp", "time", "random", "logging"} & set(_imports(ROOT / f"{module}.py"))
 
 

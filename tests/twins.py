@@ -1,4 +1,4 @@
-"""The twins of a value: what comes back when it is pickled and read again."""
+"""Pickle round trips of a value."""
 
 import pickle
 from typing import TypeVar
@@ -7,6 +7,6 @@ T = TypeVar("T")
 
 
 def pickled(value: T, protocol: int = pickle.HIGHEST_PROTOCOL) -> T:
-    """What another process gets."""
+    """Return the value as another process would receive it."""
     twin: T = pickle.loads(pickle.dumps(value, protocol))  # noqa: S301  (our own bytes)
     return twin

@@ -1,4 +1,4 @@
-"""What users' type checkers see: checked by mypy and pyright, never run."""
+"""The types that users' type checkers see: checked by mypy and pyright, never run."""
 
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
@@ -71,7 +71,7 @@ async def fetch_key() -> str:
 
 
 def make_clients() -> list[AlohubClient]:
-    """Every way to make one."""
+    """Create a client in every way."""
     return [
         AlohubClient("sk_live_x"),
         AlohubClient(lambda: "sk_live_x", tenant_id="20260310", endpoint=Endpoint.development()),
@@ -109,7 +109,7 @@ async def walk(client: AlohubClient) -> None:
 
 
 async def call(client: AlohubClient) -> None:
-    """The single calls."""
+    """Make the single calls."""
     assert_type(await client.queues.get_inbound(1, deadline=1), InboundQueue)
     changes = InboundQueueUpdate(max_wait=timedelta(minutes=1), strategy=2, announce_position=UNSET)
     assert_type(changes.max_wait, int | UnsetType)
@@ -125,7 +125,7 @@ async def call(client: AlohubClient) -> None:
 
 
 async def many(client: AlohubClient, later: AsyncIterator[int]) -> None:
-    """Many calls at once."""
+    """Make concurrent calls."""
     async for outcome in client.queues.get_many_inbound(range(1, 9), ordered=True):
         assert_type(outcome, Outcome[InboundQueue])
         assert_type(outcome.unwrap(), InboundQueue)
@@ -137,7 +137,7 @@ async def many(client: AlohubClient, later: AsyncIterator[int]) -> None:
 
 
 def explain(error: AlohubError) -> str | None:
-    """What errors tell."""
+    """Return a detail of an error."""
     assert_type(error.resume_token, str | None)
     if isinstance(error, APIStatusError):
         assert_type(error.status, int)
@@ -156,7 +156,7 @@ def short_name(queue: AuditedQueue, *, letters: int = 3) -> Iterator[Finding]:
 
 
 async def audit(client: AlohubClient, settings: Path) -> None:
-    """Audits."""
+    """Run audits."""
     assert_type(short_name, Rule)
     report = await audit_inbound(client, rules=[*DEFAULT_RULES, short_name], config=settings, details=False)
     assert_type(report.at_least(Severity.ERROR), tuple[Finding, ...])

@@ -1,1 +1,1 @@
-"""From JSON to records and back."""
+"""Decodes JSON to records, and encodes updates to JSON."""

@@ -1,8 +1,8 @@
 """The one cattrs converter: wire names, digit strings, open enums, unknown fields.
 
-The API documents types that its answers need not keep to. What fits without guessing is taken (`"120"` for a number,
-`"0"` or `1` for a flag); what does not is never bent into shape: the attribute is None and the raw value goes into
-`extra`.
+The API's responses need not match the documented types. A value that can be read without guessing is accepted (`"120"`
+for a number, `"0"` or `1` for a flag). Any other value is never coerced: the attribute is None, and the raw value is
+kept in `extra`.
 """
 
 import functools
@@ -17,17 +17,17 @@ from alohub_async.models import NO_FIELDS, Record
 from alohub_async.validation import read_digits
 
 if TYPE_CHECKING:
-    from cattrs import Converter  # imported with the first converter: not every program that loads the SDK needs one
+    from cattrs import Converter  # imported with the first converter: not every program that imports the SDK needs one
 
 _MISSING: Final = object()
 
 
 class FieldError(ValueError):
-    """A value that does not fit its documented type.
+    """A value does not match its documented type.
 
     Attributes:
-        field: Its wire name.
-        value: As it came.
+        field: Wire name of the field.
+        value: The raw value.
     """
 
     def __init__(self, field: str, value: object) -> None:
@@ -83,17 +83,17 @@ def _field_reader(field: "attrs.Attribute[Any]", converter: "Converter") -> Fiel
 
 
 def field_readers(cls: type, converter: "Converter") -> list[FieldReader]:
-    """How the attributes of `cls`, an attrs class with a field `extra`, are read from a record."""
+    """Return a reader for each attribute of `cls`, an attrs class with a field `extra`."""
     if any(isinstance(field.type, str) for field in attrs.fields(cls)):
         attrs.resolve_types(cls)
     return [_field_reader(field, converter) for field in attrs.fields(cls) if field.init and field.name != "extra"]
 
 
 def _record_hook(cls: type, converter: "Converter", *, strict: bool) -> Callable[[Any, Any], Any]:
-    """Make the function that structures records of `cls`, an attrs class with a field `extra`."""
+    """Return a function that structures records of `cls`, an attrs class with a field `extra`."""
     readers = field_readers(cls, converter)
     wires = {reader.wire for reader in readers}
-    ours = issubclass(cls, Record)
+    is_sdk_record = issubclass(cls, Record)
 
     def structure(record: Any, _: Any) -> Any:
         values: dict[str, Any] = {}
@@ -112,13 +112,13 @@ def _record_hook(cls: type, converter: "Converter", *, strict: bool) -> Callable
                     raise FieldError(reader.wire, None if raw is _MISSING else raw) from exc
                 if raw is not _MISSING:
                     extra[reader.wire] = raw
-        return cls(**values, extra=extra if extra or not ours else NO_FIELDS)
+        return cls(**values, extra=extra if extra or not is_sdk_record else NO_FIELDS)
 
     return structure
 
 
 def _page_hook(cls: type, converter: "Converter") -> Callable[[Any, Any], Any]:
-    """Make the function that structures a list of records of `cls`, one of our own, all at once if it can."""
+    """Return a function that structures a list of records of the SDK's class `cls`, all at once if possible."""
     fill: Callable[[Any], Any] = page_filler(cls, field_readers(cls, converter), "items")
     structure = converter.get_structure_hook(cls)
 
@@ -132,7 +132,7 @@ def _page_hook(cls: type, converter: "Converter") -> Callable[[Any, Any], Any]:
 
 
 def _model_hook(cls: type[Any], converter: "Converter") -> Callable[[Any, Any], Any]:
-    """Make the function that structures records of any other attrs class, by the wire names of its fields."""
+    """Return a function that structures records of any other attrs class by the wire names of its fields."""
     from cattrs.gen import make_dict_structure_fn, override
 
     fields = attrs.fields(cls)
@@ -142,10 +142,10 @@ def _model_hook(cls: type[Any], converter: "Converter") -> Callable[[Any, Any], 
 
 @functools.cache
 def converter_for(*, strict: bool) -> "Converter":
-    """The converter, made on first use.
+    """Return the converter, which is created on first use.
 
     Args:
-        strict: Raise `FieldError` for a value that does not fit, instead of keeping it in `extra`.
+        strict: Raise `FieldError` for a value of an unexpected type instead of keeping it in `extra`.
     """
     from cattrs import Converter
 

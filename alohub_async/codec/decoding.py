@@ -1,4 +1,4 @@
-"""JSON to Python values, the same with and without the extra `speed`; and counts as the API writes them."""
+"""Decodes JSON, with the same result with and without the extra `speed`, and the totals of the API."""
 
 import functools
 import json
@@ -10,7 +10,7 @@ from alohub_async.validation import read_digits
 
 @functools.cache
 def _fast_decode() -> Callable[[bytes], Any] | None:
-    """The decoder of the extra `speed`, if it is installed."""
+    """Return the decoder of the extra `speed`, if it is installed."""
     try:
         import msgspec
     except ImportError:
@@ -22,20 +22,20 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)  # `json.loads` would make one each time
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)  # `json.loads` would create one for each call
 
 
 def decode_json(body: bytes) -> Any:
-    """Decode JSON; the same result whether the extra `speed` is installed or not.
+    """Decode JSON; the result does not depend on whether the extra `speed` is installed.
 
     Raises:
-        ValueError: It is not JSON, or nested too deeply.
+        ValueError: The body is not JSON, or is nested too deeply.
     """
     fast = _fast_decode()
     if fast is not None:
         try:
             return fast(body)
-        except Exception:  # noqa: BLE001, S110  (what it refuses, the standard library accepts or refuses for good)
+        except Exception:  # noqa: BLE001, S110  (the standard library decides about what msgspec rejects)
             pass
     try:
         return _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))

@@ -1,15 +1,14 @@
-"""Filling the records of a whole page at once, by a function generated from their fields.
+"""Creates the records of a whole page at once, with a function generated from their fields.
 
-The plain way to make a record, `converter.py`'s, looks at each value of each record by itself. That is right for every
-value that can come, and slow. Nearly all pages hold nothing odd, so there is a second way for those alone: code is
-generated for the class that takes the values out one after the other. It makes no judgement of its own: what is no
-plain string or id is looked up in a table of values the plain readers have read before, and where anything is not as
-expected (a field too few, a type nobody documented, a value that does not fit) it gives up the page, which the plain
-way then takes from its beginning.
+The general path, in `converter.py`, checks each value of each record separately. It handles every possible value, but
+is slow. Nearly all pages hold only documented values, so there is a fast path for them: code generated for the record
+class copies the values one after the other. It validates nothing itself: a value that is not a plain string or id is
+looked up in a cache of values that the general readers have already read. If anything is unexpected (a missing field,
+an undocumented type, an invalid value), the fast path rejects the page, and the general path reads it from the start.
 
-Half the time of making a frozen record would go into its `__init__`, which sets each field through
-`object.__setattr__`. So records are filled as objects of a subclass that is not frozen and adds no slots, and then made
-what they are by assigning `__class__`, which the language allows between classes of the same layout.
+Half the time of creating a frozen record would be spent in its `__init__`, which sets each field through
+`object.__setattr__`. So records are filled as instances of a subclass that is not frozen and adds no slots. Then
+`__class__` is set to the record class, which Python allows between classes of the same layout.
 """
 
 import enum
@@ -23,27 +22,27 @@ from alohub_async.models import NO_FIELDS
 T = TypeVar("T")
 
 Source: TypeAlias = Literal["items", "attributes"]
-"""Where a record's raw values are: items of a dict by wire name, or attributes of an object whose types are checked."""
+"""Where a record's raw values are: items of a dict by wire name, or attributes of a type-checked object."""
 
-_MOST_VALUES: Final = 4096  # of one field that are remembered
+_MAX_CACHED_VALUES: Final = 4096  # cached per field
 
 
 class UnusualPageError(Exception):
-    """The page is for the plain way."""
+    """The page needs the general path."""
 
 
 class FieldReader(NamedTuple):
-    """How one attribute is read from a record.
+    """Reads one attribute of a record.
 
     Attributes:
         name: Its name in the constructor.
         attribute: Its name on the object.
         wire: Its wire name.
         kind: Its type, without None.
-        structure: Makes a value of that type of a raw one; raises if it does not fit.
+        structure: Converts a raw value to that type; raises if it cannot.
         nullable: Whether it may be None.
         has_default: Whether the class has a default for it.
-        minimum: The least value that makes sense; None if there is none.
+        minimum: The least valid value; None if there is none.
     """
 
     name: str
@@ -56,10 +55,10 @@ class FieldReader(NamedTuple):
     minimum: int | None
 
     def read(self, raw: object) -> Any:
-        """The value that a raw one means.
+        """Return the value for a raw value.
 
         Raises:
-            ValueError: It does not fit.
+            ValueError: The raw value is invalid.
         """
         value = self.structure(raw, self.kind)
         if self.minimum is not None and value < self.minimum:
@@ -67,16 +66,16 @@ class FieldReader(NamedTuple):
         return value
 
     def is_plain(self, source: Source) -> bool:
-        """Whether a raw value of the right type is the value itself; else it is looked up."""
+        """Whether a raw value of the right type is the value itself; otherwise it is looked up."""
         decoded = source == "attributes" and issubclass(self.kind, enum.IntEnum)
         return decoded or self.kind is str or (self.kind is int and not self.nullable)
 
 
-class _ReadBefore:
-    """What the plain readers made of raw values: of strings, ints and None, which no other key equals.
+class _ValueCache:
+    """The values that the general readers returned for raw strings, ints and None, which equal no other key.
 
     Attributes:
-        values: By field, by raw value.
+        values: The value by attribute, then by raw value.
     """
 
     def __init__(self, readers: Sequence[FieldReader], source: Source) -> None:
@@ -87,10 +86,10 @@ class _ReadBefore:
         self.values: dict[str, dict[Any, Any]] = {reader.attribute: {} for reader in self._readers}
 
     def learn(self, raws: Sequence[Any]) -> bool:
-        """Read those of a page; False if one is missing, or does not fit."""
+        """Read the new values of a page; return False if one is missing or invalid."""
         for reader, raw_of in zip(self._readers, self._raw_of, strict=True):
             known = self.values[reader.attribute]
-            if len(known) > _MOST_VALUES:
+            if len(known) > _MAX_CACHED_VALUES:
                 known.clear()
             try:
                 for raw in {*map(raw_of, raws)} - known.keys():
@@ -101,13 +100,13 @@ class _ReadBefore:
 
 
 def page_filler(cls: type[T], readers: Sequence[FieldReader], source: Source) -> Callable[[Sequence[Any]], list[T]]:
-    """Make the function that makes all records of a page, or raises `UnusualPageError`.
+    """Return a function that creates all records of a page, or raises `UnusualPageError`.
 
     Args:
-        cls: A frozen, slotted attrs class whose constructor does nothing but set its fields.
-        readers: Of its fields, without `extra`.
-        source: Where the raw values are. Attributes, by the class's own names, are trusted to hold only strings, ints
-            and None, and what is plain as its own type.
+        cls: A frozen, slotted attrs class whose constructor only sets its fields.
+        readers: The readers of its fields, without `extra`.
+        source: Where the raw values are. Attributes, under the names of the class, are assumed to hold only strings,
+            ints and None, and plain values as their own type.
     """
     code = f"""
 def fill(raws, learnt=False):
@@ -116,7 +115,7 @@ def fill(raws, learnt=False):
         for record, raw in zip(page, raws):
             {_joined(_assignments(readers, source))}
             record.__class__ = cls
-    except KeyError as exc:  # a value not read before, or a field too few
+    except KeyError as exc:  # a value that is not cached, or a missing field
         if learnt or not learn(raws):
             raise UnusualPageError from exc
         return fill(raws, learnt=True)
@@ -124,19 +123,19 @@ def fill(raws, learnt=False):
         raise UnusualPageError from exc
     return page
 """
-    read_before = _ReadBefore(readers, source)
+    cache = _ValueCache(readers, source)
     scope: dict[str, Any] = {
         "UnusualPageError": UnusualPageError,
         "blank": _mutable(cls),
         "cls": cls,
-        "learn": read_before.learn,
+        "learn": cache.learn,
         "nothing": NO_FIELDS,
         "repeat": repeat,
         "starmap": starmap,
         "wires": frozenset(reader.wire for reader in readers),
-        **{f"{attribute}_of": values for attribute, values in read_before.values.items()},
+        **{f"{attribute}_of": values for attribute, values in cache.values.items()},
     }
-    exec(compile(code, f"<{cls.__name__} from {source}>", "exec"), scope)  # noqa: S102  (code of our own field names)
+    exec(compile(code, f"<{cls.__name__} from {source}>", "exec"), scope)  # noqa: S102  (only the field names vary)
     fill: Callable[[Sequence[Any]], list[T]] = scope["fill"]
     return fill
 
@@ -167,6 +166,6 @@ def _is_unusual(reader: FieldReader) -> str:
 
 
 def _mutable(cls: type) -> type:
-    """A subclass of `cls` whose objects are made with nothing in them and can be filled."""
-    as_ever = {name: getattr(object, name) for name in ("__init__", "__setattr__", "__delattr__")}
-    return type(f"_Mutable{cls.__name__}", (cls,), {"__slots__": (), **as_ever})
+    """A subclass of `cls` whose instances are created empty and can be filled."""
+    plain_methods = {name: getattr(object, name) for name in ("__init__", "__setattr__", "__delattr__")}
+    return type(f"_Mutable{cls.__name__}", (cls,), {"__slots__": (), **plain_methods})

@@ -1,4 +1,4 @@
-"""The JSON body of an update, in the write names and forms of its fields."""
+"""The JSON body of an update, with the write names and wire forms of its fields."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from alohub_async.unset import UNSET
 
 
 def update_body(changes: RecordUpdate) -> dict[str, Any]:
-    """The fields that are set, by wire name.
+    """Return the fields that are set, by write name.
 
-    A field's metadata has its write name (`wire`) and, if the value is not sent as it is, how it is written (`encode`).
+    A field's metadata has its write name (`wire`) and, if the value is sent in another form, its encoder (`encode`).
     """
     body: dict[str, Any] = {}
     for field in attrs.fields(type(changes)):

@@ -1,4 +1,4 @@
-"""What an error may show of an answer: never the API key, and no more than an excerpt."""
+"""What an error may show of a response: an excerpt at most, and never the API key."""
 
 import functools
 import json
@@ -7,20 +7,20 @@ from typing import Final
 from urllib.parse import quote
 
 _EXCERPT: Final = 500  # characters of a body that an error carries
-_SECRET_MIN: Final = 4  # a shorter "key" would blot out ordinary words
+_SECRET_MIN: Final = 4  # a shorter "key" would also match ordinary words
 
 
 def redacted(text: str, secret: str) -> str:
-    """The text without the key, in whatever spelling, and without lone surrogates."""
+    """The text with every encoding of the key replaced, and lone surrogates escaped."""
     if len(secret) >= _SECRET_MIN:
-        for spelling in _spellings(secret):
-            text = text.replace(spelling, "[redacted]")
-    return text.encode(errors="backslashreplace").decode()  # half a surrogate pair could not be printed
+        for encoded in _encodings(secret):
+            text = text.replace(encoded, "[redacted]")
+    return text.encode(errors="backslashreplace").decode()  # a lone surrogate cannot be printed
 
 
 @functools.lru_cache(maxsize=4)
-def _spellings(secret: str) -> Sequence[str]:
-    """How an answer may repeat the key: as it is, or as JSON, HTML or a URL writes it; the longest first."""
+def _encodings(secret: str) -> Sequence[str]:
+    """The forms in which a response may repeat the key: plain, or encoded in JSON, HTML or a URL; longest first."""
     import html
 
     in_json = json.dumps(secret)[1:-1]
@@ -37,6 +37,6 @@ def redacted_headers(headers: MutableMapping[str, str], secret: str) -> Mapping[
 
 def excerpt_of(body: bytes, secret: str) -> str:
     """The printable beginning of a body, redacted."""
-    # Redacted before it is cut, so that no half of a key is left at the end.
+    # Redacted before it is truncated, so that no part of a key remains at the end.
     text = redacted(body.decode(errors="replace"), secret)[:_EXCERPT]
     return "".join(char if char.isprintable() else " " for char in text).strip()

@@ -18,7 +18,7 @@ class Request(NamedTuple):
     Attributes:
         route: Its rate-limit budget.
         url: The whole URL, encoded.
-        body: JSON, or None.
+        body: The JSON body, or None.
     """
 
     route: Route
@@ -30,17 +30,17 @@ class Request(NamedTuple):
 
 
 def check_path(path: object) -> str:
-    """Return `path` if it can be nothing but a path below the base URL.
+    """Return `path` if it can only be a path below the base URL.
 
     Raises:
         InvalidArgumentError: It is not.
     """
     if not isinstance(path, str):
         raise InvalidArgumentTypeError(f"path must be a string; {type(path).__name__} was given")
-    # Servers differ in when they decode "%2e", "%2f" and "%5c", so dot segments are refused however they are written.
+    # Servers differ in when they decode "%2e", "%2f" and "%5c", so dot segments are refused in every encoding.
     try:
         decoded = unquote(path, errors="strict").replace("\\", "/").split("/")
-    except UnicodeDecodeError:  # it has no text, and libraries differ in what they make of it
+    except UnicodeDecodeError:  # libraries differ in how they treat escapes that are not UTF-8
         decoded = []
     if (
         not decoded
@@ -51,14 +51,15 @@ def check_path(path: object) -> str:
         or set("?#\\ ") & set(path)
     ):
         raise InvalidArgumentError(
-            "path must look like '/v1/queues/inbound': begin with '/', and hold no empty, '.' or '..' segment, no '?',"
-            f" '#', '\\' or space (query values go into params), and no escape that is not UTF-8; {path!r} was given"
+            "path must look like '/v1/queues/inbound': begin with '/', and contain no empty, '.' or '..' segment, no"
+            " '?', '#', '\\' or space (query values go into params), and no escape that is not UTF-8;"
+            f" {path!r} was given"
         )
     return path
 
 
 def _path(template: str, values: Mapping[str, object]) -> str:
-    # yarl would let "../.." escape and "x/y" become two segments, so each value is quoted whole.
+    # yarl would let "../.." leave the path and "x/y" become two segments, so each value is fully quoted.
     segments = template.format_map({name: quote(str(value), safe="") for name, value in values.items()})
     check_path(segments)
     return segments
@@ -80,25 +81,25 @@ def build_request(
     params: Mapping[str, str | int] | None = None,
     json: object = None,
 ) -> Request:
-    """Make the request for a route.
+    """Build the request for a route.
 
     Args:
-        route: Which endpoint.
-        endpoint: Where the API is.
-        path: The literal path, if the route does not name it already.
-        path_values: What to put into the route's template; quoted whole.
+        route: The method and the path template.
+        endpoint: The base URL.
+        path: The literal path; None to fill in the route's template.
+        path_values: The values for the route's template; each is fully quoted.
         params: The query.
-        json: The body, if not None.
+        json: The body; None for a request without a body.
 
     Raises:
-        InvalidArgumentError: A path that could leave the base URL, a query value that is neither string nor int, or a
-            body that JSON cannot say.
+        InvalidArgumentError: A path that could leave the base URL, a query value that is neither a string nor an int,
+            or a body that JSON cannot represent.
     """
     try:
         where = quote(path, safe="/%:@!$&'()*+,;=~") if path is not None else _path(route.template, path_values or {})
         query = f"?{_query(params)}" if params else ""
     except UnicodeEncodeError as exc:  # a lone surrogate
-        raise InvalidArgumentError(f"path and params must be text that UTF-8 can say: {exc}") from exc
+        raise InvalidArgumentError(f"path and params must be text that UTF-8 can encode: {exc}") from exc
     url = URL(f"{str(endpoint.base_url).rstrip('/')}{where}{query}", encoded=True)
     return Request(route, url, None if json is None else encode_json(json))
 
@@ -107,12 +108,13 @@ def encode_json(value: object) -> bytes:
     """Encode a body as compact UTF-8 JSON.
 
     Raises:
-        InvalidArgumentError: JSON cannot express it.
+        InvalidArgumentError: JSON cannot represent it.
     """
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as exc:
-        raise InvalidArgumentError(f"json must be what JSON can say; {type(value).__name__} was given: {exc}") from exc
+        given = type(value).__name__
+        raise InvalidArgumentError(f"json must be a value that JSON can represent; {given} was given: {exc}") from exc
 
 
 class HeaderCache(dict[tuple[str, bool], Mapping[str, str]]):
@@ -122,12 +124,12 @@ class HeaderCache(dict[tuple[str, bool], Mapping[str, str]]):
     """
 
     def __init__(self, endpoint: Endpoint, *, tenant_id: str | None, user_agent: str) -> None:
-        """Make no headers yet.
+        """Store the parts of the headers.
 
         Args:
             endpoint: Which headers carry the key, and whether the tenant is sent.
-            tenant_id: For `X-Tenant-ID`; None leaves it out.
-            user_agent: For `User-Agent`.
+            tenant_id: Value of `X-Tenant-ID`; None omits the header.
+            user_agent: Value of `User-Agent`.
         """
         super().__init__()
         self._endpoint = endpoint

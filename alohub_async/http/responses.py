@@ -1,4 +1,4 @@
-"""Answers as values: from a status, headers and bytes to a payload or an error. Pure: no socket and no event loop.
+"""Responses as values: from status, headers and bytes to a payload or an error. Pure: no socket and no event loop.
 
 Field names and codes are from the vendor's page. The spellings `errorCode` and `errorMessage`, and failures under
 HTTP 200, were seen in the vendor's published client.
@@ -61,14 +61,14 @@ class Response(NamedTuple):
 
 @attrs.frozen
 class ApiResponse:
-    """What `client.request` returns: a successful answer of the API.
+    """What `client.request` returns: a successful response of the API.
 
     Attributes:
         status: HTTP status, 2xx.
-        headers: The answer's headers, case-insensitive.
-        payload: The decoded JSON, envelope and all; None for an answer without content (204).
-        attempts: Transmissions it took, 1 or more.
-        elapsed: Seconds from the call to the answer, with all waits.
+        headers: The response's headers, case-insensitive.
+        payload: The decoded JSON with its envelope; None for a response without content (204).
+        attempts: Transmissions made, 1 or more.
+        elapsed: Seconds from the call to the response, including all waits.
     """
 
     status: int
@@ -83,7 +83,7 @@ class ListPayload(NamedTuple):
 
     Attributes:
         items: The records, undecoded.
-        total: `totalRecord`, or None if the answer has none that makes sense.
+        total: `totalRecord`, or None if it is missing or invalid.
     """
 
     items: Sequence[Any]
@@ -91,12 +91,12 @@ class ListPayload(NamedTuple):
 
 
 def retry_after_seconds(headers: Mapping[str, str], *, wall_clock: Callable[[], float]) -> float | None:
-    """Seconds the server asks to wait (`Retry-After`: integer, decimal or HTTP date); None if it does not say.
+    """Seconds that the server asks to wait (`Retry-After`: integer, decimal or HTTP date); None if it does not say.
 
     Args:
-        headers: Of the answer, case-insensitive.
-        wall_clock: Tells the seconds since the epoch, for a date in an answer that has no `Date` of its own to compare
-            it with.
+        headers: The headers of the response, case-insensitive.
+        wall_clock: Returns the seconds since the epoch. Used for a date in a response that has no `Date` header to
+            compare it with.
     """
     if "Retry-After" not in headers:
         return None
@@ -117,7 +117,7 @@ def _timestamp(text: str) -> float | None:
         moment = parsedate_to_datetime(text)
     except (ValueError, TypeError, OverflowError):
         return None
-    # HTTP dates are GMT whatever they say, and parsedate gives a naive one for "-0000".
+    # HTTP dates are always GMT, and `parsedate_to_datetime` returns a naive datetime for "-0000".
     return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
 
 
@@ -129,19 +129,19 @@ def decode_response(
     retry_after: float | None,
     decode: Callable[[bytes], object] | None = None,
 ) -> Any:
-    """Return the JSON of a successful answer, or what `decode` makes of it.
+    """Return the JSON of a successful response, or the result of `decode`.
 
     Args:
-        request: What was asked, for the error.
-        response: What came.
-        secret: The key; it is struck out of whatever an error shows.
-        retry_after: What `retry_after_seconds` made of the answer, for the error.
-        decode: Tried first on the body of an answer whose status is a success. It returns None, and raises nothing,
-            unless the body says that it is a success as well.
+        request: The request, for the error.
+        response: The response.
+        secret: The key; it is redacted in everything that an error shows.
+        retry_after: The result of `retry_after_seconds` for the response, for the error.
+        decode: Tried first on the body of a response with a success status. It never raises, and returns None unless
+            the body reports success as well.
 
     Raises:
-        APIStatusError: The answer is a failure: by its status, or by `success` or `error_code` under HTTP 200.
-        APIResponseError: It is no failure and no JSON either.
+        APIStatusError: The response is a failure: by its status, or by `success` or `error_code` under HTTP 200.
+        APIResponseError: The status is a success, but the body is not JSON.
     """
     success = 200 <= response.status < 300
     if response.status in {204, 205}:
@@ -183,7 +183,8 @@ def _status_error(
 ) -> APIStatusError:
     code = _error_code(fields)
     status = response.status
-    # A known code decides, whatever the status; but 429 is a matter of the gateway, which may not know the API's codes.
+    # A known code takes precedence over the status. A 429 is the exception: it may come from the gateway, which may not
+    # use the codes of the API.
     kind = RateLimitError if status == 429 else _ERROR_BY_CODE.get((code or "").upper()) or _ERROR_BY_STATUS.get(status)
     if kind is None and status < 300:
         kind = RequestFailedError
@@ -192,7 +193,7 @@ def _status_error(
     names = ("error_message", "errorMessage", "message", "error")
     message = next((fields[name] for name in names if isinstance(fields.get(name), str) and fields[name]), None)
     if message is None and 300 <= status < 400:
-        message = "redirects are not followed, they would carry the key away; check the base URL"
+        message = "redirects are not followed, because they could send the key to another host; check the base URL"
     return kind(
         None if message is None else redacted(message, secret),
         status=status,
@@ -211,8 +212,8 @@ def read_list(payload: object, *, request: object) -> ListPayload:
     """Read a list envelope: `{"data": […], "totalRecord": …}`.
 
     Args:
-        payload: The decoded answer.
-        request: What was asked, for the error.
+        payload: The decoded response.
+        request: The request, for the error.
 
     Raises:
         APIResponseError: There is no list of objects under `data`.
@@ -220,7 +221,7 @@ def read_list(payload: object, *, request: object) -> ListPayload:
     items: object = payload.get("data") if _is_object(payload) else None
     total = read_total(payload.get("totalRecord")) if _is_object(payload) else None
     if items is None and total == 0:
-        return ListPayload([], 0)  # how some write an empty list
+        return ListPayload([], 0)  # some APIs write an empty list this way
     if not _is_list(items):
         raise _wrong_shape(request, "an object with a list under 'data'", payload)
     if not {*map(type, items)} <= {dict}:
@@ -233,9 +234,9 @@ def read_record(payload: object, *, id_field: str, request: object) -> dict[str,
     """Read a single record: bare as documented, or enveloped under `data` as an object or a list of one.
 
     Args:
-        payload: The decoded answer.
-        id_field: The field by which a record is known.
-        request: What was asked, for the error.
+        payload: The decoded response.
+        id_field: The field that identifies a record.
+        request: The request, for the error.
 
     Raises:
         APIResponseError: There is no such record.
@@ -251,14 +252,14 @@ def read_record(payload: object, *, id_field: str, request: object) -> dict[str,
 
 
 def read_success(payload: object, *, request: object) -> Mapping[str, Any]:
-    """Read the answer to a write: an envelope that says it was done. Failures were raised before.
+    """Read the response to a write: an envelope that confirms it. Reported failures were raised before.
 
     Args:
-        payload: The decoded answer.
-        request: What was asked, for the error.
+        payload: The decoded response.
+        request: The request, for the error.
 
     Raises:
-        APIResponseError: The answer does not say so.
+        APIResponseError: The response does not confirm the write.
     """
     if not _is_object(payload) or "success" not in payload:
         raise _wrong_shape(request, "an object with 'success'", payload)

@@ -1,9 +1,9 @@
-"""Time limits of many pieces of work at once, by one timer.
+"""Time limits of many concurrent operations, with one timer.
 
-`asyncio.timeout`, or aiohttp's own total timeout, sets a timer for each piece of work and takes it back afterwards: a
-tenth of the function calls of a whole request, for limits that hardly ever run out; and aiohttp's read timeout does so
-with each piece of an answer. Here one timer is set for the first limit that may run out, and looks at all of them when
-it fires.
+`asyncio.timeout`, and aiohttp's own total timeout, set a timer for each operation and cancel it afterwards. That is a
+tenth of the function calls of a whole request, for limits that rarely expire; aiohttp's read timeout does the same for
+each chunk of a response. Here one timer is set for the limit that expires first, and checks all of them when it
+fires.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ class Timeouts:
 
     Attributes:
         connect: Seconds to open a connection (name lookup, TCP, TLS).
-        read: Seconds until an answer begins (all of its headers), and then without another byte of it.
+        read: Seconds to wait for the response headers, and then for each further chunk of the body.
         total: Seconds for the whole attempt, from opening the connection to the last byte of the body.
 
     Raises:
@@ -36,16 +36,16 @@ class Timeouts:
 
 
 class TimeLimits:
-    """The limits of one event loop.
+    """The time limits of one event loop.
 
         limits = TimeLimits(asyncio.get_running_loop())
         with TimeLimit(limits, 60.0):
             ...
 
     Attributes:
-        loop: Whose clock counts.
-        running: Those in force.
-        due: When the timer fires, in the loop's seconds; inf if none is set.
+        loop: The event loop whose clock is used.
+        running: The active limits.
+        due: When the timer fires, in seconds of the loop's clock; inf if none is set.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -55,7 +55,7 @@ class TimeLimits:
         self._timer: asyncio.TimerHandle | None = None
 
     def wake_at(self, due: float) -> None:
-        """Set the timer, unless that is never."""
+        """Set the timer; `math.inf` sets none."""
         self.close()
         if due < math.inf:
             self.due = due
@@ -69,7 +69,7 @@ class TimeLimits:
         self.wake_at(min((limit.ends for limit in self.running), default=math.inf))
 
     def close(self) -> None:
-        """Take the timer back."""
+        """Cancel the timer."""
         self.due = math.inf
         if self._timer is not None:
             self._timer.cancel()
@@ -77,12 +77,12 @@ class TimeLimits:
 
 
 class TimeLimit:
-    """Most seconds that a piece of work may take: a context manager that raises `TimeoutError` when they are over.
+    """A context manager that raises `TimeoutError` when its time is over.
 
-    As with `asyncio.timeout`, the task is cancelled, and a cancellation of somebody else's goes on as one.
+    As with `asyncio.timeout`, the task is cancelled, and a cancellation from outside is propagated unchanged.
 
     Attributes:
-        ends: When the time is over, in the loop's seconds.
+        ends: When the limit expires, in seconds of the loop's clock.
     """
 
     __slots__ = ("_cancelling", "_idle", "_last_end", "_limits", "_ran_out", "_task", "ends")
@@ -91,13 +91,13 @@ class TimeLimit:
         """Start the time.
 
         Args:
-            limits: Those of the running event loop.
-            seconds: For all of it.
-            idle: Most seconds without a sign of life, from the first one on; see `alive`.
+            limits: The time limits of the running event loop.
+            seconds: The time for the whole operation.
+            idle: The most seconds between two calls of `alive`, counted from the first call on.
         """
         task = asyncio.current_task(limits.loop)
         if task is None:
-            raise RuntimeError("what has a time limit must run in a task")
+            raise RuntimeError("a time limit must be used inside a task")
         self.ends: float = limits.loop.time() + seconds
         self._last_end = self.ends
         self._idle = idle
@@ -114,7 +114,7 @@ class TimeLimit:
         return self
 
     def alive(self) -> None:
-        """Give a sign of life."""
+        """Report activity: restart the idle time."""
         limits = self._limits
         if not self._ran_out:
             self.ends = min(limits.loop.time() + self._idle, self._last_end)
@@ -122,7 +122,7 @@ class TimeLimit:
                 limits.wake_at(self.ends)
 
     def run_out(self) -> None:
-        """End the work."""
+        """Cancel the task, since the limit has expired."""
         self._ran_out = True
         self.ends = math.inf
         self._task.cancel()
@@ -130,7 +130,7 @@ class TimeLimit:
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
         del self._limits.running[self]
         task = self._task
-        del self._task  # whose context may hold this: together they would be garbage in a circle
-        # Whatever became of the cancellation, it is over.
+        del self._task  # the context of the task may refer to this limit: avoid a reference cycle
+        # The cancellation ends here, whatever the task did with it.
         if self._ran_out and task.uncancel() <= self._cancelling and isinstance(error, asyncio.CancelledError):
             raise TimeoutError from error

@@ -1,4 +1,4 @@
-"""Many calls at once: a bounded number of tasks over any number of arguments, and an outcome for each."""
+"""Concurrent calls: a bounded number of tasks over any number of arguments, and an outcome for each."""
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Iterable
@@ -20,13 +20,13 @@ R = TypeVar("R")
 
 @attrs.frozen
 class Outcome(Generic[T]):
-    """What came of one call of many.
+    """The outcome of one of many calls.
 
     Attributes:
-        id: The record's id, as it was given.
-        value: What the call returned; None if it failed.
-        error: Why it failed; None if it did not.
-        attempts: Transmissions it took; 0 if nothing was sent.
+        id: The record's id, as given.
+        value: The result of the call; None if it failed.
+        error: The error of the call; None if it succeeded.
+        attempts: Transmissions made; 0 if nothing was sent.
     """
 
     id: int
@@ -40,7 +40,7 @@ class Outcome(Generic[T]):
         return self.error is None
 
     def unwrap(self) -> T:
-        """What the call returned.
+        """Return the result of the call.
 
         Raises:
             AlohubError: The call failed.
@@ -51,7 +51,7 @@ class Outcome(Generic[T]):
 
 
 async def outcome_of(record_id: int, call: Callable[[], Awaitable[tuple[T, int]]]) -> Outcome[T]:
-    """What comes of a call that returns a value and the transmissions it took."""
+    """Return the outcome of a call that returns a value and its number of transmissions."""
     try:
         value, attempts = await call()
     except AlohubError as error:
@@ -60,16 +60,16 @@ async def outcome_of(record_id: int, call: Callable[[], Awaitable[tuple[T, int]]
 
 
 class _SourceError(NamedTuple):
-    """What the arguments' own iterator raised."""
+    """An error that the iterator of the arguments raised."""
 
     error: Exception
 
 
 class Outcomes(AsyncIterable[Outcome[T]]):
-    """The outcomes of many calls, as they complete or in order; made by `get_many_inbound` and `update_many_inbound`.
+    """The outcomes of many calls, in the order of completion or of the arguments.
 
-    Nothing is sent before the first step. Leaving a loop over it cancels what is under way; going on after `break` is
-    fine: what was cut off is done again.
+    `get_many_inbound` and `update_many_inbound` return it. Nothing is sent before the first step. Leaving a loop over
+    it cancels the calls in flight; iterating again after `break` repeats the cancelled calls.
     """
 
     def __init__(
@@ -80,13 +80,13 @@ class Outcomes(AsyncIterable[Outcome[T]]):
         *,
         finish: bool,
     ) -> None:
-        """Take nothing from the arguments yet.
+        """Store the arguments without iterating over them.
 
         Args:
-            arguments: Of the calls, one after the other; taken as they are wanted.
-            call: Does one; a failure is an outcome, too.
-            options: How many at once, in which order, and whether the first failure ends it.
-            finish: Whether calls in flight finish then, rather than being cancelled.
+            arguments: The arguments of the calls, consumed lazily.
+            call: Makes one call; a failure is an outcome, too.
+            options: The concurrency, the order, and whether the first failure ends the iteration.
+            finish: Whether calls in flight then finish instead of being cancelled.
         """
         self._source: Iterator[Any] | AsyncIterator[Any] = (
             aiter(arguments) if isinstance(arguments, AsyncIterable) else iter(arguments)
@@ -97,12 +97,12 @@ class Outcomes(AsyncIterable[Outcome[T]]):
         self._stop_on_error = options.stop_on_error
         self._finish = finish
         self._ahead: BackgroundTasks[int, Any] = BackgroundTasks()
-        self._jobs: dict[int, Any] = {}  # arguments of calls under way or not handed out, by number, in order
+        self._jobs: dict[int, Any] = {}  # arguments of calls in flight or not yet returned, by number, in order
         self._done: dict[int, Outcome[T]] = {}
-        self._again: list[tuple[int, Any]] = []  # cut off; in order
+        self._again: list[tuple[int, Any]] = []  # cancelled calls to repeat, in order
         self._taken = 0
         self._exhausted = False
-        self._error: BaseException | None = None  # to be raised when all else is handed out
+        self._error: BaseException | None = None  # raised after all outcomes have been returned
         self._lock = asyncio.Lock()
 
     def __aiter__(self) -> AsyncIterator[Outcome[T]]:
@@ -120,22 +120,22 @@ class Outcomes(AsyncIterable[Outcome[T]]):
         return outcome
 
     async def collect(self) -> list[Outcome[T]]:
-        """The rest of the outcomes as a list."""
+        """Return the remaining outcomes as a list."""
         outcomes: list[Outcome[T]] = []
         async for outcome in self:
             outcomes += (outcome,)  # the frame of a comprehension would keep the loop alive
         return outcomes
 
     def release(self) -> None:
-        """Cancel what is under way, unless somebody waits for it; it is done again when gone on with.
+        """Cancel the calls in flight, unless a caller waits for them; the next step repeats them.
 
-        The arguments' own iterator is let run: cancelling would end it.
+        A pending step of an async iterator of arguments is not cancelled, since that would end the iterator.
         """
-        cut = self._ahead.release(keep=_READ)
-        self._again = sorted([*self._again, *((number, self._jobs.pop(number)) for number in cut)])
+        cancelled = self._ahead.release(keep=_READ)
+        self._again = sorted([*self._again, *((number, self._jobs.pop(number)) for number in cancelled)])
 
     async def aclose(self) -> None:
-        """Cancel what is under way, wait until it is gone, and end."""
+        """Cancel the calls in flight, wait until they have ended, and end the iteration."""
         self._exhausted = True
         self._forget()
         await self._ahead.aclose()
@@ -169,7 +169,7 @@ class Outcomes(AsyncIterable[Outcome[T]]):
         return self._done.pop(number)
 
     def _start(self) -> None:
-        """Begin as many calls as may be under way."""
+        """Start calls up to the concurrency limit."""
         while self._error is None and len(self._jobs) + (_READ in self._ahead) < self._concurrency:
             if self._again:
                 self._begin(*self._again.pop(0))
@@ -201,7 +201,7 @@ class Outcomes(AsyncIterable[Outcome[T]]):
         self._ahead.start(number, self._call(argument))
 
     async def _wait(self) -> None:
-        """Wait until one call is done, or the next argument is there."""
+        """Wait until a call has completed or the next argument is available."""
         number = await self._ahead.next_done()
         if number == _READ:
             self._take(await self._ahead.take(_READ))
@@ -209,12 +209,12 @@ class Outcomes(AsyncIterable[Outcome[T]]):
         try:
             self._done[number] = await self._ahead.take(number)
         except BaseException:
-            del self._jobs[number]  # what no outcome can tell is raised, such as a key provider's own error
+            del self._jobs[number]  # errors that are no outcome are raised, such as one of the key provider
             raise
 
     def _ends(self, error: AlohubError) -> bool:
-        hopeless = isinstance(error, AuthenticationError | PermissionDeniedError | ClientClosedError)
-        return hopeless or self._stop_on_error
+        is_fatal = isinstance(error, AuthenticationError | PermissionDeniedError | ClientClosedError)
+        return is_fatal or self._stop_on_error
 
     def _stop(self, record_id: int, error: AlohubError) -> None:
         error.add_note(f"id {record_id}")
@@ -225,7 +225,7 @@ class Outcomes(AsyncIterable[Outcome[T]]):
             self._forget()
 
 
-_READ: Final = 0  # the key of waiting for the next argument; calls are counted from 1
+_READ: Final = 0  # the task key of reading the next argument; calls are numbered from 1
 _END: Final = object()
 
 
@@ -237,7 +237,7 @@ async def _read(source: AsyncIterator[Any]) -> Any:
 
 
 class _Loop(AsyncIterator[Outcome[T]]):
-    """A loop over the outcomes. It is there as long as the loop is, so when it goes, nothing is wanted any more."""
+    """Iterator that cancels the calls in flight when it is dropped."""
 
     def __init__(self, outcomes: Outcomes[T]) -> None:
         self._outcomes = outcomes
@@ -253,15 +253,15 @@ class _Loop(AsyncIterator[Outcome[T]]):
 
 
 class SharedCalls(Generic[R]):
-    """Lets identical calls that are under way at the same time share one."""
+    """Shares one call between identical concurrent calls."""
 
     def __init__(self) -> None:
         self._flights: dict[Hashable, asyncio.Future[R]] = {}
 
     async def call(self, key: Hashable, make: Callable[[], Awaitable[R]]) -> R:
-        """What `make` returns, or what another call of that key does that is under way already.
+        """Return the result of `make`, or of a call with the same key that is already in flight.
 
-        Should that one be cancelled or raise, this one does it itself.
+        If that call is cancelled or raises, this call runs `make` itself.
         """
         while (flight := self._flights.get(key)) is not None:
             await asyncio.wait([flight])

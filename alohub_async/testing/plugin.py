@@ -49,7 +49,7 @@ def alohub_client(alohub_sandbox: "Sandbox") -> Generator["AlohubClient"]:
 
     client = alohub_sandbox.client()
     yield client
-    with ThreadPoolExecutor(1) as pool:  # this thread's event loop is none of our business
+    with ThreadPoolExecutor(1) as pool:  # this thread's event loop is not touched
         pool.submit(asyncio.run, client.aclose()).result()
 
 

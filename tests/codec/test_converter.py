@@ -1,4 +1,4 @@
-"""From a record of the API to `InboundQueue`: what fits is taken, what does not is never bent into shape."""
+"""From a record of the API to `InboundQueue`: matching values are read, others are never coerced."""
 
 import json
 from typing import Any
@@ -48,7 +48,7 @@ def _strict(record: dict[str, Any]) -> InboundQueue:
 
 
 def test_documented_record_becomes_a_queue() -> None:
-    """The vendor's example, strict or not, without anything left over."""
+    """The vendor's example is read in both modes without unknown fields."""
     queue = InboundQueue(
         id=1001226, name="Hàng đợi", strategy=QueueStrategy.NORMAL, music_on_hold="waiting.wav", max_wait=120
     )
@@ -57,7 +57,7 @@ def test_documented_record_becomes_a_queue() -> None:
 
 
 def test_every_field_has_its_wire_name() -> None:
-    """The names are the vendor's page's."""
+    """The names are those of the vendor's page."""
     wires = {field.metadata["wire"]: field.name for field in attrs.fields(InboundQueue) if field.name != "extra"}
     assert wires == ATTRIBUTES
 
@@ -93,8 +93,8 @@ FITS: list[tuple[str, Any, object]] = [
 
 
 @pytest.mark.parametrize(("wire", "raw", "value"), FITS)
-def test_value_that_fits_is_taken(wire: str, raw: Any, value: object) -> None:
-    """In its documented form and in the ones it may turn out to have, strict or not."""
+def test_valid_value_is_read(wire: str, raw: Any, value: object) -> None:
+    """The documented form and likely variants are read in both modes."""
     for structure in (_lenient, _strict):
         queue = structure({**RECORD, wire: raw})
         taken = getattr(queue, ATTRIBUTES[wire])
@@ -136,8 +136,8 @@ MISFITS = [(wire, raw) for wire, values in UNFIT.items() for raw in values]
 
 
 @pytest.mark.parametrize(("wire", "raw"), MISFITS)
-def test_value_that_does_not_fit_is_kept_raw(wire: str, raw: Any) -> None:
-    """The attribute is None, the raw value is in `extra`, and every other attribute is as ever."""
+def test_invalid_value_is_kept_raw(wire: str, raw: Any) -> None:
+    """The attribute is None, the raw value is in `extra`, and all other attributes are unaffected."""
     queue = _lenient({**RECORD, wire: raw})
     expected = attrs.asdict(_lenient(RECORD), recurse=False)
     expected |= {ATTRIBUTES[wire]: None, "extra": {wire: raw}}
@@ -146,7 +146,7 @@ def test_value_that_does_not_fit_is_kept_raw(wire: str, raw: Any) -> None:
 
 
 @pytest.mark.parametrize(("wire", "raw"), MISFITS)
-def test_value_that_does_not_fit_raises_in_strict_mode(wire: str, raw: Any) -> None:
+def test_invalid_value_raises_in_strict_mode(wire: str, raw: Any) -> None:
     """The error names the field and has the value; it pickles."""
     with pytest.raises(FieldError) as caught:
         _strict({**RECORD, wire: raw})
@@ -159,7 +159,7 @@ def test_value_that_does_not_fit_raises_in_strict_mode(wire: str, raw: Any) -> N
 @pytest.mark.parametrize("wire", sorted(ATTRIBUTES.keys() - NEVER_NULL))
 @pytest.mark.parametrize("change", [{}, None], ids=["missing", "null"])
 def test_nullable_field_may_be_null_or_missing(wire: str, change: dict[str, Any] | None) -> None:
-    """Both mean None, strict or not, and leave nothing in `extra`."""
+    """Both mean None in both modes, and add nothing to `extra`."""
     record = {name: value for name, value in RECORD.items() if name != wire}
     record |= {wire: None} if change is None else change
     for structure in (_lenient, _strict):
@@ -169,8 +169,8 @@ def test_nullable_field_may_be_null_or_missing(wire: str, change: dict[str, Any]
 
 
 @pytest.mark.parametrize("wire", sorted(NEVER_NULL))
-def test_missing_id_or_name_does_not_cost_the_page(wire: str) -> None:
-    """It is None, without an entry in `extra`, for nothing came; strict mode names it."""
+def test_missing_id_or_name_does_not_fail_the_page(wire: str) -> None:
+    """It is None without an entry in `extra`; strict mode raises an error that names it."""
     record = {name: value for name, value in RECORD.items() if name != wire}
     queue = _lenient(record)
     assert getattr(queue, ATTRIBUTES[wire]) is None
@@ -180,13 +180,13 @@ def test_missing_id_or_name_does_not_cost_the_page(wire: str) -> None:
     assert (caught.value.field, caught.value.value) == (wire, None)
 
 
-def test_null_id_is_told_from_a_missing_one() -> None:
-    """The null that came is in `extra`."""
+def test_null_id_differs_from_a_missing_one() -> None:
+    """The null is kept in `extra`."""
     assert _lenient({**RECORD, "callinId": None}).extra == {"callinId": None}
 
 
-def test_unknown_fields_are_kept_as_they_came() -> None:
-    """By wire name, the same objects, also if they are called like our attributes; strict mode minds none of them."""
+def test_unknown_fields_are_kept_unchanged() -> None:
+    """They are kept by wire name, even if named like an attribute; strict mode accepts them."""
     unknown: dict[str, Any] = {"newField": [1, {"a": None}], "id": 5, "extra": {"x": 1}, "max_wait": "soon", "": 0}
     for structure in (_lenient, _strict):
         queue = structure({**RECORD, **unknown})
@@ -195,8 +195,8 @@ def test_unknown_fields_are_kept_as_they_came() -> None:
         assert (queue.id, queue.max_wait) == (1001226, 120)
 
 
-def test_structuring_leaves_the_record_alone() -> None:
-    """The payload may be used for something else."""
+def test_structuring_does_not_modify_the_record() -> None:
+    """The payload can be used again."""
     record = {**RECORD, "timeWait": "soon", "new": 1}
     before = dict(record)
     assert _lenient(record).extra == {"timeWait": "soon", "new": 1}
@@ -204,13 +204,13 @@ def test_structuring_leaves_the_record_alone() -> None:
 
 
 def test_converters_are_made_once_and_apart() -> None:
-    """One for lenient, one for strict; neither changes the other."""
+    """The lenient and the strict converter are cached separately."""
     assert converter_for(strict=False) is converter_for(strict=False)
     assert converter_for(strict=True) is not converter_for(strict=False)
 
 
 def _means(wire: str, raw: Any, value: Any) -> bool:
-    """Whether an attribute says what the raw value says."""
+    """Whether an attribute has the meaning of the raw value."""
     if wire in {"callinName", "musicinQueue", "agentSelector", "callinNumber"}:
         return type(raw) is type(value) is str and value == raw
     if wire == "nguongRanhRoi":
@@ -226,8 +226,8 @@ any_record = st.fixed_dictionaries({}, optional=dict.fromkeys(ATTRIBUTES, json_v
 
 
 @given(any_record)
-def test_no_record_raises_or_lies(record: dict[str, Any]) -> None:
-    """Each attribute means its raw value, or is None with the raw value in `extra`; nothing is lost or made up."""
+def test_no_record_raises_or_is_misread(record: dict[str, Any]) -> None:
+    """Each attribute means its raw value, or is None with the raw value in `extra`; nothing is lost or invented."""
     queue = _lenient(record)
     kept = dict(queue.extra)
     for wire, name in ATTRIBUTES.items():
@@ -246,7 +246,7 @@ def test_no_record_raises_or_lies(record: dict[str, Any]) -> None:
 
 @given(any_record)
 def test_strict_raises_just_where_lenient_keeps_a_raw_value(record: dict[str, Any]) -> None:
-    """And where an id or a name is missing; else both modes agree."""
+    """It also raises for a missing id or name; otherwise both modes agree."""
     lenient = _lenient(record)
     unfit = {wire for wire in ATTRIBUTES if wire in lenient.extra} | (NEVER_NULL - record.keys())
     try:
@@ -259,8 +259,8 @@ def test_strict_raises_just_where_lenient_keeps_a_raw_value(record: dict[str, An
 
 
 @given(any_record)
-def test_record_can_be_put_together_again(record: dict[str, Any]) -> None:
-    """From the attributes' raw forms and `extra`, so that a copy of the list loses nothing of it."""
+def test_record_can_be_rebuilt(record: dict[str, Any]) -> None:
+    """The attributes' raw forms and `extra` together are the whole record, so a copy of a list is lossless."""
     queue = _lenient(json.loads(json.dumps(record)))
     again = dict(queue.extra)
     for wire, name in ATTRIBUTES.items():
@@ -270,12 +270,12 @@ def test_record_can_be_put_together_again(record: dict[str, Any]) -> None:
     assert _lenient(again) == queue
 
 
-# Models of the user's own
+# Models of the user
 
 
 @attrs.frozen
 class _Agent:
-    """A record of an endpoint the SDK does not list."""
+    """A record of an endpoint that the SDK does not cover."""
 
     code: int = attrs.field(metadata={"wire": "agentCode"})
     nick: str | None = None
@@ -285,14 +285,14 @@ class _Agent:
 
 
 def test_users_model_with_extra_is_read_like_ours() -> None:
-    """Wire names from the metadata, else the attribute's own; digit strings; unknown fields kept."""
+    """Wire names come from the metadata or the attribute names, digit strings are read, and unknown fields are kept."""
     structure = converter_for(strict=False).structure
     agent = structure({"agentCode": "7", "nick": "An", "tags": ["1", 2], "level": 5, "new": 1}, _Agent)
     assert agent == _Agent(7, "An", [1, 2], 5, {"new": 1})
 
 
-def test_users_model_misfit_does_not_raise() -> None:
-    """A list with a bad element does not fit as a whole; it is kept raw as any other value."""
+def test_invalid_value_in_a_users_model_does_not_raise() -> None:
+    """A list with an invalid element is kept raw as a whole."""
     structure = converter_for(strict=False).structure
     agent = structure({"agentCode": "x", "tags": [1, "many"], "level": 5}, _Agent)
     assert agent.extra == {"agentCode": "x", "tags": [1, "many"]}
@@ -302,21 +302,21 @@ def test_users_model_misfit_does_not_raise() -> None:
 
 
 def test_users_model_keeps_its_defaults() -> None:
-    """A field that did not come has the default the user gave it."""
+    """A missing field has the default of the model."""
     agent = converter_for(strict=True).structure({"agentCode": 7}, _Agent)
     assert agent == _Agent(7)
 
 
 @attrs.frozen
 class _Call:
-    """A record without `extra`: what does not fit raises."""
+    """A record without `extra`: an invalid value raises."""
 
     call: int = attrs.field(metadata={"wire": "callId"})
     strategy: QueueStrategy | None = None
 
 
 def test_users_model_without_extra_is_read_by_its_wire_names() -> None:
-    """With the same readers; unknown fields are dropped, for there is no place for them."""
+    """The same readers are used, and unknown fields are dropped."""
     structure = converter_for(strict=False).structure
     assert structure({"callId": "7", "strategy": "8", "new": 1}, _Call) == _Call(7, QueueStrategy(8))
     assert structure({"callId": 7}, _Call) == _Call(7)
@@ -336,7 +336,7 @@ class _Postponed:
 
 
 def test_users_model_may_postpone_its_annotations() -> None:
-    """String annotations, private names and attributes outside of the constructor are understood."""
+    """String annotations, private names and attributes outside of the constructor are supported."""
     record = {"code": "7", "nick": 5, "_hidden": "3", "length": 9}
     read = converter_for(strict=False).structure(record, _Postponed)
     assert attrs.astuple(read) == (7, None, 3, -1, {"nick": 5, "length": 9})

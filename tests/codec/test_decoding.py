@@ -1,4 +1,4 @@
-"""JSON is decoded alike with and without the extra `speed`."""
+"""JSON is decoded to the same result with and without the extra `speed`."""
 
 import importlib.util
 import json
@@ -26,7 +26,7 @@ LIST = build_request(LIST_INBOUND, GATEWAY)
 
 
 def _decoder_without_msgspec() -> Callable[[bytes], Any]:
-    """`decode_json` as it is where the extra `speed` is not installed: of a second copy of the module."""
+    """Return `decode_json` of a second copy of the module, loaded without the extra `speed`."""
     spec = importlib.util.find_spec("alohub_async.codec.decoding")
     assert spec is not None
     assert spec.loader is not None
@@ -35,7 +35,7 @@ def _decoder_without_msgspec() -> Callable[[bytes], Any]:
         patch.setitem(sys.modules, "msgspec", None)
         spec.loader.exec_module(wire)
         decode: Callable[[bytes], Any] = wire.decode_json
-        assert decode(b"[1]") == [1]  # it looks for msgspec now, and never again
+        assert decode(b"[1]") == [1]  # the module looks for msgspec once, at this call
     return decode
 
 
@@ -44,13 +44,13 @@ decode_json_slowly = _decoder_without_msgspec()
 
 def _outcome(decode: Callable[[bytes], Any], body: bytes) -> str:
     try:
-        return f"= {decode(body)!r}"  # repr tells 1 from 1.0 and True, 0.0 from -0.0, and finds NaN equal to itself
+        return f"= {decode(body)!r}"  # repr distinguishes 1, 1.0 and True, and 0.0 and -0.0
     except ValueError:
         return "refused"
 
 
 def test_speed_is_installed_here() -> None:
-    """Else the comparisons of the two decoders would compare one with itself."""
+    """Otherwise the comparisons would compare the standard decoder with itself."""
     assert importlib.util.find_spec("msgspec") is not None
 
 
@@ -144,7 +144,7 @@ def test_odd_body_decodes_alike_with_and_without_speed(body: bytes) -> None:
 
 @given(json_values, st.booleans(), st.sampled_from([None, 1]))
 def test_any_json_decodes_alike_with_and_without_speed(value: Any, ascii_only: bool, indent: int | None) -> None:  # noqa: FBT001  (Hypothesis gives it)
-    """What JSON can say comes back as it was, escaped or not, by either decoder."""
+    """Every JSON value survives a round trip with either decoder, escaped or not."""
     text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
     body = text.encode("utf-8", "surrogatepass")
     assert _outcome(decode_json, body) == _outcome(decode_json_slowly, body) == f"= {value!r}"
@@ -192,5 +192,5 @@ JSON_PIECES = [
 
 @given(st.lists(st.sampled_from(JSON_PIECES), max_size=12).map(b"".join) | st.binary(max_size=24))
 def test_any_bytes_decode_alike_with_and_without_speed(body: bytes) -> None:
-    """What is no JSON is refused by both, what is almost JSON is taken by both or neither."""
+    """Both decoders refuse the same bodies."""
     assert _outcome(decode_json, body) == _outcome(decode_json_slowly, body)

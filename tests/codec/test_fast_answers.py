@@ -1,4 +1,4 @@
-"""The fast ways to the records of a page say just what the plain way says, or leave the page to it."""
+"""The fast paths to the records of a page return the same as the general path, or leave the page to it."""
 
 import copy
 import importlib.util
@@ -31,11 +31,11 @@ LONG: Final = 10**17
 
 
 class Pairs(list[tuple[str, Any]]):
-    """A JSON object with its fields in order, some perhaps twice."""
+    """A JSON object with its fields in order, possibly with duplicates."""
 
 
 def _says(items: Sequence[InboundQueue]) -> list[Any]:
-    """All that can be told of records, types and all: `1`, `True` and `1.0` are equal and not the same."""
+    """Return all values of the records with their types, since `1`, `True` and `1.0` are equal."""
     return [
         (type(item), [(type(value), value) for value in attrs.astuple(item, recurse=False)], repr(item))
         for item in items
@@ -49,12 +49,12 @@ def _decoder() -> Callable[[bytes], DecodedList[InboundQueue] | None]:
 
 
 def _structured(records: Sequence[Any], *, strict: bool) -> list[InboundQueue]:
-    """Each record by itself: the plain way."""
+    """Structure each record separately: the general path."""
     converter = converter_for(strict=strict)
     return [converter.structure(record, InboundQueue) for record in records]
 
 
-# What bodies are made of
+# Strategies for bodies
 
 
 def _mostly(usual: st.SearchStrategy[Any], odd: st.SearchStrategy[Any] = json_scalars) -> st.SearchStrategy[Any]:
@@ -77,7 +77,7 @@ FIELDS: Final[dict[str, st.SearchStrategy[Any]]] = {
 
 @st.composite
 def objects(draw: st.DrawFn, fields: dict[str, st.SearchStrategy[Any]], unknown: st.SearchStrategy[str]) -> Pairs:
-    """An object with those fields; now and then one is missing, unknown, or comes twice."""
+    """Draw an object with these fields; sometimes one is missing, unknown or duplicated."""
     pairs = Pairs((name, draw(values)) for name, values in fields.items())
     match draw(st.integers(0, 29)):
         case 0:
@@ -99,7 +99,7 @@ pages = st.lists(records, max_size=4)
 
 
 def _text(value: Any, **style: Any) -> str:
-    """As JSON."""
+    """Encode a value as JSON."""
     if isinstance(value, Pairs):
         return "{" + ", ".join(f"{json.dumps(name)}: {_text(each, **style)}" for name, each in value) + "}"
     if isinstance(value, list):
@@ -109,7 +109,7 @@ def _text(value: Any, **style: Any) -> str:
 
 @st.composite
 def bodies(draw: st.DrawFn) -> bytes:
-    """The body of a list's answer: as documented, odd, or broken."""
+    """Draw the body of a list response: as documented, unusual, or broken."""
     codes = st.sampled_from(["SUCCESS", "success", "FAIL", "0", 0, None, ""])
     envelope = draw(
         objects(
@@ -173,13 +173,13 @@ def _body(*found: object, **envelope: object) -> bytes:
 @example(_body(queue(strategy=5)).replace(b": 5", b": NaN"))
 @example(_body(queue(strategy=5)).replace(b": 5", b": 5e0"))
 def test_page_from_bytes_is_the_plain_page(body: bytes) -> None:
-    """Whatever the answer is: a page that is decoded at once is what the plain way makes of it, strict or not.
+    """A page from the fast path equals that of the general path, in both modes.
 
-    The same records with the same types, the same `extra`, ids and total; and the plain way finds no fault with it.
+    Records, types, `extra`, ids and total are the same, and the general path raises no error for it.
     """
     page = _decoder()(body)
     if page is None:
-        return  # the plain way takes it
+        return  # left to the general path
     payload = decode_response(REQUEST, Response(200, CIMultiDict(), body), secret="sk_live_x", retry_after=None)  # noqa: S106
     found = read_list(payload, request="GET /x")
     for strict in (False, True):
@@ -232,7 +232,7 @@ USUAL: Final = {
 
 @pytest.mark.parametrize("body", USUAL.values(), ids=USUAL)
 def test_usual_pages_are_decoded_at_once(body: bytes) -> None:
-    """Those are what nearly all pages are, and what the speed is for."""
+    """The fast path handles the usual pages, which nearly all pages are."""
     assert _decoder()(body) is not None
 
 
@@ -251,13 +251,13 @@ UNUSUAL: Final = {
 
 
 @pytest.mark.parametrize("body", UNUSUAL.values(), ids=UNUSUAL)
-def test_unusual_pages_are_left_to_the_plain_way(body: bytes) -> None:
-    """It says what is wrong, or keeps what does not fit."""
+def test_unusual_pages_are_left_to_the_general_path(body: bytes) -> None:
+    """The general path raises the error or keeps the invalid value."""
     assert _decoder()(body) is None
 
 
 def test_only_success_is_decoded_at_once() -> None:
-    """By its status: a page under another one is an error, and there is none in an answer without content."""
+    """A page under an error status is an error, and a response without content has no page."""
     body = USUAL["as documented"]
     for status in (200, 201):
         response = Response(status, CIMultiDict(), body)
@@ -272,8 +272,13 @@ def test_only_success_is_decoded_at_once() -> None:
 
 
 def test_without_speed_there_is_no_decoder() -> None:
+<<<<<<< HEAD:tests/codec/test_fast_answers.py
     """Of a second copy of the module, which looks for msgspec in vain."""
     spec = importlib.util.find_spec(fast_answers.__name__)
+=======
+    """A second copy of the module, loaded without msgspec, has no decoder."""
+    spec = importlib.util.find_spec(fast_lists.__name__)
+>>>>>>> wt-prose:tests/codec/test_fast_lists.py
     assert spec is not None
     assert spec.loader is not None
     second = importlib.util.module_from_spec(spec)
@@ -294,7 +299,7 @@ def test_without_speed_there_is_no_decoder() -> None:
 @example([queue(new=[1])], True)
 @example([queue(agentSelector=[])], True)
 def test_records_of_a_list_are_those_of_each_by_itself(found: list[dict[str, Any]], strict: bool) -> None:  # noqa: FBT001
-    """Also where values that are equal and not the same follow each other; and so is the error."""
+    """This holds for consecutive values that are equal but of different types, and for errors."""
     structure = converter_for(strict=strict).structure
     try:
         expected = _structured(found, strict=strict)
@@ -320,7 +325,7 @@ CHANGES: Final[dict[str, tuple[Any, ...]]] = {
 
 
 def _without_extra() -> list[InboundQueue]:
-    """Records without anything left over, made in each way."""
+    """Return records without unknown fields, created by each path."""
     page = _decoder()(_body(queue()))
     assert page is not None
     converter = converter_for(strict=False)
@@ -332,8 +337,8 @@ def _without_extra() -> list[InboundQueue]:
 
 
 @pytest.mark.parametrize(("name", "arguments"), CHANGES.items(), ids=CHANGES)
-def test_what_nothing_is_left_over_of_cannot_be_filled(name: str, arguments: tuple[Any, ...]) -> None:
-    """Such records share one empty `extra`, so nobody may put anything into it."""
+def test_empty_extra_is_immutable(name: str, arguments: tuple[Any, ...]) -> None:
+    """Records without unknown fields share one empty `extra`, which cannot be modified."""
     for item in _without_extra():
         with pytest.raises(TypeError, match="cannot be changed"):
             getattr(item.extra, name)(*arguments)
@@ -341,7 +346,7 @@ def test_what_nothing_is_left_over_of_cannot_be_filled(name: str, arguments: tup
 
 
 def test_empty_extra_is_a_dict_like_any_other() -> None:
-    """It compares, prints, copies, pickles and encodes like one; what is made of it can be filled."""
+    """It compares, prints, copies, pickles and encodes like one; a copy can be modified."""
     for item in _without_extra():
         assert (item.extra, repr(item.extra), json.dumps(item.extra)) == ({}, "{}", "{}")
         for other in (
@@ -356,7 +361,7 @@ def test_empty_extra_is_a_dict_like_any_other() -> None:
 
 
 def test_records_of_a_list_are_frozen() -> None:
-    """They are of the very class, whichever way they were made."""
+    """Records of every path are instances of the frozen class itself."""
     page = _decoder()(_body(queue()))
     assert page is not None
     for item in (*converter_for(strict=False).structure([queue()], list[InboundQueue]), *page[0]):
@@ -366,8 +371,8 @@ def test_records_of_a_list_are_frozen() -> None:
             item.id = 2  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def test_more_values_than_are_remembered_are_read_all_the_same() -> None:
-    """What was read before is forgotten now and then."""
+def test_more_values_than_the_cache_holds_are_read() -> None:
+    """A full cache is cleared, and all values are still read."""
     found = [queue(callinId=number, timeWait=str(number)) for number in range(1, 10_000)]
     items = converter_for(strict=False).structure(found, list[InboundQueue])
     assert [item.max_wait for item in items] == [*range(1, 10_000)]

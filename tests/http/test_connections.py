@@ -1,4 +1,4 @@
-"""Places for requests under way: never more than there are, and none is ever lost."""
+"""Connection slots: their number is never exceeded, and none is lost."""
 
 import asyncio
 
@@ -15,12 +15,12 @@ PLACES = 3
 
 
 class Users:
-    """Tasks that hold places.
+    """Tasks that hold connection slots.
 
     Attributes:
-        connections: Whose places.
-        inside: How many hold one.
-        most: How many did at most.
+        connections: The connections whose slots are used.
+        inside: Number of tasks that hold a slot.
+        most: Highest number of such tasks so far.
     """
 
     def __init__(self, connections: Connections) -> None:
@@ -29,7 +29,7 @@ class Users:
         self.most = 0
 
     async def use(self, seconds: float) -> None:
-        """Hold one, as the requestor does."""
+        """Hold a slot, as the requestor does."""
         if self.connections.free_slots:
             self.connections.free_slots -= 1
         else:
@@ -43,14 +43,14 @@ class Users:
             self.connections.release_slot()
 
 
-# When it comes, how long it stays, and when it is cancelled. Many of these moments are the same.
+# When a task starts, how long it holds its slot, and when it is cancelled. Many of these times coincide.
 visits = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.none() | st.integers(0, 8)), max_size=20)
 
 
 @given(visits)
 @example([(0, 1, None)] * PLACES + [(0, 1, 1)] * 3)
 async def test_places_are_neither_exceeded_nor_lost(visits: list[tuple[int, int, int | None]]) -> None:
-    """Whoever comes, goes or gives up, and when: even in the moment when a place was just left to it."""
+    """Tasks start, finish and are cancelled at any time, even when a slot was just granted to them."""
     loop = asyncio.get_running_loop()
     async with aiohttp.ClientSession() as session:
         users = Users(Connections(session, PLACES, lent=True))
@@ -69,11 +69,11 @@ async def test_places_are_neither_exceeded_nor_lost(visits: list[tuple[int, int,
         began = loop.time()
         await asyncio.gather(*(users.use(1) for _ in range(2 * PLACES)))
         assert users.most <= PLACES
-        assert loop.time() - began == pytest.approx(2)  # all places are there
+        assert loop.time() - began == pytest.approx(2)  # all slots are free
 
 
-async def test_who_waits_longest_goes_first() -> None:
-    """And somebody new does not go before those who wait."""
+async def test_oldest_waiter_gets_the_slot_first() -> None:
+    """A new task does not overtake those that wait."""
     async with aiohttp.ClientSession() as session:
         users = Users(Connections(session, 1, lent=True))
         order: list[int] = []

@@ -32,13 +32,13 @@ def _decode(response: Response, request: Request = LIST, *, key: str = KEY, retr
 
 
 def _shown(error: APIStatusError | APIResponseError) -> str:
-    """All that an error can show, its attributes and its pickle included."""
+    """Return everything that an error can show, including its attributes and its pickle."""
     return "".join([str(error), repr(error), repr(vars(error)), repr(vars(pickled(error)))])
 
 
 @pytest.mark.parametrize("status", [200, 401, 500])
-def test_key_is_struck_out_wherever_an_answer_echoes_it(status: int) -> None:
-    """In message, code, request id, headers and body."""
+def test_key_is_redacted_wherever_a_response_echoes_it(status: int) -> None:
+    """The key is redacted in message, code, request id, headers and body."""
     body = {"success": "0", "error_code": f"BAD_{KEY}", "error_message": f"the key {KEY} is wrong", "data": [KEY, KEY]}
     headers = {"X-Echo": f"key={KEY}", "X-Request-Id": f"{KEY}-1"}
     with pytest.raises(APIStatusError) as caught:
@@ -50,7 +50,7 @@ def test_key_is_struck_out_wherever_an_answer_echoes_it(status: int) -> None:
     assert error.headers["x-echo"] == "key=[redacted]"
 
 
-def test_key_is_struck_out_of_a_body_that_is_no_json() -> None:
+def test_key_is_redacted_in_a_body_that_is_not_json() -> None:
     """The excerpt of a response error is redacted as well."""
     with pytest.raises(APIResponseError) as caught:
         _decode(_response(f"<p>{KEY}</p>".encode()))
@@ -58,14 +58,14 @@ def test_key_is_struck_out_of_a_body_that_is_no_json() -> None:
     assert "[redacted]" in str(caught.value)
 
 
-def test_key_too_short_to_be_one_blots_out_nothing() -> None:
-    """A "key" of three letters would stand in ordinary words, and hides nothing."""
+def test_key_that_is_too_short_is_not_redacted() -> None:
+    """A "key" of three letters may be part of ordinary words, which stay readable."""
     with pytest.raises(NotFoundError, match="no such queue"):
         _decode(_response({"message": "no such queue"}, 404), key="que")
 
 
-def test_key_in_the_path_or_query_is_struck_out() -> None:
-    """Whoever puts the key into a parameter does not read it in the log."""
+def test_key_in_the_path_or_query_is_redacted() -> None:
+    """A key passed as a parameter by mistake does not appear in the log."""
     request = build_request(LIST_INBOUND, GATEWAY, params={"api_key": KEY})
     with pytest.raises(NotFoundError) as caught:
         _decode(_response(b"", 404), request)
@@ -82,8 +82,8 @@ def test_key_in_the_path_or_query_is_struck_out() -> None:
     start=st.integers(0, 520),
 )
 @example(key="KLM" * 40, filler="", repeats=60, start=0)
-def test_no_piece_of_the_key_is_left_at_the_cut(key: str, filler: str, repeats: int, start: int) -> None:
-    """However often and wherever a body has the key, the excerpt holds nothing of it."""
+def test_no_part_of_the_key_is_left_where_the_excerpt_ends(key: str, filler: str, repeats: int, start: int) -> None:
+    """The excerpt contains no part of the key, however often and wherever the body has it."""
     body = "-" * start + (key + filler) * repeats
     with pytest.raises(InternalServerError) as caught:
         _decode(_response(body.encode(), 500), key=key)

@@ -37,7 +37,7 @@ LIST = build_request(LIST_INBOUND, GATEWAY)
     ],
 )
 def test_route_of_a_path_takes_digits_for_ids(method: str, path: str, route: Route) -> None:
-    """A path given by hand shares the budget of the route the SDK lists."""
+    """A literal path shares the budget of the SDK's route."""
     assert Route.of(method, path) == route
     assert str(route) == f"{route.method} {route.template}"
 
@@ -58,7 +58,7 @@ def test_route_of_a_path_takes_digits_for_ids(method: str, path: str, route: Rou
     ids=["gateway", "backend", "proxy"],
 )
 def test_url_is_base_route_and_query(endpoint: Endpoint, url: str) -> None:
-    """Each way of access puts its own base before the route's path."""
+    """The URL is the endpoint's base URL followed by the route's path."""
     request = build_request(LIST_INBOUND, endpoint, params={"page": 0, "size": 20})
     assert str(request.url) == url
     assert request.route is LIST_INBOUND
@@ -79,26 +79,26 @@ def test_url_is_base_route_and_query(endpoint: Endpoint, url: str) -> None:
     ],
 )
 def test_path_value_is_one_quoted_segment(value: object, segment: str) -> None:
-    """Whatever a value holds, it stays a single segment and reaches the server as it was."""
+    """Any value stays a single segment and reaches the server unchanged."""
     request = build_request(GET_INBOUND, DIRECT, path_values={"id": value})
     assert str(request.url) == f"https://backend.example/api/v1/queues/inbound/{segment}"
 
 
 @pytest.mark.parametrize("value", ["..", ".", "", "../../admin", "a/../b", "a\\..\\b", "..\\", "\ud800"], ids=ascii)
-def test_path_value_that_could_climb_is_refused(value: str) -> None:
-    """A server that decodes before it routes would leave the base path; nothing is sent there."""
+def test_path_value_with_dot_segments_is_refused(value: str) -> None:
+    """A server that decodes before it routes would leave the base path, so nothing is sent."""
     with pytest.raises(InvalidArgumentError):
         build_request(GET_INBOUND, DIRECT, path_values={"id": value})
 
 
 def _resolved(url: URL) -> str:
-    """The path a server gets to that decodes first, takes a backslash for a slash and resolves dots."""
+    """Return the path of a server that decodes first, treats backslashes as slashes and resolves dots."""
     return posixpath.normpath(unquote(url.raw_path).replace("\\", "/"))
 
 
 @given(any_text)
 def test_no_path_value_leaves_its_place(value: str) -> None:
-    """Any string is refused or reaches the server whole, as the last of the same number of segments."""
+    """Any string is refused or reaches the server unchanged, as the last of the same number of segments."""
     try:
         url = build_request(GET_INBOUND, DIRECT, path_values={"id": value}).url
     except InvalidArgumentError:
@@ -157,8 +157,8 @@ def test_no_given_path_leaves_the_base(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/queues/inbound", "/v1/a%20b", "/v1/a:b@c", "/v1/…", "/v1/a%2Fb", "/a..b/.c/d."])
-def test_ordinary_path_is_taken(path: str) -> None:
-    """Escapes, colons, letters of any script and dots within a name are fine."""
+def test_ordinary_path_is_accepted(path: str) -> None:
+    """Escapes, colons, letters of any script and dots within a name are allowed."""
     assert check_path(path) == path
 
 
@@ -181,8 +181,8 @@ def test_ordinary_path_is_taken(path: str) -> None:
         "https://evil.example/",
     ],
 )
-def test_what_is_no_path_is_refused(path: str) -> None:
-    """The message shows what a path looks like and what was given."""
+def test_invalid_path_is_refused(path: str) -> None:
+    """The message shows a valid path and the given value."""
     with pytest.raises(InvalidArgumentError, match="path must look like '/v1/queues/inbound'") as caught:
         check_path(path)
     assert repr(path) in str(caught.value)
@@ -190,13 +190,13 @@ def test_what_is_no_path_is_refused(path: str) -> None:
 
 @pytest.mark.parametrize("path", [None, 7, b"/v1", ["/v1"]])
 def test_path_of_another_type_is_refused(path: object) -> None:
-    """The message has the type."""
+    """The message names the given type."""
     with pytest.raises(InvalidArgumentTypeError, match=f"path must be a string; {type(path).__name__} was given"):
         check_path(path)
 
 
 def test_query_values_are_quoted_and_arrive_as_given() -> None:
-    """Separators, spaces and Vietnamese in a query value do not make a second parameter."""
+    """Separators, spaces and Vietnamese letters stay within their query value."""
     params: dict[str, str | int] = {"name": "Hàng đợi & co=1?#/+%", "size": 5, "empty": ""}
     url = build_request(LIST_INBOUND, GATEWAY, params=params).url
     assert dict(url.query) == {name: str(value) for name, value in params.items()}
@@ -210,15 +210,15 @@ def test_query_value_of_another_type_is_refused(value: Any) -> None:
 
 
 @pytest.mark.parametrize("params", [{"q": "\ud800"}, {"\ud800": 1}], ids=ascii)
-def test_query_that_utf8_cannot_say_is_refused(params: Mapping[str, str | int]) -> None:
-    """A lone surrogate is our error too, not one of the codec."""
+def test_query_that_utf8_cannot_encode_is_refused(params: Mapping[str, str | int]) -> None:
+    """A lone surrogate raises the SDK's error, not a `UnicodeEncodeError`."""
     with pytest.raises(InvalidArgumentError, match="UTF-8"):
         build_request(LIST_INBOUND, GATEWAY, params=params)
 
 
 @given(st.dictionaries(any_text, any_text | st.integers(), min_size=1, max_size=3))
 def test_any_query_arrives_or_is_refused(params: dict[str, str | int]) -> None:
-    """No name or value breaks out of the query."""
+    """No name or value changes other parts of the query."""
     try:
         request = build_request(LIST_INBOUND, GATEWAY, params=params)
     except InvalidArgumentError:
@@ -229,7 +229,7 @@ def test_any_query_arrives_or_is_refused(params: dict[str, str | int]) -> None:
 
 
 def test_body_is_compact_utf8_json() -> None:
-    """Vietnamese goes out as UTF-8, and an empty object is a body."""
+    """Vietnamese letters are sent as UTF-8, and an empty object is a body."""
     body = build_request(
         UPDATE_INBOUND, GATEWAY, path_values={"id": 7}, json={"moh_file_id": "nhạc.wav", "strategy": 2}
     ).body
@@ -249,9 +249,9 @@ def _nested(depth: int) -> list[Any]:
     [float("nan"), float("inf"), {1, 2}, object(), b"x", {"a": "\ud800"}, {(1, 2): 3}, _nested(100_000)],
     ids=lambda value: type(value).__name__,
 )
-def test_body_that_json_cannot_say_is_refused(value: object) -> None:
+def test_body_that_json_cannot_represent_is_refused(value: object) -> None:
     """NaN is not JSON; no exception of the encoder reaches the user."""
-    with pytest.raises(InvalidArgumentError, match="json must be what JSON can say"):
+    with pytest.raises(InvalidArgumentError, match="json must be a value that JSON can represent"):
         build_request(UPDATE_INBOUND, GATEWAY, path_values={"id": 7}, json=value)
 
 
@@ -272,20 +272,20 @@ def _headers(endpoint: Endpoint, request: Request = LIST, *, tenant_id: str | No
         (Endpoint("https://h", key_header="both", send_tenant=False), {"X-Api-Key", "Authorization"}, False),
     ],
 )
-def test_each_way_of_access_has_its_headers(endpoint: Endpoint, key_headers: set[str], *, tenant: bool) -> None:
-    """The bare key is in the headers of that way and no other, the tenant where the endpoint sends it."""
+def test_each_endpoint_has_its_headers(endpoint: Endpoint, key_headers: set[str], *, tenant: bool) -> None:
+    """The bare key is only in the endpoint's headers, and the tenant is sent if the endpoint requires it."""
     headers = _headers(endpoint)
     expected = dict.fromkeys(key_headers, KEY) | ({"X-Tenant-ID": "20260310"} if tenant else {})
     assert headers == {"Accept": "application/json", "User-Agent": "tests/1.0", **expected}
 
 
 def test_tenant_header_needs_a_tenant() -> None:
-    """The gateway adds it by itself if the client has none."""
+    """Without a tenant id, the header is omitted, and the gateway adds it."""
     assert "X-Tenant-ID" not in _headers(GATEWAY, tenant_id=None)
 
 
 def test_content_type_goes_with_a_body() -> None:
-    """A request without a body does not claim to have one."""
+    """A request without a body has no content type."""
     request = build_request(UPDATE_INBOUND, GATEWAY, path_values={"id": 7}, json={})
     assert _headers(GATEWAY, request)["Content-Type"] == "application/json"
     assert "Content-Type" not in _headers(GATEWAY)
@@ -311,7 +311,7 @@ def test_headers_are_kept_for_one_key_only() -> None:
 
 
 def test_request_and_its_text_never_hold_the_key() -> None:
-    """The key is in the headers alone, which are made for each attempt."""
+    """Only the headers, which are built for each attempt, contain the key."""
     request = build_request(UPDATE_INBOUND, DIRECT, path_values={"id": 7}, json={"strategy": 2})
     assert KEY not in f"{request!r}{request}"
     assert str(request) == "PUT /api/v1/queues/inbound/7"

@@ -1,4 +1,4 @@
-"""Answers as values: payloads and errors."""
+"""Responses as values: payloads and errors."""
 
 import json
 from collections.abc import Mapping
@@ -74,17 +74,17 @@ MOMENT = 1_445_412_480.0  # Wed, 21 Oct 2015 07:28:00 GMT
     ],
 )
 def test_retry_after_is_read_in_every_form(text: str, seconds: float | None) -> None:
-    """Integer, decimal or HTTP date in any of its three spellings; nonsense says nothing."""
+    """An integer, a decimal or an HTTP date in its three formats is read; anything else is ignored."""
     assert retry_after_seconds(CIMultiDict({"retry-after": text}), wall_clock=lambda: MOMENT - 30) == seconds
 
 
-def test_retry_after_missing_says_nothing() -> None:
-    """None, not zero."""
+def test_missing_retry_after_is_none() -> None:
+    """The result is None, not zero."""
     assert retry_after_seconds(CIMultiDict[str](), wall_clock=lambda: MOMENT) is None
 
 
 def test_retry_after_date_counts_from_the_servers_own_clock() -> None:
-    """A client whose clock is an hour off waits as long as the server meant."""
+    """A client whose clock is an hour off still waits for the intended time."""
     headers = CIMultiDict({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT", "Date": "Wed, 21 Oct 2015 07:27:55 GMT"})
     assert retry_after_seconds(headers, wall_clock=lambda: MOMENT + 3600) == 5.0
     headers["Date"] = "yesterday"
@@ -113,7 +113,7 @@ DATE_PIECES = [
 @given(st.lists(st.sampled_from(DATE_PIECES), max_size=9).map(" ".join) | any_text)
 @example("Mon, 01 Jan 2020 99999999999999999999:00:00 GMT")
 def test_no_retry_after_raises(text: str) -> None:
-    """Whatever the headers say, the result is a finite number of seconds, or None."""
+    """For any header, the result is a finite number of seconds or None."""
     seconds = retry_after_seconds({"Retry-After": text, "Date": text}, wall_clock=lambda: 0.0)
     assert seconds is None or 0 <= seconds < float("inf")
 
@@ -154,14 +154,14 @@ ENVELOPE = {"success": "1", "error_code": "SUCCESS", "totalRecord": 1, "data": [
     ids=repr,
 )
 def test_success_returns_the_payload_as_it_came(payload: object) -> None:
-    """Envelope or bare, whatever the JSON is."""
+    """The payload is returned unchanged, with or without an envelope."""
     assert _decode(_response(payload)) == payload
     assert _decode(_response(payload, 201)) == payload
 
 
 @pytest.mark.parametrize("status", [204, 205])
 def test_answer_without_content_is_none(status: int) -> None:
-    """There is no JSON to expect."""
+    """The payload is None without an error."""
     assert _decode(_response(b"", status)) is None
 
 
@@ -176,7 +176,7 @@ def test_answer_without_content_is_none(status: int) -> None:
     ],
 )
 def test_success_without_json_is_a_response_error(body: bytes, shown: str) -> None:
-    """Empty, cut short or HTML: the error says what was asked and shows what came; another try may mend it."""
+    """For an empty, truncated or HTML body the error names the request, shows an excerpt and is `undecodable`."""
     with pytest.raises(APIResponseError) as caught:
         _decode(_response(body))
     error = caught.value
@@ -223,7 +223,7 @@ FOREIGN_BODIES = [
 @pytest.mark.parametrize("body", FOREIGN_BODIES)
 @pytest.mark.parametrize(("status", "kind"), STATUSES)
 def test_status_decides_the_class_where_no_code_is_known(status: int, kind: type[APIStatusError], body: bytes) -> None:
-    """Whatever stands in front of the backend answers, its status counts, even under a body that claims success."""
+    """The status of a gateway's response decides, even if the body reports success."""
     with pytest.raises(APIStatusError) as caught:
         _decode(_response(body, status))
     assert type(caught.value) is kind
@@ -246,7 +246,7 @@ CODES: list[tuple[str, type[APIStatusError]]] = [
 def test_known_code_decides_the_class_under_any_status(
     code: str, kind: type[APIStatusError], name: str, status: int
 ) -> None:
-    """In either spelling of the field, in any case, under HTTP 200 too."""
+    """Both names of the field, in upper or lower case, are read, under HTTP 200 too."""
     for spelled in (code, code.lower()):
         with pytest.raises(APIStatusError) as caught:
             _decode(_response({"success": "0", name: spelled}, status))
@@ -256,7 +256,7 @@ def test_known_code_decides_the_class_under_any_status(
 
 @pytest.mark.parametrize(("code", "kind"), CODES)
 def test_known_code_alone_is_a_failure_under_200(code: str, kind: type[APIStatusError]) -> None:
-    """Without `success`, a code of the documented failures is one."""
+    """Without `success`, a documented error code is a failure."""
     with pytest.raises(kind):
         _decode(_response({"error_code": code}))
 
@@ -264,7 +264,7 @@ def test_known_code_alone_is_a_failure_under_200(code: str, kind: type[APIStatus
 @pytest.mark.parametrize("success", ["0", 0, False, None, "", "2", "true", "yes", [], {}, 1.5], ids=repr)
 @pytest.mark.parametrize("code", ["0", 0, "SUCCESS", "SOMETHING_NEW", None, ""], ids=repr)
 def test_success_other_than_1_under_200_is_a_failure(success: object, code: object) -> None:
-    """The API reports failures under HTTP 200, with a code that may say nothing."""
+    """The API reports some failures under HTTP 200, with or without an error code."""
     with pytest.raises(RequestFailedError) as caught:
         _decode(_response({"success": success, "error_code": code, "error_message": "Lỗi hệ thống"}))
     error = caught.value
@@ -286,16 +286,16 @@ def test_success_other_than_1_under_200_is_a_failure(success: object, code: obje
         ([{"message": "a"}], None),
     ],
 )
-def test_message_is_found_in_every_spelling(body: object, message: str | None) -> None:
-    """The vendor's own field first, then those of its client and of gateways; text alone is a message."""
+def test_message_is_read_from_every_known_field(body: object, message: str | None) -> None:
+    """The vendor's field precedes those of its client and of gateways; only strings are messages."""
     with pytest.raises(NotFoundError) as caught:
         _decode(_response(body, 404))
     assert caught.value.message == message
     assert (message is None) or message in str(caught.value)
 
 
-def test_status_error_has_all_that_came() -> None:
-    """Status, code, message, request id, seconds to wait, headers and the beginning of the body."""
+def test_status_error_has_all_details_of_the_response() -> None:
+    """It has status, code, message, request id, seconds to wait, headers and the beginning of the body."""
     headers = {"Retry-After": "3", "X-Request-Id": "req-1", "Content-Type": "application/json"}
     body = {"success": "0", "error_code": "RATE_LIMIT_EXCEEDED", "error_message": "Vượt giới hạn"}
     with pytest.raises(RateLimitError) as caught:
@@ -313,7 +313,7 @@ def test_status_error_has_all_that_came() -> None:
 
 @pytest.mark.parametrize("name", ["X-Request-ID", "x-kong-request-id", "X-Correlation-Id"])
 def test_request_id_is_found_in_any_case(name: str) -> None:
-    """Under the names in use, the gateway's among them."""
+    """All names in use, including the gateway's, are read."""
     with pytest.raises(APIStatusError) as caught:
         _decode(_response(b"", 500, {name: "abc"}))
     assert caught.value.request_id == "abc"
@@ -321,13 +321,13 @@ def test_request_id_is_found_in_any_case(name: str) -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_redirect_says_what_to_do(status: int) -> None:
-    """Redirects are not followed; the error tells to check the base URL."""
+    """Redirects are not followed; the error suggests checking the base URL."""
     with pytest.raises(APIStatusError, match=r"redirects are not followed.*check the base URL"):
         _decode(_response(b"", status, {"Location": "https://elsewhere.example"}))
 
 
 def test_excerpt_is_short_and_printable() -> None:
-    """A page of HTML does not fill the log, and control characters do not reach a terminal."""
+    """An HTML page does not fill the log, and control characters do not reach a terminal."""
     body = ("<html>\x1b[31m\r\n" + "x" * 10_000).encode()
     with pytest.raises(InternalServerError) as caught:
         _decode(_response(body, 502))
@@ -345,12 +345,12 @@ NO_TOTALS: list[Any] = [None, -1, "-1", "", " 3", "3.0", 3.0, True, False, "٣",
 
 @pytest.mark.parametrize(("total", "read"), [*TOTALS, *((odd, None) for odd in NO_TOTALS)], ids=repr)
 def test_total_is_a_count_or_nothing(total: object, read: int | None) -> None:
-    """A number or a string of digits is a total; what makes no sense counts as missing, and costs no page."""
+    """A number or a string of digits is a total; an invalid one counts as missing and raises nothing."""
     assert read_list({"data": [], "totalRecord": total}, request="GET /x") == ListPayload([], read)
 
 
 def test_total_may_be_missing() -> None:
-    """The envelope's other fields do not matter."""
+    """A list without a total is read, whatever other fields its envelope has."""
     assert read_list({"data": [{"a": 1}]}, request="GET /x") == ListPayload([{"a": 1}], None)
 
 
@@ -374,8 +374,8 @@ NO_LISTS: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("payload", "shown"), NO_LISTS)
-def test_what_is_no_list_is_refused(payload: object, shown: str) -> None:
-    """The error says what was asked, what a list looks like, and what came instead."""
+def test_invalid_list_is_refused(payload: object, shown: str) -> None:
+    """The error names the request, the expected shape and the received one."""
     with pytest.raises(
         APIResponseError, match=rf"^GET /x was answered with JSON of an unknown shape: .*{shown}$"
     ) as caught:
@@ -393,12 +393,12 @@ RECORD = {"callinId": 7, "callinName": "test", "data": [1]}
     ids=["bare", "enveloped", "list of one", "envelope alone"],
 )
 def test_detail_is_read_bare_or_enveloped(payload: object) -> None:
-    """The documented bare object, and what it may turn out to be."""
+    """The documented bare object and likely variants are read."""
     assert read_record(payload, id_field="callinId", request="GET /x") == RECORD
 
 
 def test_detail_whose_id_is_null_is_a_record() -> None:
-    """The converter decides about the value."""
+    """A null id is left to the converter."""
     assert read_record({"callinId": None}, id_field="callinId", request="GET /x") == {"callinId": None}
 
 
@@ -418,28 +418,28 @@ def test_detail_whose_id_is_null_is_a_record() -> None:
     ],
     ids=repr,
 )
-def test_what_is_no_detail_is_refused(payload: object) -> None:
-    """Two records for one id are no answer, nor is a record of something else."""
+def test_invalid_detail_is_refused(payload: object) -> None:
+    """Two records for one id, or a record without the id field, are refused."""
     with pytest.raises(APIResponseError, match=r"GET /x .*'callinId', bare or under 'data'"):
         read_record(payload, id_field="callinId", request="GET /x")
 
 
 def test_success_envelope_is_read() -> None:
-    """The answer to a write is returned as it came."""
+    """The response to a write is returned unchanged."""
     answer = {"success": "1", "error_message": "Inbound queue updated successfully"}
     assert read_success(answer, request="PUT /x") == answer
 
 
 @pytest.mark.parametrize("payload", [None, [], "ok", {}, {"callinId": 7}], ids=repr)
-def test_write_that_nobody_confirmed_is_refused(payload: object) -> None:
-    """A 200 that does not say it was done does not count as done."""
+def test_unconfirmed_write_is_refused(payload: object) -> None:
+    """A 200 that does not confirm the write raises an error."""
     with pytest.raises(APIResponseError, match="an object with 'success'"):
         read_success(payload, request="PUT /x")
 
 
 @given(json_values, st.sampled_from([200, 201, 302, 400, 404, 429, 500, 503]))
 def test_any_json_answer_is_a_payload_or_our_error(payload: Any, status: int) -> None:
-    """No JSON, under any status and in any reader, raises anything but an error of the tree."""
+    """Any JSON, under any status and in any reader, raises only `AlohubError`s."""
     response = _response(json.dumps(payload).encode(), status)
     try:
         decoded = _decode(response)

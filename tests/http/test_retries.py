@@ -72,15 +72,15 @@ EACH_DECISION = pytest.mark.parametrize(
 
 @EACH_DECISION
 @pytest.mark.parametrize("method", sorted(ALL))
-def test_what_is_repeated(error: AlohubError, methods: set[str], method: str) -> None:
-    """Passing failures of idempotent requests, and what surely did not act of any; nothing else."""
+def test_which_failures_are_retried(error: AlohubError, methods: set[str], method: str) -> None:
+    """Transient failures of idempotent requests, and failures of any request that was certainly not processed."""
     assert (RetryPolicy().delay(1, method, error, _one) is not None) == (method in methods)
 
 
 @EACH_DECISION
 @pytest.mark.parametrize("method", sorted(ALL))
-def test_writes_can_be_left_alone(error: AlohubError, methods: set[str], method: str) -> None:
-    """Without `retry_writes`, PUT and DELETE are repeated only if the server surely has not acted."""
+def test_retries_of_writes_can_be_disabled(error: AlohubError, methods: set[str], method: str) -> None:
+    """Without `retry_writes`, PUT and DELETE are retried only if the server certainly did not process them."""
     expected = methods if methods == ALL else methods & READS
     assert (RetryPolicy(retry_writes=False).delay(1, method, error, _one) is not None) == (method in expected)
 
@@ -115,7 +115,7 @@ def test_delay_is_spread_over_its_whole_range(attempt: int, backoff: float, most
 
 
 def test_default_delays_double_up_to_the_cap() -> None:
-    """0.5, 1, 2, 4, then 8 seconds at most; and perhaps none at all."""
+    """The longest delays are 0.5, 1, 2, 4, then 8 seconds; the shortest is 0."""
     policy = RetryPolicy(max_retries=10)
     longest = [policy.delay(attempt, "GET", FAILURE, _one) for attempt in range(1, 8)]
     assert longest == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
@@ -128,13 +128,13 @@ def test_default_delays_double_up_to_the_cap() -> None:
     [(None, 0.5), (0.0, 0.5), (0.2, 0.5), (4.75, 4.75), (60.0, 60.0), (60.01, None), (410400.0, None)],
 )
 def test_server_is_obeyed_up_to_the_cap(kind: type[APIStatusError], asked: float | None, delay: float | None) -> None:
-    """`Retry-After` makes the wait longer, never shorter; above the cap it ends the call."""
+    """`Retry-After` can only lengthen the wait; above the cap it ends the call."""
     error = kind(status=429 if kind is RateLimitError else 503, retry_after=asked)
     assert RetryPolicy().delay(1, "GET", error, _one) == delay
     assert error.retry_after == asked
 
 
-def test_cap_of_retry_after_is_the_users() -> None:
+def test_cap_of_retry_after_is_configurable() -> None:
     """A batch job may wait longer than a web request."""
     error = RateLimitError(status=429, retry_after=1200.0)
     assert RetryPolicy(max_retry_after=3600).delay(1, "GET", error, _one) == 1200
@@ -144,7 +144,7 @@ def test_cap_of_retry_after_is_the_users() -> None:
 
 @pytest.mark.parametrize("value", [-1, 101, 1.0, True, "3", None, float("nan")], ids=repr)
 def test_number_of_retries_is_checked(value: Any) -> None:
-    """The message has the range and what was given."""
+    """The message has the range and the given value."""
     with pytest.raises(ConfigurationError, match=r"max_retries must be an int from 0 to 100; .* was given"):
         RetryPolicy(max_retries=value)
 
@@ -157,13 +157,13 @@ NOT_SECONDS = [-0.1, float("nan"), float("inf"), 10**400, True, "3", None]
     "value", [-0.1, float("nan"), float("inf"), 10**400, True, "3", None], ids=lambda value: f"{value!r:.9}"
 )
 def test_seconds_are_checked(name: str, value: Any) -> None:
-    """The message names the option and has what was given."""
+    """The message names the option and has the given value."""
     with pytest.raises(ConfigurationError, match=rf"{name} must be a number of seconds, 0 or more; .* was given"):
         RetryPolicy(**{name: value})
 
 
 def test_policy_is_a_value() -> None:
-    """It keeps no state of a call: it compares, hashes, pickles, and cannot be changed in place."""
+    """It has no state of a call: it compares, hashes, pickles and is immutable."""
     policy = RetryPolicy(max_retries=1, backoff=0)
     assert {policy, RetryPolicy(max_retries=1, backoff=0.0), pickled(policy)} == {policy}
     field = "max_retries"
@@ -174,8 +174,8 @@ def test_policy_is_a_value() -> None:
 # The quota
 
 
-def test_quota_runs_dry_and_recovers() -> None:
-    """A burst is borne, then retries stop; five successes earn one back."""
+def test_quota_is_exhausted_and_recovers() -> None:
+    """After a burst of retries they stop; five successes earn one back."""
     quota = RetryQuota(retries=3)
     assert [quota.spend() for _ in range(5)] == [True, True, True, False, False]
     for _ in range(4):
@@ -187,7 +187,7 @@ def test_quota_runs_dry_and_recovers() -> None:
 
 
 def test_quota_is_never_more_than_full() -> None:
-    """Successes in good times do not save up retries for bad ones."""
+    """Successes with a full quota earn nothing."""
     quota = RetryQuota(retries=2)
     for _ in range(100):
         quota.refund()
@@ -195,14 +195,14 @@ def test_quota_is_never_more_than_full() -> None:
 
 
 def test_outage_does_not_multiply_traffic() -> None:
-    """Of 1,000 calls that all fail, a hundred retries are sent, not three thousand."""
+    """If 1,000 calls all fail, 100 retries are sent, not 3,000."""
     quota = RetryQuota()
     assert sum(quota.spend() for _ in range(3000)) == 100
 
 
 @given(st.lists(st.booleans(), max_size=300))
 def test_retries_never_exceed_capacity_and_earnings(events: list[bool]) -> None:
-    """Whatever the order: retries are at most the capacity plus a fifth of the successes."""
+    """In any order, the retries are at most the capacity plus a fifth of the successes."""
     quota = RetryQuota(retries=5)
     spent = successes = 0
     for success in events:

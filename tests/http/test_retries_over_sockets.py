@@ -1,4 +1,4 @@
-"""Attempts, waits and time over sockets: what goes out how often, and when it ends."""
+"""Attempts, waits and timeouts over sockets: how often a request is sent, and when a call ends."""
 
 import asyncio
 import re
@@ -59,14 +59,14 @@ def now() -> float:
 
 
 def idle(client: AlohubClient) -> bool:
-    """Whether no request of this client is booked or waits."""
+    """Whether no request of this client waits or holds a permit."""
     limits = client.rate_limits
     scopes = [limits.tenant, *limits.routes.values()]
     return all(scope.in_flight == scope.waiting == 0 for scope in scopes)
 
 
 async def refused_endpoint() -> str:
-    """A URL of this machine where nobody listens."""
+    """Return a local URL that refuses connections."""
     async with RawServer(lambda _: ["close"]) as server:
         return server.url
 
@@ -95,7 +95,7 @@ async def refused_endpoint() -> str:
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.looptime
 async def test_passing_failures_are_tried_again(sandbox: Sandbox, fault: Fault, call: str) -> None:
-    """Reads and updates alike: a try and two more, then the last error; and success once it has passed (12)."""
+    """Transient failures of reads and updates are retried twice, then the last error is raised."""
     async with sandbox.client(retry=TWICE_MORE) as client:
         sandbox.fail(fault, next=3)
         with pytest.raises(AlohubError) as caught:
@@ -112,7 +112,7 @@ async def test_passing_failures_are_tried_again(sandbox: Sandbox, fault: Fault, 
 @pytest.mark.parametrize("fault", [BadJson(), EmptyBody(200), HtmlPage(200)])
 @pytest.mark.parametrize("call", CALLS)
 async def test_undecodable_answers_of_reads_alone_are_tried_again(sandbox: Sandbox, fault: Fault, call: str) -> None:
-    """The service has answered, so an update is not sent again for it; a read is."""
+    """The service may have processed an update, so only a read is sent again."""
     sandbox.fail(fault, next=3)
     async with sandbox.client(retry=TWICE_MORE) as client:
         with pytest.raises(APIResponseError):
@@ -132,7 +132,7 @@ async def test_undecodable_answers_of_reads_alone_are_tried_again(sandbox: Sandb
 )
 @pytest.mark.parametrize("call", ["list", "get"])
 async def test_other_failures_are_final(sandbox: Sandbox, fault: Fault, call: str) -> None:
-    """What another try would not mend goes out once."""
+    """A request whose failure a retry cannot fix is sent once."""
     sandbox.fail(fault, next=None)
     async with sandbox.client(retry=TWICE_MORE) as client:
         with pytest.raises(AlohubError):
@@ -143,7 +143,7 @@ async def test_other_failures_are_final(sandbox: Sandbox, fault: Fault, call: st
 @pytest.mark.parametrize("fault", [Status(500), Status(429), DropConnection(), TruncatedBody(), BadJson()])
 @pytest.mark.parametrize("call", CALLS)
 async def test_no_retries_means_one_transmission(sandbox: Sandbox, fault: Fault, call: str) -> None:
-    """`max_retries=0` sends once, whatever happens (16)."""
+    """`max_retries=0` sends each request once, whatever the failure."""
     sandbox.fail(fault)
     async with sandbox.client(retry=ONCE) as client:
         with pytest.raises(AlohubError):
@@ -164,7 +164,7 @@ async def test_no_retries_means_one_transmission(sandbox: Sandbox, fault: Fault,
 )
 @pytest.mark.looptime
 async def test_writes_can_be_left_alone(sandbox: Sandbox, fault: Fault, transmissions: int) -> None:
-    """With `retry_writes=False` an update is only repeated when the server surely has not done it; reads as ever."""
+    """With `retry_writes=False` an update is retried only if the server certainly did not process it; reads are."""
     async with sandbox.client(retry=RetryPolicy(max_retries=2, backoff=0, retry_writes=False)) as client:
         sandbox.fail(fault, next=3)
         with pytest.raises(AlohubError):
@@ -186,7 +186,7 @@ async def test_writes_can_be_left_alone(sandbox: Sandbox, fault: Fault, transmis
 async def test_methods_that_are_not_idempotent_are_sent_once(
     sandbox: Sandbox, method: str, fault: Fault, transmissions: int
 ) -> None:
-    """`POST` and `PATCH` of the escape hatch are only repeated when the server surely did not act."""
+    """`POST` and `PATCH` of the escape hatch are retried only if the server certainly did not process them."""
     sandbox.fail(json_reply({}), method="GET")
     sandbox.fail(fault, next=3, path="/v1/other")
     async with sandbox.client(retry=TWICE_MORE) as client:
@@ -201,7 +201,7 @@ async def test_methods_that_are_not_idempotent_are_sent_once(
 async def test_refused_connections_are_tried_again(
     caplog: pytest.LogCaptureFixture, call: str, *, retry_writes: bool
 ) -> None:
-    """Nothing was sent, so any call is repeated, and the error says that nothing was."""
+    """Nothing was sent, so every call is retried, and the error reports that nothing was sent."""
     caplog.set_level("INFO")
     policy = RetryPolicy(max_retries=2, backoff=0, retry_writes=retry_writes)
     async with AlohubClient(KEY, endpoint=await refused_endpoint(), retry=policy) as client:
@@ -213,7 +213,7 @@ async def test_refused_connections_are_tried_again(
     assert sum("retrying in" in record.message for record in caplog.records) == 2
 
 
-# What aiohttp would resend by itself: lesson 16
+# Requests that aiohttp would resend by itself
 
 
 def _drops_the_second(number: int) -> Sequence[Step]:
@@ -241,7 +241,7 @@ async def _client_of(server: RawServer, kind: str, policy: RetryPolicy) -> Async
 @pytest.mark.parametrize("call", ["get", "update", "request"])
 @pytest.mark.parametrize("retries", [0, 1])
 async def test_dropped_connection_is_resent_by_the_policy_alone(kind: str, call: str, retries: int) -> None:
-    """A kept connection that dies under the next request costs one transmission, and one more for each retry."""
+    """If a reused connection drops, the request is sent once, and once more for each retry of the policy."""
     async with (
         RawServer(_drops_the_second) as server,
         _client_of(server, kind, RetryPolicy(max_retries=retries, backoff=0)) as client,
@@ -259,7 +259,7 @@ async def test_dropped_connection_is_resent_by_the_policy_alone(kind: str, call:
 
 
 async def test_answer_that_breaks_off_is_not_resent_by_itself() -> None:
-    """Cut in the head or in the body, on a kept connection or a new one: one transmission."""
+    """A response truncated in its headers or body, on a reused or new connection, causes no resend by aiohttp."""
     answer = http(QUEUE)
     for cut in (1, 20, len(answer) - 1):
         for first in (True, False):
@@ -300,7 +300,7 @@ async def test_answer_that_breaks_off_is_not_resent_by_itself() -> None:
 async def test_retry_after_is_obeyed_in_each_form(
     sandbox: Sandbox, retry_after: str | Callable[[], str], *, status: int, least: float, most: float
 ) -> None:
-    """Whole seconds, decimals and dates are waited for; nonsense counts as not told, and backoff decides (7)."""
+    """Whole seconds, decimals and dates set the wait; an invalid value is ignored, and the backoff applies."""
     text = retry_after if isinstance(retry_after, str) else retry_after()
     sandbox.fail(Status(status, retry_after=text))
     async with sandbox.client(retry=RetryPolicy(backoff=2)) as client:
@@ -311,7 +311,7 @@ async def test_retry_after_is_obeyed_in_each_form(
 
 @pytest.mark.looptime
 async def test_date_is_compared_with_our_clock_if_the_answer_has_none() -> None:
-    """An answer without a `Date` of its own leaves only the clock of this machine."""
+    """Without a `Date` header, the date is compared with the local clock."""
     times: list[float] = []
 
     def steps(_: int) -> Sequence[Step]:
@@ -329,7 +329,7 @@ async def test_date_is_compared_with_our_clock_if_the_answer_has_none() -> None:
 @pytest.mark.parametrize("retry_after", ["61", "1200", "410400"])
 @pytest.mark.looptime
 async def test_retry_after_above_the_cap_raises_at_once(sandbox: Sandbox, status: int, retry_after: str) -> None:
-    """Twenty minutes, or 4.75 days, are not slept: the error has the time (7)."""
+    """The call does not sleep for 20 minutes or 4.75 days; the error has the time."""
     sandbox.fail(Status(status, retry_after=retry_after))
     async with sandbox.client() as client:
         started = now()
@@ -353,11 +353,11 @@ async def test_retry_after_counts_whatever_status_the_limit_came_under(sandbox: 
 
 @pytest.mark.looptime
 async def test_backoff_doubles_up_to_its_cap_and_is_spread(sandbox: Sandbox) -> None:
-    """The n-th wait is anywhere between 0 and `backoff * 2**(n-1)`, at most `max_backoff` (21)."""
+    """The n-th wait is random between 0 and `backoff * 2**(n-1)`, at most `max_backoff`."""
     policy = RetryPolicy(max_retries=6, backoff=1, max_backoff=5)
     gaps: list[list[float]] = []
-    for _ in range(40):  # that all of one are in the same half happens once in 10^11 runs
-        async with sandbox.client(retry=policy) as client:  # a new one, whose retries are not spent
+    for _ in range(40):  # the chance that all waits fall into the same half is 1 in 10^11
+        async with sandbox.client(retry=policy) as client:  # a new client, whose retry quota is full
             sandbox.clear()
             sandbox.fail(HtmlPage(503), next=6)
             await client.queues.get_inbound(FIRST)
@@ -372,7 +372,7 @@ async def test_backoff_doubles_up_to_its_cap_and_is_spread(sandbox: Sandbox) -> 
 
 @pytest.mark.looptime
 async def test_calls_have_their_own_retries(sandbox: Sandbox) -> None:
-    """Calls at the same time with one policy each have all of its retries (19)."""
+    """Concurrent calls that share a policy each have its full number of retries."""
     sandbox.fail(HtmlPage(503), next=None)
     async with sandbox.client(retry=RetryPolicy(max_retries=3, backoff=0.1)) as client:
         results = await asyncio.gather(
@@ -384,7 +384,7 @@ async def test_calls_have_their_own_retries(sandbox: Sandbox) -> None:
 
 
 async def test_retry_quota_bounds_the_traffic_of_an_outage(sandbox: Sandbox) -> None:
-    """A hundred retries go into an outage and then none, over copies of the client too; successes give some back."""
+    """An outage gets at most 100 retries from a client and its copies; successes earn some back."""
     sandbox.fail(HtmlPage(503), next=None)
     policy = RetryPolicy(max_retries=3, backoff=0)
     async with sandbox.client(retry=policy) as client:
@@ -405,14 +405,14 @@ async def test_retry_quota_bounds_the_traffic_of_an_outage(sandbox: Sandbox) -> 
         sandbox.fail(HtmlPage(503), next=None)
         with pytest.raises(InternalServerError):
             await client.queues.get_inbound(FIRST)
-        assert len(sandbox.requests) == 3  # eleven successes were worth two retries
+        assert len(sandbox.requests) == 3  # eleven successes earned two retries
 
 
-# Timeouts: lesson 17
+# Timeouts
 
 
 def _slow_body(*waits: float) -> Callable[[int], Sequence[Step]]:
-    """Answers with a body one byte of which comes after each wait."""
+    """Return the steps of a response that sends one byte of its body after each wait."""
     whole = http(QUEUE)
     cut = len(whole) - len(waits)
     steps: list[Step] = [whole[:cut]]
@@ -423,7 +423,7 @@ def _slow_body(*waits: float) -> Callable[[int], Sequence[Step]]:
 
 @pytest.mark.looptime
 async def test_slow_body_in_time_is_read() -> None:
-    """Neither a pause below `read` nor a whole time below `total` is an error."""
+    """A pause below `read` and a total time below `total` are no errors."""
     async with (
         RawServer(_slow_body(1.5, 1.5)) as server,
         AlohubClient(KEY, endpoint=server.url, timeouts=Timeouts(connect=1, read=2, total=4), retry=ONCE) as client,
@@ -436,7 +436,7 @@ async def test_slow_body_in_time_is_read() -> None:
 @pytest.mark.parametrize("waits", [(2.5,), (1.0, 2.5)])
 @pytest.mark.looptime
 async def test_read_timeout_is_between_two_bytes(waits: tuple[float, ...]) -> None:
-    """A pause above `read` in the body ends the attempt then and there."""
+    """A pause above `read` in the body ends the attempt at once."""
     async with (
         RawServer(_slow_body(*waits)) as server,
         AlohubClient(KEY, endpoint=server.url, timeouts=Timeouts(read=2, total=60), retry=ONCE) as client,
@@ -453,7 +453,7 @@ async def test_read_timeout_is_between_two_bytes(waits: tuple[float, ...]) -> No
 @pytest.mark.parametrize("given", [False, True])
 @pytest.mark.looptime
 async def test_read_timeout_is_before_the_first_byte_too(given: bool) -> None:  # noqa: FBT001  (pytest gives it)
-    """A server that takes the request and says nothing is given up after `read`, in a given session too."""
+    """If the server sends nothing, the attempt ends after `read`, in a given session too."""
     timeouts = Timeouts(read=2, total=60)
     async with (
         RawServer(lambda _: [100.0]) as server,
@@ -470,7 +470,7 @@ async def test_read_timeout_is_before_the_first_byte_too(given: bool) -> None:  
 
 @pytest.mark.looptime
 async def test_total_timeout_covers_the_body() -> None:
-    """A body that trickles within `read` is still given up at `total`."""
+    """A body whose pauses are below `read` still ends the attempt at `total`."""
     async with (
         RawServer(_slow_body(*[1.0] * 30)) as server,
         AlohubClient(KEY, endpoint=server.url, timeouts=Timeouts(read=2, total=4.5), retry=ONCE) as client,
@@ -484,7 +484,7 @@ async def test_total_timeout_covers_the_body() -> None:
 
 @pytest.mark.looptime
 async def test_connect_timeout_means_nothing_was_sent() -> None:
-    """A host that does not take connections is given up after `connect`, and surely got nothing."""
+    """An attempt that cannot connect ends after `connect`, and the error reports that nothing was sent."""
     async with (
         deaf_endpoint() as url,
         AlohubClient(KEY, endpoint=url, timeouts=Timeouts(connect=3, read=1, total=60), retry=ONCE) as client,
@@ -498,7 +498,7 @@ async def test_connect_timeout_means_nothing_was_sent() -> None:
 
 @pytest.mark.looptime
 async def test_timeouts_hold_for_each_attempt_by_itself(sandbox: Sandbox) -> None:
-    """Each attempt has the whole time again, and a timeout is tried again."""
+    """A timeout is retried, and each attempt has the full time."""
     sandbox.fail(Delay(30), next=2)
     async with sandbox.client(timeouts=Timeouts(total=2), retry=TWICE_MORE) as client:
         started = now()
@@ -508,7 +508,7 @@ async def test_timeouts_hold_for_each_attempt_by_itself(sandbox: Sandbox) -> Non
 
 @pytest.mark.looptime
 async def test_waits_are_not_inside_the_timeouts(sandbox: Sandbox) -> None:
-    """Neither `Retry-After` nor backoff nor waiting for a connection counts as time of an attempt."""
+    """`Retry-After`, backoff and the wait for a connection do not count as time of an attempt."""
     short = Timeouts(connect=1, read=1, total=1)
     async with sandbox.client(timeouts=short) as client:
         sandbox.fail(Status(429, retry_after="25"))
@@ -525,7 +525,7 @@ async def test_waits_are_not_inside_the_timeouts(sandbox: Sandbox) -> None:
 
 @pytest.mark.looptime
 async def test_wait_for_the_rate_limit_is_not_inside_the_timeouts() -> None:
-    """Requests beyond the budget of a window wait for the next and still have their whole time."""
+    """Requests above the budget of a window wait for the next one and still have their full timeouts."""
     async with (
         Sandbox(queues=3, route_limit=2) as sandbox,
         sandbox.client(timeouts=Timeouts(connect=1, read=1, total=1), retry=ONCE) as client,
@@ -535,13 +535,13 @@ async def test_wait_for_the_rate_limit_is_not_inside_the_timeouts() -> None:
         assert {sent.status for sent in sandbox.requests} == {200}
 
 
-# The deadline: lesson 20
+# The deadline
 
 
 @pytest.mark.parametrize("deadline", [0.5, 3.0, 7.7])
 @pytest.mark.looptime
 async def test_deadline_covers_attempts_and_backoff(sandbox: Sandbox, deadline: float) -> None:
-    """However attempts and waits fall, the call ends by the deadline, and says what happened."""
+    """The call ends by the deadline, during an attempt or a wait, and the error reports the attempts."""
     sandbox.fail(HtmlPage(503), next=None)
     sandbox.latency = 0.4
     policy = RetryPolicy(max_retries=100, backoff=1, max_backoff=2)
@@ -557,15 +557,15 @@ async def test_deadline_covers_attempts_and_backoff(sandbox: Sandbox, deadline: 
             assert "the last error: GET /v1/queues/inbound/1001226 failed with HTTP 503" in str(caught.value)
             told = re.search(r"\((\d+) attempts?\)", str(caught.value))
             assert told is not None
-            assert int(told[1]) - len(sandbox.requests) in {0, 1}  # the last may have been on its way
+            assert int(told[1]) - len(sandbox.requests) in {0, 1}  # the last one may have been in flight
             assert caught.value.maybe_sent
             assert idle(client)
-            await asyncio.sleep(1)  # lets the sandbox note what was on its way
+            await asyncio.sleep(1)  # lets the sandbox record the request in flight
 
 
 @pytest.mark.looptime
 async def test_deadline_is_over_a_slow_answer(sandbox: Sandbox) -> None:
-    """An answer that does not come ends exactly at the deadline, whatever the timeouts are."""
+    """A call without a response ends exactly at the deadline, whatever the timeouts are."""
     sandbox.fail(Delay(50), next=None)
     async with sandbox.client() as client:
         started = now()
@@ -594,7 +594,7 @@ async def test_wait_that_would_pass_the_deadline_is_not_begun(sandbox: Sandbox, 
 
 @pytest.mark.looptime
 async def test_deadline_covers_the_wait_for_the_rate_limit() -> None:
-    """With the budget spent, a call that cannot wait long enough is not sent, and says that nothing was."""
+    """With the budget spent, a call whose deadline is too short is not sent, and the error reports it."""
     async with Sandbox(queues=3, route_limit=1) as sandbox, sandbox.client() as client:
         await client.queues.get_inbound(FIRST)
         started = now()
@@ -609,7 +609,7 @@ async def test_deadline_covers_the_wait_for_the_rate_limit() -> None:
 
 @pytest.mark.looptime
 async def test_limiters_own_bound_is_not_taken_for_the_deadline() -> None:
-    """What the limiter itself refuses is `RateLimitWaitError` even when there is a longer deadline."""
+    """The limiter's own bound raises `RateLimitWaitError`, even with a longer deadline."""
     async with (
         Sandbox(queues=3, route_limit=1) as sandbox,
         sandbox.client(rate_limiter=RateLimiter(max_wait=0.5)) as client,
@@ -623,7 +623,7 @@ async def test_limiters_own_bound_is_not_taken_for_the_deadline() -> None:
 
 @pytest.mark.looptime
 async def test_deadline_of_the_call_overrules_that_of_the_client(sandbox: Sandbox) -> None:
-    """The constructor's, `with_options`' and each call's own: the nearest counts."""
+    """A call's own deadline takes precedence over `with_options`, and that over the constructor."""
     sandbox.fail(Delay(50), next=None)
     async with sandbox.client(deadline=4) as client:
         copy = client.with_options(deadline=2)
@@ -644,7 +644,7 @@ async def test_deadline_of_the_call_overrules_that_of_the_client(sandbox: Sandbo
 
 @pytest.mark.looptime
 async def test_deadline_of_a_walk_is_over_all_its_pages(sandbox: Sandbox) -> None:
-    """The walk ends in time in the middle of a page, and its token goes on there."""
+    """The walk ends in time in the middle of a page, and its token continues there."""
     sandbox.latency = 2.0
     async with sandbox.client() as client:
         pager = client.queues.list_inbound(page_size=10, prefetch=0, deadline=5)
@@ -661,7 +661,7 @@ async def test_deadline_of_a_walk_is_over_all_its_pages(sandbox: Sandbox) -> Non
 
 @pytest.mark.looptime
 async def test_deadline_covers_waiting_for_a_connection(sandbox: Sandbox) -> None:
-    """With one connection in use, the next call's deadline runs while it waits."""
+    """While the only connection is in use, the deadline of the next call runs."""
     sandbox.latency = 3.0
     async with sandbox.client(max_connections=1) as client:
         await client.queues.get_inbound(FIRST)
@@ -690,7 +690,7 @@ async def test_users_own_timeout_is_the_users(sandbox: Sandbox) -> None:
         assert idle(client)
 
 
-# Connections and reservations: lessons 4, 15 and 19
+# Connections and permits
 
 
 @pytest.mark.parametrize("kind", ["own", "given"])
@@ -699,7 +699,7 @@ async def test_users_own_timeout_is_the_users(sandbox: Sandbox) -> None:
 async def test_failed_answer_gives_its_connection_back_before_the_wait(
     sandbox: Sandbox, kind: str, status: int
 ) -> None:
-    """With a pool of one, another call goes through while a failed one waits for its retry (19)."""
+    """With one connection, another call is sent while a failed one waits for its retry."""
     sandbox.fail(
         Reply(b"x" * 300_000, status=status, headers={"Retry-After": "30" if status == 503 else "1"}),
         path=f"{LIST}/{FIRST}",
@@ -721,7 +721,7 @@ async def test_failed_answer_gives_its_connection_back_before_the_wait(
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("fault", [None, Status(503), Status(429, retry_after="0.01"), DropConnection()])
 async def test_cancelled_anywhere_a_call_leaves_nothing_behind(call: str, fault: Fault | None) -> None:
-    """Cancelled after any number of steps: no booking, task or connection stays, and the next call works."""
+    """A call cancelled at any step leaves no permit, task or connection, and the next call works."""
     before = asyncio.all_tasks()
     async with (
         Sandbox(queues=3, tenant_limit=None, route_limit=None) as sandbox,
@@ -749,7 +749,7 @@ async def test_cancelled_anywhere_a_call_leaves_nothing_behind(call: str, fault:
 
 @pytest.mark.looptime
 async def test_cancelled_while_it_waits_a_call_leaves_nothing_behind() -> None:
-    """In the backoff, in the wait for the limit and for a connection, a cancelled call holds up nobody (4, 15)."""
+    """In the backoff, in the wait for the limit and for a connection, a cancelled call blocks no other call."""
     async with Sandbox(queues=3, route_limit=3) as sandbox, sandbox.client(max_connections=2) as client:
         sandbox.latency = 0.5
         for number in range(12):
@@ -765,7 +765,7 @@ async def test_cancelled_while_it_waits_a_call_leaves_nothing_behind() -> None:
 
 @pytest.mark.looptime
 async def test_cancelled_in_the_backoff_a_call_sends_no_more(sandbox: Sandbox) -> None:
-    """No retry comes after the cancellation."""
+    """No retry is sent after the cancellation."""
     sandbox.fail(Status(503, retry_after="10"), next=None)
     async with sandbox.client() as client:
         task = asyncio.ensure_future(client.queues.get_inbound(FIRST))
@@ -779,7 +779,7 @@ async def test_cancelled_in_the_backoff_a_call_sends_no_more(sandbox: Sandbox) -
 
 
 async def test_break_leaves_nothing_behind() -> None:
-    """`break` in `async for`, of records and of pages, leaves no task, booking or further request (15)."""
+    """`break` in `async for`, of records and of pages, leaves no task, permit or further request."""
     before = asyncio.all_tasks()
     async with Sandbox(queues=25) as sandbox, sandbox.client() as client:
         pager = client.queues.list_inbound(page_size=5)
@@ -789,7 +789,7 @@ async def test_break_leaves_nothing_behind() -> None:
         async for _ in pager.pages():
             break
         await asyncio.sleep(0.01)
-        assert len(asyncio.all_tasks() - during) <= 1  # the sandbox's, of the kept connection
+        assert len(asyncio.all_tasks() - during) <= 1  # the sandbox's task of the open connection
         assert idle(client)
         assert len(sandbox.requests) == 1
         rest = [found.id async for found in pager]
@@ -799,12 +799,12 @@ async def test_break_leaves_nothing_behind() -> None:
 
 async def _drain(pager: Pager[InboundQueue], ids: list[int]) -> None:
     async for found in pager:
-        ids.append(found.id)  # noqa: PERF401 (what came before an error counts)
+        ids.append(found.id)  # noqa: PERF401 (keeps the items before an error)
 
 
 @pytest.mark.parametrize("fault", [Status(500), DropConnection(), TruncatedBody(), BadJson(), HtmlPage(502)])
 async def test_walk_goes_on_after_a_failed_page(sandbox: Sandbox, fault: Fault) -> None:
-    """The same pager tries the failed page again and the rest of the list is not lost (8, 13)."""
+    """The same pager fetches the failed page again, and no record is lost."""
     sandbox.fail(fault, page=1, next=2)
     async with sandbox.client(retry=ONCE) as client:
         pager = client.queues.list_inbound(page_size=10)
@@ -819,7 +819,7 @@ async def test_walk_goes_on_after_a_failed_page(sandbox: Sandbox, fault: Fault) 
     assert got == [stored["callinId"] for stored in sandbox.queues]
 
 
-# Surely not sent, or maybe: lesson 21
+# `maybe_sent`
 
 
 @pytest.mark.parametrize(
@@ -828,7 +828,7 @@ async def test_walk_goes_on_after_a_failed_page(sandbox: Sandbox, fault: Fault) 
 )
 @pytest.mark.looptime
 async def test_what_was_taken_may_have_been_done(steps: list[Step], *, maybe_sent: bool) -> None:
-    """Once the server took the request, `maybe_sent` is True."""
+    """Once the server may have received the request, `maybe_sent` is True."""
     async with (
         RawServer(lambda _: steps) as server,
         AlohubClient(KEY, endpoint=server.url, retry=ONCE, timeouts=Timeouts(read=2)) as client,
@@ -841,7 +841,7 @@ async def test_what_was_taken_may_have_been_done(steps: list[Step], *, maybe_sen
 
 @pytest.mark.looptime
 async def test_deadline_remembers_an_earlier_transmission() -> None:
-    """If any attempt may have reached the server, the deadline's error says so, though the last one did not."""
+    """`maybe_sent` is True if any attempt may have reached the server, even if the last one did not."""
     async with RawServer(lambda _: ["close"]) as server:
         client = AlohubClient(KEY, endpoint=server.url, retry=RetryPolicy(max_retries=50, backoff=0.5))
         task = asyncio.ensure_future(client.queues.update_inbound(1, max_wait=1, deadline=5))
@@ -855,12 +855,12 @@ async def test_deadline_remembers_an_earlier_transmission() -> None:
         assert not caught.value.maybe_sent
 
 
-# The budget of a tenant, end to end: lessons 1 and 3
+# The budget of a tenant, end to end
 
 
 @pytest.mark.looptime
 async def test_many_callers_stay_within_the_budget() -> None:
-    """Thirty callers against five requests a window lose no call and draw no 429."""
+    """With 30 callers and 5 requests a window, every call succeeds and no response is a 429."""
     async with (
         Sandbox(queues=3, route_limit=5, window=2.0, latency=0.05) as sandbox,
         sandbox.client(rate_limiter=RateLimiter(window=2.0)) as client,
@@ -871,7 +871,7 @@ async def test_many_callers_stay_within_the_budget() -> None:
 
 
 async def test_429_without_end_is_its_error(sandbox: Sandbox) -> None:
-    """When the retries are used up the 429 itself comes out, with its time."""
+    """When the retries are used up, the 429 is raised with its `retry_after`."""
     sandbox.fail(Status(429, retry_after="0"), next=None)
     async with sandbox.client(retry=RetryPolicy(max_retries=2, backoff=0)) as client:
         with pytest.raises(RateLimitError) as caught:

@@ -1,4 +1,4 @@
-"""Time limits end what takes too long, just like `asyncio.timeout`, on a loop whose time does not wait."""
+"""Time limits end operations like `asyncio.timeout` does, tested on a loop with simulated time."""
 
 import asyncio
 import contextlib
@@ -21,16 +21,16 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def test_what_takes_longer_raises_at_its_limit() -> None:
-    """Not before and not after."""
+async def test_slow_operation_raises_at_its_limit() -> None:
+    """`TimeoutError` is raised exactly at the limit."""
     started = _now()
     with pytest.raises(TimeoutError), TimeLimit(_limits(), 3):
         await asyncio.sleep(5)
     assert _now() - started == pytest.approx(3)
 
 
-async def test_what_ends_in_time_is_left_alone() -> None:
-    """Also later, in whatever the task does then."""
+async def test_operation_that_ends_in_time_is_not_cancelled() -> None:
+    """The task is not cancelled later either."""
     limits = _limits()
     with TimeLimit(limits, 3):
         await asyncio.sleep(2)
@@ -38,16 +38,16 @@ async def test_what_ends_in_time_is_left_alone() -> None:
     assert not limits.running
 
 
-async def test_an_error_of_the_work_goes_on() -> None:
-    """And its limit ends with it."""
+async def test_error_of_the_operation_is_propagated() -> None:
+    """Its limit ends with it."""
     limits = _limits()
     with pytest.raises(KeyError), TimeLimit(limits, 3):
         raise KeyError
     assert not limits.running
 
 
-async def test_a_cancellation_from_outside_goes_on() -> None:
-    """It is no timeout, not even in the moment when the time is over."""
+async def test_cancellation_from_outside_is_propagated() -> None:
+    """It is no timeout, even if the limit expires at the same time."""
     limits = _limits()
     for seconds in (1, 3):
 
@@ -62,8 +62,8 @@ async def test_a_cancellation_from_outside_goes_on() -> None:
         assert task.cancelled()
 
 
-async def test_a_task_that_ran_out_of_time_can_go_on() -> None:
-    """It counts as cancelled by nobody, so `asyncio.timeout` and task groups work in it."""
+async def test_task_can_continue_after_a_timeout() -> None:
+    """Its cancellation is undone, so `asyncio.timeout` and task groups work in it."""
     with pytest.raises(TimeoutError), TimeLimit(_limits(), 1):
         await asyncio.sleep(5)
     task = asyncio.current_task()
@@ -74,8 +74,8 @@ async def test_a_task_that_ran_out_of_time_can_go_on() -> None:
             await asyncio.sleep(5)
 
 
-async def test_work_that_ends_as_it_runs_out_leaves_no_cancellation_behind() -> None:
-    """Whatever it made of it."""
+async def test_operation_that_ends_as_its_limit_expires_leaves_no_cancellation() -> None:
+    """The cancellation is undone, whether or not the operation caught it."""
     with TimeLimit(_limits(), 1), contextlib.suppress(asyncio.CancelledError):
         await asyncio.sleep(5)
     task = asyncio.current_task()
@@ -83,8 +83,8 @@ async def test_work_that_ends_as_it_runs_out_leaves_no_cancellation_behind() -> 
     assert task.cancelling() == 0
 
 
-async def test_limits_within_limits() -> None:
-    """The first one to run out raises, and the other one holds on."""
+async def test_nested_limits() -> None:
+    """The first to expire raises, and the other stays active."""
     limits = _limits()
 
     async def work() -> None:
@@ -97,8 +97,8 @@ async def test_limits_within_limits() -> None:
         await work()
 
 
-async def test_outside_of_a_task_there_is_nothing_to_end() -> None:
-    """It says so."""
+async def test_limit_outside_of_a_task_is_refused() -> None:
+    """The error says that a task is needed."""
     limits = _limits()
     said: list[str] = []
 
@@ -110,11 +110,11 @@ async def test_outside_of_a_task_there_is_nothing_to_end() -> None:
 
     asyncio.get_running_loop().call_soon(enter)
     await asyncio.sleep(0)
-    assert said == ["what has a time limit must run in a task"]
+    assert said == ["a time limit must be used inside a task"]
 
 
-async def test_one_timer_serves_all() -> None:
-    """However many there are; a thousand in a row set it once."""
+async def test_all_limits_share_one_timer() -> None:
+    """A thousand consecutive limits set one timer once."""
     limits = _limits()
     started = [handle for handle in _timers() if not handle.cancelled()]
     for _ in range(1000):
@@ -135,7 +135,7 @@ works = st.lists(st.tuples(st.integers(0, 20), st.integers(1, 20), st.integers(0
 
 @given(works)
 async def test_each_ends_when_its_own_time_is_over(works: list[tuple[int, int, int]]) -> None:
-    """Any number at once, begun at any time, with any limits: each takes what it takes, or raises at its limit."""
+    """Concurrent operations with any start and limit each end in time or raise at their limit."""
     limits = _limits()
 
     async def work(begin: int, limit: int, takes: int) -> tuple[bool, float]:
@@ -156,8 +156,8 @@ lives = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 6), st.lists(st.int
 
 
 @given(lives)
-async def test_idle_time_counts_from_the_last_sign_of_life(lives: list[tuple[int, int, list[int]]]) -> None:
-    """Before the first sign there is none, and all of the time goes on whatever comes."""
+async def test_idle_time_counts_from_the_last_activity(lives: list[tuple[int, int, list[int]]]) -> None:
+    """It starts with the first activity, and never extends the total time."""
     limits = _limits()
 
     async def live(begin: int, idle: int, pauses: list[int]) -> float:

@@ -1,4 +1,4 @@
-"""Many calls at once: an outcome for each, a bounded number under way, and nothing left behind."""
+"""Concurrent calls: an outcome for each, a bounded number in flight, and no leaked tasks."""
 
 import asyncio
 import random
@@ -36,7 +36,7 @@ def _ids(sandbox: Sandbox) -> list[int]:
 
 
 class Meter:
-    """Counts ids as they are taken."""
+    """Counts the ids that are consumed."""
 
     def __init__(self, ids: list[int]) -> None:
         self.ids = ids
@@ -48,7 +48,7 @@ class Meter:
             yield queue_id
 
     async def asynchronously(self) -> AsyncIterator[int]:
-        """The same, one after the other."""
+        """Yield the same ids asynchronously."""
         for queue_id in self:
             await asyncio.sleep(0)
             yield queue_id
@@ -59,7 +59,7 @@ class Meter:
 
 @pytest.mark.looptime
 async def test_each_id_has_its_outcome(sandbox: Sandbox, client: AlohubClient) -> None:
-    """What was got, or why not, and the transmissions it took; one failure does not stop the rest."""
+    """It has the value or the error, and the attempts; one failure does not stop the others."""
     ids = _ids(sandbox)
     sandbox.fail(status=502, path=f"{LIST}/{ids[3]}")
     sandbox.fail(status=500, path=f"{LIST}/{ids[4]}", next=None)
@@ -78,7 +78,7 @@ async def test_each_id_has_its_outcome(sandbox: Sandbox, client: AlohubClient) -
 
 @pytest.mark.looptime
 async def test_ordered_outcomes_come_in_the_order_of_the_ids() -> None:
-    """However long each takes; without `ordered` they come as they complete."""
+    """With `ordered`, durations do not matter; without it, outcomes come in order of completion."""
     async with Sandbox(queues=40, latency=(0.01, 5.0)) as sandbox, sandbox.client() as client:
         ids = _ids(sandbox)
         ordered = await client.queues.get_many_inbound(ids, ordered=True, concurrency=7).collect()
@@ -90,8 +90,8 @@ async def test_ordered_outcomes_come_in_the_order_of_the_ids() -> None:
 
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["iterable", "async iterable"])
 @pytest.mark.parametrize("ordered", [False, True], ids=["as they complete", "ordered"])
-async def test_ids_are_taken_as_they_are_wanted(client: AlohubClient, *, asynchronous: bool, ordered: bool) -> None:
-    """A slow consumer stops the taking: never more than `concurrency` are under way or wait to be handed out."""
+async def test_ids_are_consumed_lazily(client: AlohubClient, *, asynchronous: bool, ordered: bool) -> None:
+    """With a slow consumer, at most `concurrency` calls are in flight or wait to be returned."""
     meter = Meter([5] * 50)
     ids = meter.asynchronously() if asynchronous else meter
     many = client.queues.get_many_inbound(ids, concurrency=4, ordered=ordered)
@@ -106,7 +106,7 @@ async def test_ids_are_taken_as_they_are_wanted(client: AlohubClient, *, asynchr
 
 
 async def test_bad_id_is_an_outcome_too(sandbox: Sandbox, client: AlohubClient) -> None:
-    """Nothing is sent for it, and the rest goes on."""
+    """Nothing is sent for it, and the other calls continue."""
     ids: list[Any] = [FIRST, 0, "7", None, True]
     outcomes = await client.queues.get_many_inbound(ids, ordered=True).collect()
     assert [outcome.id for outcome in outcomes] == ids
@@ -116,7 +116,7 @@ async def test_bad_id_is_an_outcome_too(sandbox: Sandbox, client: AlohubClient) 
 
 
 async def test_error_of_the_ids_themselves_comes_after_the_outcomes(client: AlohubClient) -> None:
-    """What was taken before has its outcome first, and the end is not mistaken for a whole one."""
+    """Ids read before the error have their outcomes first, then the error is raised."""
 
     def ids() -> Iterator[int]:
         yield FIRST
@@ -136,7 +136,7 @@ async def test_error_of_the_ids_themselves_comes_after_the_outcomes(client: Aloh
 
 
 async def test_no_ids_no_outcomes(sandbox: Sandbox, client: AlohubClient) -> None:
-    """Nothing is sent either."""
+    """Nothing is sent."""
     assert await client.queues.get_many_inbound([]).collect() == []
     assert await client.queues.update_many_inbound({}).collect() == []
     assert sandbox.requests == []
@@ -147,7 +147,7 @@ async def test_no_ids_no_outcomes(sandbox: Sandbox, client: AlohubClient) -> Non
 
 @pytest.mark.looptime
 async def test_identical_reads_in_flight_share_one_request() -> None:
-    """The same id in one call and in another one at the same time; each has its outcome."""
+    """Concurrent reads of one id share a request, within a call and between calls; each has its outcome."""
     async with Sandbox(queues=3, latency=1.0) as sandbox, sandbox.client() as client:
         many = [client.queues.get_many_inbound([FIRST, FIRST, FIRST]).collect() for _ in range(3)]
         outcomes = [outcome for each in await asyncio.gather(*many) for outcome in each]
@@ -158,8 +158,8 @@ async def test_identical_reads_in_flight_share_one_request() -> None:
 
 
 @pytest.mark.looptime
-async def test_follower_takes_over_from_a_leader_that_is_cancelled() -> None:
-    """Whoever gives up takes nothing from the others."""
+async def test_follower_repeats_the_call_of_a_cancelled_leader() -> None:
+    """A cancelled call does not cancel those that share its request."""
     async with Sandbox(queues=3, latency=1.0) as sandbox, sandbox.client() as client:
         leader = asyncio.create_task(client.queues.get_many_inbound([FIRST]).collect())
         await asyncio.sleep(0.3)
@@ -172,7 +172,7 @@ async def test_follower_takes_over_from_a_leader_that_is_cancelled() -> None:
 
 @pytest.mark.looptime
 async def test_updates_of_one_queue_follow_each_other() -> None:
-    """In the order given, never at once; other queues are not held up."""
+    """They are sent in the given order, one at a time; other queues do not wait."""
     async with Sandbox(queues=3, latency=(0.5, 2.0)) as sandbox, sandbox.client() as client:
         changes = [(FIRST, InboundQueueUpdate(max_wait=seconds)) for seconds in range(1, 8)]
         outcomes = await client.queues.update_many_inbound(changes).collect()
@@ -183,7 +183,7 @@ async def test_updates_of_one_queue_follow_each_other() -> None:
 
 
 async def test_updates_by_id_or_as_pairs(sandbox: Sandbox, client: AlohubClient) -> None:
-    """A mapping, an iterable and an async iterable; a bad change is an outcome."""
+    """A mapping, an iterable and an async iterable are accepted; an invalid change is an outcome."""
     ids = _ids(sandbox)[:3]
 
     async def later() -> AsyncIterator[tuple[int, InboundQueueUpdate]]:
@@ -211,7 +211,7 @@ async def test_updates_by_id_or_as_pairs(sandbox: Sandbox, client: AlohubClient)
 
 @pytest.mark.looptime
 async def test_first_failure_ends_reads_if_asked_to() -> None:
-    """What is under way is cancelled, the error says which queue it was, and nothing comes after it."""
+    """Calls in flight are cancelled, the error names the queue, and no outcome follows."""
     async with Sandbox(queues=100, latency=1.0) as sandbox, sandbox.client() as client:
         meter = Meter([*_ids(sandbox)[:10], 5, *_ids(sandbox)[10:]])
         many = client.queues.get_many_inbound(meter, stop_on_error=True, ordered=True, concurrency=8)
@@ -228,12 +228,12 @@ async def test_first_failure_ends_reads_if_asked_to() -> None:
 
 async def _into(many: Outcomes[Any], got: list[int]) -> None:
     async for outcome in many:
-        got.append(outcome.id)  # noqa: PERF401  (a comprehension would lose them at an error)
+        got.append(outcome.id)  # noqa: PERF401  (keeps the outcomes before an error)
 
 
 @pytest.mark.looptime
-async def test_updates_under_way_are_let_finish_when_one_fails() -> None:
-    """No more are begun, but what may have been done already has its outcome."""
+async def test_updates_in_flight_finish_when_one_fails() -> None:
+    """No more updates start, but those that may have been processed have their outcomes."""
     async with Sandbox(queues=100, latency=(0.1, 3.0)) as sandbox, sandbox.client() as client:
         ids = _ids(sandbox)
         ids.insert(10, 5)
@@ -251,7 +251,7 @@ async def test_updates_under_way_are_let_finish_when_one_fails() -> None:
 async def test_wrong_key_ends_it_at_once(
     sandbox: Sandbox, scopes: tuple[str, ...] | None, error: type[Exception]
 ) -> None:
-    """The rest would fail, too."""
+    """A wrong key would make the other calls fail as well, so the iteration ends."""
     key = "sk_live_wrong" if scopes is None else sandbox.add_key(scopes=scopes)
     async with sandbox.client(api_key=key) as client:
         with pytest.raises(error):
@@ -260,8 +260,8 @@ async def test_wrong_key_ends_it_at_once(
 
 
 @pytest.mark.looptime
-async def test_deadline_answers_every_id() -> None:
-    """What is not done by then has an outcome that says so; nothing is sent after it."""
+async def test_every_id_has_an_outcome_by_the_deadline() -> None:
+    """An unfinished call has an outcome with the error; nothing is sent after the deadline."""
     async with Sandbox(queues=100, route_limit=10, tenant_limit=None) as sandbox, sandbox.client() as client:
         outcomes = await client.queues.get_many_inbound(_ids(sandbox), deadline=15).collect()
         assert len(outcomes) == 100
@@ -273,7 +273,7 @@ async def test_deadline_answers_every_id() -> None:
 
 @pytest.mark.looptime
 async def test_max_wait_is_each_calls() -> None:
-    """Those that would wait too long have an outcome with the time it would have taken."""
+    """A call that would wait too long has an outcome with its estimated wait."""
     async with Sandbox(queues=30, route_limit=10, tenant_limit=None) as sandbox, sandbox.client() as client:
         outcomes = await client.queues.get_many_inbound(_ids(sandbox), max_rate_limit_wait=5, concurrency=30).collect()
         waits = [outcome.error.wait for outcome in outcomes if isinstance(outcome.error, RateLimitWaitError)]
@@ -295,7 +295,7 @@ async def test_max_wait_is_each_calls() -> None:
 async def test_bad_options_are_refused_before_anything_is_taken(
     client: AlohubClient, options: dict[str, Any], message: str
 ) -> None:
-    """The message says what was given and what is allowed."""
+    """The message has the given value and the allowed ones."""
     meter = Meter([FIRST])
     with pytest.raises(InvalidArgumentError, match=message):
         client.queues.get_many_inbound(meter, **options)
@@ -308,7 +308,7 @@ async def test_bad_options_are_refused_before_anything_is_taken(
     assert meter.taken == 0
 
 
-# Nothing is left behind, nothing is lost
+# No leaks and no lost ids
 
 
 def _servers() -> set["asyncio.Task[Any]"]:
@@ -319,7 +319,7 @@ def _servers() -> set["asyncio.Task[Any]"]:
 @pytest.mark.parametrize("ordered", [False, True], ids=["as they complete", "ordered"])
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["iterable", "async iterable"])
 async def test_break_leaves_no_task_and_loses_no_id(*, ordered: bool, asynchronous: bool) -> None:
-    """What was cut off is done again when gone on with; each id has one outcome."""
+    """Cancelled calls are repeated when the iteration continues; each id has one outcome."""
     async with Sandbox(queues=60, latency=(0.1, 3.0), route_limit=None) as sandbox, sandbox.client() as client:
         meter = Meter(_ids(sandbox))
         ids = meter.asynchronously() if asynchronous else meter
@@ -338,13 +338,13 @@ async def test_break_leaves_no_task_and_loses_no_id(*, ordered: bool, asynchrono
 
 
 def _reading() -> set["asyncio.Task[Any]"]:
-    """The task that waits for the user's own next id, which is not cut off."""
+    """Return the task that reads the next id, which is not cancelled."""
     return {task for task in asyncio.all_tasks() if "_read" in repr(task.get_coro())}
 
 
 @pytest.mark.looptime
 async def test_drop_and_close_leave_no_task() -> None:
-    """Also where the ids come asynchronously and never end."""
+    """No task is left, even with an endless async iterator of ids."""
 
     async def ids() -> AsyncIterator[int]:
         yield FIRST
@@ -363,8 +363,8 @@ async def test_drop_and_close_leave_no_task() -> None:
 
 
 @pytest.mark.looptime
-async def test_slow_ids_do_not_hold_back_what_is_done() -> None:
-    """An outcome is handed out although the next id is still waited for."""
+async def test_slow_ids_do_not_delay_finished_outcomes() -> None:
+    """An outcome is returned while the next id is still awaited."""
 
     async def ids() -> AsyncIterator[int]:
         yield FIRST
@@ -381,7 +381,7 @@ async def test_slow_ids_do_not_hold_back_what_is_done() -> None:
 
 @pytest.mark.looptime
 async def test_two_thousand_with_faults() -> None:
-    """Each id is answered once with the right outcome, within the bound and without a single 429."""
+    """Each id has one correct outcome, within the concurrency limit and without a 429."""
     rng = random.Random(5)
     async with (
         Sandbox(queues=2000, tenant_limit=100, route_limit=None, latency=(0.02, 0.2)) as sandbox,
@@ -420,7 +420,7 @@ async def test_two_thousand_with_faults() -> None:
 
 
 def _most_at_once(sandbox: Sandbox) -> int:
-    """Requests of different queues between the first transmission of each and its last."""
+    """Return the most queues with requests in flight at once, from first to last transmission."""
     spans: dict[str, tuple[float, float]] = {}
     for request in sandbox.requests:
         first, _ = spans.get(request.path, (request.at, request.at))
@@ -444,7 +444,7 @@ def _most_at_once(sandbox: Sandbox) -> int:
 def test_every_argument_has_one_outcome(
     durations: list[int], concurrency: int, *, ordered: bool, failing: frozenset[int], breaks: frozenset[int]
 ) -> None:
-    """Whatever takes how long, fails, or is broken off and gone on with; and never too many at once."""
+    """This holds for any durations, failures and interruptions, within the concurrency limit."""
     running = most = 0
 
     async def call(number: int) -> Outcome[int]:
@@ -485,7 +485,7 @@ def test_every_argument_has_one_outcome(
 
 
 async def test_a_million_ids_are_not_a_million_tasks(client: AlohubClient) -> None:
-    """Of an endless supply, only what is wanted is taken."""
+    """Only the ids that are needed are read from an endless iterator."""
     taken = 0
 
     def ids() -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""Safe updates: what is read, compared, sent, read back, and looked at before it is sent again."""
+"""Safe updates: read, compare, send, read back, and check before a retry."""
 
 import asyncio
 from typing import Any
@@ -39,7 +39,7 @@ def _changed(found: InboundQueue) -> InboundQueue:
 
 
 async def test_edit_reads_writes_and_reads_back(sandbox: Sandbox, client: AlohubClient) -> None:
-    """Before and after are told, and the names of what was changed."""
+    """The result has the queue before and after, and the names of the changed fields."""
     found = await client.queues.get_inbound(FIRST)
     sandbox.clear()
     edit = await client.queues.edit_inbound(FIRST, CHANGE)
@@ -50,7 +50,7 @@ async def test_edit_reads_writes_and_reads_back(sandbox: Sandbox, client: Alohub
 
 
 async def test_only_what_differs_is_sent(sandbox: Sandbox, client: AlohubClient) -> None:
-    """A field that is as wanted already is left out."""
+    """A field that already has the wanted value is not sent."""
     found = await client.queues.get_inbound(FIRST)
     assert found.max_wait is not None
     change = InboundQueueUpdate(max_wait=found.max_wait, music_on_hold="khac.wav")
@@ -61,7 +61,7 @@ async def test_only_what_differs_is_sent(sandbox: Sandbox, client: AlohubClient)
 
 
 async def test_nothing_is_sent_where_nothing_differs(sandbox: Sandbox, client: AlohubClient) -> None:
-    """One read is all it takes."""
+    """Only one read is sent."""
     found = await client.queues.get_inbound(FIRST)
     sandbox.clear()
     edit = await client.queues.edit_inbound(FIRST, InboundQueueUpdate(max_wait=found.max_wait or 0))
@@ -69,8 +69,8 @@ async def test_nothing_is_sent_where_nothing_differs(sandbox: Sandbox, client: A
     assert _methods(sandbox) == ["GET"]
 
 
-async def test_dry_run_sends_nothing_and_says_what_it_would(sandbox: Sandbox, client: AlohubClient) -> None:
-    """The queue stays as it is."""
+async def test_dry_run_sends_nothing_and_reports_the_changes(sandbox: Sandbox, client: AlohubClient) -> None:
+    """The queue is not changed."""
     found = await client.queues.get_inbound(FIRST)
     edit = await client.queues.edit_inbound(FIRST, CHANGE, dry_run=True)
     assert (edit.sent, edit.changed, edit.before) == (False, ("max_wait",), found)
@@ -80,7 +80,7 @@ async def test_dry_run_sends_nothing_and_says_what_it_would(sandbox: Sandbox, cl
 
 
 async def test_unverified_edit_is_not_read_back(sandbox: Sandbox, client: AlohubClient) -> None:
-    """It takes two requests, and tells the queue as it should be."""
+    """It sends two requests, and returns the queue with the expected values."""
     found = await client.queues.get_inbound(FIRST)
     sandbox.clear()
     edit = await client.queues.edit_inbound(FIRST, CHANGE, verify=False)
@@ -88,8 +88,8 @@ async def test_unverified_edit_is_not_read_back(sandbox: Sandbox, client: Alohub
     assert _methods(sandbox) == ["GET", "PUT"]
 
 
-async def test_field_the_server_did_not_take_is_reported(sandbox: Sandbox, client: AlohubClient) -> None:
-    """It said yes, and the value is as before."""
+async def test_field_the_server_did_not_change_is_reported(sandbox: Sandbox, client: AlohubClient) -> None:
+    """The server reported success, but the value is unchanged."""
     found = await client.queues.get_inbound(FIRST)
     sandbox.fail(json_reply({"success": "1", "error_code": "SUCCESS"}), method="PUT")
     edit = await client.queues.edit_inbound(FIRST, CHANGE)
@@ -97,7 +97,7 @@ async def test_field_the_server_did_not_take_is_reported(sandbox: Sandbox, clien
 
 
 async def test_conflict_names_both_values_and_writes_nothing(sandbox: Sandbox, client: AlohubClient) -> None:
-    """Somebody else changed a field that would be written."""
+    """Another client changed a field that would be written."""
     found = await client.queues.get_inbound(FIRST)
     await client.queues.update_inbound(FIRST, max_wait=999)
     sandbox.clear()
@@ -108,7 +108,7 @@ async def test_conflict_names_both_values_and_writes_nothing(sandbox: Sandbox, c
 
 
 async def test_difference_in_another_field_is_no_conflict(client: AlohubClient) -> None:
-    """Only what would be written counts; nor does it when somebody else wrote just what was wanted."""
+    """Only fields to be written count, and one that already has the wanted value is no conflict."""
     found = await client.queues.get_inbound(FIRST)
     await client.queues.update_inbound(FIRST, music_on_hold="khac.wav")
     assert (await client.queues.edit_inbound(FIRST, CHANGE, expect=found)).sent
@@ -123,10 +123,10 @@ AMBIGUOUS: dict[str, Fault] = {
 
 
 @pytest.mark.parametrize("fault", AMBIGUOUS.values(), ids=AMBIGUOUS)
-async def test_ambiguous_failure_is_looked_at_before_it_is_repeated(
+async def test_ambiguous_failure_is_checked_before_a_retry(
     sandbox: Sandbox, client: AlohubClient, fault: Fault
 ) -> None:
-    """The update was not done: it is read, then sent again."""
+    """The queue is read, and the update is sent again because it was not applied."""
     sandbox.fail(fault, method="PUT")
     sandbox.clear()
     edit = await client.queues.edit_inbound(FIRST, CHANGE)
@@ -135,8 +135,8 @@ async def test_ambiguous_failure_is_looked_at_before_it_is_repeated(
     assert _methods(sandbox) == expected
 
 
-async def test_update_that_was_taken_without_an_answer_is_not_repeated(sandbox: Sandbox, client: AlohubClient) -> None:
-    """Reading shows that it was done; that reading is the verification."""
+async def test_update_applied_without_a_response_is_not_repeated(sandbox: Sandbox, client: AlohubClient) -> None:
+    """A read shows that it was applied, and serves as the verification."""
     sandbox.fail(DropConnection(processed=True), method="PUT")
     sandbox.clear()
     edit = await client.queues.edit_inbound(FIRST, CHANGE)
@@ -145,7 +145,7 @@ async def test_update_that_was_taken_without_an_answer_is_not_repeated(sandbox: 
 
 
 async def test_retries_are_the_policys(sandbox: Sandbox) -> None:
-    """As many as it allows, and none if writes are not to be repeated; the error is the update's own."""
+    """The policy sets the number of retries, none without `retry_writes`; the error is the update's own."""
     for policy, puts in ((RetryPolicy(max_retries=2), 3), (RetryPolicy(retry_writes=False), 1)):
         async with sandbox.client(retry=policy) as client:
             sandbox.clear()
@@ -157,7 +157,7 @@ async def test_retries_are_the_policys(sandbox: Sandbox) -> None:
 
 
 async def test_failure_to_read_back_says_that_the_update_was_accepted(sandbox: Sandbox) -> None:
-    """So that nobody takes it for one that was not done."""
+    """The error shows that the update was applied although reading back failed."""
     async with sandbox.client(retry=RetryPolicy(max_retries=0)) as client:
         edit = client.queues.edit_inbound(FIRST, CHANGE)
         sandbox.fail(json_reply(queue(callinId=FIRST, timeWait="1")), method="GET")
@@ -168,14 +168,14 @@ async def test_failure_to_read_back_says_that_the_update_was_accepted(sandbox: S
 
 
 async def test_deadline_is_for_all_requests_together(sandbox: Sandbox, client: AlohubClient) -> None:
-    """Three requests of two seconds do not fit into five."""
+    """Three requests of two seconds each exceed a deadline of five."""
     sandbox.latency = 2.0
     with pytest.raises(DeadlineExceededError):
         await client.queues.edit_inbound(FIRST, CHANGE, deadline=5)
 
 
 async def test_edit_does_not_sleep_past_its_deadline(sandbox: Sandbox) -> None:
-    """A delay before the next try that would not end in time raises at once."""
+    """A delay before a retry that would exceed the deadline raises at once."""
     async with sandbox.client(retry=RetryPolicy(backoff=1000, max_backoff=1000)) as client:
         sandbox.fail(DropConnection(), method="PUT", next=None)
         started = asyncio.get_running_loop().time()
@@ -196,7 +196,7 @@ async def test_edit_does_not_sleep_past_its_deadline(sandbox: Sandbox) -> None:
 async def test_bad_arguments_are_refused_before_anything_is_sent(
     sandbox: Sandbox, client: AlohubClient, arguments: tuple[Any, ...], message: str
 ) -> None:
-    """The message says what was given and what is allowed."""
+    """The message has the given value and the allowed ones."""
     with pytest.raises(InvalidArgumentError, match=message):
         await client.queues.edit_inbound(*arguments)
     for expect, said in ((InboundQueue(5, "x"), "one of 5 was given"), ("x", "str was given")):
@@ -207,7 +207,7 @@ async def test_bad_arguments_are_refused_before_anything_is_sent(
 
 
 async def test_errors_of_the_first_reading_are_its_own(client: AlohubClient, sandbox: Sandbox) -> None:
-    """No such queue, no edit."""
+    """Editing a queue that does not exist raises `NotFoundError`."""
     with pytest.raises(NotFoundError):
         await client.queues.edit_inbound(5, InboundQueueUpdate(strategy=QueueStrategy.VIP))
     sandbox.fail(DropConnection(), next=4, method="GET")

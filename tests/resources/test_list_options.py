@@ -1,4 +1,4 @@
-"""Listing with details, under limits and deadlines, and options that do not go together."""
+"""Listing with details, under limits and deadlines, and options that exclude each other."""
 
 import asyncio
 from functools import partial
@@ -27,15 +27,15 @@ def _details_asked(sandbox: Sandbox) -> list[int]:
 
 
 async def test_details_are_what_get_says(sandbox: Sandbox, client: AlohubClient) -> None:
-    """Each queue is looked up once, and comes in the list's order."""
+    """Each queue is requested once, and returned in the order of the list."""
     queues = await client.queues.list_inbound(page_size=7, details=True).collect()
     assert [queue.id for queue in queues] == _ids(sandbox)
     assert sorted(_details_asked(sandbox)) == _ids(sandbox)
     assert queues[3] == await client.queues.get_inbound(queues[3].id)
 
 
-async def test_detail_wins_over_what_was_listed(sandbox: Sandbox, client: AlohubClient) -> None:
-    """A queue that changed in between comes as the detail says."""
+async def test_detail_takes_precedence_over_the_list(sandbox: Sandbox, client: AlohubClient) -> None:
+    """A queue that changed in between has the values of the detail."""
     first = _ids(sandbox)[0]
     sandbox.fail(json_reply({"callinId": first, "callinName": "mới"}), path=f"{LIST}/{first}")
     queue = await client.queues.list_inbound(details=True).first()
@@ -60,7 +60,7 @@ async def test_queue_that_is_gone_in_detail_is_left_out_and_counted(sandbox: San
 
 @pytest.mark.looptime
 async def test_details_that_were_found_survive_a_failure(sandbox: Sandbox) -> None:
-    """Going on after a lookup that failed looks up only what is missing."""
+    """Continuing after a failed lookup requests only the missing details."""
     async with sandbox.client(retry=RetryPolicy(max_retries=0)) as client:
         ids = _ids(sandbox)
         sandbox.latency = 0.1
@@ -117,7 +117,7 @@ async def test_estimate_knows_limits_and_details() -> None:
 
 @pytest.mark.looptime
 async def test_deadline_of_a_walk_covers_its_details() -> None:
-    """One time for pages and lookups together."""
+    """Pages and lookups share one deadline."""
     async with Sandbox(queues=40, latency=1.0) as sandbox, sandbox.client() as client:
         pager = client.queues.list_inbound(page_size=20, details=True, deadline=2.5)
         started = asyncio.get_running_loop().time()
@@ -152,7 +152,7 @@ async def test_deadline_of_a_walk_covers_its_details() -> None:
     ],
 )
 def test_bad_option_is_refused_when_the_pager_is_made(options: dict[str, Any], message: str) -> None:
-    """The message says what was given and what is allowed."""
+    """The message has the given value and the allowed ones."""
     client = AlohubClient("sk_live_x")
     for make in (client.queues.list_inbound, partial(client.paginate, LIST)):
         with pytest.raises(InvalidArgumentError, match=message):
@@ -160,7 +160,7 @@ def test_bad_option_is_refused_when_the_pager_is_made(options: dict[str, Any], m
 
 
 async def test_token_is_for_the_same_consistency(client: AlohubClient) -> None:
-    """One of a walk that repairs says something else than one of a walk that does not."""
+    """A token of a walk with repair is refused by a walk without it."""
     plain = client.queues.list_inbound()
     repair = client.queues.list_inbound(consistency="repair")
     with pytest.raises(InvalidArgumentError, match='of a walk with a consistency other than "repair"'):
