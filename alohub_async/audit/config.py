@@ -89,19 +89,15 @@ def _configured(rule: Rule, setting: object) -> Rule | None:
     if not isinstance(setting, Mapping):
         raise ConfigurationError(f"{rule.id} must be false, a severity or a table; {setting!r} was given")
     table = dict(cast("Mapping[str, object]", setting))
-    severity = _severity(rule, table.pop("severity", rule.severity.label))
+    labels = {severity.label: severity for severity in Severity}
+    label = table.pop("severity", rule.severity.label)
+    check_choice(f"the severity of {rule.id}", label, tuple(labels), error=ConfigurationError)
     for name, value in table.items():
         if name not in rule.options:
             allowed = ", ".join(["severity", *rule.options])
             raise ConfigurationError(f"{rule.id} has no option {name!r}; allowed are {allowed}")
         _check_option(f"{rule.id}.{name}", value, default=rule.options[name])
-    return attrs.evolve(rule, severity=severity, options={**rule.options, **table})
-
-
-def _severity(rule: Rule, given: object) -> Severity:
-    by_label = {severity.label: severity for severity in Severity}
-    name = f"the severity of {rule.id}"
-    return by_label[str(check_choice(name, given, tuple(by_label), error=ConfigurationError))]
+    return attrs.evolve(rule, severity=labels[str(label)], options={**rule.options, **table})
 
 
 def _check_option(name: str, value: object, *, default: object) -> None:

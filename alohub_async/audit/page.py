@@ -69,7 +69,9 @@ def html_page(report: AuditReport) -> str:
         rule_count=counted(len(report.rules), "rule"),
         charts={
             "Findings by rule": _bars(by_rule, {rule.id: rule.severity.label for rule in by_severity}),
-            "Queues by strategy": _bars(Counter(_strategy(queue) for queue in report.audited.queues), {}),
+            "Queues by strategy": _bars(
+                Counter(_shown(queue, "strategy") or "none" for queue in report.audited.queues), {}
+            ),
         },
         by_rule=[(rule, found) for rule in by_severity if (found := report.of_rule(rule))],
         columns=_COLUMNS,
@@ -114,10 +116,6 @@ def _bars(counts: Counter[str], css_classes: dict[str, str]) -> list[_Bar]:
         _Bar(label, count, round(100 * count / longest, 2), css_classes.get(label, ""))
         for label, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     ]
-
-
-def _strategy(audited: AuditedQueue) -> str:
-    return _shown(audited, "strategy") or "none"
 
 
 def _rows(report: AuditReport) -> list[list[str]]:

@@ -1,7 +1,7 @@
 """Differences, plans and results on a terminal, and differences as JSON."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, Final
 
 from rich.table import Table
@@ -34,7 +34,8 @@ def print_diff(diff: QueueDiff) -> None:
         "not compared": len(diff.unmatched),
         "unchanged": diff.unchanged,
     }
-    _print(table, counts)
+    table.caption = Text(_counts_text(counts))
+    print_rich(table)
 
 
 def print_plan(plan: Plan) -> None:
@@ -45,7 +46,8 @@ def print_plan(plan: Plan) -> None:
     for step in plan.impossible:
         table.add_row(Text(str(step.change.id)), _name(step.found), Text(f"impossible: {_reason(step.error)}"))
     counts = {"to change": len(plan.to_write), "impossible": len(plan.impossible), "unchanged": plan.unchanged}
-    _print(table, counts)
+    table.caption = Text(_counts_text(counts))
+    print_rich(table)
 
 
 def result_line(result: Result) -> str:
@@ -71,7 +73,7 @@ def diff_record(diff: QueueDiff) -> dict[str, Any]:
             {
                 "id": change.after.id,
                 "name": change.after.name,
-                "fields": {field.name: dict(_sides(field)) for field in change.fields},
+                "fields": {field.name: _sides(field) for field in change.fields},
             }
             for change in diff.changed
         ],
@@ -83,10 +85,9 @@ def diff_record(diff: QueueDiff) -> dict[str, Any]:
     }
 
 
-def _sides(field: FieldChange) -> Iterator[tuple[str, object]]:
-    for side, value in (("before", field.before), ("after", field.after)):
-        if value is not ABSENT:
-            yield side, value
+def _sides(field: FieldChange) -> dict[str, object]:
+    sides = {"before": field.before, "after": field.after}
+    return {side: value for side, value in sides.items() if value is not ABSENT}
 
 
 def _table() -> Table:
@@ -120,11 +121,6 @@ def _value(field: FieldChange, value: object) -> str:
 
 def _reason(error: Exception | None) -> str:
     return redact_key(one_line(str(error)))
-
-
-def _print(table: Table, counts: dict[str, int]) -> None:
-    table.caption = Text(_counts_text(counts))
-    print_rich(table)
 
 
 def _counts_text(counts: dict[str, int]) -> str:
