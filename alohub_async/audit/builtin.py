@@ -143,9 +143,9 @@ def unfit_value(queue: AuditedQueue) -> Iterator[Finding]:
         if name in {"id", "name"} and queue.lacks(name):
             yield queue.finding(f"{wire} is missing or empty", field=name)
         sources = [queue.queue] if queue.detail is None else [queue.detail, queue.listed]
-        unfit = next((source.extra[wire] for source in sources if wire in source.extra), _VALID)
-        if unfit is not _VALID:
-            yield queue.finding(f"{wire} is {_short(unfit)}, which is not {_KINDS[name]}", field=name)
+        unfit = [source.extra[wire] for source in sources if wire in source.extra]
+        if unfit:
+            yield queue.finding(f"{wire} is {_short(unfit[0])}, which is not {_KINDS[name]}", field=name)
 
 
 @rule(Severity.WARNING)
@@ -203,7 +203,6 @@ DEFAULT_RULES: Final[tuple[Rule, ...]] = (
 )
 """All rules of the package, in the order of reports."""
 
-_VALID: Final = object()
 _KINDS: Final = {
     "id": "a number of 1 or more",
     "name": "text",

@@ -66,11 +66,7 @@ def configure(rules: Iterable[Rule], settings: Mapping[str, object]) -> tuple[Ru
 
 
 def check_needs(rules: Iterable[Rule]) -> None:
-    """Check that the optional packages of these rules are installed.
-
-    Raises:
-        ConfigurationError: A package is missing.
-    """
+    """Check that the optional packages of these rules are installed."""
     for rule in rules:
         if rule.needs is not None and importlib.util.find_spec(rule.needs) is None:
             raise ConfigurationError(

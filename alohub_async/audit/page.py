@@ -5,9 +5,7 @@ import hashlib
 import importlib.util
 from collections import Counter
 from importlib.resources import files
-from typing import Any, Final
-
-import attrs
+from typing import Final
 
 from alohub_async.audit.junit import legal
 from alohub_async.audit.report import AuditReport
@@ -29,16 +27,6 @@ _COLUMNS: Final = (
 _ATTRIBUTES: Final = ("id", "name", "strategy", "max_wait", "music_on_hold", "announce_position", "number")
 
 
-@attrs.frozen
-class _Bar:
-    """A bar of a chart. `percent` is its length relative to the longest bar."""
-
-    label: str
-    count: int
-    percent: float
-    css_class: str = ""
-
-
 def html_page(report: AuditReport) -> str:
     """The report as an HTML page without external resources; its Content Security Policy forbids any request.
 
@@ -52,7 +40,7 @@ def html_page(report: AuditReport) -> str:
         loader=jinja2.FunctionLoader(_asset),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
-        finalize=_legal,
+        finalize=lambda value: legal(value) if isinstance(value, str) else value,  # names have any characters
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -97,11 +85,6 @@ def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _legal(value: Any) -> Any:
-    """What each expression of the templates inserts: the name of a queue may have any characters."""
-    return legal(value) if isinstance(value, str) else value
-
-
 def _cards(report: AuditReport) -> list[tuple[str, str, str]]:
     """The CSS class, the number and the noun of each card."""
     counts = [(severity.label, count) for severity, count in report.tally()]
@@ -110,10 +93,11 @@ def _cards(report: AuditReport) -> list[tuple[str, str, str]]:
     return [(css_class, number, noun) for css_class, (number, _, noun) in split]
 
 
-def _bars(counts: Counter[str], css_classes: dict[str, str]) -> list[_Bar]:
+def _bars(counts: Counter[str], css_classes: dict[str, str]) -> list[tuple[str, str, int, float]]:
+    """The CSS class, the label, the count and the length in percent of each bar, longest first."""
     longest = max(counts.values(), default=1)
     return [
-        _Bar(label, count, round(100 * count / longest, 2), css_classes.get(label, ""))
+        (css_classes.get(label, ""), label, count, round(100 * count / longest, 2))
         for label, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     ]
 

@@ -176,11 +176,7 @@ def list_rule(
     severity: Severity, *, needs: str | None = None
 ) -> Callable[[Callable[Concatenate[AuditedList, P], Iterable[Finding]]], Rule]:
     """Make a rule from a function that checks the whole list; otherwise like `rule`."""
-
-    def make(function: Callable[Concatenate[AuditedList, P], Iterable[Finding]]) -> Rule:
-        return _make_rule(function, severity, needs, function)
-
-    return make
+    return lambda function: _make_rule(function, severity, needs, function)
 
 
 def _make_rule(

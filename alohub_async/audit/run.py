@@ -83,10 +83,7 @@ async def _collect_with_details(
     queues: list[AuditedQueue],
     report_progress: Callable[[int], None],
 ) -> None:
-    """Append each listed queue, and request its details while the walk continues.
-
-    A queue without an id has no details, and a duplicate id is requested once.
-    """
+    """Append each listed queue, and request its details during the walk, once for each id."""
     indexes: dict[int, int] = {}  # in `queues`, by id
 
     async def walk() -> AsyncGenerator[int]:

@@ -53,17 +53,11 @@ class Change:
 
 @attrs.frozen
 class Row:
-    """One row of a file, not checked yet.
-
-    Attributes:
-        line: Its first line, counted from 1.
-        values: By column; without empty cells.
-        problems: Syntax errors; a row that has any is not checked further.
-    """
+    """One row of a file, not checked yet: its first line, counted from 1, and its cells that are not empty."""
 
     line: int
     values: Mapping[str, Any]
-    problems: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()  # of syntax; a row that has any is not checked further
 
 
 @attrs.frozen
@@ -134,10 +128,9 @@ class _RowReader:
             return None
 
     def _read_id(self, name: str) -> Any:
-        value = self.values.get(name)
-        if value is None:
+        if self.values.get(name) is None:
             raise ValueError("no id")
-        return _parse(name, value)
+        return _parse(name, self.values[name])
 
     def _read_wanted(self, name: str) -> Any:
         value = self.values[name]

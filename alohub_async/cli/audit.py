@@ -18,7 +18,9 @@ from alohub_async.files import replacing
 if TYPE_CHECKING:
     from alohub_async.audit import AuditReport
 
-EXIT_CODES: Final = """\b
+AUDIT_EPILOG: Final = """Example: alohub queues audit --html audit.html --junit audit.xml
+
+\b
 Exit codes, instead of those of the other commands:
     0  no findings of the severity of --fail-on or above
     1  findings of the severity of --fail-on or above

@@ -99,10 +99,10 @@ def _table() -> Table:
 
 
 def _add(table: Table, queue: InboundQueue | None, lines: Iterable[str]) -> None:
-    for index, line in enumerate(lines):
-        first = index == 0 and queue is not None
-        queue_id = Text(value_text("id", queue.id)) if first and queue is not None else Text()
-        table.add_row(queue_id, _name(queue) if first else Text(), Text(line))
+    heading = ["", ""] if queue is None else [value_text("id", queue.id), value_text("name", queue.name)]
+    for line in lines:
+        table.add_row(*map(Text, [*heading, line]))
+        heading = ["", ""]  # only in the first line
 
 
 def _name(queue: InboundQueue | None) -> Text:

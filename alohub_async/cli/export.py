@@ -17,7 +17,7 @@ from rich.text import Text
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode, describe
 from alohub_async.cli.output import one_line, print_rich, table_with_heading, write, write_stderr
-from alohub_async.cli.tenants import Tenant, Tenants, read_tenants
+from alohub_async.cli.tenants import Tenant, read_tenants
 from alohub_async.client import AlohubClient
 from alohub_async.errors import AlohubError, FileError
 from alohub_async.export import ExportProgress, ExportReport, OnProgress, export_inbound
@@ -85,7 +85,7 @@ def export_command(
     if tenants is None:
         code = _export_one(path, export, access, quiet=quiet)
     else:
-        code = _export_tenants(path, read_tenants(tenants), export, access, side_by_side=side_by_side, quiet=quiet)
+        code = _export_tenants(path, tenants, export, access, side_by_side=side_by_side, quiet=quiet)
     if code:
         raise typer.Exit(code)
 
@@ -101,14 +101,11 @@ def _export_one(path: Path, export: Export, access: Access, *, quiet: bool) -> E
         report = access.run(work)
     except AlohubError as error:
         code, line = describe(error)
-        raise CommandError(line + _resume_hint(error, path), ExitCode(code)) from error
+        can_resume = not isinstance(error, FileError) and journal_path(path).exists()
+        hint = "; run the same command again to resume" if can_resume else ""
+        raise CommandError(line + hint, ExitCode(code)) from error
     write(one_line(f"{path}: {_summary(report)}") + "\n")
     return ExitCode.OK if report.complete else ExitCode.INCOMPLETE
-
-
-def _resume_hint(error: AlohubError, path: Path) -> str:
-    can_resume = not isinstance(error, FileError) and journal_path(path).exists()
-    return "; run the same command again to resume" if can_resume else ""
 
 
 def _summary(report: ExportReport) -> str:
@@ -124,13 +121,14 @@ def _summary(report: ExportReport) -> str:
 
 
 def _export_tenants(
-    folder: Path, tenants: Tenants, export: Export, access: Access, *, side_by_side: int, quiet: bool
+    folder: Path, tenants_file: Path, export: Export, access: Access, *, side_by_side: int, quiet: bool
 ) -> ExitCode:
+    tenants, file_format = read_tenants(tenants_file)
     if access.sandbox or access.direct or access.base_url or access.env or access.tenant_id:
         raise CommandError(
             "with --tenants, the file has the access options of each tenant; leave them out on the command line"
         )
-    files = [folder / f"tenant={tenant.name}" / f"queues.{tenants.format}" for tenant in tenants.tenants]
+    files = [folder / f"tenant={tenant.name}" / f"queues.{file_format}" for tenant in tenants]
     check_ending(files[0])
     for file in files:
         try:
@@ -145,12 +143,12 @@ def _export_tenants(
 
     async def work() -> list[ExportReport | BaseException]:
         with _progress(quiet=quiet) as start:
-            exports = map(export_tenant, tenants.tenants, files, [start] * len(files))
+            exports = map(export_tenant, tenants, files, [start] * len(files))
             return await asyncio.gather(*exports, return_exceptions=True)  # a failure does not stop the others
 
     outcomes = access.run_without_client(work)
     results = [_code_and_text(outcome) for outcome in outcomes]
-    _print_results(tenants.tenants, outcomes, [text for _, text in results])
+    _print_results(tenants, outcomes, [text for _, text in results])
     codes = [code for code, _ in results]
     failed = [code for code in codes if code not in {ExitCode.OK, ExitCode.INCOMPLETE}]
     return ExitCode(max(failed or codes))

@@ -46,16 +46,8 @@ class Tenant:
         return AlohubClient(key, tenant_id=self.tenant_id, endpoint=endpoint, retry=retry)
 
 
-@attrs.frozen
-class Tenants:
-    """The content of the file: the tenants in its order, and the format of their exports."""
-
-    tenants: tuple[Tenant, ...]
-    format: str
-
-
-def read_tenants(path: Path) -> Tenants:
-    """Read a file of tenants. The message of an error shows no value, as it could be a key."""
+def read_tenants(path: Path) -> tuple[list[Tenant], str]:
+    """The tenants of a file and the format of their exports. No error shows a value, as it could be a key."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:
@@ -71,8 +63,7 @@ def read_tenants(path: Path) -> Tenants:
     if not isinstance(tables, dict) or not tables:
         raise CommandError(f"{path}: no tenants; add a table [tenants.NAME] for each tenant")
     by_name = cast("dict[str, Any]", tables)
-    tenants = tuple(_read_tenant(f"{path}: tenant {name!r}", name, table) for name, table in by_name.items())
-    return Tenants(tenants, file_format)
+    return [_read_tenant(f"{path}: tenant {name!r}", name, table) for name, table in by_name.items()], file_format
 
 
 def _read_tenant(where: str, name: str, table: object) -> Tenant:
