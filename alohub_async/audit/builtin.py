@@ -10,7 +10,6 @@ from alohub_async.models import InboundQueue, QueueStrategy
 from alohub_async.plurals import counted
 
 _NUMBER_CHARACTERS: Final = re.compile(r"\+?[0-9 .()-]+")
-_NOT_DIGITS: Final = re.compile(r"\D")
 _MAX_VALUE: Final = 60  # characters of a value in a message
 _MAX_IDS: Final = 3  # ids of other queues in a message
 
@@ -237,7 +236,7 @@ def _is_vietnamese(number: str) -> bool:
 
 def _normalised_number(number: str) -> str:
     """The digits of the number without the country code and without the zero of the area code."""
-    digits = _NOT_DIGITS.sub("", number)
+    digits = re.sub(r"\D", "", number)
     if number.strip().startswith("+84"):
         digits = digits.removeprefix("84")
     return digits.removeprefix("0")

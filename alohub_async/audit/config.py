@@ -61,8 +61,8 @@ def configure(rules: Iterable[Rule], settings: Mapping[str, object]) -> tuple[Ru
     for rule_id in settings:
         if rule_id not in counts:
             raise ConfigurationError(f"the audit has no rule {rule_id!r}; the rules are {', '.join(counts)}")
-    configured = (_configured(rule, settings.get(rule.id, True)) for rule in known)
-    return tuple(rule for rule in configured if rule is not None)
+    enabled = (rule for rule in known if settings.get(rule.id) is not False)
+    return tuple(_configured(rule, settings.get(rule.id, True)) for rule in enabled)
 
 
 def check_needs(rules: Iterable[Rule]) -> None:
@@ -75,9 +75,7 @@ def check_needs(rules: Iterable[Rule]) -> None:
             )
 
 
-def _configured(rule: Rule, setting: object) -> Rule | None:
-    if setting is False:
-        return None
+def _configured(rule: Rule, setting: object) -> Rule:
     if setting is True:
         return rule
     if isinstance(setting, str):

@@ -5,7 +5,7 @@ import hashlib
 import importlib.util
 from collections import Counter
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
 from alohub_async.audit.junit import legal
 from alohub_async.audit.report import AuditReport
@@ -14,17 +14,16 @@ from alohub_async.errors import ConfigurationError
 from alohub_async.models import QueueStrategy
 from alohub_async.plurals import counted
 
-_COLUMNS: Final = (
-    ("ID", "id"),
-    ("Name", ""),
-    ("Strategy", ""),
-    ("Max wait (s)", "number"),
-    ("Music on hold", ""),
-    ("Position announced", ""),
-    ("Phone number", ""),
-    ("Findings", "number"),
-)
-_ATTRIBUTES: Final = ("id", "name", "strategy", "max_wait", "music_on_hold", "announce_position", "number")
+_COLUMNS: Final = {
+    "id": ("ID", "id"),
+    "name": ("Name", ""),
+    "strategy": ("Strategy", ""),
+    "max_wait": ("Max wait (s)", "number"),
+    "music_on_hold": ("Music on hold", ""),
+    "announce_position": ("Position announced", ""),
+    "number": ("Phone number", ""),
+}
+"""Title and CSS class of each column, by attribute."""
 
 
 def html_page(report: AuditReport) -> str:
@@ -40,7 +39,7 @@ def html_page(report: AuditReport) -> str:
         loader=jinja2.FunctionLoader(_asset),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
-        finalize=lambda value: legal(value) if isinstance(value, str) else value,  # names have any characters
+        finalize=_legal,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -49,7 +48,10 @@ def html_page(report: AuditReport) -> str:
     by_severity = sorted(report.rules, key=lambda rule: -rule.severity)
     return environment.get_template("page.html").render(
         report=report,
-        cards=_cards(report),
+        cards=[
+            *((severity.label, count) for severity, count in report.tally()),
+            ("", counted(len(report.audited.queues), "queue")),
+        ],
         policy=(
             f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}';"
             " base-uri 'none'; form-action 'none'"
@@ -62,7 +64,7 @@ def html_page(report: AuditReport) -> str:
             ),
         },
         by_rule=[(rule, found) for rule in by_severity if (found := report.of_rule(rule))],
-        columns=_COLUMNS,
+        columns=[*_COLUMNS.values(), ("Findings", "number")],
         rows=_rows(report),
     )
 
@@ -85,12 +87,9 @@ def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _cards(report: AuditReport) -> list[tuple[str, str, str]]:
-    """The CSS class, the number and the noun of each card."""
-    counts = [(severity.label, count) for severity, count in report.tally()]
-    counts.append(("", counted(len(report.audited.queues), "queue")))
-    split = [(css_class, count.partition(" ")) for css_class, count in counts]
-    return [(css_class, number, noun) for css_class, (number, _, noun) in split]
+def _legal(value: Any) -> Any:
+    """What each expression of the templates inserts: the name of a queue may have any characters."""
+    return legal(value) if isinstance(value, str) else value
 
 
 def _bars(counts: Counter[str], css_classes: dict[str, str]) -> list[tuple[str, str, int, float]]:
@@ -105,7 +104,7 @@ def _bars(counts: Counter[str], css_classes: dict[str, str]) -> list[tuple[str, 
 def _rows(report: AuditReport) -> list[list[str]]:
     found = Counter(finding.queue_id for finding in report.findings)
     return [
-        [*(_shown(audited, name) for name in _ATTRIBUTES), "" if audited.lacks("id") else str(found[audited.queue.id])]
+        [*(_shown(audited, name) for name in _COLUMNS), "" if audited.lacks("id") else str(found[audited.queue.id])]
         for audited in report.audited.queues
     ]
 

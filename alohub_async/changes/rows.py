@@ -5,8 +5,10 @@ value of a field, such as `expect.max_wait`. In CSV, where an empty cell is no v
 that is not set.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import attrs
@@ -25,8 +27,7 @@ COLUMNS: Final = ("id", *WRITABLE, *(EXPECT + name for name in WRITABLE))
 STRATEGIES: Final = ", ".join(f"{strategy.name} ({int(strategy)})" for strategy in QueueStrategy)
 """The strategies that can be set, as messages list them."""
 
-_MAX_ID_DIGITS: Final = 19  # as for `get_inbound`
-_STRATEGY_BY_NAME: Final = {strategy.name: strategy for strategy in QueueStrategy}
+_MAX_ID: Final = 10**19 - 1  # as for `get_inbound`
 _FLAGS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -157,23 +158,15 @@ def parse_strategy(value: object) -> QueueStrategy | None:
     if number is not None:
         strategy = QueueStrategy(number)
         return strategy if strategy.is_known else None
-    return _STRATEGY_BY_NAME.get(value.strip().upper()) if isinstance(value, str) else None
+    return QueueStrategy.__members__.get(value.strip().upper()) if isinstance(value, str) else None
 
 
-def _number(value: object) -> int | None:
+def _number(value: object, *, least: float = -math.inf, most: float = math.inf) -> int | None:
     if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,100}", value.strip()):
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _parse_id(value: object) -> int | None:
-    number = _number(value)
-    return number if number is not None and 1 <= number < 10**_MAX_ID_DIGITS else None
-
-
-def _parse_wait(value: object) -> int | None:
-    number = _number(value)
-    return number if number is not None and number >= 0 else None
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        return None
+    return value
 
 
 def _parse_flag(value: object) -> bool | None:
@@ -181,9 +174,9 @@ def _parse_flag(value: object) -> bool | None:
 
 
 _PARSERS: Final[Mapping[str, tuple[Callable[[object], Any], str]]] = {
-    "id": (_parse_id, "a queue's id, such as 1001226"),
+    "id": (partial(_number, least=1, most=_MAX_ID), "a queue's id, such as 1001226"),
     "music_on_hold": (lambda value: value if isinstance(value, str) else None, "a file name"),
-    "max_wait": (_parse_wait, "whole seconds, 0 or more"),
+    "max_wait": (partial(_number, least=0), "whole seconds, 0 or more"),
     "strategy": (parse_strategy, f"one of {STRATEGIES}"),
     "announce_position": (_parse_flag, "true or false"),
 }

@@ -12,7 +12,6 @@ from typing import Annotated, Final
 import typer
 
 from alohub_async.changes import (
-    Change,
     ChangesFileError,
     Plan,
     Result,
@@ -94,9 +93,6 @@ _state = partial(
 )
 
 
-# diff
-
-
 @with_access
 def diff_command(
     before: Annotated[str, _state(metavar="A")],
@@ -147,9 +143,6 @@ def _live_queues(access: Access) -> list[InboundQueue]:
     return access.run(work)
 
 
-# apply
-
-
 @with_access
 def apply_command(
     file: Annotated[
@@ -172,7 +165,12 @@ def apply_command(
     the meantime is a conflict and is not written. The command can be run
     again: queues that already have the values are left unchanged.
     """
-    changes = _read(file)
+    try:
+        changes = read_changes(file)
+    except ChangesFileError as exc:
+        for problem in exc.problems:
+            write_stderr(redact_key(one_line(f"{file}, {problem}")))
+        raise CommandError(f"{counted(len(exc.problems), 'problem')} in {file}; nothing was sent") from exc
     if not (yes or dry_run or sys.stdin.isatty()):
         raise CommandError(
             "cannot ask for confirmation: stdin is not a terminal; give --yes, or --dry-run to see the plan"
@@ -194,15 +192,6 @@ def apply_command(
 
     if not access.run(work):
         raise typer.Exit(ExitCode.FAILED)
-
-
-def _read(file: Path) -> list[Change]:
-    try:
-        return read_changes(file)
-    except ChangesFileError as exc:
-        for problem in exc.problems:
-            write_stderr(redact_key(one_line(f"{file}, {problem}")))
-        raise CommandError(f"{counted(len(exc.problems), 'problem')} in {file}; nothing was sent") from exc
 
 
 async def _apply(client: AlohubClient, plan: Plan, concurrency: int, deadline: float | None) -> bool:

@@ -44,7 +44,11 @@ def print_plan(plan: Plan) -> None:
     for step in plan.to_write:
         _add(table, step.found, map(_field_change, step.fields))
     for step in plan.impossible:
-        table.add_row(Text(str(step.change.id)), _name(step.found), Text(f"impossible: {_reason(step.error)}"))
+        table.add_row(
+            Text(str(step.change.id)),
+            Text(value_text("name", step.found and step.found.name)),
+            Text(f"impossible: {_reason(step.error)}"),
+        )
     counts = {"to change": len(plan.to_write), "impossible": len(plan.impossible), "unchanged": plan.unchanged}
     table.caption = Text(_counts_text(counts))
     print_rich(table)
@@ -103,10 +107,6 @@ def _add(table: Table, queue: InboundQueue | None, lines: Iterable[str]) -> None
     for line in lines:
         table.add_row(*map(Text, [*heading, line]))
         heading = ["", ""]  # only in the first line
-
-
-def _name(queue: InboundQueue | None) -> Text:
-    return Text(value_text("name", None if queue is None else queue.name))
 
 
 def _field_change(field: FieldChange) -> str:

@@ -72,11 +72,7 @@ _MIN_KEY: Final = 6  # characters; to redact a shorter value would make messages
 
 
 class CommandError(Exception):
-    """A failure that the command itself detected.
-
-    Attributes:
-        code: The exit code.
-    """
+    """A failure that the command itself detected, with its exit code."""
 
     def __init__(self, message: str, code: ExitCode = ExitCode.USAGE) -> None:
         super().__init__(message)

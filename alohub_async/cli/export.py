@@ -117,9 +117,6 @@ def _summary(report: ExportReport) -> str:
     )
 
 
-# Several tenants
-
-
 def _export_tenants(
     folder: Path, tenants_file: Path, export: Export, access: Access, *, side_by_side: int, quiet: bool
 ) -> ExitCode:
@@ -176,9 +173,6 @@ def _print_results(
             numbers = [f"{outcome.written:,}", f"{outcome.requests:,}", f"{outcome.denied:,}", f"{outcome.seconds:.1f}"]
         table.add_row(Text(tenant.name), *numbers, Text(one_line(text)))
     print_rich(table)
-
-
-# Progress
 
 
 @contextmanager

@@ -85,20 +85,17 @@ async def _serve(sandbox: "Sandbox") -> None:
     try:
         await sandbox.start()
     except OSError as exc:
-        raise _not_listening(sandbox, exc) from exc
+        message = f"cannot listen on {sandbox.host}, port {sandbox.port}: {exc.strerror or exc}"
+        if exc.errno == errno.EADDRINUSE:
+            message = (
+                f"port {sandbox.port} of {sandbox.host} is in use; choose another one with --port (0 for a free port)"
+            )
+        raise CommandError(message, ExitCode.FAILED) from exc
     try:
         write(_greeting(sandbox))
         await stop.wait()
     finally:
         await sandbox.close()
-
-
-def _not_listening(sandbox: "Sandbox", error: OSError) -> CommandError:
-    if error.errno == errno.EADDRINUSE:
-        message = f"port {sandbox.port} of {sandbox.host} is in use; choose another one with --port (0 for a free port)"
-    else:
-        message = f"cannot listen on {sandbox.host}, port {sandbox.port}: {error.strerror or error}"
-    return CommandError(message, ExitCode.FAILED)
 
 
 def _greeting(sandbox: "Sandbox") -> str:
