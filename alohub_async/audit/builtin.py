@@ -10,7 +10,6 @@ from alohub_async.models import InboundQueue, QueueStrategy
 from alohub_async.plurals import counted
 
 _NUMBER_CHARACTERS: Final = re.compile(r"\+?[0-9 .()-]+")
-_NOT_DIGITS: Final = re.compile(r"\D")
 _MAX_VALUE: Final = 60  # characters of a value in a message
 _MAX_IDS: Final = 3  # ids of other queues in a message
 
@@ -143,9 +142,9 @@ def unfit_value(queue: AuditedQueue) -> Iterator[Finding]:
         if name in {"id", "name"} and queue.lacks(name):
             yield queue.finding(f"{wire} is missing or empty", field=name)
         sources = [queue.queue] if queue.detail is None else [queue.detail, queue.listed]
-        unfit = next((source.extra[wire] for source in sources if wire in source.extra), _VALID)
-        if unfit is not _VALID:
-            yield queue.finding(f"{wire} is {_short(unfit)}, which is not {_KINDS[name]}", field=name)
+        unfit = [source.extra[wire] for source in sources if wire in source.extra]
+        if unfit:
+            yield queue.finding(f"{wire} is {_short(unfit[0])}, which is not {_KINDS[name]}", field=name)
 
 
 @rule(Severity.WARNING)
@@ -203,7 +202,6 @@ DEFAULT_RULES: Final[tuple[Rule, ...]] = (
 )
 """All rules of the package, in the order of reports."""
 
-_VALID: Final = object()
 _KINDS: Final = {
     "id": "a number of 1 or more",
     "name": "text",
@@ -238,7 +236,7 @@ def _is_vietnamese(number: str) -> bool:
 
 def _normalised_number(number: str) -> str:
     """The digits of the number without the country code and without the zero of the area code."""
-    digits = _NOT_DIGITS.sub("", number)
+    digits = re.sub(r"\D", "", number)
     if number.strip().startswith("+84"):
         digits = digits.removeprefix("84")
     return digits.removeprefix("0")

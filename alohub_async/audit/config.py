@@ -61,16 +61,12 @@ def configure(rules: Iterable[Rule], settings: Mapping[str, object]) -> tuple[Ru
     for rule_id in settings:
         if rule_id not in counts:
             raise ConfigurationError(f"the audit has no rule {rule_id!r}; the rules are {', '.join(counts)}")
-    configured = (_configured(rule, settings.get(rule.id, True)) for rule in known)
-    return tuple(rule for rule in configured if rule is not None)
+    enabled = (rule for rule in known if settings.get(rule.id) is not False)
+    return tuple(_configured(rule, settings.get(rule.id, True)) for rule in enabled)
 
 
 def check_needs(rules: Iterable[Rule]) -> None:
-    """Check that the optional packages of these rules are installed.
-
-    Raises:
-        ConfigurationError: A package is missing.
-    """
+    """Check that the optional packages of these rules are installed."""
     for rule in rules:
         if rule.needs is not None and importlib.util.find_spec(rule.needs) is None:
             raise ConfigurationError(
@@ -79,9 +75,7 @@ def check_needs(rules: Iterable[Rule]) -> None:
             )
 
 
-def _configured(rule: Rule, setting: object) -> Rule | None:
-    if setting is False:
-        return None
+def _configured(rule: Rule, setting: object) -> Rule:
     if setting is True:
         return rule
     if isinstance(setting, str):
@@ -89,19 +83,15 @@ def _configured(rule: Rule, setting: object) -> Rule | None:
     if not isinstance(setting, Mapping):
         raise ConfigurationError(f"{rule.id} must be false, a severity or a table; {setting!r} was given")
     table = dict(cast("Mapping[str, object]", setting))
-    severity = _severity(rule, table.pop("severity", rule.severity.label))
+    labels = {severity.label: severity for severity in Severity}
+    label = table.pop("severity", rule.severity.label)
+    check_choice(f"the severity of {rule.id}", label, tuple(labels), error=ConfigurationError)
     for name, value in table.items():
         if name not in rule.options:
             allowed = ", ".join(["severity", *rule.options])
             raise ConfigurationError(f"{rule.id} has no option {name!r}; allowed are {allowed}")
         _check_option(f"{rule.id}.{name}", value, default=rule.options[name])
-    return attrs.evolve(rule, severity=severity, options={**rule.options, **table})
-
-
-def _severity(rule: Rule, given: object) -> Severity:
-    by_label = {severity.label: severity for severity in Severity}
-    name = f"the severity of {rule.id}"
-    return by_label[str(check_choice(name, given, tuple(by_label), error=ConfigurationError))]
+    return attrs.evolve(rule, severity=labels[str(label)], options={**rule.options, **table})
 
 
 def _check_option(name: str, value: object, *, default: object) -> None:

@@ -7,8 +7,6 @@ from collections import Counter
 from importlib.resources import files
 from typing import Any, Final
 
-import attrs
-
 from alohub_async.audit.junit import legal
 from alohub_async.audit.report import AuditReport
 from alohub_async.audit.rules import WIRE_NAMES, AuditedQueue
@@ -16,27 +14,16 @@ from alohub_async.errors import ConfigurationError
 from alohub_async.models import QueueStrategy
 from alohub_async.plurals import counted
 
-_COLUMNS: Final = (
-    ("ID", "id"),
-    ("Name", ""),
-    ("Strategy", ""),
-    ("Max wait (s)", "number"),
-    ("Music on hold", ""),
-    ("Position announced", ""),
-    ("Phone number", ""),
-    ("Findings", "number"),
-)
-_ATTRIBUTES: Final = ("id", "name", "strategy", "max_wait", "music_on_hold", "announce_position", "number")
-
-
-@attrs.frozen
-class _Bar:
-    """A bar of a chart. `percent` is its length relative to the longest bar."""
-
-    label: str
-    count: int
-    percent: float
-    css_class: str = ""
+_COLUMNS: Final = {
+    "id": ("ID", "id"),
+    "name": ("Name", ""),
+    "strategy": ("Strategy", ""),
+    "max_wait": ("Max wait (s)", "number"),
+    "music_on_hold": ("Music on hold", ""),
+    "announce_position": ("Position announced", ""),
+    "number": ("Phone number", ""),
+}
+"""Title and CSS class of each column, by attribute."""
 
 
 def html_page(report: AuditReport) -> str:
@@ -61,7 +48,10 @@ def html_page(report: AuditReport) -> str:
     by_severity = sorted(report.rules, key=lambda rule: -rule.severity)
     return environment.get_template("page.html").render(
         report=report,
-        cards=_cards(report),
+        cards=[
+            *((severity.label, count) for severity, count in report.tally()),
+            ("", counted(len(report.audited.queues), "queue")),
+        ],
         policy=(
             f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}';"
             " base-uri 'none'; form-action 'none'"
@@ -69,10 +59,12 @@ def html_page(report: AuditReport) -> str:
         rule_count=counted(len(report.rules), "rule"),
         charts={
             "Findings by rule": _bars(by_rule, {rule.id: rule.severity.label for rule in by_severity}),
-            "Queues by strategy": _bars(Counter(_strategy(queue) for queue in report.audited.queues), {}),
+            "Queues by strategy": _bars(
+                Counter(_shown(queue, "strategy") or "none" for queue in report.audited.queues), {}
+            ),
         },
         by_rule=[(rule, found) for rule in by_severity if (found := report.of_rule(rule))],
-        columns=_COLUMNS,
+        columns=[*_COLUMNS.values(), ("Findings", "number")],
         rows=_rows(report),
     )
 
@@ -100,30 +92,19 @@ def _legal(value: Any) -> Any:
     return legal(value) if isinstance(value, str) else value
 
 
-def _cards(report: AuditReport) -> list[tuple[str, str, str]]:
-    """The CSS class, the number and the noun of each card."""
-    counts = [(severity.label, count) for severity, count in report.tally()]
-    counts.append(("", counted(len(report.audited.queues), "queue")))
-    split = [(css_class, count.partition(" ")) for css_class, count in counts]
-    return [(css_class, number, noun) for css_class, (number, _, noun) in split]
-
-
-def _bars(counts: Counter[str], css_classes: dict[str, str]) -> list[_Bar]:
+def _bars(counts: Counter[str], css_classes: dict[str, str]) -> list[tuple[str, str, int, float]]:
+    """The CSS class, the label, the count and the length in percent of each bar, longest first."""
     longest = max(counts.values(), default=1)
     return [
-        _Bar(label, count, round(100 * count / longest, 2), css_classes.get(label, ""))
+        (css_classes.get(label, ""), label, count, round(100 * count / longest, 2))
         for label, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     ]
-
-
-def _strategy(audited: AuditedQueue) -> str:
-    return _shown(audited, "strategy") or "none"
 
 
 def _rows(report: AuditReport) -> list[list[str]]:
     found = Counter(finding.queue_id for finding in report.findings)
     return [
-        [*(_shown(audited, name) for name in _ATTRIBUTES), "" if audited.lacks("id") else str(found[audited.queue.id])]
+        [*(_shown(audited, name) for name in _COLUMNS), "" if audited.lacks("id") else str(found[audited.queue.id])]
         for audited in report.audited.queues
     ]
 

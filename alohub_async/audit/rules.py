@@ -123,7 +123,7 @@ class Rule:
     doc: str
     options: Mapping[str, object] = attrs.field(hash=False)
     needs: str | None
-    _find: "Callable[[AuditedList, Mapping[str, object]], Iterable[Finding]]" = attrs.field(repr=False)
+    _find: Callable[..., Iterable[Finding]] = attrs.field(repr=False)
 
     @property
     def summary(self) -> str:
@@ -133,7 +133,7 @@ class Rule:
     def check(self, audited: AuditedList) -> Iterator[Finding]:
         """Run the rule; yields its findings."""
         try:
-            for finding in self._find(audited, self.options):
+            for finding in self._find(audited, **self.options):
                 yield attrs.evolve(finding, rule=self.id, severity=self.severity)
         except Exception as error:
             error.add_note(f"in the audit rule {self.id}")
@@ -161,7 +161,7 @@ def rule(
     def make(function: Callable[Concatenate[AuditedQueue, P], Iterable[Finding]]) -> Rule:
         check: Callable[..., Iterable[Finding]] = function
 
-        def find(audited: AuditedList, options: Mapping[str, object]) -> Iterator[Finding]:
+        def find(audited: AuditedList, **options: object) -> Iterator[Finding]:
             for queue in audited.queues:
                 yield from check(queue, **options)
 
@@ -174,23 +174,11 @@ def list_rule(
     severity: Severity, *, needs: str | None = None
 ) -> Callable[[Callable[Concatenate[AuditedList, P], Iterable[Finding]]], Rule]:
     """Make a rule from a function that checks the whole list; otherwise like `rule`."""
-
-    def make(function: Callable[Concatenate[AuditedList, P], Iterable[Finding]]) -> Rule:
-        check: Callable[..., Iterable[Finding]] = function
-
-        def find(audited: AuditedList, options: Mapping[str, object]) -> Iterable[Finding]:
-            return check(audited, **options)
-
-        return _make_rule(function, severity, needs, find)
-
-    return make
+    return lambda function: _make_rule(function, severity, needs, function)
 
 
 def _make_rule(
-    function: Callable[..., object],
-    severity: Severity,
-    needs: str | None,
-    find: Callable[[AuditedList, Mapping[str, object]], Iterable[Finding]],
+    function: Callable[..., object], severity: Severity, needs: str | None, find: Callable[..., Iterable[Finding]]
 ) -> Rule:
     name: str = getattr(function, "__name__", "")
     doc = inspect.getdoc(function)

@@ -1,8 +1,9 @@
 """`audit_inbound`: gets the list and the details of every queue, then runs the rules."""
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Unpack, cast
 
@@ -15,8 +16,9 @@ from alohub_async.audit.rules import AuditedList, AuditedQueue, Rule
 from alohub_async.client import AlohubClient
 from alohub_async.errors import DeadlineExceededError, NotFoundError, RateLimitWaitError
 from alohub_async.models import InboundQueue
-from alohub_async.options import DEFAULT_CONCURRENCY, CallOptions, PageOptions, PageOptionsDict
+from alohub_async.options import DEFAULT_CONCURRENCY, PageOptions, PageOptionsDict
 from alohub_async.pagination import Consistency, Pager
+from alohub_async.resources import Outcomes
 
 
 async def audit_inbound(
@@ -54,68 +56,54 @@ async def audit_inbound(
     check_needs(enabled)
     started = datetime.now(UTC)
     pager = client.queues.list_inbound(consistency=consistency, **options)
-    collector = _Collector(pager, progress or _no_progress)
+
+    def report_progress(done: int) -> None:
+        if progress is not None:
+            progress(done, pager.total)
+
+    queues: list[AuditedQueue] = []
     if details:
-        await collector.collect_with_details(client, concurrency, PageOptions.of(options))
+        get_many = partial(
+            client.queues.get_many_inbound, concurrency=concurrency, **PageOptions.of(options).keywords()
+        )
+        await _collect_with_details(pager, get_many, queues, report_progress)
     else:
         async for queue in pager:
-            collector.add(queue)
-            collector.report_progress(len(collector.queues))
+            queues.append(AuditedQueue(queue))
+            report_progress(len(queues))
     audited = AuditedList(
-        queues=tuple(collector.queues),
-        complete=pager.complete,
-        total=pager.total,
-        drift=pager.drift,
-        details=details,
+        queues=tuple(queues), complete=pager.complete, total=pager.total, drift=pager.drift, details=details
     )
     return make_report(audited, enabled, started=started)
 
 
-def _no_progress(_: int, __: int | None) -> None:
-    pass
+async def _collect_with_details(
+    pager: Pager[InboundQueue],
+    get_many: Callable[[AsyncIterable[int]], Outcomes[InboundQueue]],
+    queues: list[AuditedQueue],
+    report_progress: Callable[[int], None],
+) -> None:
+    """Append each listed queue, and request its details during the walk, once for each id."""
+    indexes: dict[int, int] = {}  # in `queues`, by id
 
-
-@attrs.define
-class _Collector:
-    """Collects the queues of a walk and their details."""
-
-    pager: Pager[InboundQueue]
-    progress: Callable[[int, int | None], None]
-    queues: list[AuditedQueue] = attrs.field(init=False, factory=list[AuditedQueue])
-    indexes: dict[int, int] = attrs.field(init=False, factory=dict[int, int])  # in `queues`, by id
-
-    def add(self, queue: InboundQueue) -> int | None:
-        """Add a listed queue. Returns its id; None if it has no id or the id is a duplicate."""
-        queue_id = cast("int | None", queue.id)  # None if the id does not fit its type
-        self.queues.append(AuditedQueue(queue))
-        if queue_id is None or queue_id in self.indexes:
-            return None
-        self.indexes[queue_id] = len(self.queues) - 1
-        return queue_id
-
-    def report_progress(self, done: int) -> None:
-        self.progress(done, self.pager.total)
-
-    async def _ids(self) -> AsyncGenerator[int]:
-        """Walk the list as fast as its details are requested."""
-        async for queue in self.pager:
-            queue_id = self.add(queue)
-            if queue_id is not None:
+    async def walk() -> AsyncGenerator[int]:
+        async for queue in pager:
+            queues.append(AuditedQueue(queue))
+            queue_id = cast("int | None", queue.id)  # None if the id does not fit its type
+            if queue_id is not None and queue_id not in indexes:
+                indexes[queue_id] = len(queues) - 1
                 yield queue_id
 
-    async def collect_with_details(self, client: AlohubClient, concurrency: int, options: CallOptions) -> None:
-        done = failed = 0
-        async with aclosing(self._ids()) as ids:
-            outcomes = client.queues.get_many_inbound(ids, concurrency=concurrency, **options.keywords())
-            async with aclosing(outcomes):
-                async for outcome in outcomes:
-                    error = outcome.error
-                    if isinstance(error, DeadlineExceededError | RateLimitWaitError):
-                        raise error  # no time is left for the other queues
-                    index = self.indexes[outcome.id]
-                    self.queues[index] = attrs.evolve(self.queues[index], detail=outcome.value, error=error)
-                    done += 1
-                    failed += error is not None and not isinstance(error, NotFoundError)
-                    self.report_progress(done)
-        if done and failed == done:
-            raise next(queue.error for queue in self.queues if queue.error is not None)
+    done = failed = 0
+    async with aclosing(walk()) as ids, aclosing(get_many(ids)) as outcomes:
+        async for outcome in outcomes:
+            error = outcome.error
+            if isinstance(error, DeadlineExceededError | RateLimitWaitError):
+                raise error  # no time is left for the other queues
+            index = indexes[outcome.id]
+            queues[index] = attrs.evolve(queues[index], detail=outcome.value, error=error)
+            done += 1
+            failed += error is not None and not isinstance(error, NotFoundError)
+            report_progress(done)
+    if done and failed == done:
+        raise next(queue.error for queue in queues if queue.error is not None)

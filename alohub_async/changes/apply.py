@@ -1,7 +1,7 @@
-"""Doing what a plan says, with a result for each queue."""
+"""Applies a plan; yields a result for each queue."""
 
 import enum
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from typing import Final, Unpack
 
 import attrs
@@ -17,7 +17,7 @@ from alohub_async.errors import (
     NotFoundError,
     PermissionDeniedError,
 )
-from alohub_async.models import InboundQueue, InboundQueueUpdate
+from alohub_async.models import InboundQueueUpdate
 from alohub_async.options import DEFAULT_CONCURRENCY, BulkOptions, CallOptions, CallOptionsDict, Deadline
 from alohub_async.resources import Outcome, Outcomes
 from alohub_async.resources.edits import look_whether_done, wanted_values
@@ -26,35 +26,35 @@ _HOPELESS: Final = (AuthenticationError, PermissionDeniedError, ClientClosedErro
 
 
 class Status(enum.StrEnum):
-    """What came of one change."""
+    """The outcome of one change."""
 
     DONE = "done"
     UNCHANGED = "unchanged"
-    """It was as wanted already."""
+    """The queue already had the wanted values."""
     NOT_TAKEN = "not taken"
-    """The server said yes, and a field is not as wanted."""
+    """The server reported success, but a field does not have its wanted value."""
     CONFLICT = "conflict"
-    """A field was not as expected, or has changed since the plan; nothing was written."""
+    """A field did not have its expected value, or it changed after the plan was made; nothing was written."""
     FAILED = "failed"
     """Nothing was written."""
     UNKNOWN = "unknown"
-    """It failed, and so did looking whether it was done all the same."""
+    """The update failed, and so did reading whether it was applied."""
 
     @property
     def is_good(self) -> bool:
-        """Whether the queue is as wanted."""
+        """Whether the queue has the wanted values."""
         return self in {Status.DONE, Status.UNCHANGED}
 
 
 @attrs.frozen
 class Result:
-    """What came of one step of a plan.
+    """The result of one step of a plan.
 
     Attributes:
         step: The step.
-        status: What came of it.
-        error: Why it is not done; None if it is, or if the server did not take a field.
-        not_taken: Names of the fields that the server did not take.
+        status: Its outcome.
+        error: Why it is not done; None if it is done, or if the server did not apply a field.
+        not_taken: Names of the fields that the server did not apply.
     """
 
     step: Step
@@ -75,21 +75,22 @@ async def apply_plan(
     concurrency: int = DEFAULT_CONCURRENCY,
     **options: Unpack[CallOptionsDict],
 ) -> AsyncIterator[Result]:
-    """Write what the plan says, and say of each queue what came of it, as they complete.
+    """Apply a plan; yields the result of each queue in the order of completion.
 
-    Each queue is read, must still be as the plan found it, gets what differs, and is read back. Nothing is sent before
-    the first step of the loop, nor for steps with nothing to write. A plan that was applied in part can be applied
-    again, and so can its changes, by a new plan: what is done already is then unchanged.
+    Each queue is read, must still be as the plan found it, gets the values that differ, and is read back. Nothing is
+    sent before the iteration begins, nor for steps with nothing to write. A plan that was applied in part can be
+    applied again, and so can its changes, by a new plan: queues that are done are then unchanged.
 
     Args:
-        client: Writes them.
+        client: The client to use.
         plan: What `plan_changes` returned.
-        concurrency: Most queues under way, 1 to 1,000.
-        options: See `CallOptions`. A deadline covers all requests together; what is not done by then has failed.
+        concurrency: Maximum number of queues in progress at the same time, 1 to 1,000.
+        options: See `CallOptions`. A deadline covers all requests together; queues that are not done by then have
+            failed.
 
     Raises:
-        InvalidArgumentError: An argument outside of what is said above.
-        AuthenticationError: The key is wrong. The rest is not started; calls in flight finish and are yielded.
+        InvalidArgumentError: An argument is not allowed.
+        AuthenticationError: The key is wrong. No further queue is started; those in progress are finished and yielded.
         PermissionDeniedError: The key lacks the scope; likewise.
     """
     bulk = BulkOptions(concurrency=concurrency)
@@ -120,12 +121,12 @@ async def _apply(client: AlohubClient, step: Step, deadline: Deadline) -> Result
         edit = await client.queues.edit_inbound(
             queue_id,
             update,
-            expect=attrs.evolve(step.found, id=queue_id),  # some answers lack it
+            expect=attrs.evolve(step.found, id=queue_id),  # some responses lack it
             **deadline.next_call().keywords(),
         )
     except _HOPELESS:
         raise
-    except (ConflictError, InvalidArgumentError) as error:  # before anything was written
+    except (ConflictError, InvalidArgumentError) as error:  # nothing was written
         return Result(step, _status_of(error), error)
     except AlohubError as error:
         return await _look(client, step, update, error, deadline)
@@ -141,13 +142,11 @@ def _status_of(error: AlohubError) -> Status:
 async def _look(
     client: AlohubClient, step: Step, update: InboundQueueUpdate, error: AlohubError, deadline: Deadline
 ) -> Result:
-    """The result of an edit that failed: the error does not say whether the update was done, the queue does."""
-
-    def read() -> Awaitable[InboundQueue]:
-        return client.queues.get_inbound(step.change.id, **deadline.next_call().keywords())
-
+    """The result of an edit that failed: only the queue itself shows whether the update was done."""
     try:
-        done = await look_whether_done(read, wanted_values(update))
+        done = await look_whether_done(
+            lambda: client.queues.get_inbound(step.change.id, **deadline.next_call().keywords()), wanted_values(update)
+        )
     except _HOPELESS:
         raise
     except NotFoundError as gone:

@@ -1,4 +1,4 @@
-"""What changes would do to the queues as they are now; nothing is written here."""
+"""Plans: what changes would do to the current queues. Nothing is written here."""
 
 from collections.abc import Collection, Iterable
 from typing import Final, Unpack
@@ -13,19 +13,19 @@ from alohub_async.models import InboundQueue
 from alohub_async.options import DEFAULT_CONCURRENCY, CallOptions, CallOptionsDict, Deadline
 from alohub_async.resources.edits import conflict, differing
 
-_MANY: Final = 50  # fewer are looked up without asking how long the list is
-_WORTH: Final = 50  # queues of the list to one that is wanted: two of them on a page of a hundred
+_MANY: Final = 50  # fewer queues are requested one by one, without asking for the length of the list
+_WORTH: Final = 50  # listed queues per wanted queue: on average two wanted ones on a page of 100
 
 
 @attrs.frozen
 class Step:
-    """What is to be done about one queue.
+    """The planned change of one queue.
 
     Attributes:
-        change: What it should be.
-        found: The queue as it was read; None if there is none of that id.
-        fields: What would be written: the fields that are not as wanted yet.
-        error: Why nothing will be written: a `NotFoundError`, or a `ConflictError` if a field is not as expected.
+        change: The wanted values.
+        found: The queue as it was read; None if no queue has that id.
+        fields: What would be written: the fields that do not have their wanted values yet.
+        error: Why nothing will be written: a `NotFoundError`, or a `ConflictError` if a field has an unexpected value.
     """
 
     change: Change
@@ -36,7 +36,7 @@ class Step:
 
 @attrs.frozen
 class Plan:
-    """What is to be done.
+    """Planned changes.
 
     Attributes:
         steps: One for each change, in their order.
@@ -46,17 +46,17 @@ class Plan:
 
     @property
     def to_write(self) -> tuple[Step, ...]:
-        """Those that would write."""
+        """The steps that would write."""
         return tuple(step for step in self.steps if step.fields and step.error is None)
 
     @property
     def impossible(self) -> tuple[Step, ...]:
-        """Those that cannot be done."""
+        """The steps that cannot be done."""
         return tuple(step for step in self.steps if step.error is not None)
 
     @property
     def unchanged(self) -> int:
-        """How many queues are as wanted already."""
+        """The number of queues that already have the wanted values."""
         return len(self.steps) - len(self.to_write) - len(self.impossible)
 
 
@@ -67,17 +67,17 @@ async def plan_changes(
     concurrency: int = DEFAULT_CONCURRENCY,
     **options: Unpack[CallOptionsDict],
 ) -> Plan:
-    """Read each queue that is to be changed, from the list if they are many, and say what differs.
+    """Read each queue that has a change, from the list if there are many, and return what differs.
 
     Args:
-        client: Reads them.
+        client: The client to use.
         changes: At most one for each queue.
-        concurrency: Most calls under way, 1 to 1,000.
+        concurrency: Maximum number of requests for details at the same time, 1 to 1,000.
         options: See `CallOptions`; a deadline covers all requests together.
 
     Raises:
-        InvalidArgumentError: Two changes of one queue.
-        AlohubError: A queue could not be read, other than that there is none; then there is no plan.
+        InvalidArgumentError: A queue has several changes.
+        AlohubError: A queue could not be read, for another reason than that it does not exist.
     """
     wanted: dict[int, Change] = {}
     for change in changes:
@@ -99,9 +99,9 @@ async def plan_changes(
 
 
 async def _listed(client: AlohubClient, ids: Collection[int], deadline: Deadline) -> list[InboundQueue]:
-    """Those of the queues that the list shows, if walking it takes fewer requests than looking each up.
+    """The listed queues of these ids if a walk takes fewer requests than `get_inbound` of each, else none.
 
-    Whether the list moves does not matter: what it does not show is looked up.
+    Drift does not matter: a queue that the walk misses is requested by its id.
     """
     if len(ids) < _MANY:
         return []
@@ -113,7 +113,7 @@ async def _listed(client: AlohubClient, ids: Collection[int], deadline: Deadline
 
 
 def plan_step(change: Change, found: InboundQueue | None, error: AlohubError | None = None) -> Step:
-    """What the change would do to the queue as it was found; pure."""
+    """What the change would do to the queue; pure."""
     if found is None:
         return Step(change, None, error=error)
     fields = tuple(

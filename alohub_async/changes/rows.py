@@ -5,16 +5,18 @@ value of a field, such as `expect.max_wait`. In CSV, where an empty cell is no v
 that is not set.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import attrs
 
-from alohub_async.changes.diff import FieldChange, QueueDiff, Unmatched
+from alohub_async.changes.diff import FieldChange, QueueDiff
 from alohub_async.errors import InvalidArgumentError
 from alohub_async.models import InboundQueueUpdate, QueueStrategy
-from alohub_async.unset import UNSET
+from alohub_async.resources.edits import wanted_values
 
 WRITABLE: Final = tuple(field.name for field in attrs.fields(InboundQueueUpdate))
 """The fields that can be set."""
@@ -25,8 +27,7 @@ COLUMNS: Final = ("id", *WRITABLE, *(EXPECT + name for name in WRITABLE))
 STRATEGIES: Final = ", ".join(f"{strategy.name} ({int(strategy)})" for strategy in QueueStrategy)
 """The strategies that can be set, as messages list them."""
 
-_MAX_ID_DIGITS: Final = 19  # as for `get_inbound`
-_STRATEGY_BY_NAME: Final = {strategy.name: strategy for strategy in QueueStrategy}
+_MAX_ID: Final = 10**19 - 1  # as for `get_inbound`
 _FLAGS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -48,23 +49,16 @@ class Change:
     @property
     def wanted(self) -> dict[str, Any]:
         """The values to set, by field."""
-        values = attrs.asdict(self.update, recurse=False)
-        return {name: value for name, value in values.items() if value is not UNSET}
+        return wanted_values(self.update)
 
 
 @attrs.frozen
 class Row:
-    """One row of a file, not checked yet.
-
-    Attributes:
-        line: Its first line, counted from 1.
-        values: By column; without empty cells.
-        problems: Syntax errors; a row that has any is not checked further.
-    """
+    """One row of a file, not checked yet: its first line, counted from 1, and its cells that are not empty."""
 
     line: int
     values: Mapping[str, Any]
-    problems: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()  # of syntax; a row that has any is not checked further
 
 
 @attrs.frozen
@@ -87,7 +81,7 @@ def read_rows(rows: Iterable[Row]) -> tuple[list[Change], list[Problem]]:
     """Check all rows. Returns the changes of the valid rows and every problem of the others."""
     changes: list[Change] = []
     problems: list[Problem] = []
-    lines: dict[int, int] = {}
+    lines: dict[int, int] = {}  # the first line of each id
     for row in rows:
         reader = _RowReader(row.values, [*row.problems])
         change = reader.read()
@@ -134,20 +128,16 @@ class _RowReader:
             self.problems.append(str(exc))
             return None
 
-    def _read_id(self, name: str) -> int:
-        value = self.values.get(name)
-        number = _number(value)
-        if value is None:
+    def _read_id(self, name: str) -> Any:
+        if self.values.get(name) is None:
             raise ValueError("no id")
-        if number is None or number < 1 or len(str(number)) > _MAX_ID_DIGITS:
-            raise _refused("id", "a queue's id, such as 1001226", value)
-        return number
+        return _parse(name, self.values[name])
 
     def _read_wanted(self, name: str) -> Any:
         value = self.values[name]
         if value is None:
             raise ValueError(f"{name} cannot be null, as the API does not document what null does; leave it out")
-        value = _READERS[name](value)
+        value = _parse(name, value)
         InboundQueueUpdate(**{name: value})  # raises if the value is not allowed
         return value
 
@@ -157,7 +147,7 @@ class _RowReader:
         if name == "strategy" and number is not None:
             return QueueStrategy(number)  # also one that cannot be set
         try:
-            return None if value is None else _READERS[name](value)
+            return None if value is None else _parse(name, value)
         except ValueError as exc:
             raise ValueError(f"{EXPECT}{exc}") from exc
 
@@ -168,52 +158,37 @@ def parse_strategy(value: object) -> QueueStrategy | None:
     if number is not None:
         strategy = QueueStrategy(number)
         return strategy if strategy.is_known else None
-    return _STRATEGY_BY_NAME.get(value.strip().upper()) if isinstance(value, str) else None
+    return QueueStrategy.__members__.get(value.strip().upper()) if isinstance(value, str) else None
 
 
-def _refused(name: str, allowed: str, value: object) -> ValueError:
-    return ValueError(f"{name} must be {allowed}; {value!r:.60} was given")
-
-
-def _number(value: object) -> int | None:
+def _number(value: object, *, least: float = -math.inf, most: float = math.inf) -> int | None:
     if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,100}", value.strip()):
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _read_wait(value: object) -> int:
-    number = _number(value)
-    if number is None or number < 0:
-        raise _refused("max_wait", "whole seconds, 0 or more", value)
-    return number
-
-
-def _read_strategy(value: object) -> QueueStrategy:
-    strategy = parse_strategy(value)
-    if strategy is None:
-        raise _refused("strategy", f"one of {STRATEGIES}", value)
-    return strategy
-
-
-def _read_flag(value: object) -> bool:
-    flag = value if isinstance(value, bool) else _FLAGS.get(str(value).strip().lower())
-    if flag is None:
-        raise _refused("announce_position", "true or false", value)
-    return flag
-
-
-def _read_file_name(value: object) -> str:
-    if not isinstance(value, str):
-        raise _refused("music_on_hold", "a file name", value)
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        return None
     return value
 
 
-_READERS: Final[Mapping[str, Callable[[object], Any]]] = {
-    "music_on_hold": _read_file_name,
-    "max_wait": _read_wait,
-    "strategy": _read_strategy,
-    "announce_position": _read_flag,
+def _parse_flag(value: object) -> bool | None:
+    return value if isinstance(value, bool) else _FLAGS.get(str(value).strip().lower())
+
+
+_PARSERS: Final[Mapping[str, tuple[Callable[[object], Any], str]]] = {
+    "id": (partial(_number, least=1, most=_MAX_ID), "a queue's id, such as 1001226"),
+    "music_on_hold": (lambda value: value if isinstance(value, str) else None, "a file name"),
+    "max_wait": (partial(_number, least=0), "whole seconds, 0 or more"),
+    "strategy": (parse_strategy, f"one of {STRATEGIES}"),
+    "announce_position": (_parse_flag, "true or false"),
 }
+"""For each column, a function that returns None if a value is not allowed, and what is allowed."""
+
+
+def _parse(name: str, value: object) -> Any:
+    parse, allowed = _PARSERS[name]
+    parsed = parse(value)
+    if parsed is None:
+        raise ValueError(f"{name} must be {allowed}; {value!r:.60} was given")
+    return parsed
 
 
 def changes_of(diff: QueueDiff) -> tuple[list[Change], list[str]]:
@@ -226,7 +201,11 @@ def changes_of(diff: QueueDiff) -> tuple[list[Change], list[str]]:
     changes: list[Change] = []
     skipped = [f"queue {queue.id} is only in the state after; queues cannot be added" for queue in diff.added]
     skipped += [f"queue {queue.id} is only in the state before; queues cannot be removed" for queue in diff.removed]
-    skipped += [_not_compared(unmatched) for unmatched in diff.unmatched]
+    skipped += [
+        ("a queue without an id" if queue.reason == "no id" else f"a second queue with the id {queue.queue.id}")
+        + f" in the state {queue.side} cannot be compared"
+        for queue in diff.unmatched
+    ]
     for changed in diff.changed:
         wanted: dict[str, Any] = {}
         for field in changed.fields:
@@ -239,13 +218,6 @@ def changes_of(diff: QueueDiff) -> tuple[list[Change], list[str]]:
             expect = {name: getattr(changed.before, name) for name in wanted}
             changes.append(Change(changed.before.id, InboundQueueUpdate(**wanted), expect))
     return changes, skipped
-
-
-def _not_compared(unmatched: Unmatched) -> str:
-    which = (
-        "a queue without an id" if unmatched.reason == "no id" else f"a second queue with the id {unmatched.queue.id}"
-    )
-    return f"{which} in the state {unmatched.side} cannot be compared"
 
 
 def _reason_not_settable(field: FieldChange) -> str | None:

@@ -8,8 +8,9 @@ import logging
 import os
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from typing import Annotated, Any, TypeAlias, TypeVar
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from functools import partial
+from typing import Annotated, Any, TypeVar
 
 import attrs
 import typer
@@ -22,8 +23,6 @@ from alohub_async.http.retries import RetryPolicy
 
 T = TypeVar("T")
 
-_PANEL = "Access"
-
 
 class Env(enum.StrEnum):
     """The vendor's gateways."""
@@ -32,73 +31,40 @@ class Env(enum.StrEnum):
     DEVELOPMENT = "development"
 
 
-SandboxOption: TypeAlias = Annotated[
-    bool,
-    typer.Option("--sandbox", help="Use a temporary local sandbox; no API key needed.", rich_help_panel=_PANEL),
-]
-BaseUrlOption: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL", help="Base URL of the API, without /v1.  [default: $ALOHUB_BASE_URL]", rich_help_panel=_PANEL
-    ),
-]
-EnvOption: TypeAlias = Annotated[
-    Env | None,
-    typer.Option(help="The vendor's gateway.  [default: $ALOHUB_ENV, or production]", rich_help_panel=_PANEL),
-]
-DirectOption: TypeAlias = Annotated[
-    bool,
-    typer.Option(
-        "--direct",
-        help="The base URL is the backend itself: path prefix /api, key in the Authorization header.",
-        rich_help_panel=_PANEL,
-    ),
-]
-AllowHttpOption: TypeAlias = Annotated[
-    bool,
-    typer.Option("--allow-http", help="Allow http:// URLs; the key is sent unencrypted.", rich_help_panel=_PANEL),
-]
-TenantOption: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--tenant-id", metavar="ID", help="Tenant id.  [default: $ALOHUB_TENANT_ID, or none]", rich_help_panel=_PANEL
-    ),
-]
-DeadlineOption: TypeAlias = Annotated[
-    float | None,
-    typer.Option(metavar="SECONDS", help="Time limit for the whole command, including waits.", rich_help_panel=_PANEL),
-]
-RetriesOption: TypeAlias = Annotated[
-    int | None,
-    typer.Option(metavar="N", help="Maximum number of retries per request.  [default: 3]", rich_help_panel=_PANEL),
-]
-VerboseOption: TypeAlias = Annotated[
-    bool,
-    typer.Option("--verbose", "-v", help="Log each request and retry to stderr.", rich_help_panel=_PANEL),
-]
+_option = partial(typer.Option, rich_help_panel="Access")
 
 
 @attrs.frozen(kw_only=True)
 class Access:
-    """The shared options of one command line; see the help of each option."""
+    """The shared options of one command line."""
 
-    sandbox: SandboxOption = False
-    base_url: BaseUrlOption = None
-    env: EnvOption = None
-    direct: DirectOption = False
-    allow_http: AllowHttpOption = False
-    tenant_id: TenantOption = None
-    deadline: DeadlineOption = None
-    retries: RetriesOption = None
-    verbose: VerboseOption = False
+    sandbox: Annotated[bool, _option("--sandbox", help="Use a temporary local sandbox; no API key needed.")] = False
+    base_url: Annotated[
+        str | None, _option(metavar="URL", help="Base URL of the API, without /v1.  [default: $ALOHUB_BASE_URL]")
+    ] = None
+    env: Annotated[Env | None, _option(help="The vendor's gateway.  [default: $ALOHUB_ENV, or production]")] = None
+    direct: Annotated[
+        bool,
+        _option(
+            "--direct", help="The base URL is the backend itself: path prefix /api, key in the Authorization header."
+        ),
+    ] = False
+    allow_http: Annotated[bool, _option("--allow-http", help="Allow http:// URLs; the key is sent unencrypted.")] = (
+        False
+    )
+    tenant_id: Annotated[
+        str | None, _option("--tenant-id", metavar="ID", help="Tenant id.  [default: $ALOHUB_TENANT_ID, or none]")
+    ] = None
+    deadline: Annotated[
+        float | None, _option(metavar="SECONDS", help="Time limit for the whole command, including waits.")
+    ] = None
+    retries: Annotated[
+        int | None, _option(metavar="N", help="Maximum number of retries per request.  [default: 3]")
+    ] = None
+    verbose: Annotated[bool, _option("--verbose", "-v", help="Log each request and retry to stderr.")] = False
 
     def run(self, work: Callable[[AlohubClient], Awaitable[T]]) -> T:
-        """Open a client, run the work with it in an event loop, and close the client.
-
-        Raises:
-            CommandError: The options contradict each other, or there is no key.
-            AlohubError: Raised by the work.
-        """
+        """Open a client, run the work with it in an event loop, and close the client."""
         opening = self._sandbox() if self.sandbox else self._service()
 
         async def work_with_client() -> T:
@@ -123,9 +89,8 @@ class Access:
         return _open_sandbox(direct=self.direct, retry=self.retry)
 
     def _service(self) -> AbstractAsyncContextManager[AlohubClient]:
-        settings = read_environment(
-            {**os.environ, "ALOHUB_BASE_URL": ""}
-        )  # `_endpoint` reads it: --allow-http may apply
+        # `_endpoint` reads the base URL, as --allow-http may apply to it.
+        settings = read_environment({**os.environ, "ALOHUB_BASE_URL": ""})
         endpoint = self._endpoint() or settings.endpoint or Endpoint.production()
         return AlohubClient(
             settings.api_key or _ask_for_key(),
@@ -135,10 +100,7 @@ class Access:
         )
 
     def _endpoint(self) -> Endpoint | None:
-        """The endpoint of the options or of ALOHUB_BASE_URL; None if only ALOHUB_ENV may name it.
-
-        Options override environment variables.
-        """
+        """The endpoint of the options, else of ALOHUB_BASE_URL; None if only ALOHUB_ENV may name it."""
         if self.base_url is not None and self.env is not None:
             raise CommandError("give either --base-url or --env, not both")
         url = self.base_url
@@ -152,11 +114,7 @@ class Access:
 
 
 def make_endpoint(base_url: str | None, env: str | None, *, direct: bool, allow_http: bool) -> Endpoint:
-    """The endpoint at a base URL, or else the vendor's gateway of that name, production by default.
-
-    Raises:
-        ConfigurationError: The base URL is not valid.
-    """
+    """The endpoint at a base URL, or else the vendor's gateway of that name, production by default."""
     if base_url is not None:
         make = Endpoint.direct if direct else Endpoint
         return make(base_url, allow_http=allow_http)
@@ -169,8 +127,8 @@ def with_access(command: Callable[..., None]) -> Callable[..., None]:
     Typer reads the options of a command from its signature, so this decorator builds that signature.
     """
     fields = attrs.fields(Access)
-    own = [option for option in inspect.signature(command).parameters.values() if option.name != "access"]
-    shared = [
+    options = [option for option in inspect.signature(command).parameters.values() if option.name != "access"]
+    options += [
         inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type)
         for field in fields
     ]
@@ -180,8 +138,8 @@ def with_access(command: Callable[..., None]) -> Callable[..., None]:
         command(access=access, **values)
 
     with_shared_options.__doc__ = command.__doc__
-    vars(with_shared_options)["__signature__"] = inspect.Signature([*own, *shared])
-    with_shared_options.__annotations__ = {option.name: option.annotation for option in [*own, *shared]}
+    vars(with_shared_options)["__signature__"] = inspect.Signature(options)
+    with_shared_options.__annotations__ = {option.name: option.annotation for option in options}
     return with_shared_options
 
 
@@ -198,14 +156,12 @@ async def _open_sandbox(*, direct: bool, retry: RetryPolicy) -> AsyncGenerator[A
 
 
 def _ask_for_key() -> str:
-    message = "no API key: set ALOHUB_API_KEY, run the command in a terminal to enter the key, or try --sandbox"
-    if not sys.stdin.isatty():
-        raise CommandError(message, ExitCode.DENIED)
-    try:
-        key = getpass.getpass("Alohub API key: ", stream=sys.stderr).strip()
-    except EOFError:
-        key = ""
+    key = ""
+    if sys.stdin.isatty():
+        with suppress(EOFError):
+            key = getpass.getpass("Alohub API key: ", stream=sys.stderr).strip()
     if not key:
+        message = "no API key: set ALOHUB_API_KEY, run the command in a terminal to enter the key, or try --sandbox"
         raise CommandError(message, ExitCode.DENIED)
     return key
 

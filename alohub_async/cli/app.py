@@ -12,8 +12,7 @@ from typer.main import get_command
 
 from alohub_async._version import __version__
 from alohub_async.cli import queues
-from alohub_async.cli.audit import EXIT_CODES as AUDIT_EXIT_CODES
-from alohub_async.cli.audit import audit_command
+from alohub_async.cli.audit import AUDIT_EPILOG, audit_command
 from alohub_async.cli.changes import APPLY_EPILOG, DIFF_EPILOG, apply_command, diff_command
 from alohub_async.cli.errors import EXIT_CODES, ExitCode, describe, print_traceback_of_bug
 from alohub_async.cli.export import export_command
@@ -39,9 +38,7 @@ app: typer.Typer = typer.Typer(
 )
 queues.app.command("diff", epilog=DIFF_EPILOG)(diff_command)
 queues.app.command("apply", epilog=APPLY_EPILOG)(apply_command)
-queues.app.command(
-    "audit", epilog=f"Example: alohub queues audit --html audit.html --junit audit.xml\n\n{AUDIT_EXIT_CODES}"
-)(audit_command)
+queues.app.command("audit", epilog=AUDIT_EPILOG)(audit_command)
 queues.app.command("export", epilog="Example: alohub queues export queues.parquet")(export_command)
 app.add_typer(queues.app, name="queues")
 app.command("sandbox", epilog="Example: alohub sandbox --port 8080 --queues 1000 --tenant-limit 20")(sandbox_command)
@@ -67,11 +64,7 @@ def _options(
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code; see `EXIT_CODES`.
-
-    Args:
-        arguments: Without the command's name; those of the process if None.
-    """
+    """Run a command line, by default the one of the process, and return its exit code; see `EXIT_CODES`."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

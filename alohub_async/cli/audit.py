@@ -18,7 +18,9 @@ from alohub_async.files import replacing
 if TYPE_CHECKING:
     from alohub_async.audit import AuditReport
 
-EXIT_CODES: Final = """\b
+AUDIT_EPILOG: Final = """Example: alohub queues audit --html audit.html --junit audit.xml
+
+\b
 Exit codes, instead of those of the other commands:
     0  no findings of the severity of --fail-on or above
     1  findings of the severity of --fail-on or above
@@ -70,7 +72,7 @@ def audit_command(
     from alohub_async import audit
 
     with _one_exit_code(verbose=access.verbose):
-        settings = _settings(config)
+        settings = audit.read_config(config or _PROJECT) if config or _PROJECT.is_file() else {}
         if list_rules:
             print_rules(audit.configure(audit.DEFAULT_RULES, settings))
             return
@@ -96,14 +98,6 @@ def audit_command(
             print_report(report)
     if report.at_least(threshold):
         raise typer.Exit(_FINDINGS)
-
-
-def _settings(path: Path | None) -> dict[str, object]:
-    from alohub_async.audit import read_config
-
-    if path is None:
-        return read_config(_PROJECT) if _PROJECT.is_file() else {}
-    return read_config(path)
 
 
 def _check_folders(*paths: Path | None) -> None:

@@ -13,20 +13,24 @@ from alohub_async.cli.output import one_line, print_rich
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from alohub_async.audit import AuditReport, Finding, Rule, Severity
+    from alohub_async.audit import AuditReport, Finding, Rule
 
 _STYLES: Final = {"error": "bold red", "warning": "bold yellow", "info": "bold blue"}
 _WIDEST_NAME: Final = 32  # columns; a longer name takes several lines
-_NO_ID: Final = "-"
 
 
 def print_report(report: "AuditReport") -> None:
     """Write the report."""
-    parts: list[RenderableType] = [_counts(report)]
-    widths = _id_width(report.findings), _name_width(report.findings)
+    headline = Text(report.headline())
+    for severity, count in report.tally():
+        if report.counts()[severity]:
+            headline.highlight_words([count], style=_STYLES[severity.label])
+    parts: list[RenderableType] = [headline]
+    id_width = max((len(_id_of(finding)) for finding in report.findings), default=0)
+    name_width = max((cell_len(_name_of(finding)) for finding in report.findings), default=0)
     for rule in sorted(report.rules, key=lambda rule: -rule.severity):
         if found := report.of_rule(rule):
-            parts += [Text(), _heading(rule, len(found)), _findings(found, *widths)]
+            parts += [Text(), _heading(rule, len(found)), _findings(found, id_width, min(name_width, _WIDEST_NAME))]
     if not report.complete:
         parts += [Text(), Text("Not provably complete: queues or details may be missing.", style="bold")]
     print_rich(Group(*parts))
@@ -40,20 +44,12 @@ def print_rules(rules: Iterable["Rule"]) -> None:
     table.add_column("Summary", overflow="fold")
     for rule in rules:
         options = "".join(f" ({name} = {value!r})" for name, value in rule.options.items())
-        table.add_row(_badge(rule.severity), Text(rule.id), Text(one_line(rule.summary + options)))
+        table.add_row(
+            Text(rule.severity.label, style=_STYLES[rule.severity.label]),
+            Text(rule.id),
+            Text(one_line(rule.summary + options)),
+        )
     print_rich(table)
-
-
-def _badge(severity: "Severity") -> Text:
-    return Text(severity.label, style=_STYLES[severity.label])
-
-
-def _counts(report: "AuditReport") -> Text:
-    line = Text(report.headline())
-    for severity, count in report.tally():
-        if report.counts()[severity]:
-            line.highlight_words([count], style=_STYLES[severity.label])
-    return line
 
 
 def _heading(rule: "Rule", count: int) -> Text:
@@ -73,16 +69,8 @@ def _findings(findings: Iterable["Finding"], id_width: int, name_width: int) -> 
 
 
 def _id_of(finding: "Finding") -> str:
-    return _NO_ID if finding.queue_id is None else str(finding.queue_id)
+    return "-" if finding.queue_id is None else str(finding.queue_id)
 
 
 def _name_of(finding: "Finding") -> str:
     return one_line(finding.queue_name or "")
-
-
-def _id_width(findings: Iterable["Finding"]) -> int:
-    return max((len(_id_of(finding)) for finding in findings), default=0)
-
-
-def _name_width(findings: Iterable["Finding"]) -> int:
-    return min(max((cell_len(_name_of(finding)) for finding in findings), default=0), _WIDEST_NAME)

@@ -3,18 +3,17 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final
 
 import typer
 
 from alohub_async.changes import (
-    Change,
     ChangesFileError,
     Plan,
-    QueueDiff,
     Result,
     apply_plan,
     changes_of,
@@ -86,44 +85,29 @@ def _complete_queues(incomplete: str) -> list[str]:
     return live + _complete_files(incomplete, _QUEUES_ENDINGS)
 
 
-_STATE_HELP: Final = "An export (.jsonl, .csv or .parquet), or live."
-
-BeforeArgument: TypeAlias = Annotated[
-    str, typer.Argument(metavar="A", show_default=False, help=_STATE_HELP, autocompletion=_complete_queues)
-]
-AfterArgument: TypeAlias = Annotated[
-    str, typer.Argument(metavar="B", show_default=False, help=_STATE_HELP, autocompletion=_complete_queues)
-]
-ChangesArgument: TypeAlias = Annotated[
-    Path,
-    typer.Argument(
-        metavar="FILE", show_default=False, help="Changes, as .csv or .jsonl.", autocompletion=_complete_changes
-    ),
-]
-ChangesOption: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        "--changes",
-        metavar="FILE",
-        help="Also write the changes from A to B for apply (.csv or .jsonl).",
-        autocompletion=_complete_changes,
-    ),
-]
-ConcurrencyOption: TypeAlias = Annotated[
-    int, typer.Option(metavar="N", min=1, max=1000, help="Queues processed at the same time.")
-]
-
-
-# diff
+_state = partial(
+    typer.Argument,
+    show_default=False,
+    help="An export (.jsonl, .csv or .parquet), or live.",
+    autocompletion=_complete_queues,
+)
 
 
 @with_access
 def diff_command(
-    before: BeforeArgument,
-    after: AfterArgument,
+    before: Annotated[str, _state(metavar="A")],
+    after: Annotated[str, _state(metavar="B")],
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Output a JSON object.")] = False,
-    changes: ChangesOption = None,
+    changes: Annotated[
+        Path | None,
+        typer.Option(
+            "--changes",
+            metavar="FILE",
+            help="Also write the changes from A to B for apply (.csv or .jsonl).",
+            autocompletion=_complete_changes,
+        ),
+    ] = None,
     access: Access,
 ) -> None:
     """Compare two states of the queues field by field.
@@ -134,9 +118,12 @@ def diff_command(
         if state != LIVE:
             check_ending(Path(state))
     files = [None if state == LIVE else [*read_queues(Path(state))] for state in (before, after)]
-    diff = diff_queues(*(_walk(access) if queues is None else queues for queues in files))
+    diff = diff_queues(*(_live_queues(access) if queues is None else queues for queues in files))
     if changes is not None:
-        _write_changes(changes, diff)
+        wanted, skipped = changes_of(diff)
+        write_changes(changes, wanted)
+        for line in skipped:
+            write_stderr(f"not in {one_line(str(changes))}: {one_line(line)}")
     if as_json:
         write_json(diff_record(diff))
     else:
@@ -145,34 +132,31 @@ def diff_command(
         raise typer.Exit(DIFFERENCES)
 
 
-def _walk(access: Access) -> list[InboundQueue]:
-    async def walk(client: AlohubClient) -> list[InboundQueue]:
+def _live_queues(access: Access) -> list[InboundQueue]:
+    async def work(client: AlohubClient) -> list[InboundQueue]:
         pager = client.queues.list_inbound(consistency="repair", deadline=access.deadline)
         queues = await pager.collect()
         if not pager.complete:
             raise CommandError("the live list is not provably complete; nothing was compared", ExitCode.INCOMPLETE)
         return queues
 
-    return access.run(walk)
-
-
-def _write_changes(path: Path, diff: QueueDiff) -> None:
-    changes, skipped = changes_of(diff)
-    write_changes(path, changes)
-    for line in skipped:
-        write_stderr(f"not in {one_line(str(path))}: {one_line(line)}")
-
-
-# apply
+    return access.run(work)
 
 
 @with_access
 def apply_command(
-    file: ChangesArgument,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", show_default=False, help="Changes, as .csv or .jsonl.", autocompletion=_complete_changes
+        ),
+    ],
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan without changing anything.")] = False,
-    concurrency: ConcurrencyOption = 16,
+    concurrency: Annotated[
+        int, typer.Option(metavar="N", min=1, max=1000, help="Queues processed at the same time.")
+    ] = 16,
     access: Access,
 ) -> None:
     """Apply a file of changes to many queues.
@@ -181,7 +165,12 @@ def apply_command(
     the meantime is a conflict and is not written. The command can be run
     again: queues that already have the values are left unchanged.
     """
-    changes = _read(file)
+    try:
+        changes = read_changes(file)
+    except ChangesFileError as exc:
+        for problem in exc.problems:
+            write_stderr(redact_key(one_line(f"{file}, {problem}")))
+        raise CommandError(f"{counted(len(exc.problems), 'problem')} in {file}; nothing was sent") from exc
     if not (yes or dry_run or sys.stdin.isatty()):
         raise CommandError(
             "cannot ask for confirmation: stdin is not a terminal; give --yes, or --dry-run to see the plan"
@@ -193,9 +182,9 @@ def apply_command(
         plan = await plan_changes(client, changes, concurrency=concurrency, deadline=access.deadline)
         remaining = None if access.deadline is None else max(started + access.deadline - loop.time(), 0.001)
         print_plan(plan)
+        if not plan.to_write:
+            write("Nothing to change.\n")
         if dry_run or not plan.to_write:
-            if not plan.to_write:
-                write("Nothing to change.\n")
             return not plan.impossible
         if not yes:
             _confirm(len(plan.to_write))
@@ -203,15 +192,6 @@ def apply_command(
 
     if not access.run(work):
         raise typer.Exit(ExitCode.FAILED)
-
-
-def _read(file: Path) -> list[Change]:
-    try:
-        return read_changes(file)
-    except ChangesFileError as exc:
-        for problem in exc.problems:
-            write_stderr(redact_key(one_line(f"{file}, {problem}")))
-        raise CommandError(f"{counted(len(exc.problems), 'problem')} in {file}; nothing was sent") from exc
 
 
 async def _apply(client: AlohubClient, plan: Plan, concurrency: int, deadline: float | None) -> bool:
@@ -230,28 +210,16 @@ async def _apply(client: AlohubClient, plan: Plan, concurrency: int, deadline: f
 
 
 def _confirm(count: int) -> None:
-    """Ask the user for confirmation.
-
-    Raises:
-        CommandError: The user declined.
-        typer.Abort: The user pressed Ctrl-C.
-    """
-    try:
-        with _interruptible():
-            sys.stderr.write(f"Change {counted(count, 'queue')}? [y/N] ")
-            sys.stderr.flush()
-            answer = sys.stdin.readline().strip().lower()
-    except KeyboardInterrupt as exc:
-        raise typer.Abort from exc
-    if answer not in {"y", "yes"}:
-        raise CommandError("nothing was changed", ExitCode.FAILED)
-
-
-@contextmanager
-def _interruptible() -> Generator[None]:
-    """Let Ctrl-C interrupt a blocking read: the handler of the event loop would only cancel the task."""
+    """Ask the user for confirmation; raise CommandError if the user declines, typer.Abort after Ctrl-C."""
+    # The handler of the event loop would only cancel the task; this one interrupts the blocking read.
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        yield
+        sys.stderr.write(f"Change {counted(count, 'queue')}? [y/N] ")
+        sys.stderr.flush()
+        answer = sys.stdin.readline().strip().lower()
+    except KeyboardInterrupt as exc:
+        raise typer.Abort from exc
     finally:
         signal.signal(signal.SIGINT, handler)
+    if answer not in {"y", "yes"}:
+        raise CommandError("nothing was changed", ExitCode.FAILED)

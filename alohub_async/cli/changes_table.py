@@ -1,7 +1,7 @@
 """Differences, plans and results on a terminal, and differences as JSON."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, Final
 
 from rich.table import Table
@@ -34,7 +34,8 @@ def print_diff(diff: QueueDiff) -> None:
         "not compared": len(diff.unmatched),
         "unchanged": diff.unchanged,
     }
-    _print(table, counts)
+    table.caption = Text(_counts_text(counts))
+    print_rich(table)
 
 
 def print_plan(plan: Plan) -> None:
@@ -43,9 +44,14 @@ def print_plan(plan: Plan) -> None:
     for step in plan.to_write:
         _add(table, step.found, map(_field_change, step.fields))
     for step in plan.impossible:
-        table.add_row(Text(str(step.change.id)), _name(step.found), Text(f"impossible: {_reason(step.error)}"))
+        table.add_row(
+            Text(str(step.change.id)),
+            Text(value_text("name", step.found and step.found.name)),
+            Text(f"impossible: {_reason(step.error)}"),
+        )
     counts = {"to change": len(plan.to_write), "impossible": len(plan.impossible), "unchanged": plan.unchanged}
-    _print(table, counts)
+    table.caption = Text(_counts_text(counts))
+    print_rich(table)
 
 
 def result_line(result: Result) -> str:
@@ -71,7 +77,7 @@ def diff_record(diff: QueueDiff) -> dict[str, Any]:
             {
                 "id": change.after.id,
                 "name": change.after.name,
-                "fields": {field.name: dict(_sides(field)) for field in change.fields},
+                "fields": {field.name: _sides(field) for field in change.fields},
             }
             for change in diff.changed
         ],
@@ -83,10 +89,9 @@ def diff_record(diff: QueueDiff) -> dict[str, Any]:
     }
 
 
-def _sides(field: FieldChange) -> Iterator[tuple[str, object]]:
-    for side, value in (("before", field.before), ("after", field.after)):
-        if value is not ABSENT:
-            yield side, value
+def _sides(field: FieldChange) -> dict[str, object]:
+    sides = {"before": field.before, "after": field.after}
+    return {side: value for side, value in sides.items() if value is not ABSENT}
 
 
 def _table() -> Table:
@@ -98,14 +103,10 @@ def _table() -> Table:
 
 
 def _add(table: Table, queue: InboundQueue | None, lines: Iterable[str]) -> None:
-    for index, line in enumerate(lines):
-        first = index == 0 and queue is not None
-        queue_id = Text(value_text("id", queue.id)) if first and queue is not None else Text()
-        table.add_row(queue_id, _name(queue) if first else Text(), Text(line))
-
-
-def _name(queue: InboundQueue | None) -> Text:
-    return Text(value_text("name", None if queue is None else queue.name))
+    heading = ["", ""] if queue is None else [value_text("id", queue.id), value_text("name", queue.name)]
+    for line in lines:
+        table.add_row(*map(Text, [*heading, line]))
+        heading = ["", ""]  # only in the first line
 
 
 def _field_change(field: FieldChange) -> str:
@@ -120,11 +121,6 @@ def _value(field: FieldChange, value: object) -> str:
 
 def _reason(error: Exception | None) -> str:
     return redact_key(one_line(str(error)))
-
-
-def _print(table: Table, counts: dict[str, int]) -> None:
-    table.caption = Text(_counts_text(counts))
-    print_rich(table)
 
 
 def _counts_text(counts: dict[str, int]) -> str:

@@ -51,17 +51,11 @@ EXIT_CODES: Final = {
 }
 """The meaning of each exit code, as `alohub --help` shows it."""
 
-# The first class that matches decides.
-_CODES: Final[tuple[tuple[type[AlohubError], ExitCode], ...]] = (
-    (ConfigurationError, ExitCode.USAGE),
-    (InvalidArgumentError, ExitCode.USAGE),
-    (BadRequestError, ExitCode.USAGE),
-    (AuthenticationError, ExitCode.DENIED),
-    (PermissionDeniedError, ExitCode.DENIED),
-    (NotFoundError, ExitCode.NOT_FOUND),
-    (RateLimitError, ExitCode.TIMED_OUT),
-    (RateLimitWaitError, ExitCode.TIMED_OUT),
-    (APITimeoutError, ExitCode.TIMED_OUT),
+_CODES: Final[tuple[tuple[ExitCode, tuple[type[AlohubError], ...]], ...]] = (
+    (ExitCode.USAGE, (ConfigurationError, InvalidArgumentError, BadRequestError)),
+    (ExitCode.DENIED, (AuthenticationError, PermissionDeniedError)),
+    (ExitCode.NOT_FOUND, (NotFoundError,)),
+    (ExitCode.TIMED_OUT, (RateLimitError, RateLimitWaitError, APITimeoutError)),
 )
 
 _HINTS: Final[tuple[tuple[type[AlohubError], str], ...]] = (
@@ -78,11 +72,7 @@ _MIN_KEY: Final = 6  # characters; to redact a shorter value would make messages
 
 
 class CommandError(Exception):
-    """A failure that the command itself detected.
-
-    Attributes:
-        code: The exit code.
-    """
+    """A failure that the command itself detected, with its exit code."""
 
     def __init__(self, message: str, code: ExitCode = ExitCode.USAGE) -> None:
         super().__init__(message)
@@ -105,7 +95,7 @@ def describe(error: Exception) -> tuple[int, str]:
     if isinstance(error, CommandError):
         return error.code, redact_key(one_line(str(error)))
     if isinstance(error, AlohubError):
-        code = next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.FAILED)
+        code = next((code for code, kinds in _CODES if isinstance(error, kinds)), ExitCode.FAILED)
         hint = next((hint for kind, hint in _HINTS if isinstance(error, kind)), "")
         message = str(error)
         for argument, option in _OPTIONS.items():

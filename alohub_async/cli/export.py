@@ -3,21 +3,21 @@
 import asyncio
 import enum
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
-import attrs
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode, describe
 from alohub_async.cli.output import one_line, print_rich, table_with_heading, write, write_stderr
-from alohub_async.cli.tenants import Tenant, Tenants, read_tenants
+from alohub_async.cli.tenants import Tenant, read_tenants
 from alohub_async.client import AlohubClient
 from alohub_async.errors import AlohubError, FileError
 from alohub_async.export import ExportProgress, ExportReport, OnProgress, export_inbound
@@ -28,6 +28,9 @@ from alohub_async.plurals import counted
 _LINE_INTERVAL: Final = 5.0  # seconds between two lines of progress if stderr is not a terminal
 _BAR: Final = 14  # columns
 
+Export: TypeAlias = Callable[..., Awaitable[ExportReport]]
+"""`export_inbound` with the options that all tenants share."""
+
 StartProgress: TypeAlias = Callable[[str], OnProgress]
 """Starts the progress display of one export; the argument is its name."""
 
@@ -37,33 +40,6 @@ class Consistency(enum.StrEnum):
 
     REPAIR = "repair"
     DETECT = "detect"
-
-
-@attrs.frozen(kw_only=True)
-class _Options:
-    """The options that all tenants share; see `export_inbound`."""
-
-    page_size: int | None
-    prefetch: int
-    details: bool
-    consistency: Consistency
-    max_passes: int
-    restart: bool
-    deadline: float | None
-
-    async def export(self, client: AlohubClient, path: Path, on_progress: OnProgress) -> ExportReport:
-        return await export_inbound(
-            client,
-            path,
-            page_size=self.page_size,
-            prefetch=self.prefetch,
-            details=self.details,
-            consistency=self.consistency.value,
-            max_passes=self.max_passes,
-            restart=self.restart,
-            on_progress=on_progress,
-            deadline=self.deadline,
-        )
 
 
 @with_access
@@ -96,42 +72,40 @@ def export_command(
 
     To resume an interrupted export, run the same command again.
     """
-    options = _Options(
+    export = partial(
+        export_inbound,
         page_size=page_size,
         prefetch=prefetch,
         details=details,
-        consistency=consistency,
+        consistency=consistency.value,
         max_passes=max_passes,
         restart=restart,
         deadline=access.deadline,
     )
     if tenants is None:
-        code = _export_one(path, options, access, quiet=quiet)
+        code = _export_one(path, export, access, quiet=quiet)
     else:
-        code = _export_tenants(path, read_tenants(tenants), options, access, side_by_side=side_by_side, quiet=quiet)
+        code = _export_tenants(path, tenants, export, access, side_by_side=side_by_side, quiet=quiet)
     if code:
         raise typer.Exit(code)
 
 
-def _export_one(path: Path, options: _Options, access: Access, *, quiet: bool) -> ExitCode:
+def _export_one(path: Path, export: Export, access: Access, *, quiet: bool) -> ExitCode:
     check_ending(path)  # before the user is asked for a key
 
     async def work(client: AlohubClient) -> ExportReport:
         with _progress(quiet=quiet) as start:
-            return await options.export(client, path, start("Exporting"))
+            return await export(client, path, on_progress=start("Exporting"))
 
     try:
         report = access.run(work)
     except AlohubError as error:
         code, line = describe(error)
-        raise CommandError(line + _resume_hint(error, path), ExitCode(code)) from error
+        can_resume = not isinstance(error, FileError) and journal_path(path).exists()
+        hint = "; run the same command again to resume" if can_resume else ""
+        raise CommandError(line + hint, ExitCode(code)) from error
     write(one_line(f"{path}: {_summary(report)}") + "\n")
     return ExitCode.OK if report.complete else ExitCode.INCOMPLETE
-
-
-def _resume_hint(error: AlohubError, path: Path) -> str:
-    can_resume = not isinstance(error, FileError) and journal_path(path).exists()
-    return "; run the same command again to resume" if can_resume else ""
 
 
 def _summary(report: ExportReport) -> str:
@@ -143,27 +117,15 @@ def _summary(report: ExportReport) -> str:
     )
 
 
-# Several tenants
-
-
-@attrs.frozen
-class _Result:
-    """The result of one tenant."""
-
-    tenant: Tenant
-    report: ExportReport | None
-    code: int
-    text: str
-
-
 def _export_tenants(
-    folder: Path, tenants: Tenants, options: _Options, access: Access, *, side_by_side: int, quiet: bool
+    folder: Path, tenants_file: Path, export: Export, access: Access, *, side_by_side: int, quiet: bool
 ) -> ExitCode:
+    tenants, file_format = read_tenants(tenants_file)
     if access.sandbox or access.direct or access.base_url or access.env or access.tenant_id:
         raise CommandError(
             "with --tenants, the file has the access options of each tenant; leave them out on the command line"
         )
-    files = [folder / f"tenant={tenant.name}" / f"queues.{tenants.format}" for tenant in tenants.tenants]
+    files = [folder / f"tenant={tenant.name}" / f"queues.{file_format}" for tenant in tenants]
     check_ending(files[0])
     for file in files:
         try:
@@ -172,53 +134,45 @@ def _export_tenants(
             raise file_error(file.parent, exc, doing="write") from exc
     slots = asyncio.Semaphore(side_by_side)
 
-    async def export(tenant: Tenant, file: Path, start: StartProgress) -> ExportReport:
+    async def export_tenant(tenant: Tenant, file: Path, start: StartProgress) -> ExportReport:
         async with slots, tenant.client(access.retry) as client:
-            return await options.export(client, file, start(tenant.name))
+            return await export(client, file, on_progress=start(tenant.name))
 
     async def work() -> list[ExportReport | BaseException]:
         with _progress(quiet=quiet) as start:
-            exports = map(export, tenants.tenants, files, [start] * len(files))
+            exports = map(export_tenant, tenants, files, [start] * len(files))
             return await asyncio.gather(*exports, return_exceptions=True)  # a failure does not stop the others
 
     outcomes = access.run_without_client(work)
-    results = [_result(tenant, outcome) for tenant, outcome in zip(tenants.tenants, outcomes, strict=True)]
-    _print_results(results)
-    return _worst_code([result.code for result in results])
-
-
-def _result(tenant: Tenant, outcome: ExportReport | BaseException) -> _Result:
-    if isinstance(outcome, Exception):
-        code, message = describe(outcome)
-        return _Result(tenant, None, code, message)
-    if isinstance(outcome, BaseException):
-        raise outcome
-    if outcome.complete:
-        return _Result(tenant, outcome, ExitCode.OK, "complete")
-    return _Result(tenant, outcome, ExitCode.INCOMPLETE, outcome.reason)
-
-
-def _worst_code(codes: list[int]) -> ExitCode:
+    results = [_code_and_text(outcome) for outcome in outcomes]
+    _print_results(tenants, outcomes, [text for _, text in results])
+    codes = [code for code, _ in results]
     failed = [code for code in codes if code not in {ExitCode.OK, ExitCode.INCOMPLETE}]
     return ExitCode(max(failed or codes))
 
 
-def _print_results(results: list[_Result]) -> None:
+def _code_and_text(outcome: ExportReport | BaseException) -> tuple[int, str]:
+    if isinstance(outcome, Exception):
+        return describe(outcome)
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return (ExitCode.OK, "complete") if outcome.complete else (ExitCode.INCOMPLETE, outcome.reason)
+
+
+def _print_results(
+    tenants: Iterable[Tenant], outcomes: Iterable[ExportReport | BaseException], texts: Iterable[str]
+) -> None:
     table = table_with_heading()
     table.add_column("Tenant", overflow="fold")
     for title in ("Queues", "Requests", "Denied", "Seconds"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("Result", overflow="fold")
-    for result in results:
-        report = result.report
+    for tenant, outcome, text in zip(tenants, outcomes, texts, strict=True):
         numbers = ["-"] * 4
-        if report is not None:
-            numbers = [f"{report.written:,}", f"{report.requests:,}", f"{report.denied:,}", f"{report.seconds:.1f}"]
-        table.add_row(Text(result.tenant.name), *numbers, Text(one_line(result.text)))
+        if isinstance(outcome, ExportReport):
+            numbers = [f"{outcome.written:,}", f"{outcome.requests:,}", f"{outcome.denied:,}", f"{outcome.seconds:.1f}"]
+        table.add_row(Text(tenant.name), *numbers, Text(one_line(text)))
     print_rich(table)
-
-
-# Progress
 
 
 @contextmanager
@@ -226,26 +180,20 @@ def _progress(*, quiet: bool) -> Generator[StartProgress]:
     """Show the progress of exports on stderr: a bar for each on a terminal, otherwise a line every few seconds."""
     console = Console(stderr=True)
     if quiet:
-        yield lambda _: _ignore
+        yield lambda _name: lambda _now: None
     elif console.is_terminal:
         columns = (TextColumn("{task.description}"), BarColumn(_BAR), TextColumn("{task.fields[text]}"))
         with Progress(*columns, console=console, transient=True) as progress:
 
             def start(name: str) -> OnProgress:
                 task = progress.add_task(Text(one_line(name)).plain[:_BAR], total=None, text="")
-                return lambda now: _update(progress, task, now)
+                return lambda now: progress.update(
+                    task, completed=now.written, total=now.total, text=progress_text(now)
+                )
 
             yield start
     else:
         yield _line_writer
-
-
-def _ignore(_: ExportProgress) -> None:
-    pass
-
-
-def _update(progress: Progress, task: TaskID, now: ExportProgress) -> None:
-    progress.update(task, completed=now.written, total=now.total, text=progress_text(now))
 
 
 def progress_text(now: ExportProgress) -> str:

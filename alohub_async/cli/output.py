@@ -39,13 +39,7 @@ class OutputClosedError(Exception):
 def write(text: str, *, as_utf8: bool = False) -> None:
     """Write to stdout and flush.
 
-    Args:
-        text: What to write.
-        as_utf8: Write UTF-8 and plain line feeds whatever the encoding of stdout, as programs expect of JSON.
-
-    Raises:
-        OutputClosedError: The reader closed the output.
-        OSError: Writing failed, such as on a full disk.
+    With `as_utf8`, write UTF-8 and plain line feeds whatever the encoding of stdout, as programs expect of JSON.
     """
     try:
         if as_utf8:
@@ -84,14 +78,10 @@ def _is_printable(char: str) -> bool:
 # Tables
 
 
-def _console() -> Console:
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _UNWRAPPED
-    return Console(file=sys.stdout, width=width, markup=False, emoji=False, highlight=False)
-
-
 def print_rich(renderable: RenderableType) -> None:
     """Write a table, or another object that Rich can render, without trailing spaces."""
-    console = _console()
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _UNWRAPPED
+    console = Console(file=sys.stdout, width=width, markup=False, emoji=False, highlight=False)
     with console.capture() as capture:
         console.print(renderable)
     write("".join(line.rstrip() + "\n" for line in capture.get().splitlines()))

@@ -5,7 +5,8 @@ import enum
 import errno
 import signal
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, Final
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +17,7 @@ from alohub_async.plurals import counted
 if TYPE_CHECKING:
     from alohub_async.testing import Sandbox
 
-_LIMITS: Final = "Limits"
+_limit = partial(typer.Option, rich_help_panel="Limits")
 
 
 class Kind(enum.StrEnum):
@@ -41,25 +42,14 @@ def sandbox_command(
     page_size_cap: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Maximum page size of the server.  [default: none]")
     ] = None,
-    tenant_limit: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Requests of the tenant per window.", rich_help_panel=_LIMITS)
-    ] = 100,
-    route_limit: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Requests of each route per window.", rich_help_panel=_LIMITS)
-    ] = 50,
-    no_limits: Annotated[
-        bool, typer.Option("--no-limits", help="No rate limits and no rate limit headers.", rich_help_panel=_LIMITS)
-    ] = False,
-    window: Annotated[
-        float,
-        typer.Option(metavar="SECONDS", min=0.001, max=86_400, help="Length of the window.", rich_help_panel=_LIMITS),
-    ] = 10,
+    tenant_limit: Annotated[int, _limit(metavar="N", min=0, help="Requests of the tenant per window.")] = 100,
+    route_limit: Annotated[int, _limit(metavar="N", min=0, help="Requests of each route per window.")] = 50,
+    no_limits: Annotated[bool, _limit("--no-limits", help="No rate limits and no rate limit headers.")] = False,
+    window: Annotated[float, _limit(metavar="SECONDS", min=0.001, max=86_400, help="Length of the window.")] = 10,
     window_kind: Annotated[
-        Kind, typer.Option(metavar="KIND", help=f"Algorithm of the window: {', '.join(Kind)}.", rich_help_panel=_LIMITS)
+        Kind, _limit(metavar="KIND", help=f"Algorithm of the window: {', '.join(Kind)}.")
     ] = Kind.FIRST_REQUEST,
-    count_denied: Annotated[
-        bool, typer.Option("--count-denied", help="Count denied requests, too.", rich_help_panel=_LIMITS)
-    ] = False,
+    count_denied: Annotated[bool, _limit("--count-denied", help="Count denied requests, too.")] = False,
 ) -> None:
     """Run a local sandbox of the Alohub API.
 
@@ -95,7 +85,12 @@ async def _serve(sandbox: "Sandbox") -> None:
     try:
         await sandbox.start()
     except OSError as exc:
-        raise _not_listening(sandbox, exc) from exc
+        message = f"cannot listen on {sandbox.host}, port {sandbox.port}: {exc.strerror or exc}"
+        if exc.errno == errno.EADDRINUSE:
+            message = (
+                f"port {sandbox.port} of {sandbox.host} is in use; choose another one with --port (0 for a free port)"
+            )
+        raise CommandError(message, ExitCode.FAILED) from exc
     try:
         write(_greeting(sandbox))
         await stop.wait()
@@ -103,23 +98,13 @@ async def _serve(sandbox: "Sandbox") -> None:
         await sandbox.close()
 
 
-def _not_listening(sandbox: "Sandbox", error: OSError) -> CommandError:
-    if error.errno == errno.EADDRINUSE:
-        message = f"port {sandbox.port} of {sandbox.host} is in use; choose another one with --port (0 for a free port)"
-    else:
-        message = f"cannot listen on {sandbox.host}, port {sandbox.port}: {error.strerror or error}"
-    return CommandError(message, ExitCode.FAILED)
-
-
 def _greeting(sandbox: "Sandbox") -> str:
-    limits = f"{_limit_text(sandbox.tenant_limit)} for the tenant, {_limit_text(sandbox.route_limit)} for each route"
+    tenant, route = (
+        "no limit" if limit is None else str(limit) for limit in (sandbox.tenant_limit, sandbox.route_limit)
+    )
     return (
         f"Sandbox with {counted(len(sandbox.queues), 'queue')} listening on {sandbox.url}; press Ctrl-C to stop it.\n"
-        f"Requests per {sandbox.window:g} s ({sandbox.window_kind}): {limits}.\n"
+        f"Requests per {sandbox.window:g} s ({sandbox.window_kind}): {tenant} for the tenant, {route} for each route.\n"
         f"API key: {sandbox.api_key}\n\n"
         f"export {' '.join(f'{name}={value}' for name, value in sandbox.env.items())}\n"
     )
-
-
-def _limit_text(limit: int | None) -> str:
-    return "no limit" if limit is None else str(limit)

@@ -38,12 +38,7 @@ class Tenant:
     allow_http: bool = False
 
     def client(self, retry: RetryPolicy) -> AlohubClient:
-        """Make a client of the tenant, with its own rate limiter.
-
-        Raises:
-            CommandError: The environment does not have the key.
-            ConfigurationError: The base URL is not valid.
-        """
+        """Make a client of the tenant, with its own rate limiter."""
         key = os.environ.get(self.api_key_env)
         if not key:
             raise CommandError(f"no API key: set {self.api_key_env}", ExitCode.DENIED)
@@ -51,25 +46,8 @@ class Tenant:
         return AlohubClient(key, tenant_id=self.tenant_id, endpoint=endpoint, retry=retry)
 
 
-@attrs.frozen
-class Tenants:
-    """The content of the file.
-
-    Attributes:
-        tenants: In the order of the file.
-        format: The format of their exports: `jsonl`, `csv` or `parquet`.
-    """
-
-    tenants: tuple[Tenant, ...]
-    format: str
-
-
-def read_tenants(path: Path) -> Tenants:
-    """Read a file of tenants.
-
-    Raises:
-        CommandError: The file cannot be read or is not valid. The message shows no value, as it could be a key.
-    """
+def read_tenants(path: Path) -> tuple[list[Tenant], str]:
+    """The tenants of a file and the format of their exports. No error shows a value, as it could be a key."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:
@@ -85,8 +63,7 @@ def read_tenants(path: Path) -> Tenants:
     if not isinstance(tables, dict) or not tables:
         raise CommandError(f"{path}: no tenants; add a table [tenants.NAME] for each tenant")
     by_name = cast("dict[str, Any]", tables)
-    tenants = tuple(_read_tenant(f"{path}: tenant {name!r}", name, table) for name, table in by_name.items())
-    return Tenants(tenants, file_format)
+    return [_read_tenant(f"{path}: tenant {name!r}", name, table) for name, table in by_name.items()], file_format
 
 
 def _read_tenant(where: str, name: str, table: object) -> Tenant:
@@ -103,7 +80,7 @@ def _read_tenant(where: str, name: str, table: object) -> Tenant:
             f"{where}: this file must not contain the key; put the key into an environment variable and give the"
             ' name of the variable: api_key_env = "…"'
         )
-    _refuse_unknown(where, values)
+    _check_values(where, values)
     if variable is None:
         raise CommandError(f"{where}: api_key_env is missing: the name of the environment variable that holds the key")
     if values.get("env", Env.PRODUCTION) not in {*Env}:
@@ -115,7 +92,7 @@ def _read_tenant(where: str, name: str, table: object) -> Tenant:
     return Tenant(name=name, **values)
 
 
-def _refuse_unknown(where: str, values: dict[str, Any]) -> None:
+def _check_values(where: str, values: dict[str, Any]) -> None:
     fields = attrs.fields_dict(Tenant)
     allowed = [field for field in fields if field != "name"]
     for key, value in values.items():

@@ -272,13 +272,8 @@ def test_only_success_is_decoded_at_once() -> None:
 
 
 def test_without_speed_there_is_no_decoder() -> None:
-<<<<<<< HEAD:tests/codec/test_fast_answers.py
     """Of a second copy of the module, which looks for msgspec in vain."""
     spec = importlib.util.find_spec(fast_answers.__name__)
-=======
-    """A second copy of the module, loaded without msgspec, has no decoder."""
-    spec = importlib.util.find_spec(fast_lists.__name__)
->>>>>>> wt-prose:tests/codec/test_fast_lists.py
     assert spec is not None
     assert spec.loader is not None
     second = importlib.util.module_from_spec(spec)
