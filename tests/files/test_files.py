@@ -1,4 +1,4 @@
-"""Files of queues: what is written is read back, by us and by others, and nothing is half-written."""
+"""Files of queues: they are read back without loss, by the SDK and by other programs, and never half-written."""
 
 import csv
 import errno
@@ -37,12 +37,12 @@ WIRE = [
 
 
 def made(wire: dict[str, Any]) -> InboundQueue:
-    """What the SDK makes of an answer's record."""
+    """The queue that the SDK makes from a record of an answer."""
     return converter_for(strict=False).structure(wire, InboundQueue)
 
 
 def seeded(count: int = 40) -> list[InboundQueue]:
-    """Queues as a tenant has them."""
+    """Typical queues of a tenant."""
     return [made(dict(queue)) for queue in seed_queues(count)]
 
 
@@ -64,7 +64,7 @@ queues = answers.map(made)
 @example(written=[made({"callinId": -(10**30), "callinName": 5, "strategy": -(2**40), "timeWait": -1})])
 @example(written=[made({"callinId": 1, "callinName": "", "agentSelector": None, "callinNumber": "'"})])
 def test_what_is_written_is_read_back(ending: str, written: list[InboundQueue]) -> None:
-    """Whatever an answer brought, each format gives equal queues: null is not empty, and no odd value is bent."""
+    """Every format returns equal queues for any answer: null is not empty, and unusual values are unchanged."""
     with TemporaryDirectory() as folder:
         path = Path(folder, f"queues.{ending}")
         write_queues(path, written)
@@ -75,7 +75,7 @@ def test_what_is_written_is_read_back(ending: str, written: list[InboundQueue]) 
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_many_rows(tmp_path: Path, ending: str) -> None:
-    """More rows than are held in memory at once come back in order."""
+    """More rows than fit in one batch are read back in order."""
     written = seeded(40) * 300
     path = tmp_path / f"queues.{ending}"
     write_queues(path, iter(written))
@@ -86,7 +86,7 @@ def test_many_rows(tmp_path: Path, ending: str) -> None:
 
 
 def test_jsonl_is_an_object_a_line(tmp_path: Path) -> None:
-    """By attribute, letters as they are, `extra` as an object."""
+    """The keys are the attributes, letters are not escaped, and `extra` is an object."""
     path = tmp_path / "queues.jsonl"
     write_queues(path, [made({"callinId": 7, "callinName": "Huế\u2028", "mới": [1]})])
     (line,) = path.read_bytes().splitlines()
@@ -105,7 +105,7 @@ def test_jsonl_is_an_object_a_line(tmp_path: Path) -> None:
 
 
 def test_a_spreadsheet_runs_nothing(tmp_path: Path) -> None:
-    """No field of a CSV file begins as a formula does, whatever the queues are called."""
+    """No cell of a CSV file begins like a formula, whatever the names of the queues."""
     names = ["=1+1", "+84", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "'=1", "Hà, Nội"]
     path = tmp_path / "queues.csv"
     write_queues(path, [made({"callinId": 1, "callinName": name, "callinNumber": name}) for name in names])
@@ -118,7 +118,7 @@ def test_a_spreadsheet_runs_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_duckdb_and_pandas_read_it(tmp_path: Path, ending: str) -> None:
-    """Both find the queues, and typed columns."""
+    """Both read the queues, with typed columns."""
     written = seeded()
     path = tmp_path / f"queues.{ending}"
     write_queues(path, written)
@@ -133,7 +133,7 @@ def test_duckdb_and_pandas_read_it(tmp_path: Path, ending: str) -> None:
 
 
 def test_parquet_columns_are_typed(tmp_path: Path) -> None:
-    """As documented, also where all values are null."""
+    """The types are the documented ones, even if all values are null."""
     path = tmp_path / "queues.parquet"
     write_queues(path, [made({"callinId": 1, "callinName": "a"})])
     with duckdb.connect() as connection:
@@ -152,17 +152,17 @@ def test_parquet_columns_are_typed(tmp_path: Path) -> None:
 
 
 def test_csv_that_a_spreadsheet_saved(tmp_path: Path) -> None:
-    """A byte order mark, TRUE for true, and columns in another order are read all the same."""
+    """A byte order mark, TRUE for true, and columns in another order are accepted."""
     path = tmp_path / "queues.csv"
     path.write_bytes(b"\xef\xbb\xbfname,id,announce_position\r\nA,7,TRUE\r\n")
     assert [*read_queues(path)] == [InboundQueue(id=7, name="A", announce_position=True)]
 
 
-# What goes wrong
+# Errors
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         ("a.jsonl", b'{"id": 1, "name": "a"}\n{"id": 1, "na\n', "line 2: "),
         ("a.jsonl", b"[]\n", "line 1: not a JSON object"),
@@ -172,7 +172,7 @@ def test_csv_that_a_spreadsheet_saved(tmp_path: Path) -> None:
         ("a.jsonl", b'{"id": 1, "name": "a", "nme": 1}\n', "unknown column 'nme'"),
         ("a.jsonl", b'{"id": 1}\n', "column 'name' is missing"),
         ("a.jsonl", b'{"id": 1, "name": "a", "extra": []}\n', "extra must be a JSON object"),
-        ("a.csv", b"id,name\r\n1,a\r\n1\r\n", "line 3: 1 fields instead of 2"),
+        ("a.csv", b"id,name\r\n1,a\r\n1\r\n", "line 3: 1 cell, but the header has 2"),
         ("a.csv", b"id,name\r\nx,a\r\n", "line 2: id must be a whole number"),
         ("a.csv", b"id,name,extra\r\n1,a,{\r\n", "line 2: extra must be a JSON object"),
         ("a.csv", b"name\r\n", "not a header"),
@@ -182,19 +182,19 @@ def test_csv_that_a_spreadsheet_saved(tmp_path: Path) -> None:
         ("a.parquet", b"PAR1", "a.parquet: "),
     ],
 )
-def test_a_file_that_is_none(tmp_path: Path, name: str, content: bytes, told: str) -> None:
-    """Reading says which file, which line and what is wrong with it."""
+def test_an_invalid_file(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    """The error names the file, the line and the problem."""
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(FileError) as caught:
         list(read_queues(path))
     assert str(caught.value).startswith(f"{path}: ")
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.path == path
 
 
-def test_what_came_before_the_bad_line_is_handed_out(tmp_path: Path) -> None:
+def test_records_before_an_invalid_line_are_yielded(tmp_path: Path) -> None:
     """Reading is line by line."""
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"id": 1, "name": "a"}\n{\n')
@@ -206,7 +206,7 @@ def test_what_came_before_the_bad_line_is_handed_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["queues.txt", "queues", "jsonl"])
 def test_an_unknown_ending_is_refused(tmp_path: Path, name: str) -> None:
-    """Before anything is read or written, and with the endings there are."""
+    """The error comes before any reading or writing, and lists the endings."""
     with pytest.raises(InvalidArgumentError, match=r"must end in \.jsonl, \.csv, \.parquet; '.*' was given"):
         write_queues(tmp_path / name, [])
     with pytest.raises(InvalidArgumentError):
@@ -216,7 +216,7 @@ def test_an_unknown_ending_is_refused(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_failure_leaves_the_old_file(tmp_path: Path, ending: str) -> None:
-    """Until the new file is whole, the old one is there; nothing else is left, and the error is the source's own."""
+    """The old file stays until the new one is complete; no other file is left, and the error is not wrapped."""
 
     def breaks() -> Iterator[InboundQueue]:
         yield InboundQueue(id=2, name="b")
@@ -232,7 +232,7 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path, ending: str) -> None:
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_no_such_folder(tmp_path: Path, ending: str) -> None:
-    """Writing and reading where there is nothing say so in one line."""
+    """Writing and reading in a missing folder raise a one-line error."""
     path = tmp_path / "none" / f"queues.{ending}"
     for work in (lambda: write_queues(path, []), lambda: list(read_queues(path))):
         with pytest.raises(FileError, match=r"cannot (write|read) .*: there is no such file or folder"):
@@ -248,15 +248,15 @@ def test_a_folder_of_that_name(tmp_path: Path) -> None:
     assert [*tmp_path.iterdir()] == [path]
 
 
-@pytest.mark.parametrize(("code", "told"), [(errno.ENOSPC, "the disk is full"), (errno.EACCES, "no permission")])
-def test_refusals_read_well(code: int, told: str) -> None:
-    """A full disk and a missing permission are named."""
+@pytest.mark.parametrize(("code", "message"), [(errno.ENOSPC, "the disk is full"), (errno.EACCES, "no permission")])
+def test_refusals_read_well(code: int, message: str) -> None:
+    """The error names a full disk and a missing permission."""
     error = file_error(Path("a.csv"), OSError(code, os.strerror(code)), doing="write")
-    assert str(error) == f"cannot write a.csv: {told}"
+    assert str(error) == f"cannot write a.csv: {message}"
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
-    """When no more can be written, the error says so, and neither half a file nor a temporary one is left."""
+    """A failed write raises an error and leaves neither a partial nor a temporary file."""
     resource = pytest.importorskip("resource", reason="only Unix can limit the size of a file")
     path = tmp_path / "queues.jsonl"
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -270,7 +270,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_leftovers_of_killed_writers_go(tmp_path: Path) -> None:
-    """Only those of this file."""
+    """Only temporary files of this path are removed."""
     kept = tmp_path / ".queues.csv.parquet.00aa11bb.tmp"
     for name in (".queues.csv.00aa11bb.tmp", kept.name):
         (tmp_path / name).touch()

@@ -28,7 +28,7 @@ async def opened(url: str, size: int) -> AsyncGenerator[Walk]:
 
 @asynccontextmanager
 async def keeping(url: str, size: int) -> AsyncGenerator[Walk]:
-    """The same loop; large blocks of memory are kept, as in the transport of alohub-async."""
+    """The same loop; the C library keeps large blocks of memory."""
     bytes(1 << 20)
     async with opened(url, size) as walk:
         yield walk
