@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, Final
 
 from alohub_async.files.records import Columns, RecordT
+from alohub_async.plurals import counted
 
 _SHIELDED: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 _FLAGS: Final = {"true": True, "false": False}
@@ -73,6 +74,6 @@ def _checked_header(header: list[str], required: Iterable[str]) -> list[str]:
 
 def _record(columns: Columns[RecordT], header: list[str], row: list[str]) -> RecordT:
     if len(row) != len(header):
-        raise ValueError(f"{len(row)} fields instead of {len(header)}")
+        raise ValueError(f"{counted(len(row), 'cell')}, but the header has {len(header)}")
     kinds = columns.kinds
     return columns.from_row({name: _value(text, kinds.get(name, str)) for name, text in zip(header, row, strict=True)})

@@ -56,9 +56,15 @@ class Columns(Generic[RecordT]):
 
         Args:
             cls: The class; each field but `extra` is an `int`, `str`, `bool` or `IntEnum`, or None.
+
+        Raises:
+            TypeError: A field of another type.
         """
         fields = [field for field in attrs.fields(cls) if field.name != "extra"]
         types_of = {field.name: _without_none(field.type) for field in fields}
+        for name, kind in types_of.items():
+            if not issubclass(kind, int | str):
+                raise TypeError(f"{cls.__name__}.{name} must be an int, str, bool or IntEnum, or None")
         self.names: tuple[str, ...] = (*types_of, "extra")
         self.enums: dict[str, type[enum.IntEnum]] = {
             name: kind for name, kind in types_of.items() if issubclass(kind, enum.IntEnum)
@@ -141,13 +147,20 @@ class Columns(Generic[RecordT]):
             self._put_back(record, cast("dict[str, Any]", extra))
         return self.from_dict(record)
 
+    def _is_member(self, name: str, value: int) -> bool:
+        """Whether a number is one of the column's enum; of any other column, every value is."""
+        try:
+            return name not in self.enums or self.enums[name](value) is not None
+        except ValueError:  # not of a closed enum
+            return False
+
     def _put_back(self, row: dict[str, Any], extra: dict[str, Any]) -> None:
         """Move the values that were beyond their columns from `extra` into the row."""
         for name, kind in self.kinds.items():
             value: Any = extra.get(self._wire[name])
             moved = row.get(name) is None and isinstance(value, int | str) and type(value) is kind and kind is not bool
             least = self._least[name]
-            if moved and (least is None or not isinstance(value, int) or value >= least):
+            if moved and (least is None or value >= least) and self._is_member(name, value):
                 row[name] = value
                 del extra[self._wire[name]]
 
