@@ -104,11 +104,7 @@ class BackgroundTasks(Generic[K, T]):
     def release(self, *, keep: K | None = None) -> list[K]:
         """Cancel the running tasks and forget the failed ones, unless somebody waits for a task.
 
-        Args:
-            keep: Key of a task that is left alone.
-
-        Returns:
-            The keys of the tasks that are gone.
+        Leave the task `keep` alone, and return the keys of the tasks that are gone.
         """
         if self._waiting:
             return []

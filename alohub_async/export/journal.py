@@ -128,9 +128,6 @@ class Journal:
     def begin(self, header: Mapping[str, Any]) -> None:
         """Start anew, whatever the journal contains.
 
-        Args:
-            header: Identifies the export.
-
         Raises:
             FileError: It cannot be written.
         """
@@ -228,10 +225,6 @@ def _decoded(line: bytes) -> dict[str, Any]:
 @contextmanager
 def open_journal(target: Path, key_of: KeyOf) -> Generator[Journal]:
     """Lock and read the journal of a target; create it if it does not exist.
-
-    Args:
-        target: The file that is exported to.
-        key_of: Returns the identity key of a record.
 
     Raises:
         FileError: Another export uses the journal, it cannot be opened, or it is not a journal.

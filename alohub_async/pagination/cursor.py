@@ -24,12 +24,7 @@ class PageCursor(Generic[T]):
     """
 
     def __init__(self, number: int, index: int) -> None:
-        """Start without a page.
-
-        Args:
-            number: Number of the page to start with.
-            index: Index of the first record to return from it.
-        """
+        """Start without a page."""
         self.number: int = number
         self.page: FetchedPage[T] | None = None
         self.rest: Iterator[T] = _NOTHING

@@ -73,13 +73,13 @@ class Passes:
 
     def __init__(self) -> None:
         self.state: PassesState = PassesState()
-        self._known: KeySet = _new_set()  # before this pass
+        self._known: KeySet = KeySet(with_anonymous=True)  # before this pass
         self._before: KeySet | None = None  # in the pass before
         self._begin()
 
     def _begin(self) -> None:
-        self._now: KeySet = _new_set()
-        self._refetched: KeySet = _new_set()
+        self._now: KeySet = KeySet(with_anonymous=True)
+        self._refetched: KeySet = KeySet(with_anonymous=True)
         self._noted = Drift()  # of the walk of this pass
         self._totals: dict[int, int] = {}  # by page
         self._shifted: set[int] = set()  # pages that brought duplicates
@@ -184,17 +184,8 @@ class Passes:
         self._begin()
 
     def restore(self, keys: Sequence[Any], state: PassesState) -> None:
-        """Repeat what led to a checkpoint.
-
-        Args:
-            keys: All keys added since the checkpoint before.
-            state: The state at the checkpoint.
-        """
+        """Add all keys since the checkpoint before, and continue at this one."""
         self._now.add_all(keys)
         if state.number > self.state.number:
             self._turn()
         self.state = state
-
-
-def _new_set() -> KeySet:
-    return KeySet(with_anonymous=True)

@@ -21,13 +21,7 @@ class Prefetcher(Generic[T]):
     """Fetches pages that are known to exist before they are needed."""
 
     def __init__(self, fetch: Fetch[T], progress: PageProgress, *, enrich: Enrich[T] | None) -> None:
-        """Fetch nothing yet.
-
-        Args:
-            fetch: Fetches a page.
-            progress: Which pages are still to come.
-            enrich: Completes a page; None if it is complete.
-        """
+        """Fetch nothing yet."""
         self._fetch = fetch
         self._progress = progress
         self._enrich = enrich

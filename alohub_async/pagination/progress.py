@@ -73,22 +73,13 @@ class PageProgress:
         return max(0, -(-total // self.size) - self.base - beyond)
 
     def looks_capped(self, count: int, total: int | None) -> bool:
-        """Whether the first page is short although the total says that there is more: the server may cap the size.
-
-        Args:
-            count: Number of its records.
-            total: The total that it reports.
-        """
+        """Whether the first page is short although the total says that there is more: the server may cap the size."""
         return 0 < count < self.size and total is not None and count < total
 
     def looks_ignored(self, number: int, total: int | None) -> bool:
         """Whether an earlier page came again where, by the total, there must be another one.
 
         Either the server ignores the page number, or the list has moved by exactly one page.
-
-        Args:
-            number: Number of the page.
-            total: The total that it reports.
         """
         return number > 0 and total is not None and (number + 1) * self.size <= total
 
@@ -104,13 +95,8 @@ class PageProgress:
     ) -> bool:
         """Record the arrival of a page; False if it brings nothing new.
 
-        Args:
-            number: Number of the page; it has not come before.
-            keys: Identity keys of its records.
-            total: The total that it reports.
-            mark: The fingerprint of `keys`, if it is known already.
-            capped: Whether the server was found to cap the size.
-            ignored: Whether the server was found to ignore the page number.
+        `mark` is the fingerprint of `keys`, if it is known already. `capped` and `ignored` tell whether the server was
+        found to cap the size, and to ignore the page number.
 
         Raises:
             APIResponseError: The list cannot be walked: the server repeats a page where another one must be, keeps

@@ -46,15 +46,7 @@ class RepairingSource(Generic[T]):
         prefetch: int = 0,
         max_passes: int = 5,
     ) -> None:
-        """Fetch nothing yet.
-
-        Args:
-            fetch: Fetches a page.
-            start: Where to start.
-            enrich: Completes a page; None if it is complete.
-            prefetch: Maximum number of pages in flight.
-            max_passes: Maximum number of passes.
-        """
+        """Fetch nothing yet."""
         self.start: PageToken = start
         self._fetch = fetch
         self._enrich = enrich

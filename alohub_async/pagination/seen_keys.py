@@ -35,12 +35,7 @@ class KeySet:
     """
 
     def __init__(self, *, with_anonymous: bool = False) -> None:
-        """Start empty.
-
-        Args:
-            with_anonymous: Whether to store the keys of records without an id, so that they count. Without, they take
-                no memory.
-        """
+        """Start empty. Keys of records without an id are stored, and count, only `with_anonymous`."""
         self.highest: int | None = None
         self.others: set[Hashable] = set()
         self._with_anonymous = with_anonymous
@@ -80,12 +75,7 @@ class KeySet:
         self.others |= other.others
 
     def add_all(self, keys: Sequence[Any], gaps: bytes | None = None) -> frozenset[int]:
-        """Add the keys of a page, and return the indexes of the ids that were seen before.
-
-        Args:
-            keys: The keys, in the page's order.
-            gaps: The result of `gaps_of(keys)`, if it is known already.
-        """
+        """Add the keys of a page; return the indexes of the ids that were seen before; `gaps` is `gaps_of(keys)`."""
         gaps = gaps_of(keys) if gaps is None else gaps
         highest = self.highest
         if not gaps or (highest is not None and keys[0] <= highest):
@@ -159,13 +149,7 @@ class KeySet:
 
 
 def _words(numbers: Iterable[int], low: int, high: int) -> Iterator[tuple[int, int]]:
-    """Return words with a bit for each number.
-
-    Args:
-        numbers: The numbers.
-        low: The lowest of them, or less.
-        high: The highest of them, or more.
-    """
+    """Return words with a bit for each number, all of them from `low` to `high`."""
     first = low >> _BITS
     base = first << _BITS
     flags = bytearray(high - base + 1)
@@ -189,12 +173,7 @@ def gaps_of(keys: Sequence[Any]) -> bytes:
 
 
 def fingerprint(keys: Sequence[Any], gaps: bytes | None = None) -> str:
-    """Return a short string that identifies the keys of a page, the same in every process.
-
-    Args:
-        keys: The keys, in the page's order.
-        gaps: The result of `gaps_of(keys)`, if it is known already.
-    """
+    """Return a short string that identifies the keys of a page in every process; `gaps` is `gaps_of(keys)`."""
     # hash() will not do: it is the same for -1 and -2, and differs in the next process, where a token may be resumed.
     gaps = gaps_of(keys) if gaps is None else gaps
     if gaps:

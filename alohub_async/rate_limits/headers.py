@@ -87,22 +87,13 @@ class HeaderReader:
     """Reads the headers of one server, and remembers which names that server uses."""
 
     def __init__(self, names: RateLimitHeaders | None) -> None:
-        """Make a reader.
-
-        Args:
-            names: Read only these; None recognises the usual names.
-        """
+        """Read only these names; None recognises the usual ones."""
         self._fixed = names is not None
         self._names = () if names is None else tuple(_given(names))
         self._reported = False
 
     def read(self, headers: Mapping[str, str], *, wall_clock: Callable[[], float]) -> dict[Scope, RateLimit]:
-        """What an answer says. A scope is missing if the answer says nothing usable about it.
-
-        Args:
-            headers: Of the answer, case-insensitive.
-            wall_clock: Returns the seconds since the epoch, for a reset given as a time.
-        """
+        """What an answer says. A scope is missing if the answer says nothing usable about it."""
         found: dict[Scope, RateLimit] = {}
         try:
             for scope, limit, remaining, reset in self._names:

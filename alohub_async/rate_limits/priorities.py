@@ -22,7 +22,6 @@ class Waiter(Protocol):
     @property
     def cancelled(self) -> bool:
         """Whether it has stopped waiting."""
-        ...
 
 
 WaiterT = TypeVar("WaiterT", bound=Waiter)
@@ -55,13 +54,7 @@ class PriorityPolicy(Generic[WaiterT]):
         return min((head for head in heads if head.priority == "bulk"), key=self._rank)
 
     def record_grant(self, chosen: WaiterT, heads: list[WaiterT], *, limit: int | None) -> None:
-        """Account for a request that goes.
-
-        Args:
-            chosen: The request.
-            heads: Those it was chosen from.
-            limit: Requests per window, if known.
-        """
+        """Account for a request that goes, chosen from `heads`; `limit` is in requests per window."""
         contended = chosen.priority != "bulk" and any(head.priority == "bulk" for head in heads)
         credit = self._credit + self._share - (1.0 if contended else 0.0)
         self._credit = min(credit, max(1.0, _SAVED_WINDOWS * self._share * (limit or 0)))

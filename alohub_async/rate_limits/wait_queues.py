@@ -98,11 +98,7 @@ class RouteQueue(Generic[WaiterT]):
 
 
 class RouteQueues(dict[Hashable, RouteQueue[WaiterT]]):
-    """The queue of each route, made at its first use.
-
-    Args:
-        window: Seconds.
-    """
+    """The queue of each route, made at its first use."""
 
     def __init__(self, window: float) -> None:
         super().__init__()

@@ -111,14 +111,7 @@ class WeightedFit:
         self.recent.clear()
 
     def opening(self, now: float, limit: int, sends: EventHistory, answers: EventHistory) -> float:
-        """When a weighted counter certainly allows one request; -inf if no such counter explains the answers.
-
-        Args:
-            now: In seconds.
-            limit: Requests per window, 1 or more.
-            sends: Our requests, by the time they were sent.
-            answers: Our requests, by the time they were answered.
-        """
+        """When a weighted counter certainly allows one request; -inf if no such counter explains the answers."""
         if now >= self._doubted_until:
             self._doubts = 0
         self.fold()
