@@ -22,6 +22,7 @@ class Waiter(Protocol):
     @property
     def cancelled(self) -> bool:
         """Whether it has stopped waiting."""
+        ...
 
 
 WaiterT = TypeVar("WaiterT", bound=Waiter)

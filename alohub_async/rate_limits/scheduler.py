@@ -46,9 +46,11 @@ class WaitingPermit(Waiter, Protocol):
 
     def grant(self) -> None:
         """End its wait: the request may go."""
+        ...
 
     def refuse(self, error: RateLimitWaitError) -> None:
         """End its wait with an error."""
+        ...
 
 
 class Scheduler:

@@ -1,4 +1,4 @@
-"""A bare HTTP session against a sandbox, so that the sandbox is tested without the SDK's client."""
+"""A plain HTTP session for a sandbox, to test it without the SDK's client."""
 
 import json
 from collections.abc import AsyncGenerator, Mapping
@@ -16,7 +16,7 @@ LIST = "/v1/queues/inbound"
 
 @frozen
 class Reply:
-    """A fully read answer."""
+    """A complete response."""
 
     status: int
     headers: CIMultiDictProxy[str]
@@ -29,7 +29,7 @@ class Reply:
 
     @property
     def problem(self) -> tuple[int, str]:
-        """Status and `error_code`, after a look at the rest of the error's shape."""
+        """Status and `error_code` of an error. Checks the form of the error, too."""
         body = self.json
         assert body.keys() == {"success", "error_code", "error_message"}
         assert body["success"] == "0"
@@ -38,7 +38,7 @@ class Reply:
 
     @property
     def limits(self) -> dict[str, str]:
-        """The rate-limit headers, `Retry-After` among them."""
+        """The rate-limit headers, including `Retry-After`."""
         return {
             name: value
             for name, value in self.headers.items()
@@ -48,7 +48,7 @@ class Reply:
 
 @frozen
 class Raw:
-    """A session and the sandbox it speaks to."""
+    """A session and its sandbox."""
 
     sandbox: Sandbox
     session: aiohttp.ClientSession
@@ -62,7 +62,7 @@ class Raw:
         body: object = None,
         params: Mapping[str, str | int] | None = None,
     ) -> Reply:
-        """Send one request, by default as the gateway's clients do; text goes out as it is, other bodies as JSON."""
+        """Send one request, by default with the gateway's key header. A body is sent as JSON unless it is text."""
         url = self.sandbox.url.with_path(path)
         sent = {"X-Api-Key": self.sandbox.api_key} if headers is None else dict(headers)
         if body is not None:
@@ -72,11 +72,11 @@ class Raw:
             return Reply(response.status, response.headers, await response.text())
 
     async def get(self, path: str = LIST, **params: str | int) -> Reply:
-        """GET with query parameters."""
+        """Send a GET with query parameters."""
         return await self.send("GET", path, params=params)
 
     async def put(self, queue_id: int, body: object) -> Reply:
-        """PUT an update."""
+        """Send a PUT with an update."""
         return await self.send("PUT", f"{LIST}/{queue_id}", body=body)
 
     @property
@@ -87,6 +87,6 @@ class Raw:
 
 @asynccontextmanager
 async def open_raw(**settings: Any) -> AsyncGenerator[Raw, None]:
-    """A running sandbox with those settings and a session for it."""
+    """Run a sandbox with these settings, and open a session for it."""
     async with Sandbox(**settings) as sandbox, aiohttp.ClientSession() as session:
         yield Raw(sandbox, session)

@@ -1,4 +1,4 @@
-"""The sandbox against the contract, row by row, and its life."""
+"""The sandbox: the contract, row by row; starting and closing."""
 
 import asyncio
 import gc
@@ -33,8 +33,8 @@ async def _raw() -> AsyncIterator[Raw]:
     ("path", "header"),
     [(LIST, "X-Api-Key"), (LIST, "x-api-key"), (LIST, "Authorization"), (f"/api{LIST}", "Authorization")],
 )
-async def test_bare_key_opens(raw: Raw, path: str, header: str) -> None:
-    """The gateway takes the bare key in either header, the backend in Authorization, with or without the tenant id."""
+async def test_right_key_is_accepted(raw: Raw, path: str, header: str) -> None:
+    """The gateway reads the key in either header, the backend in Authorization, with or without the tenant id."""
     key = {header: raw.sandbox.api_key}
     assert (await raw.send("GET", path, headers=key)).status == 200
     assert (await raw.send("GET", path, headers=key | {"X-Tenant-ID": raw.sandbox.tenant_id})).status == 200
@@ -54,7 +54,7 @@ async def test_bare_key_opens(raw: Raw, path: str, header: str) -> None:
     ],
 )
 async def test_missing_or_wrong_key_is_unauthorized(raw: Raw, path: str, headers: dict[str, str]) -> None:
-    """A missing or wrong key, a Bearer prefix and another tenant's id are 401, and no limit counts them."""
+    """A missing or wrong key, a Bearer prefix and another tenant's id give 401, and no limit counts the request."""
     sent = {name: value.format(key=raw.sandbox.api_key) for name, value in headers.items()}
     reply = await raw.send("GET", path, headers=sent)
     assert reply.problem == (401, "UNAUTHORIZED")
@@ -63,15 +63,15 @@ async def test_missing_or_wrong_key_is_unauthorized(raw: Raw, path: str, headers
 
 
 async def test_key_without_scope_is_refused() -> None:
-    """A key without the scope is 403, counted and with headers."""
+    """A key without the scope gives 403. The request is counted, and the response has the headers."""
     async with open_raw(scopes=("calls",)) as raw:
         reply = await raw.get()
         assert reply.problem == (403, "INSUFFICIENT_SCOPE")
         assert reply.limits.keys() == FOUR_HEADERS
 
 
-async def test_keys_come_and_go(raw: Raw) -> None:
-    """A second key opens its own tenant's queues, and a revoked key is a wrong one."""
+async def test_keys_can_be_added_and_revoked(raw: Raw) -> None:
+    """A second key gives access to its own tenant's queues, and a revoked key is wrong."""
     foreign = raw.sandbox.add_key(tenant_id=raw.sandbox.foreign_tenant_id)
     reply = await raw.send("GET", LIST, headers={"X-Api-Key": foreign})
     assert [queue["callinId"] for queue in reply.json["data"]] == [raw.sandbox.foreign_queue_id]
@@ -85,7 +85,7 @@ async def test_keys_come_and_go(raw: Raw) -> None:
 
 
 async def test_list_envelope(raw: Raw) -> None:
-    """A list has the documented envelope, 20 records by default, wire names and UTF-8 without escapes."""
+    """A list has the documented envelope, 20 records by default, wire names, and UTF-8 without escapes."""
     reply = await raw.get()
     body = reply.json
     assert reply.headers["Content-Type"] == "application/json; charset=utf-8"
@@ -96,7 +96,7 @@ async def test_list_envelope(raw: Raw) -> None:
 
 
 async def test_pages_cover_the_list(raw: Raw) -> None:
-    """Pages count from 0, the last is short, and one past the end is empty with the total still there."""
+    """Pages count from 0, the last one is short, and a page after the end is empty and has the total."""
     pages = [(await raw.get(page=page, size=20)).json for page in range(4)]
     assert [len(page["data"]) for page in pages] == [20, 20, 5, 0]
     assert [queue for page in pages for queue in page["data"]] == list(raw.sandbox.queues)
@@ -116,15 +116,15 @@ async def test_pages_cover_the_list(raw: Raw) -> None:
         {"size": "٣"},
     ],
 )
-async def test_garbage_page_is_invalid(raw: Raw, params: dict[str, str]) -> None:
-    """A page or size that is not a plain number is 400."""
+async def test_page_must_be_a_number(raw: Raw, params: dict[str, str]) -> None:
+    """A page or size that is not a plain number gives 400."""
     reply = await raw.get(**params)
     assert reply.problem == (400, "INVALID_INPUT")
     assert next(iter(params)) in reply.json["error_message"]
 
 
 async def test_unknown_parameters_are_ignored(raw: Raw) -> None:
-    """A query parameter the contract does not have changes nothing."""
+    """A query parameter that the contract does not have changes nothing."""
     assert len((await raw.get(size=3, sort="name")).json["data"]) == 3
 
 
@@ -132,12 +132,12 @@ async def test_unknown_parameters_are_ignored(raw: Raw) -> None:
 
 
 async def test_detail_is_bare(raw: Raw) -> None:
-    """A detail is the object alone, the same as in the list."""
+    """A detail is the object without an envelope, the same as in the list."""
     assert (await raw.get(f"{LIST}/{raw.first_id}")).json == raw.sandbox.queues[0]
 
 
 async def test_other_tenants_queue_is_not_found(raw: Raw) -> None:
-    """Another tenant's queue is 404 to read and to change, and stays as it was."""
+    """Reading or updating another tenant's queue gives 404, and the queue does not change."""
     foreign = raw.sandbox.foreign_queue_id
     assert (await raw.get(f"{LIST}/{foreign}")).problem == (404, "NOT_FOUND")
     assert (await raw.put(foreign, {"strategy": 2})).problem == (404, "NOT_FOUND")
@@ -148,7 +148,7 @@ async def test_other_tenants_queue_is_not_found(raw: Raw) -> None:
 
 @pytest.mark.parametrize("queue_id", ["1", "0", "-1", "abc", "1e6", "9" * 30, "1.0"])
 async def test_unknown_id_is_not_found(raw: Raw, queue_id: str) -> None:
-    """An id no queue has, or that is no number, is 404 and counted."""
+    """An id that no queue has, or that is not a number, gives 404. The request is counted."""
     reply = await raw.get(f"{LIST}/{queue_id}")
     assert reply.problem == (404, "NOT_FOUND")
     assert reply.limits.keys() == FOUR_HEADERS
@@ -168,7 +168,7 @@ async def test_unknown_id_is_not_found(raw: Raw, queue_id: str) -> None:
     ],
 )
 async def test_unknown_path_is_not_found(raw: Raw, method: str, path: str) -> None:
-    """A path or method the contract does not have is 404, belongs to no route and is not counted."""
+    """A path or method that the contract does not have gives 404. It has no route and is not counted."""
     reply = await raw.send(method, path)
     assert reply.problem == (404, "NOT_FOUND")
     assert not reply.limits
@@ -191,7 +191,7 @@ async def test_unknown_path_is_not_found(raw: Raw, method: str, path: str) -> No
     ],
 )
 async def test_update_changes_the_read_field(raw: Raw, write_name: str, read_name: str, value: object) -> None:
-    """Each write name changes its read name and nothing else, and the answer is the documented one."""
+    """Each write name changes the field of its read name and no other, and the response is the documented one."""
     before = dict(raw.sandbox.queues[0])
     reply = await raw.put(raw.first_id, {write_name: value})
     assert reply.status == 200
@@ -233,7 +233,7 @@ async def test_update_changes_the_read_field(raw: Raw, write_name: str, read_nam
     ],
 )
 async def test_bad_update_is_invalid_and_changes_nothing(raw: Raw, body: object) -> None:
-    """Nothing to change, a wrong type or value, null, an unknown field, or a body that is no object is 400."""
+    """An empty update, a wrong type or value, null, an unknown field, or a body that is not an object gives 400."""
     before = dict(raw.sandbox.queues[0])
     reply = await raw.put(raw.first_id, body)
     assert reply.problem == (400, "INVALID_INPUT")
@@ -241,13 +241,13 @@ async def test_bad_update_is_invalid_and_changes_nothing(raw: Raw, body: object)
 
 
 async def test_bad_update_says_what_is_wrong(raw: Raw) -> None:
-    """The message of a 400 is Vietnamese and names the field."""
+    """The message of a 400 is in Vietnamese and names the field."""
     reply = await raw.put(raw.first_id, {"strategy": 5})
     assert reply.json["error_message"] == "strategy phải là số nguyên trong tập {1,2,3,4,99}"
 
 
 async def test_update_must_be_declared_as_json(raw: Raw) -> None:
-    """A body not declared as JSON counts as none."""
+    """A body of another content type is not read."""
     headers = {"X-Api-Key": raw.sandbox.api_key, "Content-Type": "text/plain"}
     reply = await raw.send("PUT", f"{LIST}/{raw.first_id}", headers=headers, body='{"strategy": 1}')
     assert reply.problem == (400, "INVALID_INPUT")
@@ -257,7 +257,7 @@ async def test_update_must_be_declared_as_json(raw: Raw) -> None:
 
 
 def test_seeded_queues_are_deterministic() -> None:
-    """The same seed gives the same queues, fewer are the beginning of more, another seed gives others."""
+    """The same seed gives the same queues, whatever their number; another seed gives others."""
     assert Sandbox(queues=30).queues == Sandbox(queues=90).queues[:30]
     assert Sandbox(queues=30, seed=1).queues != Sandbox(queues=30).queues
     assert Sandbox(seed=1).api_key == Sandbox(seed=1).api_key != Sandbox().api_key
@@ -281,7 +281,7 @@ def test_seeded_queues_look_real() -> None:
 
 
 async def test_given_queues_are_kept_as_they_are() -> None:
-    """Queues given under wire names are served as they came, oddities included, and the caller's stay untouched."""
+    """Queues given by wire name are served unchanged, however odd, and the caller's objects are not changed."""
     odd: list[dict[str, object]] = [
         {"callinId": 7, "new": [1]},
         {"callinId": "8"},
@@ -301,7 +301,7 @@ async def test_given_queues_are_kept_as_they_are() -> None:
 
 
 async def test_log_records_each_transmission(raw: Raw) -> None:
-    """A record has method, path, route, query, headers in any case, body, status, time and what was left."""
+    """A record has method, path, route, query, headers, body, status, time and the requests left."""
     await raw.get(page=1, size=5)
     await raw.put(raw.first_id, {"strategy": 2})
     listed, updated = raw.sandbox.requests
@@ -315,7 +315,7 @@ async def test_log_records_each_transmission(raw: Raw) -> None:
 
 
 async def test_log_can_be_searched_and_cleared(raw: Raw) -> None:
-    """Records are found by method, path or template, page and status, and forgotten by clear."""
+    """Records are found by method, path or template, page and status. `clear` removes them."""
     await raw.get(page=1)
     await raw.get(f"{LIST}/{raw.first_id}")
     await raw.get(f"{LIST}/1")
@@ -332,7 +332,7 @@ async def test_log_can_be_searched_and_cleared(raw: Raw) -> None:
 
 
 async def test_log_does_not_print_keys(raw: Raw) -> None:
-    """The repr of a record hides the values of all headers but a few harmless ones."""
+    """The repr of a record shows the values of only a few harmless headers."""
     await raw.send("GET", LIST, headers={"X-Api-Key": raw.sandbox.api_key, "X-Secret": "hush", "Accept": "text/plain"})
     text = repr(raw.sandbox.requests)
     assert raw.sandbox.api_key not in text
@@ -341,11 +341,11 @@ async def test_log_does_not_print_keys(raw: Raw) -> None:
     assert raw.sandbox.api_key not in repr(raw.sandbox)
 
 
-# Life
+# Start and end
 
 
 async def test_sandbox_restarts_with_its_records() -> None:
-    """A closed sandbox has no address, closes again without an error, and starts again with what it knew."""
+    """A closed sandbox has no address, can be closed again, and starts again with the same data."""
     sandbox = Sandbox(queues=3)
     with pytest.raises(RuntimeError, match="not running"):
         _ = sandbox.url
@@ -362,7 +362,7 @@ async def test_sandbox_restarts_with_its_records() -> None:
 
 
 async def test_port_can_be_chosen() -> None:
-    """A given port is used, and one that is taken is an OSError that leaves the sandbox closed."""
+    """A given port is used. A port in use raises an OSError, and the sandbox stays closed."""
     async with Sandbox() as first:
         second = Sandbox(port=first.url.port or 0)
         with pytest.raises(OSError, match="address already in use"):
@@ -373,9 +373,9 @@ async def test_port_can_be_chosen() -> None:
 
 @pytest.mark.parametrize("rounds", range(8))
 def test_close_leaves_no_connection_open(rounds: int) -> None:
-    """However far asyncio has come with accepting a connection, it is closed with the sandbox."""
+    """A connection is closed with the sandbox, at any point of its acceptance by asyncio."""
 
-    async def close_meanwhile(client: socket.socket) -> None:
+    async def close_during_accept(client: socket.socket) -> None:
         async with Sandbox(queues=1) as sandbox:
             client.connect((sandbox.url.host, sandbox.url.port))
             for _ in range(rounds):
@@ -383,14 +383,14 @@ def test_close_leaves_no_connection_open(rounds: int) -> None:
 
     with warnings.catch_warnings(record=True) as caught, socket.socket() as client:
         warnings.simplefilter("always")
-        asyncio.run(close_meanwhile(client))
+        asyncio.run(close_during_accept(client))
         gc.collect()
     assert [str(warning.message) for warning in caught] == []
 
 
 @pytest.mark.parametrize("rounds", range(5))
 async def test_cancelled_close_closes(rounds: int) -> None:
-    """Whoever is cancelled while it closes the sandbox leaves its port to others."""
+    """A close that is cancelled at any point can be repeated, and the port is free afterwards."""
     sandbox = Sandbox(queues=1)
     await sandbox.start()
     port = sandbox.url.port
@@ -406,7 +406,7 @@ async def test_cancelled_close_closes(rounds: int) -> None:
 
 @pytest.mark.looptime
 async def test_run_forever_lasts_until_cancelled_or_closed() -> None:
-    """run_forever starts the sandbox if need be, and ends closed, by cancelling or by close."""
+    """run_forever starts the sandbox if necessary. After cancelling or `close`, the sandbox is closed."""
     sandbox = Sandbox()
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(sandbox.run_forever(), 3600)
@@ -424,8 +424,8 @@ async def test_run_forever_lasts_until_cancelled_or_closed() -> None:
 
 
 @pytest.mark.parametrize("direct", [False, True])
-async def test_client_speaks_to_the_sandbox(raw: Raw, direct: bool) -> None:  # noqa: FBT001
-    """client() comes with key and address of either way of access."""
+async def test_client_uses_the_sandbox(raw: Raw, direct: bool) -> None:  # noqa: FBT001
+    """client() has the key and the address of the gateway or the backend."""
     async with raw.sandbox.client(direct=direct) as client:
         queue = await client.queues.get_inbound(raw.first_id)
     assert queue.name == raw.sandbox.queues[0]["callinName"]
@@ -435,8 +435,8 @@ async def test_client_speaks_to_the_sandbox(raw: Raw, direct: bool) -> None:  # 
     assert request.headers.get("X-Tenant-ID") == (None if direct else raw.sandbox.tenant_id)
 
 
-async def test_client_options_win(raw: Raw) -> None:
-    """Options of the client replace what the sandbox would give it."""
+async def test_options_of_the_client_win(raw: Raw) -> None:
+    """Options of the client replace those of the sandbox."""
     key = raw.sandbox.add_key()
     async with raw.sandbox.client(api_key=key, tenant_id=None, user_agent="tests") as client:
         await client.queues.get_inbound(raw.first_id)

@@ -1,4 +1,4 @@
-"""Lists and details that disagree."""
+"""Details that differ from the list."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.support import FIRST
 
 
 async def test_detail_differs_from_the_list(sandbox: Sandbox, client: AlohubClient) -> None:
-    """In the fields named, fields the list does not have among them; the list and other queues stay as they are."""
+    """In the given fields, even in one that the list does not have. The list and other queues do not change."""
     listed = await client.queues.list_inbound().collect()
     sandbox.set_detail(FIRST, {"timeWait": "91", "note": "mới"})
     detail = await client.queues.get_inbound(FIRST)
@@ -17,8 +17,8 @@ async def test_detail_differs_from_the_list(sandbox: Sandbox, client: AlohubClie
     assert await client.queues.get_inbound(listed[1].id) == listed[1]
 
 
-async def test_difference_outlives_an_update_and_can_be_taken_back(sandbox: Sandbox, client: AlohubClient) -> None:
-    """The update reaches the list; the detail goes on saying what it said, until told otherwise."""
+async def test_difference_survives_an_update_and_can_be_removed(sandbox: Sandbox, client: AlohubClient) -> None:
+    """The update changes the list, but not the detail, until the difference is removed."""
     sandbox.set_detail(FIRST, {"timeWait": "91"})
     edit = await client.queues.edit_inbound(FIRST, InboundQueueUpdate(max_wait=5))
     assert (edit.not_taken, sandbox.queues[0]["timeWait"]) == (("max_wait",), "5")
@@ -27,7 +27,7 @@ async def test_difference_outlives_an_update_and_can_be_taken_back(sandbox: Sand
 
 
 async def test_hidden_queue_is_only_in_the_list(sandbox: Sandbox, client: AlohubClient) -> None:
-    """It is listed and counted, but neither had nor changed by its id, until its detail is set again."""
+    """It is listed and counted, but can be neither read nor updated by its id, until its detail is set again."""
     before = dict(sandbox.queues[0])
     sandbox.hide_detail(FIRST)
     assert (await client.queues.list_inbound().collect())[0].id == FIRST
@@ -41,7 +41,7 @@ async def test_hidden_queue_is_only_in_the_list(sandbox: Sandbox, client: Alohub
 
 
 def test_queue_must_be_in_the_list() -> None:
-    """An id that no queue has is refused."""
+    """An id of no queue is refused."""
     sandbox = Sandbox(queues=1)
     with pytest.raises(ValueError, match="queue_id must be that of a queue in the list; 5 was given"):
         sandbox.set_detail(5, {})

@@ -1,4 +1,4 @@
-"""The sandbox's fault script: each kind of fault, and which requests it happens to."""
+"""The sandbox's faults: each kind, and the requests that it happens to."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -37,7 +37,7 @@ def _updated(raw: Raw) -> bool:
 
 
 async def _left(raw: Raw) -> int:
-    """What the tenant's window has left, after the request that asks."""
+    """Requests left in the tenant's window, after a request that asks for it."""
     return int((await raw.get()).limits["X-RateLimit-Remaining-Tenant"])
 
 
@@ -58,8 +58,8 @@ async def _left(raw: Raw) -> int:
         (504, "FAIL"),
     ],
 )
-async def test_status_has_the_contracts_shape(raw: Raw, status: int, code: str) -> None:
-    """A scripted status has the contract's code and headers, happens as often as said, and does not do the request."""
+async def test_status_has_the_documented_form(raw: Raw, status: int, code: str) -> None:
+    """A scripted status has the documented code and headers, happens `next` times, and nothing is processed."""
     raw.sandbox.fail(next=2, status=status)
     for _ in range(2):
         reply = await raw.put(raw.first_id, UPDATE)
@@ -71,7 +71,7 @@ async def test_status_has_the_contracts_shape(raw: Raw, status: int, code: str) 
 
 
 async def test_status_is_charged_unless_429(raw: Raw) -> None:
-    """A scripted error costs the budget a request, a scripted 429 does not."""
+    """A scripted error counts as a request, a scripted 429 does not."""
     raw.sandbox.fail(status=500)
     raw.sandbox.fail(status=429)
     await raw.get()
@@ -82,13 +82,13 @@ async def test_status_is_charged_unless_429(raw: Raw) -> None:
 @pytest.mark.parametrize("retry_after", ["7", "2.5", "Wed, 21 Oct 2026 07:28:00 GMT", "soon"])
 @pytest.mark.parametrize("status", [429, 503])
 async def test_retry_after_is_verbatim(raw: Raw, status: int, retry_after: str) -> None:
-    """Retry-After is sent as it was written."""
+    """Retry-After is sent as it was given."""
     raw.sandbox.fail(status=status, retry_after=retry_after)
     assert (await raw.get()).headers["Retry-After"] == retry_after
 
 
-async def test_status_with_its_own_words(raw: Raw) -> None:
-    """Code and message of a scripted status can be given."""
+async def test_status_with_its_own_code_and_message(raw: Raw) -> None:
+    """Code and message of a scripted status can be chosen."""
     raw.sandbox.fail(Status(400, error_code="X1", error_message="Lý do"))
     assert (await raw.get()).json == {"success": "0", "error_code": "X1", "error_message": "Lý do"}
 
@@ -102,7 +102,7 @@ async def test_status_with_its_own_words(raw: Raw) -> None:
     ],
 )
 async def test_failure_under_200(raw: Raw, fault: Fault, payload: dict[str, str]) -> None:
-    """A failure under HTTP 200 says so in its body only, in either spelling, and nothing was done."""
+    """A failure with HTTP 200 has its error only in the body, in either spelling. Nothing is processed."""
     raw.sandbox.fail(fault)
     reply = await raw.put(raw.first_id, UPDATE)
     assert (reply.status, reply.json) == (200, payload)
@@ -118,9 +118,9 @@ async def test_any_payload(raw: Raw) -> None:
 
 
 async def test_dropped_before_it_was_processed(raw: Raw) -> None:
-    """A dropped connection sends nothing back; the request was neither done nor counted but is in the log.
+    """A dropped connection sends nothing; the request is in the log, but neither processed nor counted.
 
-    Twice, since aiohttp's client resends a PUT by itself.
+    It is dropped twice because aiohttp's client repeats a PUT.
     """
     raw.sandbox.fail(DropConnection(), next=2)
     with pytest.raises(aiohttp.ServerDisconnectedError):
@@ -131,7 +131,7 @@ async def test_dropped_before_it_was_processed(raw: Raw) -> None:
 
 
 async def test_dropped_after_it_was_processed(raw: Raw) -> None:
-    """A connection dropped after processing sends nothing back, but the update took effect and was counted."""
+    """A connection dropped after processing sends nothing, but the update took effect and was counted."""
     raw.sandbox.fail(DropConnection(processed=True), next=2)
     with pytest.raises(aiohttp.ServerDisconnectedError):
         await raw.put(raw.first_id, UPDATE)
@@ -140,7 +140,7 @@ async def test_dropped_after_it_was_processed(raw: Raw) -> None:
 
 
 async def test_truncated_body(raw: Raw) -> None:
-    """A truncated body is shorter than its Content-Length, though the request took effect."""
+    """A truncated body is shorter than its Content-Length. The request took effect."""
     raw.sandbox.fail(TruncatedBody())
     with pytest.raises(aiohttp.ClientPayloadError):
         await raw.put(raw.first_id, UPDATE)
@@ -149,7 +149,7 @@ async def test_truncated_body(raw: Raw) -> None:
 
 
 async def test_bad_json(raw: Raw) -> None:
-    """Bad JSON is a whole answer, declared as JSON, that does not decode."""
+    """Bad JSON is a complete response of JSON type that cannot be decoded."""
     raw.sandbox.fail(BadJson())
     reply = await raw.get()
     assert (reply.status, int(reply.headers["Content-Length"])) == (200, len(reply.text.encode()))
@@ -159,7 +159,7 @@ async def test_bad_json(raw: Raw) -> None:
 
 @pytest.mark.parametrize("status", [502, 503, 504, 200])
 async def test_html_page(raw: Raw, status: int) -> None:
-    """An HTML page comes from in front of the service: not counted, no rate-limit headers."""
+    """An HTML page is sent in front of the service: not counted, no rate-limit headers."""
     raw.sandbox.fail(HtmlPage(status))
     reply = await raw.get()
     assert (reply.status, reply.headers["Content-Type"]) == (status, "text/html; charset=utf-8")
@@ -170,7 +170,7 @@ async def test_html_page(raw: Raw, status: int) -> None:
 
 @pytest.mark.parametrize("status", [200, 204, 502])
 async def test_empty_body(raw: Raw, status: int) -> None:
-    """An empty body comes from in front of the service too."""
+    """An empty body is sent in front of the service, too."""
     raw.sandbox.fail(EmptyBody(status))
     reply = await raw.put(raw.first_id, UPDATE)
     assert (reply.status, reply.text, reply.limits) == (status, "", {})
@@ -179,31 +179,33 @@ async def test_empty_body(raw: Raw, status: int) -> None:
 
 @pytest.mark.looptime
 async def test_delay(raw: Raw) -> None:
-    """A delayed answer is the usual one, that much later; the update took effect before."""
+    """A delayed response is the usual one, later. The update took effect before the delay."""
     raw.sandbox.fail(Delay(30))
     start = asyncio.get_running_loop().time()
-    asking = asyncio.create_task(raw.put(raw.first_id, UPDATE))
+    sending = asyncio.create_task(raw.put(raw.first_id, UPDATE))
     await asyncio.sleep(1)
     assert _updated(raw)
-    assert (await asking).status == 200
+    assert (await sending).status == 200
     assert asyncio.get_running_loop().time() - start == pytest.approx(30)
 
 
 @pytest.mark.looptime
-async def test_close_does_not_wait_for_a_delayed_answer(raw: Raw) -> None:
-    """Closing the sandbox breaks off what is still waiting."""
+async def test_close_does_not_wait_for_a_delayed_response(raw: Raw) -> None:
+    """Closing the sandbox closes the connections that still wait."""
     raw.sandbox.fail(Delay(3600))
-    asking = asyncio.create_task(raw.get())
+    sending = asyncio.create_task(raw.get())
     await asyncio.sleep(1)
     await asyncio.wait_for(raw.sandbox.close(), 1)
     with pytest.raises(aiohttp.ClientError):
-        await asking
+        await sending
 
 
 @pytest.mark.looptime
 @pytest.mark.parametrize("fault", [None, DropConnection(), TruncatedBody()])
-async def test_client_that_hung_up(raw: Raw, fault: Fault | None, caplog: pytest.LogCaptureFixture) -> None:
-    """A request whose client hung up is still done and written down, and nothing is logged as an error."""
+async def test_client_that_closed_the_connection(
+    raw: Raw, fault: Fault | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A request of a client that closed the connection is processed and recorded, and no error is logged."""
     raw.sandbox.latency = 4.0
     if fault is not None:
         raw.sandbox.fail(fault)
@@ -215,8 +217,8 @@ async def test_client_that_hung_up(raw: Raw, fault: Fault | None, caplog: pytest
     assert not caplog.records
 
 
-async def test_fault_of_ones_own(raw: Raw) -> None:
-    """A subclass of Fault is a fault like any other."""
+async def test_own_subclass_of_fault(raw: Raw) -> None:
+    """A subclass of Fault works like the other kinds."""
 
     @frozen
     class Teapot(Fault):
@@ -231,7 +233,7 @@ async def test_fault_of_ones_own(raw: Raw) -> None:
 
 
 async def test_faults_happen_in_order(raw: Raw) -> None:
-    """Faults are used in the order they were scripted, then all is well."""
+    """Faults happen in the order of the script. Later requests succeed."""
     raw.sandbox.fail(next=2, status=500)
     raw.sandbox.fail(HtmlPage())
     raw.sandbox.fail()
@@ -240,8 +242,8 @@ async def test_faults_happen_in_order(raw: Raw) -> None:
     assert raw.sandbox.faults_left == 0
 
 
-async def test_faults_pick_their_requests(raw: Raw) -> None:
-    """A fault waits for a request with its method, path or template, and page; others pass it."""
+async def test_faults_match_requests(raw: Raw) -> None:
+    """A fault waits for a request with its method, path or template, and page. Other requests do not get it."""
     fail, detail = raw.sandbox.fail, f"{LIST}/{raw.first_id}"
     fail(status=501, method="put")
     fail(status=502, page=1)
@@ -253,7 +255,7 @@ async def test_faults_pick_their_requests(raw: Raw) -> None:
 
 
 async def test_fault_until_healed(raw: Raw) -> None:
-    """next=None happens to every matching request until heal."""
+    """With next=None a fault happens to every matching request, until `heal`."""
     raw.sandbox.fail(next=None, status=503)
     assert {(await raw.get()).status for _ in range(5)} == {503}
     assert raw.sandbox.faults_left == 1
@@ -263,7 +265,7 @@ async def test_fault_until_healed(raw: Raw) -> None:
 
 
 async def test_service_faults_wait_for_an_admitted_request(raw: Raw) -> None:
-    """A fault of the service is not used up by a wrong key or a refused request; one in front of it meets them too."""
+    """A wrong key or a refused request does not use up a fault of the service, but one in front of it."""
     raw.sandbox.fail(status=500)
     assert (await raw.send("GET", LIST, headers={})).status == 401
     raw.sandbox.tenant_limit = 0
@@ -274,15 +276,15 @@ async def test_service_faults_wait_for_an_admitted_request(raw: Raw) -> None:
     assert (await raw.send("GET", LIST, headers={})).status == 502
 
 
-async def test_fault_stands_in_for_another_endpoint(raw: Raw) -> None:
-    """A payload scripted for a path the sandbox does not have is served there."""
+async def test_fault_can_serve_another_endpoint(raw: Raw) -> None:
+    """A payload scripted for a path that the sandbox does not have is served there."""
     raw.sandbox.fail(JsonAnswer({"success": "1", "data": [1]}), path="/v1/agents")
     assert (await raw.get("/v1/agents")).json["data"] == [1]
     assert (await raw.get("/v1/agents")).status == 404
 
 
 def test_fault_arguments_are_checked() -> None:
-    """A fault together with a status, a next below 1 and an impossible status are ValueErrors."""
+    """A fault together with a status, a `next` below 1, and an impossible status raise ValueError."""
     sandbox = Sandbox()
     with pytest.raises(ValueError, match="pass either"):
         sandbox.fail(HtmlPage(), status=503)

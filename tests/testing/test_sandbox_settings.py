@@ -11,8 +11,8 @@ from tests.testing.raw import LIST, Raw, open_raw
 # Limits
 
 
-async def test_every_counted_answer_has_the_four_headers() -> None:
-    """Limit and remaining of both scopes come with every answer, errors too; routes count apart, the tenant all."""
+async def test_every_counted_response_has_the_four_headers() -> None:
+    """Every response has limit and remaining of both scopes, errors too. A route counts its own requests only."""
     async with open_raw(tenant_limit=10, route_limit=5) as raw:
         replies = [
             await raw.get(),
@@ -29,8 +29,8 @@ async def test_every_counted_answer_has_the_four_headers() -> None:
         ]
 
 
-async def test_both_ways_of_access_share_a_route() -> None:
-    """A route's budget is the same through the gateway and straight to the backend."""
+async def test_gateway_and_backend_share_a_route() -> None:
+    """The gateway and the backend share a route's limit."""
     async with open_raw(route_limit=5) as raw:
         await raw.get()
         reply = await raw.send("GET", f"/api{LIST}", headers={"Authorization": raw.sandbox.api_key})
@@ -61,13 +61,13 @@ async def test_both_ways_of_access_share_a_route() -> None:
     ],
 )
 async def test_header_word_order(style: str, names: set[str]) -> None:
-    """The four headers come in either word order."""
+    """The four headers can have either word order."""
     async with open_raw(rate_limit_headers=style) as raw:
         assert (await raw.get()).limits.keys() == names
 
 
 async def test_no_limit_means_no_headers() -> None:
-    """A scope whose limit is None is neither counted nor announced."""
+    """A scope whose limit is None is not counted and has no headers."""
     async with open_raw(tenant_limit=None, route_limit=2) as raw:
         assert (await raw.get()).limits == {"X-RateLimit-Limit-Route": "2", "X-RateLimit-Remaining-Route": "1"}
         raw.sandbox.route_limit = None
@@ -77,7 +77,7 @@ async def test_no_limit_means_no_headers() -> None:
 
 @pytest.mark.looptime
 async def test_refused_by_one_window_is_charged_to_neither() -> None:
-    """A 429 says how many whole seconds to wait, and costs neither the tenant nor the route anything."""
+    """A 429 has the whole seconds to wait, and counts neither for the tenant nor for the route."""
     async with open_raw(tenant_limit=10, route_limit=2, window=10.0) as raw:
         await raw.get()
         await asyncio.sleep(2.5)
@@ -98,7 +98,7 @@ async def test_refused_by_one_window_is_charged_to_neither() -> None:
 
 @pytest.mark.looptime
 async def test_refused_by_the_tenants_window() -> None:
-    """The tenant's window refuses every route, and the wait is the longer of the two windows'."""
+    """A full tenant window refuses requests of every route. The wait is the longer one of the two windows."""
     async with open_raw(tenant_limit=1, route_limit=1) as raw:
         await raw.get()
         await asyncio.sleep(9.5)
@@ -110,7 +110,7 @@ async def test_refused_by_the_tenants_window() -> None:
 @pytest.mark.looptime
 @pytest.mark.parametrize(("count_denied", "status"), [(False, 200), (True, 429)])
 async def test_denied_requests_may_count(count_denied: bool, status: int) -> None:  # noqa: FBT001
-    """Under count_denied a refused request keeps the window full, else it does not."""
+    """With count_denied a refused request keeps the window full, otherwise it does not."""
     async with open_raw(route_limit=1, window_kind="sliding-log", count_denied=count_denied) as raw:
         await raw.get()
         await asyncio.sleep(5)
@@ -122,7 +122,7 @@ async def test_denied_requests_may_count(count_denied: bool, status: int) -> Non
 @pytest.mark.looptime
 @pytest.mark.parametrize("kind", get_args(WindowKind))
 async def test_each_kind_of_window(kind: WindowKind) -> None:
-    """Every kind admits the limit at once, refuses the next, and admits again after the wait it named."""
+    """Every kind admits `limit` requests at once, refuses the next one, and admits one after `Retry-After`."""
     async with open_raw(tenant_limit=None, route_limit=4, window_kind=kind) as raw:
         assert [(await raw.get()).status for _ in range(5)] == [200, 200, 200, 200, 429]
         refused = await raw.get()
@@ -131,7 +131,7 @@ async def test_each_kind_of_window(kind: WindowKind) -> None:
 
 
 async def test_limits_change_while_it_runs() -> None:
-    """A new limit holds from the next request on, up and down, and remaining is never negative."""
+    """A higher or lower limit applies from the next request on, and remaining is never negative."""
     async with open_raw(tenant_limit=None, route_limit=5) as raw:
         await raw.get()
         await raw.get()
@@ -146,13 +146,13 @@ async def test_limits_change_while_it_runs() -> None:
 
 
 async def test_limit_of_zero_refuses_all() -> None:
-    """A limit of 0 is a 429 with a window's length to wait."""
+    """A limit of 0 gives 429, with the length of the window as the wait."""
     async with open_raw(tenant_limit=0, window=2.0) as raw:
         assert (await raw.get()).limits["Retry-After"] == "2"
 
 
-async def test_tenants_have_budgets_of_their_own() -> None:
-    """Another tenant's requests cost this one nothing; another key of the tenant spends from its budget."""
+async def test_tenants_have_separate_limits() -> None:
+    """Another tenant's requests do not count; those with another key of the tenant do."""
     async with open_raw(tenant_limit=5, route_limit=3) as raw:
         foreign = raw.sandbox.add_key(tenant_id=raw.sandbox.foreign_tenant_id)
         await raw.send("GET", LIST, headers={"X-Api-Key": foreign})
@@ -160,8 +160,8 @@ async def test_tenants_have_budgets_of_their_own() -> None:
         assert (await raw.get()).limits["X-RateLimit-Remaining-Tenant"] == "3"
 
 
-async def test_default_limits_let_a_walk_through() -> None:
-    """The default sandbox serves a walk of its 250 queues, 20 at a time, without a 429."""
+async def test_default_limits_allow_a_walk() -> None:
+    """The default sandbox serves its 250 queues in pages of 20 without a 429."""
     async with open_raw() as raw:
         assert {(await raw.get(page=page)).status for page in range(13)} == {200}
 
@@ -173,14 +173,14 @@ async def test_default_limits_let_a_walk_through() -> None:
     ("style", "total"), [("int", {"totalRecord": 250}), ("string", {"totalRecord": "250"}), ("missing", {})]
 )
 async def test_total_styles(style: str, total: dict[str, object]) -> None:
-    """The total arrives as an integer, as a string, or not at all."""
+    """The total is an integer, a string, or missing."""
     async with open_raw(total_style=style) as raw:
         body = (await raw.get()).json
         assert {name: value for name, value in body.items() if name == "totalRecord"} == total
 
 
 async def test_detail_styles() -> None:
-    """A detail may come enveloped, as an object or as a list of one."""
+    """A detail can have an envelope, with an object or a list of one object."""
     async with open_raw(detail_style="object") as raw:
         path = f"{LIST}/{raw.first_id}"
         envelope = {"success": "1", "error_code": "SUCCESS"}
@@ -198,7 +198,7 @@ async def _indexes(raw: Raw, *, page: int, size: int) -> list[int]:
     ("style", "second"), [("rebase", range(10, 20)), ("truncate", range(25, 35))], ids=["rebase", "truncate"]
 )
 async def test_page_size_cap(style: str, second: range) -> None:
-    """A capped page is shorter; the cap moves the offset or it does not; a smaller size is left alone."""
+    """A capped page is shorter, and the cap changes the offset or not. A smaller size is not changed."""
     async with open_raw(page_size_cap=10, cap_style=style) as raw:
         assert await _indexes(raw, page=0, size=25) == list(range(10))
         assert await _indexes(raw, page=1, size=25) == list(second)
@@ -212,7 +212,7 @@ async def test_page_size_cap(style: str, second: range) -> None:
 
 @pytest.mark.looptime
 async def test_fixed_latency_is_half_before_and_half_after() -> None:
-    """A request is counted half the latency after it was sent and answered the other half later."""
+    """A request is counted after half the latency, and answered after the other half."""
     async with open_raw(latency=3.0) as raw:
         start = asyncio.get_running_loop().time()
         await raw.get()
@@ -221,32 +221,32 @@ async def test_fixed_latency_is_half_before_and_half_after() -> None:
 
 
 @pytest.mark.looptime
-async def test_latency_range_lets_answers_overtake() -> None:
-    """With a range, requests sent together come back within it and in another order than they were counted."""
+async def test_latency_range_changes_the_order_of_responses() -> None:
+    """The responses to simultaneous requests arrive within the range, and not in the order of counting."""
     async with open_raw(latency=(1.0, 5.0)) as raw:
         start = asyncio.get_running_loop().time()
-        came: list[tuple[float, str]] = []
+        received: list[tuple[float, str]] = []
 
         async def ask() -> None:
             reply = await raw.get()
             took = asyncio.get_running_loop().time() - start
-            came.append((took, reply.limits["X-RateLimit-Remaining-Tenant"]))
+            received.append((took, reply.limits["X-RateLimit-Remaining-Tenant"]))
 
         await asyncio.gather(*(ask() for _ in range(20)))
-        assert all(1.0 <= took <= 5.0 for took, _ in came)
-        remaining = [int(left) for _, left in came]
+        assert all(1.0 <= took <= 5.0 for took, _ in received)
+        remaining = [int(left) for _, left in received]
         assert remaining != sorted(remaining, reverse=True)
 
 
 @pytest.mark.looptime
 async def test_waiting_request_is_in_the_log() -> None:
-    """A request that arrived and is not answered yet has no status, and gets none after a clear."""
+    """A request without a response so far has no status. After `clear` it is not in the log at all."""
     async with open_raw(latency=4.0) as raw:
-        asking = asyncio.create_task(raw.get())
+        waiting = asyncio.create_task(raw.get())
         await asyncio.sleep(3)
         assert [request.status for request in raw.sandbox.requests] == [None]
         raw.sandbox.clear()
-        await asking
+        await waiting
         assert raw.sandbox.requests == []
 
 
@@ -270,14 +270,14 @@ async def test_waiting_request_is_in_the_log() -> None:
         {"latency": float("inf")},
     ],
 )
-def test_bad_settings_are_refused(settings: dict[str, Any]) -> None:
-    """A setting outside its range is a ValueError that names it."""
+def test_wrong_settings_are_refused(settings: dict[str, Any]) -> None:
+    """A setting out of range raises a ValueError that names it."""
     with pytest.raises(ValueError, match=next(iter(settings))):
         Sandbox(**settings)
 
 
 def test_settings_are_checked_when_changed() -> None:
-    """Settings are checked when set later too, and those that shape the windows cannot be."""
+    """A change of a setting is checked, too. The length of the windows cannot be changed."""
     sandbox = Sandbox()
     with pytest.raises(ValueError, match="route_limit"):
         sandbox.route_limit = -1
@@ -285,8 +285,8 @@ def test_settings_are_checked_when_changed() -> None:
         sandbox.window = 2.0
 
 
-async def test_a_record_that_utf_8_cannot_say_is_sent_escaped() -> None:
-    """Half a surrogate pair in a given queue reaches the client as it was."""
+async def test_record_that_utf_8_cannot_encode_is_sent_escaped() -> None:
+    """A lone surrogate in a given queue reaches the client unchanged."""
     async with (
         Sandbox(queues=[{"callinId": 1, "callinName": "\ud800"}]) as sandbox,
         sandbox.client() as client,

@@ -1,4 +1,4 @@
-"""The sandbox in a thread of its own."""
+"""The sandbox in its own thread."""
 
 import asyncio
 import threading
@@ -24,7 +24,7 @@ def _threads() -> list[str]:
 
 
 def test_sandbox_serves_one_loop_after_the_other() -> None:
-    """It starts with the block and ends with it, its thread too; its records stay, and it can serve again."""
+    """It runs, with its thread, as long as the block. Its data is kept, and it can be started again."""
     sandbox = Sandbox(queues=3)
     for _ in range(2):
         with sandbox:
@@ -36,20 +36,20 @@ def test_sandbox_serves_one_loop_after_the_other() -> None:
     assert len(sandbox.requests) == 4
 
 
-def test_port_that_is_taken_is_an_error_here() -> None:
-    """What the thread meets is raised where it was started, and no thread is left."""
+def test_port_in_use_is_an_error() -> None:
+    """An error in the thread is raised where the thread was started, and no thread is left."""
     with Sandbox() as first:
         second = Sandbox(port=first.url.port or 0)
         with pytest.raises(OSError, match="address already in use"), second:
-            pytest.fail("it listens")
+            pytest.fail("it is running")
         with pytest.raises(RuntimeError, match="already running"), first:
-            pytest.fail("it runs twice")
+            pytest.fail("it is running twice")
         assert asyncio.run(_count(first)) == 250
     assert _threads() == []
 
 
-async def test_server_can_go_away_in_the_middle() -> None:
-    """`close` works from the test's loop; then nobody listens."""
+async def test_server_can_be_closed_during_a_test() -> None:
+    """`close` works in the test's event loop. The server is not reachable afterwards."""
     with Sandbox(queues=3) as sandbox:
         async with sandbox.client(retry=ONCE) as client:
             await client.queues.get_inbound(FIRST)
@@ -59,8 +59,8 @@ async def test_server_can_go_away_in_the_middle() -> None:
         assert _threads() == []
 
 
-def test_variables_lead_to_it() -> None:
-    """`env` is what `from_env` reads."""
+def test_environment_variables() -> None:
+    """`env` has the variables that `from_env` reads."""
     with Sandbox(queues=3, tenant_id="7") as sandbox:
         assert sandbox.env == {
             "ALOHUB_BASE_URL": str(sandbox.url),
@@ -69,11 +69,11 @@ def test_variables_lead_to_it() -> None:
         }
 
 
-async def test_any_thread_may_look_and_script_while_it_serves() -> None:
-    """Log, faults, moves, keys and details are used from several threads under load; nothing is lost or torn."""
+async def test_any_thread_may_use_it_while_it_runs() -> None:
+    """Several threads use log, faults, moves, keys and details under load. Nothing is lost or inconsistent."""
     with Sandbox(queues=200, tenant_limit=None, route_limit=None) as sandbox:
         new = sandbox.insert_queue(index=200)
-        turns: list[Callable[[], object]] = [
+        actions: list[Callable[[], object]] = [
             lambda: [request.status for request in sandbox.requests.of(page=0)],
             lambda: sandbox.fail(status=404, path=f"{LIST}/{FIRST}"),
             lambda: sandbox.insert_queue(before_page=7),
@@ -82,17 +82,17 @@ async def test_any_thread_may_look_and_script_while_it_serves() -> None:
             lambda: sandbox.revoke_key(sandbox.add_key()),
         ]
 
-        def work(turn: Callable[[], object]) -> None:
+        def work(action: Callable[[], object]) -> None:
             for _ in range(100):
-                turn()
+                action()
 
-        with ThreadPoolExecutor(len(turns)) as pool:
-            working = [pool.submit(work, turn) for turn in turns]
+        with ThreadPoolExecutor(len(actions)) as pool:
+            futures = [pool.submit(work, action) for action in actions]
             async with sandbox.client(retry=ONCE) as client:
                 for _ in range(5):
                     await client.queues.list_inbound(page_size=20).collect()
                 assert (await client.queues.get_inbound(new)).id == new
-        for done in working:
-            done.result()
+        for future in futures:
+            future.result()
         assert {request.status for request in sandbox.requests} == {200}
         assert (sandbox.faults_left, len(sandbox.queues) + sandbox.moves_left) == (100, 301)
