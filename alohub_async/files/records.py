@@ -150,17 +150,18 @@ class Columns(Generic[RecordT]):
     def _is_member(self, name: str, value: int) -> bool:
         """Whether a number is one of the column's enum; of any other column, every value is."""
         try:
-            return name not in self.enums or self.enums[name](value) is not None
+            self.enums.get(name, int)(value)
         except ValueError:  # not of a closed enum
             return False
+        return True
 
     def _put_back(self, row: dict[str, Any], extra: dict[str, Any]) -> None:
         """Move the values that were beyond their columns from `extra` into the row."""
         for name, kind in self.kinds.items():
             value: Any = extra.get(self._wire[name])
-            moved = row.get(name) is None and isinstance(value, int | str) and type(value) is kind and kind is not bool
+            moved = row.get(name) is None and type(value) is kind and kind is not bool
             least = self._least[name]
-            if moved and (least is None or value >= least) and self._is_member(name, value):
+            if moved and (kind is str or ((least is None or value >= least) and self._is_member(name, value))):
                 row[name] = value
                 del extra[self._wire[name]]
 
