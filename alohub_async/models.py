@@ -107,7 +107,7 @@ class InboundQueue(Record):
         music_on_hold: File name of the music on hold (`musicinQueue`), or None if there is none.
         max_wait: Longest wait in seconds (`timeWait`, a string of digits on the wire), or None if none is set.
         agent_selector: Name of the algorithm that picks the agent (`agentSelector`), or None.
-        announce_position: Whether callers are told their position (`nguongRanhRoi`, 0 or 1), or None if not set.
+        announce_position: Whether callers hear their position (`nguongRanhRoi`, 0 or 1), or None if not set.
         number: The queue's phone number, with its leading zeros (`callinNumber`), or None if it has none.
         extra: Fields that the SDK does not know, by wire name and unchanged, and values of an unexpected type (see
             above). Do not modify it: records without such fields share one empty mapping.

@@ -1,4 +1,4 @@
-"""What tests expect of the requests that came, and what they are told when it was not so."""
+"""Expectations about the requests that came, and the message if they are not met."""
 
 import json
 from typing import Final

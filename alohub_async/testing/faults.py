@@ -1,4 +1,4 @@
-"""What can go wrong, as small values, and the script that says to whom it happens."""
+"""Faults as small values, and the script that decides which requests they affect."""
 
 from collections import deque
 from typing import Literal, TypeAlias
@@ -14,13 +14,13 @@ Stage: TypeAlias = Literal["front", "instead", "after"]
 
 `front`: before the service saw the request: no key is checked, no limit counts it, no rate-limit header is sent.
 `instead`: the key was right and the limits counted the request, but the service did not do it.
-`after`: the service did it (an update took effect), then its answer was spoilt.
+`after`: the service did it (an update took effect), then the answer was spoilt.
 """
 
 
 @frozen
 class Fault:
-    """Something that goes wrong once; the classes below are the kinds. Make your own by subclassing.
+    """Something that goes wrong once. The classes below are the kinds; subclass this one for your own.
 
     A fault at the `instead` or `after` stage is not used up by a request with a wrong key or one that a limit refused.
     """
@@ -48,8 +48,8 @@ class Status(Fault):
 
     Attributes:
         status: Any HTTP status.
-        error_code: The contract's for that status unless given (`FAIL` when it has none).
-        error_message: The contract's for that status unless given.
+        error_code: By default the contract's code for that status (`FAIL` if it has none).
+        error_message: By default the contract's message for that status.
         retry_after: The `Retry-After` header, verbatim: seconds, decimals, a date, garbage. None sends none.
     """
 
@@ -72,7 +72,7 @@ class Failure(Fault):
     Attributes:
         error_code: Its code; the guide's example is `"0"`.
         error_message: Its message.
-        camel_case: Use the other spelling seen, `errorCode`/`errorMessage`.
+        camel_case: Use the other spelling, `errorCode`/`errorMessage`.
     """
 
     error_code: str = "0"
@@ -90,7 +90,7 @@ class Failure(Fault):
 class JsonAnswer(Fault):
     """Any payload with any status, instead of the service's own answer.
 
-    With a `path=` the sandbox does not know, it stands in for an endpoint the sandbox does not have.
+    With a `path=` that the sandbox does not serve, it stands in for that endpoint.
 
     Attributes:
         payload: Anything `json.dumps` takes.
@@ -223,7 +223,7 @@ class _Entry:
 
 @define(eq=False)
 class FaultScript:
-    """Faults waiting for their request: the first that matches is used, in the order they were scripted."""
+    """Faults that wait for a matching request, in the order in which they were scripted."""
 
     _entries: deque[_Entry] = field(init=False, factory=deque[_Entry])
 

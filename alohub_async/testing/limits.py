@@ -1,4 +1,4 @@
-"""The two budgets of a request: its tenant's window and its route's, asked and charged together."""
+"""The two budgets of a request, its tenant's and its route's: checked and charged together."""
 
 from typing import Final
 
@@ -39,7 +39,7 @@ class Gate:
             window.take(now)
 
     def deny(self, now: float) -> None:
-        """Tell both of a refused request: they count it only under `count_denied`."""
+        """Record a refused request in both; they count it only with `count_denied`."""
         for window in self._windows():
             window.deny(now)
 
@@ -69,7 +69,7 @@ class RateLimits:
     _windows: dict[tuple[str, str], ServerWindow] = field(init=False, factory=dict[tuple[str, str], ServerWindow])
 
     def gate(self, tenant_id: str, route: str) -> Gate:
-        """What a request of that tenant for that route must pass, at the limits of this moment.
+        """The windows that a request of that tenant for that route must pass, with the current limits.
 
         What the service takes for a route is not documented; here it is method and path template, per tenant.
         """

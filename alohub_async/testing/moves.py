@@ -1,4 +1,4 @@
-"""A list that moves while it is walked: queues that are added and removed by script, or at random by seed."""
+"""A list that moves during a walk: queues are added and removed by script, or at random by seed."""
 
 import random
 from collections.abc import Callable
@@ -12,7 +12,7 @@ When: TypeAlias = Literal["before", "after"]
 """Right before a page is read, so that it shows the list as it is then; or right after, so that it does not."""
 
 Change: TypeAlias = Callable[[RecordTable], object]
-"""What happens to the list."""
+"""A change of the list."""
 
 
 @frozen
@@ -24,7 +24,7 @@ class _Move:
 
 @define(eq=False)
 class MoveScript:
-    """What becomes of the list as its pages are read."""
+    """The changes of the list while its pages are read."""
 
     _moves: list[_Move] = field(init=False, factory=list[_Move])
     _at_random: Change | None = field(init=False, default=None)
@@ -45,16 +45,16 @@ class MoveScript:
         self._at_random = change
 
     def waiting(self) -> int:
-        """How many scripted changes were not met yet."""
+        """The number of scripted changes that have not happened yet."""
         return len(self._moves)
 
     def clear(self) -> None:
-        """Forget all that was not met yet, and stop what happens at random."""
+        """Remove the changes that have not happened yet, and stop the random ones."""
         self._moves.clear()
         self._at_random = None
 
     def play(self, when: When, page: int, table: RecordTable) -> None:
-        """Do what is due: this page is read now, or was."""
+        """Make the changes that are due before or after this page is read."""
         if when == "before" and self._at_random is not None:
             self._at_random(table)
         due = [move for move in self._moves if (move.when, move.page) == (when, page)]

@@ -56,7 +56,7 @@ class RecordedRequest:
 
 @frozen(kw_only=True)
 class RequestFilter:
-    """Which requests are meant; what is None does not matter.
+    """Selects requests; a field that is None matches any.
 
     Attributes:
         method: The method, in any case.
@@ -80,7 +80,7 @@ class RequestFilter:
         return " ".join([self.method.upper() if self.method else "any", self.path or "request", *parts])
 
     def accepts(self, request: RecordedRequest) -> bool:
-        """Whether the request is one of those meant."""
+        """Whether the request matches."""
         template = request.route.partition(" ")[2] if request.route else None
         return (
             (self.method is None or self.method.upper() == request.method)
@@ -92,7 +92,7 @@ class RequestFilter:
 
 
 class Requests(list[RecordedRequest]):
-    """A list of transmissions as they were when it was asked for, in order of arrival."""
+    """A snapshot of the transmissions, in order of arrival."""
 
     def of(
         self,
@@ -125,7 +125,7 @@ class RequestLog:
         return self._next
 
     def answered(self, number: int, answer: Answer) -> None:
-        """Write down what became of it, unless the log was cleared meanwhile."""
+        """Record its answer, unless the log was cleared in between."""
         if number in self._records:
             self._records[number] = evolve(
                 self._records[number],

@@ -1,4 +1,4 @@
-"""A stand-in for the Alohub service: a real HTTP server on this machine, after the contract."""
+"""A stand-in for the Alohub service: a real HTTP server on this machine that follows the contract."""
 
 import asyncio
 import random
@@ -36,8 +36,8 @@ class Sandbox(SandboxSettings):
 
     Both ways of access are served: the gateway's paths (`/v1/…`) and the backend's (`/api/v1/…`).
 
-    `async with` serves in the running event loop and takes the time from it, so a test with a fast-forwarded loop gets
-    fast-forwarded windows. Plain `with` serves in a thread of its own, whatever loops the test has, or none. In both
+    `async with` serves in the running event loop and uses its clock, so a test with a fast-forwarded loop gets
+    fast-forwarded windows. Plain `with` serves in a thread of its own, with or without event loops in the test. In both
     cases everything but `start`, `close` and `run_forever` may be used from any thread.
 
     Attributes:
@@ -79,12 +79,12 @@ class Sandbox(SandboxSettings):
 
     @property
     def api_key(self) -> str:
-        """The key of the sandbox's tenant, made up for the sandbox."""
+        """The key of the sandbox's tenant, generated for this sandbox."""
         return self._api_key
 
     @property
     def env(self) -> dict[str, str]:
-        """The variables that lead `AlohubClient.from_env()` and the `alohub` command here, key included.
+        """The environment variables that point `AlohubClient.from_env()` and the `alohub` command here, key included.
 
         Raises:
             RuntimeError: The sandbox is not running.
@@ -97,7 +97,7 @@ class Sandbox(SandboxSettings):
 
     @property
     def foreign_tenant_id(self) -> str:
-        """Another tenant, who has one queue."""
+        """Another tenant, with one queue."""
         return f"{self.tenant_id}9"
 
     @property
@@ -109,8 +109,8 @@ class Sandbox(SandboxSettings):
         """Make another key.
 
         Args:
-            scopes: What it may do; without `queue`, every call is answered 403.
-            tenant_id: Whose it is: the sandbox's tenant by default, or `foreign_tenant_id`.
+            scopes: Its scopes; without `queue`, every call is answered with 403.
+            tenant_id: Its tenant: the sandbox's tenant by default, or `foreign_tenant_id`.
         """
         owner = self.tenant_id if tenant_id is None else tenant_id
         if owner not in self._service.tables:
@@ -121,7 +121,7 @@ class Sandbox(SandboxSettings):
         return key
 
     def revoke_key(self, key: str) -> None:
-        """Make a key a wrong one."""
+        """Revoke a key."""
         with self._service.lock:
             self._service.keys.pop(key, None)
 
@@ -129,7 +129,7 @@ class Sandbox(SandboxSettings):
         """A client of this sandbox.
 
         Args:
-            direct: Speak to the backend's paths with `Authorization` instead of the gateway's with `X-Api-Key`.
+            direct: Use the backend's paths with `Authorization` instead of the gateway's with `X-Api-Key`.
             options: `AlohubClient`'s own; they win over the sandbox's key, tenant id, endpoint and window.
         """
         endpoint = (Endpoint.direct if direct else Endpoint)(self.url, allow_http=True)
@@ -144,7 +144,7 @@ class Sandbox(SandboxSettings):
 
     @property
     def requests(self) -> Requests:
-        """Every transmission so far, in order of arrival: a list, and `requests.of(page=3)` are some of it."""
+        """Every transmission so far, in order of arrival. It is a list; `requests.of(page=3)` selects some of it."""
         with self._service.lock:
             return self._service.log.requests()
 
@@ -159,7 +159,7 @@ class Sandbox(SandboxSettings):
         Args:
             method: The method.
             path: A literal path, or a template: `/v1/queues/inbound/{id}`.
-            times: How many such requests there should be, tries that failed included; None for one or more.
+            times: The expected number of such requests, failed attempts included; None for one or more.
             json: Only requests with this body; None for any.
 
         Raises:
@@ -178,7 +178,7 @@ class Sandbox(SandboxSettings):
         self._expect(RequestFilter(status=429), 0)
 
     def assert_all_faults_met(self) -> None:
-        """Check that every scripted fault happened; one that was scripted for all requests is to be healed first.
+        """Check that every scripted fault has happened. A fault for all requests must be healed first.
 
         Raises:
             AssertionError: Some did not; the message names them and has a table of all that came.
@@ -207,13 +207,13 @@ class Sandbox(SandboxSettings):
         return self._service.tables[self.tenant_id]
 
     def set_detail(self, queue_id: int, changes: Mapping[str, object]) -> None:
-        """Have a queue's detail differ from the list, which stays as it is.
+        """Make a queue's detail differ from the list, which stays as it is.
 
         An update changes the list; these fields of the detail stay, which makes an update look as if it was not taken.
 
         Args:
             queue_id: The id of a queue in the list.
-            changes: What the detail says instead, by wire name: `{"timeWait": "90"}`. `{}` makes it the list's again.
+            changes: The differing fields, by wire name: `{"timeWait": "90"}`. `{}` removes the difference.
 
         Raises:
             ValueError: No such queue in the list.
@@ -223,7 +223,7 @@ class Sandbox(SandboxSettings):
             self._table.set_detail(queue_id, dict(changes))
 
     def hide_detail(self, queue_id: int) -> None:
-        """Leave a queue in the list only: its detail and its update are answered NOT_FOUND, until `set_detail`.
+        """Keep a queue in the list only: its detail and its update are answered with NOT_FOUND, until `set_detail`.
 
         Raises:
             ValueError: No such queue in the list.
@@ -246,12 +246,12 @@ class Sandbox(SandboxSettings):
         before_page: int | None = None,
         after_page: int | None = None,
     ) -> int:
-        """Add a queue to the list: now, or once as a client walks it.
+        """Add a queue to the list: now, or once during a walk.
 
         Args:
-            queue: Under its wire names; None seeds one.
+            queue: The queue, by wire name; None generates one.
             index: Its place, as for `list.insert`.
-            before_page: Right before this page is read the next time (counted from 0, by whoever asks for it).
+            before_page: Right before this page is read the next time, counted from 0.
             after_page: Right after that, so that the page shows the list as it was.
 
         Returns:
@@ -270,7 +270,7 @@ class Sandbox(SandboxSettings):
             return queue_id
 
     def remove_queue(self, queue_id: int, *, before_page: int | None = None, after_page: int | None = None) -> None:
-        """Take a queue out of the list: now, or once as a client walks it. When it is gone by then, nothing happens.
+        """Remove a queue from the list: now, or once during a walk. If it is gone by then, nothing happens.
 
         Args:
             queue_id: Its id.
@@ -289,8 +289,8 @@ class Sandbox(SandboxSettings):
 
         Args:
             seed: Any number.
-            chance: How often a page finds the list moved, from 0 to 1.
-            most: Queues added or removed at a time, 1 or more.
+            chance: The probability that the list moves before a page is read, from 0 to 1.
+            most: The largest number of queues added or removed at a time, 1 or more.
 
         Raises:
             ValueError: A number out of range.
@@ -302,12 +302,12 @@ class Sandbox(SandboxSettings):
 
     @property
     def moves_left(self) -> int:
-        """How many scripted moves were not met yet."""
+        """The number of scripted moves that have not happened yet."""
         with self._service.lock:
             return self._service.moves.waiting()
 
     def stop_moving(self) -> None:
-        """Forget the scripted moves that were not met yet, and those at random."""
+        """Remove the scripted moves that have not happened yet, and stop the random ones."""
         with self._service.lock:
             self._service.moves.clear()
 
@@ -336,13 +336,13 @@ class Sandbox(SandboxSettings):
         path: str | None = None,
         page: int | None = None,
     ) -> None:
-        """Script a fault for the next requests that match; several are used in the order they were scripted.
+        """Script a fault for the next matching requests. Faults are used in the order in which they were scripted.
 
         `fail(next=3, status=502)`, `fail(status=429, retry_after="2.5")`, `fail(DropConnection(), method="PUT")`.
 
         Args:
-            fault: What goes wrong; see `alohub_async.testing.Fault`. Without one, `Status(status or 500)`.
-            next: How many requests it happens to; None for all until `heal()`.
+            fault: The fault; see `alohub_async.testing.Fault`. By default `Status(status or 500)`.
+            next: The number of requests that it affects; None for all until `heal()`.
             status: Short for `Status(status)`: an error in the contract's shape.
             retry_after: With it, the `Retry-After` header, verbatim.
             method: Only requests of this method.
@@ -362,35 +362,35 @@ class Sandbox(SandboxSettings):
 
     @property
     def faults_left(self) -> int:
-        """How many scripted faults were not met yet."""
+        """The number of scripted faults that have not happened yet."""
         with self._service.lock:
             return self._service.faults.waiting()
 
     def heal(self) -> None:
-        """Forget the scripted faults that were not met yet."""
+        """Remove the scripted faults that have not happened yet."""
         with self._service.lock:
             self._service.faults.clear()
 
     # Life
 
     async def start(self) -> None:
-        """Begin to listen.
+        """Start listening.
 
         Raises:
-            RuntimeError: It already does.
+            RuntimeError: It is listening already.
             OSError: The port is taken.
         """
         await self._server.start(self.host, self.port)
 
     async def close(self) -> None:
-        """Stop listening and close all connections; no error when it does not run. The records stay."""
+        """Stop listening and close all connections; no error if it is not running. The request log stays."""
         if self._server.in_thread:
             await asyncio.to_thread(self._server.stop_thread)
         else:
             await self._server.close()
 
     async def run_forever(self) -> None:
-        """Wait until cancelled or closed, then be closed; starts the sandbox if it is not running."""
+        """Serve until cancelled or closed; starts the sandbox if it is not running."""
         if self._server.url is None:
             await self.start()
         await self._server.wait_closed()

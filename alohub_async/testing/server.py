@@ -26,10 +26,10 @@ _RUNS: Final = "the sandbox is already running"
 
 @define(eq=False)
 class Server:
-    """Listens, and has the service answer what comes.
+    """Listens, and lets the service answer the requests.
 
     Attributes:
-        service: Asked under its lock, so that others may ask and change it meanwhile.
+        service: Used under its lock, so that other threads may use it, too.
         rng: Draws the latency.
     """
 
@@ -92,7 +92,7 @@ class Server:
         if self._thread is not None:
             raise RuntimeError(_RUNS)
         started: Future[asyncio.AbstractEventLoop] = Future()
-        # A daemon, so that a test run that dies in between is not kept alive.
+        # A daemon, so that a test run that dies is not kept alive.
         thread = Thread(target=self._run, args=(host, port, started), name="alohub-sandbox", daemon=True)
         thread.start()
         try:

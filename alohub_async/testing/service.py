@@ -1,4 +1,4 @@
-"""The service behind the socket: one request in, one answer out, at a given time; no I/O and no clock."""
+"""The service behind the socket: one request in, one answer out, at a given time. It has no I/O and no clock."""
 
 from collections.abc import Collection, Sequence
 from threading import RLock
@@ -20,7 +20,7 @@ _REFUSED: Final = 429
 
 @frozen
 class KeyGrant:
-    """Whose key it is and what it may do."""
+    """The tenant and the scopes of a key."""
 
     tenant_id: str
     scopes: frozenset[str]
@@ -34,7 +34,7 @@ class Service:
         settings: The settings of the sandbox.
         tables: The inbound queues of each tenant.
         routes: The table of routes, see `routes.py`.
-        lock: Held by whoever reads or changes any of this: a test may do so while the server answers in its thread.
+        lock: Held while any of this is read or changed: a test may do so while the server answers in its thread.
     """
 
     settings: SandboxSettings
@@ -55,11 +55,11 @@ class Service:
         return find_target(self.routes, method, path)
 
     def grant(self, key: str, *, tenant_id: str, scopes: Collection[str]) -> None:
-        """Let the key in."""
+        """Accept a key."""
         self.keys[key] = KeyGrant(tenant_id, frozenset(scopes))
 
     def answer(self, request: RecordedRequest) -> Answer:
-        """Do the request at its time of arrival and say what is sent back.
+        """Handle a request at its time of arrival, and return the answer.
 
         In this order: faults in front of the service; unknown path (404, not counted); key and tenant (401, not
         counted: no tenant is known); both limits (429); then, counted and with rate-limit headers, the other faults,

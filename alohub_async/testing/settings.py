@@ -17,7 +17,7 @@ HeaderStyle: TypeAlias = Literal["scope-last", "scope-first"]
 """The word order: `X-RateLimit-Limit-Tenant`, or `X-RateLimit-Tenant-Limit`."""
 
 Latency: TypeAlias = float | tuple[float, float]
-"""Seconds there and back together: a fixed time, or the least and the most."""
+"""Seconds of round trip: a fixed time, or the least and the most."""
 
 
 def latency_range(latency: Latency) -> tuple[float, float]:
@@ -49,10 +49,10 @@ def _as_scopes(scopes: Collection[str]) -> frozenset[str]:
 
 @define(kw_only=True, eq=False)
 class SandboxSettings:
-    """How the sandbox behaves where the contract leaves it open, or where a test wants it otherwise.
+    """How the sandbox behaves where the contract leaves it open, or where a test needs something else.
 
-    Everything but `seed`, `tenant_id`, `scopes` and the window's length, kind and `count_denied` may be set while the
-    sandbox runs, and holds from the next request on.
+    All settings but `seed`, `tenant_id`, `scopes`, `window`, `window_kind` and `count_denied` may be changed while the
+    sandbox runs. They hold from the next request on.
 
     Attributes:
         seed: Seeds the queues, the key and the latency.
@@ -62,16 +62,16 @@ class SandboxSettings:
             real figures are not documented.
         route_limit: The same for each route (method and path template) of a tenant.
         window: The window's length in seconds; 10 on the vendor's page.
-        window_kind: How the server counts; not documented, so all kinds in use are here.
-        count_denied: Whether a refused request is counted too.
+        window_kind: How the server counts. This is not documented, so all kinds in use are available.
+        count_denied: Whether a refused request counts, too.
         rate_limit_headers: The word order of the four rate-limit headers; their names are not documented.
         page_size_cap: The largest page, in records; None for none. Not documented.
-        cap_style: What the cap does to the offset: `rebase` (`page * cap`) or `truncate` (`page * size`: what the cap
-            cuts off is on no page).
-        total_style: How `totalRecord` arrives; an integer on the vendor's page.
-        detail_style: How a detail arrives; bare on the vendor's page.
-        latency: Seconds on the way, half before the request is counted and half after: fixed, or a range each half of
-            which is drawn by itself, so that answers can overtake each other.
+        cap_style: How the cap affects the offset: `rebase` (`page * cap`) or `truncate` (`page * size`: records that
+            the cap cuts off are on no page).
+        total_style: The form of `totalRecord`; an integer on the vendor's page.
+        detail_style: The form of a detail; bare on the vendor's page.
+        latency: Seconds of round trip, half before the request is counted and half after: fixed, or a range from which
+            each half is drawn separately, so that answers can overtake each other.
     """
 
     seed: int = field(default=0, on_setattr=setters.frozen)

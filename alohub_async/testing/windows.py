@@ -1,7 +1,7 @@
 """How a server counts: five kinds of rate-limit window, as pure state. The clock is an argument.
 
-The vendor says "so many requests over 10 seconds" and not how it counts them. Gateways in use count in one of five
-ways; each is a class here, behind one interface, so that a test server or a simulation can keep any of them. All times
+The vendor documents a number of requests over 10 seconds, but not how they are counted. Gateways count in one of five
+ways. Each is a class here, behind one interface, so that a test server or a simulation can use any of them. All times
 are seconds of one monotonic clock, the same for every call on one window, never going back.
 
 - `aligned`: a counter that starts again whenever the clock passes a multiple of the window.
