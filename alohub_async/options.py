@@ -5,7 +5,6 @@ the attrs class beside each `TypedDict` checks and documents them. `UNSET` means
 """
 
 import asyncio
-import difflib
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, Self, TypedDict, get_args
 
@@ -107,6 +106,8 @@ def check_names(given: Iterable[str], names: Collection[str], also: Iterable[str
     """
     for name in given:
         if name not in names:
+            import difflib
+
             known = sorted({*names, *also})
             nearest = difflib.get_close_matches(name, known, n=1)
             advice = f"did you mean {nearest[0]!r}?" if nearest else f"choose from {', '.join(known)}"
