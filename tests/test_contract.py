@@ -308,11 +308,15 @@ async def test_total_that_makes_no_sense_counts_as_missing(
 async def test_total_that_changes_between_pages_is_followed(
     sandbox: Sandbox, client: AlohubClient, totals: tuple[object, ...]
 ) -> None:
-    """The latest total counts, growing or shrinking or there at times only: nothing is lost and nothing twice."""
+    """The latest total counts, growing or shrinking or there at times only: nothing is lost and nothing twice.
+
+    After the last full page, an empty one confirms the total.
+    """
     for number, total in enumerate(totals, 1):
         sandbox.fail(json_reply(envelope(queue(callinId=number)) | {"totalRecord": total}))
+    sandbox.fail(json_reply(envelope() | {"totalRecord": 3}))
     assert [found.id async for found in client.queues.list_inbound(page_size=1, prefetch=0)] == [1, 2, 3]
-    assert len(sandbox.requests) == 3
+    assert len(sandbox.requests) == 4
 
 
 @pytest.mark.parametrize("cap_style", ["rebase", "truncate"])

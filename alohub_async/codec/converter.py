@@ -46,6 +46,14 @@ def _int(value: object, kind: type[int]) -> int:
     raise ValueError("not a whole number")
 
 
+def _identity(value: object, kind: type[int]) -> int:
+    """A whole number whose text is the id as written: `"01"` and `"1"` are two ids."""
+    number = _int(value, kind)
+    if isinstance(value, str) and str(number) != value:
+        raise ValueError("not a whole number as it is written")
+    return number
+
+
 def _str(value: object, _: object) -> str:
     if isinstance(value, str):
         return value
@@ -75,7 +83,7 @@ def _field_reader(field: "attrs.Attribute[Any]", converter: "Converter") -> Fiel
         attribute=field.name,
         wire=field.metadata.get("wire", field.name),
         kind=kind,
-        structure=converter.get_structure_hook(kind),
+        structure=_identity if field.name == "id" and kind is int else converter.get_structure_hook(kind),
         nullable=nullable,
         has_default=field.default is not attrs.NOTHING,
         minimum=field.metadata.get("minimum"),

@@ -84,10 +84,12 @@ class ListPayload(NamedTuple):
     Attributes:
         items: The records, undecoded.
         total: `totalRecord`, or None if it is missing or invalid.
+        absent: Whether the answer says that there is no such page.
     """
 
     items: Sequence[Any]
     total: int | None
+    absent: bool = False
 
 
 def retry_after_seconds(headers: Mapping[str, str], *, wall_clock: Callable[[], float]) -> float | None:
@@ -208,17 +210,21 @@ def _status_error(
     )
 
 
-def read_list(payload: object, *, request: object) -> ListPayload:
+def read_list(payload: object, *, request: object, is_first: bool) -> ListPayload:
     """Read a list envelope: `{"data": […], "totalRecord": …}`.
 
     Args:
         payload: The decoded response.
         request: The request, for the error.
+        is_first: Whether it is the first page. On a later one, null or an empty object means that there is no such
+            page.
 
     Raises:
         APIResponseError: There is no list of objects under `data`.
     """
     items: object = payload.get("data") if _is_object(payload) else None
+    if not is_first and (payload in (None, {}) or (_is_object(payload) and payload.get("data", "") in (None, {}))):
+        return ListPayload([], None, absent=True)
     total = read_total(payload.get("totalRecord")) if _is_object(payload) else None
     if items is None and total == 0:
         return ListPayload([], 0)  # some APIs write an empty list this way

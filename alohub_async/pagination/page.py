@@ -45,12 +45,14 @@ class FetchedPage(Generic[T]):
         keys: Identity key of each record: its id, an int or a string; a tuple for a record without an id.
         total: Records in the whole list; None if the server does not report it.
         gone: Indexes of records that were listed but did not exist any more when their details were requested.
+        absent: Whether the server says that there is no such page; it is empty then.
     """
 
     items: Sequence[T]
     keys: Sequence[Hashable]
     total: int | None
     gone: frozenset[int] = frozenset()
+    absent: bool = False
 
 
 Fetch: TypeAlias = Callable[[int, int], Awaitable[FetchedPage[T]]]

@@ -20,8 +20,11 @@ class _LatestTotal:
 class Prefetcher(Generic[T]):
     """Fetches pages that are known to exist before they are needed."""
 
-    def __init__(self, fetch: Fetch[T], progress: PageProgress, *, enrich: Enrich[T] | None) -> None:
+    def __init__(
+        self, fetch: Fetch[T], progress: PageProgress, *, enrich: Enrich[T] | None, ordered: bool = True
+    ) -> None:
         """Fetch nothing yet."""
+        self._ordered = ordered
         self._fetch = fetch
         self._progress = progress
         self._enrich = enrich
@@ -54,7 +57,11 @@ class Prefetcher(Generic[T]):
         running = self._tasks.keys()
         room = most - len(running)
         if room > 0:
+            # An empty page after the last full one must not arrive before it: some servers repeat the last one there.
+            last = total // self._progress.size if self._ordered else (total - 1) // self._progress.size
             for number in self._progress.missing(total):
+                if number > last:
+                    return
                 if number not in running:
                     self._tasks.start(number, self.fetch(number))
                     room -= 1

@@ -5,6 +5,12 @@ the total of the latest page. A short or an empty page is not the end: the serve
 out records that the key must not see. An empty page ends the walk only if the total does not say that there is more, or
 if there is no total; so does a page that repeats an earlier one (some servers answer requests beyond the end with the
 last page).
+
+The total is a claim, not a proof: some servers cap their count, others report the count of the page. So after a full
+page that reaches the total, one more page is requested. It is empty if the total is true. No request is added if the
+last page is shorter than the first one. A first page that is shorter than requested is the last one, too, unless its
+length looks like a cap of the server: the documented default, or a multiple of 50. A total that a page refutes by its
+records is dropped.
 """
 
 from collections.abc import Hashable, Iterator, Sequence
@@ -16,6 +22,8 @@ from alohub_async.pagination.page import StopReason
 from alohub_async.pagination.seen_keys import fingerprint
 from alohub_async.pagination.token import MAX_PAGES
 
+_DEFAULT_SIZE: Final = 20  # documented; a server that ignores the size uses it
+_CAP_STEP: Final = 50  # a page size that a server caps at is a multiple of this
 _MAX_BARREN_PAGES: Final = 10  # pages in a row without a new record, while the total says that there is more
 
 
@@ -27,12 +35,12 @@ class PageProgress:
         beyond: Pages behind it that have come.
         size: Records in a full page.
         received: Records of all pages that have come, before duplicates are left out.
-        total: The latest total; None if it is not known.
-        totals: The totals as reported, without repetition of the one before.
+        total: The latest total; None if it is not known, or was refuted.
+        totals: The totals as reported, without refuted ones, and without repetition of the one before.
         repeated: Records of whole pages that came again where other pages were due.
         stopped_by: Why the walk ended; None while it has not.
-        latest: Fingerprint of the last page that brought records; "" if none did.
-        before: Fingerprint of the one before that.
+        latest: Fingerprint of the highest page that brought records; "" if none did.
+        before: The same, without the page that came last.
         marks: Fingerprints of all pages that brought records, as far as this walk knows them.
     """
 
@@ -57,20 +65,26 @@ class PageProgress:
         self.latest: str = before
         self.before: str = ""
         self._barren = 0
+        self._refuted = -1  # the highest total that was not true
+        self._full = size  # records in the first page
+        self._last = (max(beyond), size) if beyond else (base - 1, size)  # of the pages with records: number and count
         self.marks: set[str] = {before} - {""}
 
     def missing(self, total: int) -> Iterator[int]:
-        """Iterate over the pages of a list of `total` records that have not come yet, in order."""
-        return filterfalse(self.beyond.__contains__, range(self.base, -(-total // self.size)))
+        """Iterate over the pages of a list of `total` records that have not come yet, in order.
+
+        The last one is short. If the total is a multiple of the size, it is the empty page that confirms the total.
+        """
+        return filterfalse(self.beyond.__contains__, range(self.base, total // self.size + 1))
 
     def is_missing(self, number: int, total: int) -> bool:
         """Whether a page is one of `missing`."""
-        return number >= self.base and number * self.size < total and number not in self.beyond
+        return number >= self.base and number * self.size <= total and number not in self.beyond
 
     def pages_left(self, total: int) -> int:
         """Return how many pages are `missing`."""
-        beyond = sum(number * self.size < total for number in self.beyond)
-        return max(0, -(-total // self.size) - self.base - beyond)
+        beyond = sum(number * self.size <= total for number in self.beyond)
+        return max(0, total // self.size + 1 - self.base - beyond)
 
     def looks_capped(self, count: int, total: int | None) -> bool:
         """Whether the first page is short although the total says that there is more: the server may cap the size."""
@@ -104,20 +118,17 @@ class PageProgress:
         """
         count = len(keys)
         start = number * self.size
-        if total is not None:
-            # A total below what this very page holds is not a total: continue until a page is empty.
-            self.total = None if count and total < start + count <= start + self.size else total
         mark = fingerprint(keys) if mark is None else mark
         repeated = count > 0 and mark in self.marks
         barren = count == 0 or repeated
+        if total is not None:
+            self._note_total(total, number, count, repeated=repeated)
         if barren or number >= MAX_PAGES:
             self._refuse(number, repeated=repeated, barren=barren, ignored=ignored)
-        if number == 0 and not barren and (capped or count > self.size or self.total is None):
+        if number == 0 and count and (capped or count > self.size or self.total is None or self._may_be_capped(count)):
             # The first page shows which size the server uses. Requesting exactly that size from now on gives the same
             # pages whether the server counts them in its own size or in ours.
             self.size = count
-        if total is not None and self.totals[-1:] != [total]:
-            self.totals.append(total)
         if number == self.base:
             self.base += 1
             while self.base in self.beyond:
@@ -130,18 +141,42 @@ class PageProgress:
             return False
         self._barren = 0
         self.marks.add(mark)
-        self.before, self.latest = self.latest, mark
+        self.before, self.latest = self.latest, mark if number > self._last[0] else self.latest
         self.received += count
-        if self.total is not None and self.received >= self.total:
+        if number == 0:
+            self._full = count
+        if number > self._last[0]:
+            self._last = (number, count)
+        if self.total is not None and self.received >= self.total and self._ends_for_sure():
             self._end("total")
         return True
 
+    def _note_total(self, total: int, number: int, count: int, *, repeated: bool) -> None:
+        start = number * self.size
+        shown = start + count if count and (number == 0 or count <= self.size) else 0
+        if not repeated and (total < shown or total <= self._refuted):
+            self._refuted, self.total = max(self._refuted, total), None  # continue until a page is empty
+        elif count or total or start < (self.total or 1):  # 0 beyond the end says nothing
+            self.total = total
+            if self.totals[-1:] != [total]:
+                self.totals.append(total)
+
+    def _may_be_capped(self, count: int) -> bool:
+        return count == self.total and (count == _DEFAULT_SIZE or count % _CAP_STEP == 0)
+
+    def _ends_for_sure(self) -> bool:
+        """Whether the last page shows by its length that it is the last one."""
+        number, count = self._last
+        return count < (self._full if number else self.size)
+
     def _note_barren(self, start: int, count: int) -> None:
         self._barren += 1
-        if self.total is None or start >= self.total:
-            self._end("repeated page" if count else "empty page")
-        else:
+        if self.total is not None and start < self.total:
             self.repeated += count
+        elif self.total is not None and 0 < self.received >= self.total:
+            self._end("total")
+        else:
+            self._end("repeated page" if count else "empty page")
 
     def _end(self, reason: StopReason) -> None:
         """End the walk, unless a page between those that came is missing."""

@@ -40,7 +40,7 @@ class PageToken:
         received: Records in the pages that are done.
         total: The total as reported last; None if no page reported it.
         done: Whether the walk has ended.
-        before: Fingerprint of the page before `page`, to recognise a server that sends it again; "" if there is none.
+        before: Fingerprint of the highest page that is done, to recognise a server that sends it again; "" if none is.
         repair: Whether the walk repairs. It then starts anew, and leaves out the records up to `after`.
         after: With `repair`: the sort key of the record returned last; None before the first.
     """

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Coroutine, Hashable, Sequence
 from typing import Any, Generic, TypeVar
 
+from alohub_async.errors import AlohubError, APIResponseError, APIStatusError
 from alohub_async.pagination.cursor import PageCursor
 from alohub_async.pagination.page import Drift, Enrich, Fetch, FetchedPage, StopReason
 from alohub_async.pagination.prefetch import Prefetcher
@@ -52,7 +53,7 @@ class WalkingSource(Generic[T]):
             total=start.total,
             before=start.before,
         )
-        self._prefetcher = Prefetcher(fetch, self._progress, enrich=enrich)
+        self._prefetcher = Prefetcher(fetch, self._progress, enrich=enrich, ordered=ordered)
         self._fetch = fetch
         self._enrich = enrich
         self._prefetch = prefetch
@@ -104,13 +105,18 @@ class WalkingSource(Generic[T]):
         progress = self._progress
         while progress.stopped_by is None:
             number = progress.base if self._first is None else self._first
-            if self._prefetch:
-                self._prefetcher.start(self._prefetch)
-                number, page = await self._prefetcher.take(number, or_any=self._first is None and not self._ordered)
-            else:
-                page = await self._fetch(number, progress.size)
-                if self._enrich is not None:
-                    page = await self._enrich(number, page)
+            try:
+                if self._prefetch:
+                    self._prefetcher.start(self._prefetch)
+                    number, page = await self._prefetcher.take(number, or_any=self._first is None and not self._ordered)
+                else:
+                    page = await self._fetch(number, progress.size)
+                    if self._enrich is not None:
+                        page = await self._enrich(number, page)
+            except (APIStatusError, APIResponseError) as error:
+                page = await self._end_instead_of(number, error)
+            if page.absent and progress.total is not None and number * progress.size < progress.total:
+                page = FetchedPage([], [], await self._total_now())
             keys, total, gaps = page.keys, page.total, gaps_of(page.keys)
             mark = fingerprint(keys, gaps)
             capped = number == 0 and await self._is_capped(keys, total)
@@ -126,6 +132,26 @@ class WalkingSource(Generic[T]):
                 return number, page, repeated
         self._prefetcher.clear()  # pages beyond the end are not needed
         return None
+
+    async def _end_instead_of(self, number: int, error: AlohubError) -> FetchedPage[T]:
+        """Return an empty page if a walk resumes at a page that cannot be fetched, and is beyond the end now.
+
+        Raises:
+            AlohubError: Otherwise, the error of that page.
+        """
+        if not number or self._progress.marks != {self.start.before} - {""}:
+            raise error
+        try:
+            total = await self._total_now()
+        except AlohubError:
+            raise error from None
+        if total is None or number * self._progress.size < total:
+            raise error
+        return FetchedPage([], [], total)
+
+    async def _total_now(self) -> int | None:
+        """Read the first page again, because the list may have shrunk."""
+        return (await self._fetch(0, self._progress.size)).total
 
     async def look(self) -> LoadedPage[T] | None:
         """Fetch one page, to know the total: it is the next one."""
@@ -176,7 +202,7 @@ class WalkingSource(Generic[T]):
             received=received,
             total=progress.total,
             done=done or (progress.stopped_by is not None and not cursor.has_more),
-            before="" if beyond else before,
+            before=before,
         )
 
     def log_end(self) -> None:

@@ -89,12 +89,18 @@ def make_pager(requestor: Requestor, source: Listing[T], given: Mapping[str, Any
         query = f"page={page}&size={size}"
         # yarl would re-quote the values of a query that is there already.
         request = Request(route, URL(f"{url}&{query}", encoded=True) if has_query else url.with_query(query))
-        call = await requestor.send(request, deadline.next_call() if has_deadline else options, decode)
+        try:
+            call = await requestor.send(request, deadline.next_call() if has_deadline else options, decode)
+        except NotFoundError:
+            if not page:
+                raise
+            return FetchedPage([], [], None, absent=True)
         payload = call.payload
         if payload.__class__ is tuple:  # decoded from the bytes
             return FetchedPage(*payload)
-        found = read_list(payload, request=request)
-        return FetchedPage(source.structure(found.items, page), _keys(found.items, source.key), found.total)
+        found = read_list(payload, request=request, is_first=not page)
+        keys = _keys(found.items, source.key)
+        return FetchedPage(source.structure(found.items, page), keys, found.total, absent=found.absent)
 
     def forecast(pages: int, records: int) -> Estimate:
         limiter = requestor.limiter
@@ -181,7 +187,7 @@ def _keys(records: Sequence[Mapping[str, Any]], key: str | None) -> list[Hashabl
 def _identity(record: Mapping[str, Any], key: str | None) -> Hashable:
     value = record.get(key) if key is not None else None
     number = read_digits(value)
-    if number is not None:
+    if number is not None and (not isinstance(value, str) or str(number) == value):  # "01" and "1" are two ids
         return number
     if isinstance(value, int | str) and not isinstance(value, bool):
         return value

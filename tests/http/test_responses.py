@@ -346,18 +346,18 @@ NO_TOTALS: list[Any] = [None, -1, "-1", "", " 3", "3.0", 3.0, True, False, "٣",
 @pytest.mark.parametrize(("total", "read"), [*TOTALS, *((odd, None) for odd in NO_TOTALS)], ids=repr)
 def test_total_is_a_count_or_nothing(total: object, read: int | None) -> None:
     """A number or a string of digits is a total; an invalid one counts as missing and raises nothing."""
-    assert read_list({"data": [], "totalRecord": total}, request="GET /x") == ListPayload([], read)
+    assert read_list({"data": [], "totalRecord": total}, request="GET /x", is_first=True) == ListPayload([], read)
 
 
 def test_total_may_be_missing() -> None:
     """A list without a total is read, whatever other fields its envelope has."""
-    assert read_list({"data": [{"a": 1}]}, request="GET /x") == ListPayload([{"a": 1}], None)
+    assert read_list({"data": [{"a": 1}]}, request="GET /x", is_first=True) == ListPayload([{"a": 1}], None)
 
 
 @given(json_values)
 def test_any_total_is_read_or_left_out(total: Any) -> None:
     """No total raises, and none is negative."""
-    read = read_list({"data": [], "totalRecord": total}, request="GET /x").total
+    read = read_list({"data": [], "totalRecord": total}, request="GET /x", is_first=True).total
     assert read is None or (type(read) is int and read >= 0)
 
 
@@ -379,9 +379,22 @@ def test_invalid_list_is_refused(payload: object, shown: str) -> None:
     with pytest.raises(
         APIResponseError, match=rf"^GET /x was answered with JSON of an unknown shape: .*{shown}$"
     ) as caught:
-        read_list(payload, request="GET /x")
+        read_list(payload, request="GET /x", is_first=True)
     assert not caught.value.undecodable
     assert caught.value.status == 200
+
+
+@pytest.mark.parametrize("payload", [None, {}, {"data": None, "totalRecord": 9}, {"data": {}}], ids=repr)
+def test_null_or_empty_object_past_the_first_page_is_no_page(payload: object) -> None:
+    """Some servers answer so behind the end of a list."""
+    assert read_list(payload, request="GET /x", is_first=False) == ListPayload([], None, absent=True)
+
+
+@pytest.mark.parametrize("payload", [{"message": "no"}, [], {"data": "none"}], ids=repr)
+def test_anything_else_past_the_first_page_is_refused_as_well(payload: object) -> None:
+    """An answer that says nothing about the page does not end a list."""
+    with pytest.raises(APIResponseError):
+        read_list(payload, request="GET /x", is_first=False)
 
 
 RECORD = {"callinId": 7, "callinName": "test", "data": [1]}
@@ -447,7 +460,7 @@ def test_any_json_answer_is_a_payload_or_our_error(payload: Any, status: int) ->
         return
     assert 200 <= status < 300
     for read in (
-        lambda: read_list(decoded, request="GET /x"),
+        lambda: read_list(decoded, request="GET /x", is_first=True),
         lambda: read_record(decoded, id_field="callinId", request="GET /x"),
         lambda: read_success(decoded, request="GET /x"),
     ):

@@ -28,6 +28,7 @@ class Server:
         ignores_page: Whether every request is answered with the first page.
         ignores_size: The size of every page, whatever was requested.
         hidden: Records that are left out of their page.
+        absent: Whether a page beyond the end is answered as one that does not exist.
         fails: Which fetches fail, counted from 0.
         pauses: How often a fetch yields to other tasks; one number for each fetch in turn, repeated.
         fetched: The requested pages and their sizes.
@@ -41,6 +42,7 @@ class Server:
     ignores_page: bool = False
     ignores_size: int | None = None
     hidden: frozenset[Any] = frozenset()
+    absent: bool = False
     fails: frozenset[int] = frozenset()
     pauses: Sequence[int] = (0,)
     fetched: list[tuple[int, int]] = attrs.field(factory=list[tuple[int, int]])
@@ -60,6 +62,8 @@ class Server:
         start = 0 if self.ignores_page else page * step
         if self.clamps and start >= count:
             start = max(0, math.ceil(count / step) - 1) * step
+        if self.absent and start >= count and page:
+            return FetchedPage([], [], None, absent=True)
         found = [record for record in self.records[start : start + most] if record not in self.hidden]
         return FetchedPage(found, found, count if self.total is None else self.total(page))
 

@@ -292,14 +292,30 @@ class MovingList(RuleBasedStateMachine):
         cap=st.none() | st.integers(1, 5),
         prefetch=st.integers(0, 4),
         kind=st.sampled_from(["ordered", "unordered", "repair"]),
+        lie=st.sampled_from(["none", "none", "capped", "own count", "high", "low for a while", "not at all"]),
+        habits=st.tuples(st.booleans(), st.booleans()),
     )
-    def begin(self, count: int, page_size: int, cap: int | None, prefetch: int, kind: str) -> None:
+    def begin(
+        self,
+        count: int,
+        page_size: int,
+        cap: int | None,
+        prefetch: int,
+        *,
+        kind: str,
+        lie: str,
+        habits: tuple[bool, bool],
+    ) -> None:
         """Start the walk."""
+        self.lie = lie
+        self.absent, self.names = habits
+        self.answered = 0
         self.loop = asyncio.new_event_loop()
         self.records = [*range(count)]
         self.stable = {*self.records}
         self.ever = {*self.records}
-        self.cap = cap
+        # A page that is shorter than requested, and has its own count as total, cannot be told from a whole list.
+        self.cap = None if lie == "own count" else cap
         self.moves = self.failures = 0
         self.asked: list[_Asked] = []
         self.got: list[int] = []
@@ -326,7 +342,24 @@ class MovingList(RuleBasedStateMachine):
             raise APIConnectionError("lost", maybe_sent=True)
         most = min(size, self.cap or size)
         found = self.records[page * most :][:most]
-        return FetchedPage(found, found, len(self.records))
+        if self.absent and page and not found:
+            return FetchedPage([], [], None, absent=True)
+        self.answered += 1
+        keys = [f"{record:03}" for record in found] if self.names else found
+        return FetchedPage(found, keys, self.total(len(found)))
+
+    def total(self, shown: int) -> int | None:
+        """The total that the server reports beside this number of records."""
+        count = len(self.records)
+        totals: dict[str, int | None] = {
+            "none": count,
+            "capped": min(count, 6),
+            "own count": shown,
+            "high": count + 3,
+            "low for a while": max(0, count - 2) if self.answered < 4 else count,
+            "not at all": None,
+        }
+        return totals[self.lie]
 
     async def walk(self) -> None:
         """Walk to the end, and continue after each error."""
@@ -406,8 +439,9 @@ class MovingList(RuleBasedStateMachine):
         assert {*self.got} <= self.ever
         if self.moves == 0:
             assert sorted(self.got) == [*self.records]
-            assert self.pager.complete
-            assert not self.pager.drift.moved
+            if self.lie == "none":
+                assert self.pager.complete
+                assert not self.pager.drift.moved
         if self.repairs:
             assert self.pager.drift.settled
             assert self.stable <= {*self.got}

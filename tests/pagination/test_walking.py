@@ -21,8 +21,8 @@ from alohub_async.errors import (
     InvalidArgumentTypeError,
 )
 from alohub_async.options import WalkOptions
-from alohub_async.pagination import MAX_PAGE_SIZE, FetchedPage, Page, Pager, WalkingSource
-from tests.pagination.server import CapStyle, Server, Total, beginning, no_total
+from alohub_async.pagination import MAX_PAGE_SIZE, FetchedPage, Page, Pager, PageToken, WalkingSource
+from tests.pagination.server import LISTED, CapStyle, Server, Total, beginning, no_total
 
 
 async def _walk(pager: Pager[Any], got: list[Any]) -> None:
@@ -107,7 +107,7 @@ async def test_pages_past_the_end_that_repeat_the_last_are_not_delivered(
     total: Total | None,
 ) -> None:
     """A server that answers beyond the end with the last page causes no endless loop and no duplicate."""
-    for count in (1, 10, 25, 30):
+    for count in (1, 10, 25, 30, 50):
         server = Server(records=range(count), total=total, clamps=True)
         pager = server.pager()
         assert await pager.collect() == [*range(count)]
@@ -271,6 +271,80 @@ async def test_odd_totals_lose_nothing_and_repeat_nothing(total: Total, *, clamp
     server = Server(records=range(25), total=total, clamps=clamps)
     assert await server.pager().collect() == [*range(25)]
     assert len(server.fetched) <= 5
+
+
+LOW_TOTALS: dict[str, tuple[int, int, int | None, Total]] = {
+    "capped at a page's end": (250, 50, None, lambda _: 100),
+    "capped within a page": (61, 20, None, lambda _: 60),
+    "capped, and the end with it": (250, 50, None, lambda _: 200),
+    "the page's own count": (250, 50, None, lambda page: len(range(250)[page * 50 :][:50])),
+    "the page's own count, short at the end": (61, 20, None, lambda page: len(range(61)[page * 20 :][:20])),
+    "the own count of a capped page": (250, 100, 20, lambda page: len(range(250)[page * 20 :][:20])),
+    "too low for a while": (250, 50, None, lambda page: 50 if page == 0 else 250),
+    "one too low": (101, 50, None, lambda _: 100),
+}
+
+
+@pytest.mark.parametrize(("count", "size", "cap", "total"), LOW_TOTALS.values(), ids=LOW_TOTALS)
+@pytest.mark.parametrize("prefetch", [0, 4])
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_total_that_is_too_low_ends_no_walk(
+    count: int, size: int, cap: int | None, total: Total, prefetch: int, *, ordered: bool
+) -> None:
+    """A full page that reaches the total is followed by one more request; the true list comes whole."""
+    server = Server(records=range(count), cap=cap, total=total)
+    pager = server.pager(page_size=size, prefetch=prefetch, ordered=ordered)
+    assert sorted(await pager.collect()) == [*range(count)]
+    assert pager.total in {None, count}
+    assert pager.drift.duplicates == 0
+
+
+@pytest.mark.parametrize(("count", "requests"), [(0, 1), (7, 1), (20, 1 + 1), (25, 1), (50, 2), (99, 2), (100, 3)])
+@pytest.mark.parametrize("absent", [False, True], ids=["empty page", "no such page"])
+async def test_true_total_costs_a_request_only_after_a_full_page(count: int, requests: int, *, absent: bool) -> None:
+    """A last page that is shorter than the others needs none; a first page of 20 may be capped by the server."""
+    server = Server(records=range(count), absent=absent)
+    pager = server.pager(page_size=50, prefetch=3)
+    assert await pager.collect() == [*range(count)]
+    assert len(server.fetched) == requests
+    assert (pager.complete, pager.total, pager.drift.moved) == (True, count, False)
+
+
+@pytest.mark.parametrize("prefetch", [0, 5])
+async def test_page_that_does_not_exist_any_more_is_the_end_of_a_list_that_shrank(prefetch: int) -> None:
+    """The first page is read again, and its total tells where the list ends now; that is a sign of movement."""
+    server = Server(records=range(1000), absent=True)
+    pager = server.pager(prefetch=prefetch)
+    await anext(pager)
+    server.records = range(5)
+    again = server.pager(token=pager.token, prefetch=prefetch)
+    for walk in (pager, again):
+        assert await walk.collect() == [*range(1, 10 if walk is pager else 5)]
+    assert (pager.drift.totals, pager.complete) == ((1000, 5), False)
+
+
+async def test_walk_resumes_at_a_page_that_fails_for_good_if_the_list_ends_before() -> None:
+    """The first page is read again; if the page must still be there, its own error is raised."""
+    shrunk = False
+
+    async def fetch(page: int, size: int) -> FetchedPage[int]:
+        if page == 3:
+            raise InternalServerError("no such offset", status=500)
+        records = [*range(25 if shrunk else 60)][page * size :][:size]
+        return FetchedPage(records, records, 25 if shrunk else 60)
+
+    pager = Pager(WalkingSource(fetch, beginning(10)))
+    got: list[int] = []
+    with pytest.raises(InternalServerError) as caught:
+        await _walk(pager, got)
+    assert got == [*range(30)]
+    start = PageToken.decode(caught.value.resume_token, listed=LISTED)
+    with pytest.raises(InternalServerError):
+        await Pager(WalkingSource(fetch, start)).collect()
+    shrunk = True
+    resumed = Pager(WalkingSource(fetch, start))
+    assert await resumed.collect() == []
+    assert (resumed.complete, resumed.drift.totals) == (False, (60, 25))
 
 
 async def test_list_that_grows_is_walked_to_its_new_end() -> None:
