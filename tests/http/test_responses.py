@@ -302,8 +302,8 @@ def test_status_error_has_all_details_of_the_response() -> None:
         _decode(_response(body, 429, headers), retry_after=3.0)
     error = caught.value
     assert (
-        str(error)
-        == "GET /v1/queues/inbound failed with HTTP 429 RATE_LIMIT_EXCEEDED: Vượt giới hạn (request id req-1)"
+        str(error) == "GET /v1/queues/inbound failed with HTTP 429 RATE_LIMIT_EXCEEDED: Vượt giới hạn"
+        " (retry after 3.00 s) (request id req-1)"
     )
     assert (error.status, error.error_code, error.message) == (429, "RATE_LIMIT_EXCEEDED", "Vượt giới hạn")
     assert (error.request_id, error.retry_after, error.headers["retry-after"]) == ("req-1", 3.0, "3")
