@@ -18,6 +18,7 @@ from alohub_async.errors import (
     APIConnectionError,
     APIResponseError,
     APIStatusError,
+    AuthenticationError,
     DeadlineExceededError,
     RateLimitError,
     RateLimitWaitError,
@@ -50,23 +51,30 @@ class Call:
         attempts: Transmissions so far.
         maybe_sent: Whether any attempt may have reached the server.
         error: The last attempt's error, if it failed.
+        key: The key of the last attempt.
+        next_key: The key of the next attempt, if the provider returned it after a 401.
+        asked_again: Whether the provider was asked after a 401.
         response: The last answer.
         payload: The decoded answer, once there is one.
     """
 
     __slots__ = (
+        "asked_again",
         "attempts",
         "deadline",
         "decode",
         "ends",
         "error",
+        "key",
         "maybe_sent",
+        "next_key",
         "payload",
         "permit",
         "request",
         "response",
     )
 
+    key: str
     response: Response
     payload: Any
 
@@ -90,6 +98,8 @@ class Call:
         self.attempts: int = 0
         self.maybe_sent: bool = False
         self.error: AlohubError | None = None
+        self.next_key: str | None = None
+        self.asked_again: bool = False
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -183,8 +193,9 @@ class Requestor:
                     await connections.wait_for_slot()
                 try:
                     key = self.api_key
-                    if not isinstance(key, str):
-                        key = await _provided(key)  # after the waits, for a key that rotates
+                    if not isinstance(key, str):  # asked after the waits, for a key that rotates
+                        key, call.next_key = call.next_key or await _provided(key), None
+                    call.key = key
                     headers = self.headers[key, request.body is not None]
                     call.attempts += 1
                     call.maybe_sent = True
@@ -207,11 +218,15 @@ class Requestor:
     async def _before_retry(self, call: Call, error: AlohubError) -> None:
         """Wait before the next attempt, or raise `error` if there is to be none."""
         request = call.request
+        if isinstance(error, AuthenticationError) and await self._has_another_key(call):
+            _logger.info("%s: repeating with another key: the provider has a new one", request)
+            return
         delay = self.options.retry.delay(call.attempts, request.route.method, error, random.random)
         if delay is None:
             raise error
         if isinstance(error, RateLimitError):
-            if error.status == HTTPStatus.TOO_MANY_REQUESTS and error.retry_after == delay:
+            believed = error.status == HTTPStatus.TOO_MANY_REQUESTS and delay <= self.limiter.max_block
+            if believed and error.retry_after == delay:
                 return  # the limiter makes all requests wait, and keeps this one's place in the queue
         elif not self.quota.spend():
             error.add_note("not tried again: too many of this client's calls have failed lately")
@@ -220,6 +235,13 @@ class Requestor:
         if _now() + delay >= call.ends:
             raise _deadline_exceeded(call, f"the next attempt is due in {delay:.2f} s") from error
         await asyncio.sleep(delay)
+
+    async def _has_another_key(self, call: Call) -> bool:
+        """Ask the provider once more after a 401, which says that the request was not acted on."""
+        if isinstance(self.api_key, str) or call.asked_again or call.attempts > self.options.retry.max_retries:
+            return False
+        call.asked_again, call.next_key = True, await _provided(self.api_key)
+        return call.next_key != call.key
 
     async def key(self) -> str:
         """The key as it is now."""

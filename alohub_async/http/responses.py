@@ -26,6 +26,7 @@ from alohub_async.errors import (
 )
 from alohub_async.http.redaction import excerpt_of, redacted, redacted_headers
 from alohub_async.http.requests import Request
+from alohub_async.rate_limits.headers import moment_of
 
 _ERROR_BY_CODE: Final[dict[str, type[APIStatusError]]] = {
     "INVALID_INPUT": BadRequestError,
@@ -91,11 +92,11 @@ class ListPayload(NamedTuple):
 
 
 def retry_after_seconds(headers: Mapping[str, str], *, wall_clock: Callable[[], float]) -> float | None:
-    """Seconds that the server asks to wait (`Retry-After`: integer, decimal or HTTP date); None if it does not say.
+    """Seconds that the server asks to wait (`Retry-After`: number, HTTP date or epoch); None if it does not say.
 
     Args:
         headers: The headers of the response, case-insensitive.
-        wall_clock: Returns the seconds since the epoch. Used for a date in a response that has no `Date` header to
+        wall_clock: Returns the seconds since the epoch. Used for a moment in a response that has no `Date` header to
             compare it with.
     """
     if "Retry-After" not in headers:
@@ -103,10 +104,10 @@ def retry_after_seconds(headers: Mapping[str, str], *, wall_clock: Callable[[], 
     text = headers["Retry-After"].strip()
     try:
         seconds = float(text)
+        due = moment_of(seconds)
     except ValueError:
-        due = _timestamp(text)
-        if due is None:
-            return None
+        seconds, due = math.nan, _timestamp(text)
+    if due is not None:
         sent = _timestamp(headers.get("Date", ""))
         return max(0.0, due - (wall_clock() if sent is None else sent))
     return seconds if 0 <= seconds < math.inf else None
