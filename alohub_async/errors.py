@@ -22,12 +22,15 @@
         ├── InternalServerError          5xx, FAIL
         └── RequestFailedError           HTTP 200 whose `success` is not "1"
 
-All of them can be pickled and copied without loss, and none shows the API key.
+All of them can be pickled and copied without loss. None shows the API key: a message, attribute or note that holds it
+is redacted when the error gets it, wherever it comes from.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
+
+from alohub_async.secret import cleaned, redacted
 
 _MANY_SECONDS: Final = 1e9  # more are shown with an exponent
 
@@ -54,6 +57,16 @@ class AlohubError(Exception):
 
     resume_token: str | None = None
     attempts: int = 0
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*map(cleaned, args))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, cleaned(value))
+
+    def add_note(self, note: str) -> None:
+        """Add a note, redacted as everything here."""
+        super().add_note(redacted(note))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The default calls cls(*args), which fails for every class with keyword-only arguments.

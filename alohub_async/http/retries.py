@@ -4,8 +4,8 @@ Retries multiply traffic just when the server can bear it least. So delays grow 
 whole range ("full jitter"), and each client has a retry quota that an outage uses up and successes refill.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any, Final, cast
+from collections.abc import Callable
+from typing import Any, Final
 
 import attrs
 
@@ -18,6 +18,7 @@ from alohub_async.errors import (
     InternalServerError,
     RateLimitError,
 )
+from alohub_async.secret import repr_of_fields
 from alohub_async.validation import check_count, check_flag, check_seconds, refuse, validator
 
 _TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 525), 529, 530})
@@ -32,11 +33,10 @@ _seconds: Final = validator(check_seconds, zero=True, error=ConfigurationError)
 
 
 def _statuses(value: Any) -> frozenset[int]:
-    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+    if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
         raise refuse("retry_statuses", "a set of HTTP statuses", value, wrong_type=True, error=ConfigurationError)
-    statuses = cast("Iterable[Any]", value)
     name = "each of retry_statuses"
-    return frozenset(check_count(name, status, least=400, most=599, error=ConfigurationError) for status in statuses)
+    return frozenset(check_count(name, status, least=400, most=599, error=ConfigurationError) for status in value)
 
 
 @attrs.frozen(kw_only=True)
@@ -73,6 +73,8 @@ class RetryPolicy:
     max_retry_after: float = attrs.field(default=60.0, validator=_seconds)
     retry_writes: bool = attrs.field(default=True, validator=validator(check_flag, error=ConfigurationError))
     retry_statuses: frozenset[int] = attrs.field(default=_TRANSIENT, converter=_statuses)
+
+    __repr__ = repr_of_fields
 
     def delay(self, attempt: int, method: str, error: AlohubError, random: Callable[[], float]) -> float | None:
         """Seconds to wait before the next attempt, or None to give up.

@@ -26,6 +26,7 @@ import attrs
 
 from alohub_async.errors import ConfigurationError
 from alohub_async.rate_limits.status import RateLimit
+from alohub_async.secret import repr_of_fields
 from alohub_async.validation import refuse
 
 Scope: TypeAlias = Literal["tenant", "route"]
@@ -63,6 +64,8 @@ class RateLimitHeaders:
     tenant_remaining: str | None = None
     route_limit: str | None = None
     route_remaining: str | None = None
+
+    __repr__ = repr_of_fields
 
     def __attrs_post_init__(self) -> None:
         for name, value in attrs.asdict(self).items():

@@ -9,6 +9,7 @@ import attrs
 from yarl import URL
 
 from alohub_async.errors import InvalidArgumentError, NotFoundError
+from alohub_async.http.redaction import decoded
 from alohub_async.http.requestor import Requestor
 from alohub_async.http.requests import Request, build_request
 from alohub_async.http.responses import read_list
@@ -90,11 +91,9 @@ def make_pager(requestor: Requestor, source: Listing[T], given: Mapping[str, Any
         # yarl would re-quote the values of a query that is there already.
         request = Request(route, URL(f"{url}&{query}", encoded=True) if has_query else url.with_query(query))
         call = await requestor.send(request, deadline.next_call() if has_deadline else options, decode)
-        payload = call.payload
-        if payload.__class__ is tuple:  # decoded from the bytes
-            return FetchedPage(*payload)
-        found = read_list(payload, request=request)
-        return FetchedPage(source.structure(found.items, page), _keys(found.items, source.key), found.total)
+        if call.payload.__class__ is tuple:  # decoded from the bytes
+            return FetchedPage(*call.payload)
+        return decoded(_page_of, source, page, call.payload, request)
 
     def forecast(pages: int, records: int) -> Estimate:
         limiter = requestor.limiter
@@ -110,6 +109,11 @@ def make_pager(requestor: Requestor, source: Listing[T], given: Mapping[str, Any
         return Pager(repairing, forecast=forecast)
     walking = WalkingSource(fetch, start, enrich=enrich, prefetch=walk.prefetch, ordered=walk.ordered)
     return Pager(walking, strict=walk.consistency == "raise", forecast=forecast)
+
+
+def _page_of(source: Listing[T], page: int, payload: object, request: Request) -> FetchedPage[T]:
+    found = read_list(payload, request=request)
+    return FetchedPage(source.structure(found.items, page), _keys(found.items, source.key), found.total)
 
 
 def _start(walk: WalkOptions, listed: str) -> PageToken:
