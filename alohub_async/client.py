@@ -175,7 +175,7 @@ class AlohubClient:
         """Call an endpoint that the SDK does not list, with the same rate limit, retries and errors.
 
         `POST` and `PATCH` are repeated only if the server certainly did not act: no connection was made, or the answer
-        was 429.
+        was 408, 425 or 429.
 
         Args:
             method: The HTTP method.

@@ -22,6 +22,7 @@ from alohub_async.errors import (
     DeadlineExceededError,
     RateLimitError,
     RateLimitWaitError,
+    in_seconds,
 )
 from alohub_async.http.redaction import bare
 from alohub_async.http.requests import HeaderCache, Request
@@ -229,7 +230,8 @@ class Requestor:
         except RateLimitWaitError as error:
             if permit.max_wait != left or error.wait < left:
                 raise  # the limiter's own bounds are narrower than the deadline
-            why = f"the rate limit delays the next attempt by {error.wait:.2f} s"
+            asked = "" if error.retry_after is None else f" (the server asked for {in_seconds(error.retry_after)})"
+            why = f"the rate limit delays the next attempt by {in_seconds(error.wait)}{asked}"
             raise _deadline_exceeded(call, why) from (call.error or error)
         if _logger.isEnabledFor(logging.DEBUG):
             _logger.debug("%s: HTTP %d, attempt %d", request, response.status, call.attempts)

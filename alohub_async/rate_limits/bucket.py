@@ -42,9 +42,9 @@ requests served between them, whose `Retry-After` no window of the assumed lengt
 longer one, for two of these windows. Then it tries the given one again; one such 429 brings the longer one back, for
 twice as long. So a wrong `Retry-After` changes nothing for good.
 
-**Limits of the method.** The bucket does not wait for answers slower than a tenth of a
-window; with other clients, this costs some precision. The server may count a cancelled request later than the bucket
-assumes. A weighted counter shared with other clients is handled by memory and patience only.
+**Limits of the method.** The bucket does not wait for answers slower than a tenth of a window; with other clients, this
+costs some precision. The server may count a cancelled request later than the bucket assumes. A weighted counter shared
+with other clients is handled by memory and patience only.
 """
 
 import math

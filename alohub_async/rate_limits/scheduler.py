@@ -166,7 +166,7 @@ class Scheduler:
             bucket.settle(ticket, now, limits.get(scope), denied=scope in used_up, retry_after=retry_after)
         if retry_after is not None and self._asked_until(route_queue) > now:
             block = self._blocked_for(route_queue, now)
-            _logger.warning("the server asks to wait %s; in %.0f s one request tries", in_seconds(retry_after), block)
+            _logger.info("the server asks to wait %s; in %.0f s one request tries", in_seconds(retry_after), block)
         self._refuse_blocked(now)
 
     def _refuse_long_wait(self, permit: WaitingPermit, now: float) -> None:

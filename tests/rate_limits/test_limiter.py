@@ -300,6 +300,7 @@ async def test_one_answer_stops_the_sharers_for_the_bound_only(
     caplog: pytest.LogCaptureFixture, asked: float, max_block: float | None, block: float
 ) -> None:
     """After the bound one request tries, alone; refused, the next tries a bound later; served, all go at once."""
+    caplog.set_level(logging.INFO, "alohub_async")
     limiter = RateLimiter(max_block=max_block)
     server = Refusing(until=1.5 * block + 3, retry_after=asked)
     first = asyncio.ensure_future(server.request(limiter))
