@@ -66,5 +66,6 @@ from alohub_async.resources import Queues as Queues
 from alohub_async.resources import Resource as Resource
 from alohub_async.resources import ResourceSpec as ResourceSpec
 from alohub_async.routes import Route as Route
+from alohub_async.secret import Secret as Secret
 from alohub_async.unset import UNSET as UNSET
 from alohub_async.unset import UnsetType as UnsetType

@@ -7,7 +7,7 @@ from typing import Any, Final, Self, TypeVar, Unpack, overload
 
 import attrs
 
-from alohub_async.config import ApiKey, Endpoint, check_header_value, read_environment
+from alohub_async.config import ApiKey, Endpoint, check_key, hidden, read_environment
 from alohub_async.errors import ClientClosedError, ConfigurationError, InvalidArgumentError
 from alohub_async.http.requestor import Requestor
 from alohub_async.http.requests import HeaderCache, build_request, check_path
@@ -67,12 +67,14 @@ class AlohubClient:
             ConfigurationError: A value that the client cannot work with. The error never shows the key.
             InvalidArgumentError: An option of calls that is out of range, or an unknown name.
         """
-        if not callable(api_key):
-            check_header_value("api_key", api_key)
+        key = hidden(api_key)
+        del api_key  # an error may show the variables of this frame
+        if not callable(key):
+            check_key(key)
         chosen = ClientOptions.of(options, "api_key")
         self._setup(
             Requestor(
-                api_key=api_key,
+                api_key=key,
                 options=chosen,
                 transport=Transport(session=chosen.session, max_connections=chosen.max_connections),
                 limiter=chosen.rate_limiter,
@@ -107,8 +109,11 @@ class AlohubClient:
         Raises:
             ConfigurationError: No key anywhere, or a value that the client cannot work with.
         """
+        key = None if api_key is None else hidden(api_key)
+        del api_key  # as in `__init__`
         env = read_environment(with_endpoint=options.get("endpoint") is None)
-        key = api_key if api_key is not None else env.api_key
+        if key is None:
+            key = env.api_key
         if key is None:
             raise ConfigurationError("there is no API key: set ALOHUB_API_KEY, or pass api_key")
         if options.get("tenant_id") is None:
@@ -156,7 +161,7 @@ class AlohubClient:
         Args:
             salt: 16 random bytes at most; the same key gives another string with another salt.
         """
-        return hashlib.blake2b((await self._requestor.key()).encode(), digest_size=16, salt=salt).hexdigest()
+        return hashlib.blake2b((await self._requestor.key()).revealed.encode(), digest_size=16, salt=salt).hexdigest()
 
     async def request(
         self,
@@ -170,7 +175,7 @@ class AlohubClient:
         """Call an endpoint that the SDK does not list, with the same rate limit, retries and errors.
 
         `POST` and `PATCH` are repeated only if the server certainly did not act: no connection was made, or the answer
-        was 429.
+        was 408, 425 or 429.
 
         Args:
             method: The HTTP method.
@@ -260,6 +265,8 @@ class AlohubClient:
         await self.aclose()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_requestor"):  # `__init__` failed, and a traceback shows this object
+            return "<AlohubClient>"
         return f"<AlohubClient {self.endpoint.base_url} tenant_id={self.tenant_id!r}>"
 
 

@@ -3,20 +3,25 @@
 import ipaddress
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
 import attrs
 from yarl import URL
 
 from alohub_async.errors import ConfigurationError
 from alohub_async.plurals import counted
+from alohub_async.secret import Secret, hide, repr_of_fields
 from alohub_async.validation import check_choice
 
 KeyHeader: TypeAlias = Literal["x-api-key", "authorization", "both"]
 """Which header carries the key: `X-Api-Key`, `Authorization` (the bare key, no `Bearer`) or both."""
 
-ApiKey: TypeAlias = str | Callable[[], str | Awaitable[str]]
-"""The key, or a callable (plain or async) that returns it: called before every attempt, so keys can be rotated."""
+KeyProvider: TypeAlias = Callable[[], str | Secret[str] | Awaitable[str | Secret[str]]]
+"""Returns the key."""
+
+ApiKey: TypeAlias = str | Secret[str] | KeyProvider
+"""The key, or a callable (plain or async) that returns it: called before every attempt, so keys can be rotated. A
+`Secret` stays hidden in the frames of your own code, too."""
 
 Environment: TypeAlias = Literal["production", "development"]
 """The vendor's gateways."""
@@ -33,11 +38,11 @@ _BACKEND_PREFIX: Final = "/api"
 def _base_url(value: Any) -> URL:
     try:
         url = URL(value)
-    except (TypeError, ValueError) as exc:
+    except (TypeError, ValueError):
         # The value itself is not shown: it may hold a password.
         raise ConfigurationError(
             f"base_url is not a URL ({type(value).__name__} given); pass one like 'https://xapi.alohub.vn'"
-        ) from exc
+        ) from None
     if url.user is not None or url.password is not None:
         raise ConfigurationError("base_url must not hold a user or a password; the key goes into api_key")
     if url.scheme not in {"http", "https"} or not url.host or not url.host.isprintable() or " " in url.host:
@@ -81,6 +86,8 @@ class Endpoint:
     key_header: KeyHeader = attrs.field(default="x-api-key", kw_only=True)
     send_tenant: bool = attrs.field(default=True, kw_only=True)
     allow_http: bool = attrs.field(default=False, kw_only=True)
+
+    __repr__ = repr_of_fields
 
     def __attrs_post_init__(self) -> None:
         check_choice("key_header", self.key_header, get_args(KeyHeader), error=ConfigurationError)
@@ -127,21 +134,43 @@ def check_header_value(name: str, value: object) -> str:
     Raises:
         ConfigurationError: It is not a string, is empty, or contains anything but printable ASCII.
     """
+    problem = _unfit_for_header(value)
+    if problem is not None:
+        raise ConfigurationError(f"{name} {problem}")
+    return cast("str", value)
+
+
+def hidden(key: ApiKey) -> Secret[str] | KeyProvider:
+    """Return the key as a secret, or the callable that provides it."""
+    return key if callable(key) else hide(key)
+
+
+def check_key(key: Secret[str]) -> Secret[str]:
+    """Return the key if it is valid in a header; no frame shows it.
+
+    Raises:
+        ConfigurationError: As for `check_header_value`.
+    """
+    problem = _unfit_for_header(key.revealed)
+    if problem is not None:
+        raise ConfigurationError(f"api_key {problem}")
+    return key
+
+
+def _unfit_for_header(value: object) -> str | None:
     if not isinstance(value, str):
-        raise ConfigurationError(f"{name} must be a string; {type(value).__name__} was given")
+        return f"must be a string; {type(value).__name__} was given"
     if not value or value != value.strip() or not value.isascii() or not value.isprintable():
-        raise ConfigurationError(
-            f"{name} must be printable ASCII without surrounding spaces; the given value"
-            f" ({counted(len(value), 'character')}) is not"
-        )
-    return value
+        length = counted(len(value), "character")
+        return f"must be printable ASCII without surrounding spaces; the given value ({length}) is not"
+    return None
 
 
 @attrs.frozen
 class EnvironmentSettings:
     """The values of the environment variables; None for a variable that is missing or empty."""
 
-    api_key: str | None = attrs.field(repr=False)
+    api_key: Secret[str] | None
     tenant_id: str | None
     endpoint: Endpoint | None
 
@@ -157,16 +186,19 @@ def read_environment(environ: Mapping[str, str] | None = None, *, with_endpoint:
         ConfigurationError: `ALOHUB_ENV` is neither `production` nor `development`, or `ALOHUB_BASE_URL` is invalid.
     """
     environ = os.environ if environ is None else environ
+    key = Secret(environ.get("ALOHUB_API_KEY", ""))
+    names = ("ALOHUB_TENANT_ID", "ALOHUB_ENV", "ALOHUB_BASE_URL")
+    tenant_id, environment, base_url = (environ.get(name) or None for name in names)
+    del environ  # it holds the key, and an error may show the variables of this frame
     return EnvironmentSettings(
-        api_key=environ.get("ALOHUB_API_KEY") or None,
-        tenant_id=environ.get("ALOHUB_TENANT_ID") or None,
-        endpoint=_read_endpoint(environ) if with_endpoint else None,
+        api_key=key if key.revealed else None,
+        tenant_id=tenant_id,
+        endpoint=_endpoint(environment, base_url) if with_endpoint else None,
     )
 
 
-def _read_endpoint(environ: Mapping[str, str]) -> Endpoint | None:
-    environment = environ.get("ALOHUB_ENV") or None
+def _endpoint(environment: str | None, base_url: str | None) -> Endpoint | None:
     if environment is not None and environment not in _GATEWAYS:
         raise ConfigurationError(f"ALOHUB_ENV must be one of {tuple(_GATEWAYS)}; {environment!r} was given")
-    base_url = environ.get("ALOHUB_BASE_URL") or (_GATEWAYS[environment] if environment is not None else None)
+    base_url = base_url or (_GATEWAYS[environment] if environment is not None else None)
     return Endpoint(base_url) if base_url is not None else None

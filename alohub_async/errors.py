@@ -22,18 +22,28 @@
         ├── InternalServerError          5xx, FAIL
         └── RequestFailedError           HTTP 200 whose `success` is not "1"
 
-All of them can be pickled and copied without loss, and none shows the API key.
+All of them can be pickled and copied without loss. None shows the API key: a message, attribute or note that holds it
+is redacted when the error gets it, wherever it comes from.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from alohub_async.secret import cleaned, redacted
+
+_MANY_SECONDS: Final = 1e9  # more are shown with an exponent
 
 
 def _rebuild(cls: type["AlohubError"], args: tuple[object, ...], state: dict[str, Any]) -> "AlohubError":
     error = cls.__new__(cls, *args)
     error.__dict__.update(state)
     return error
+
+
+def in_seconds(seconds: float) -> str:
+    """A number of seconds for a message, short even if a server sent it."""
+    return f"{seconds:.2f} s" if seconds < _MANY_SECONDS else f"{seconds:.3g} s"
 
 
 class AlohubError(Exception):
@@ -47,6 +57,16 @@ class AlohubError(Exception):
 
     resume_token: str | None = None
     attempts: int = 0
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*map(cleaned, args))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, cleaned(value))
+
+    def add_note(self, note: str) -> None:
+        """Add a note, redacted as everything here."""
+        super().add_note(redacted(note))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The default calls cls(*args), which fails for every class with keyword-only arguments.
@@ -75,11 +95,13 @@ class RateLimitWaitError(AlohubError):
     Attributes:
         wait: Seconds the call would have waited, as estimated when it gave up; `math.inf` if that depends on the
             next response.
+        retry_after: Seconds that the server asked to wait, if that is more than the limiter believes; otherwise None.
     """
 
-    def __init__(self, message: str, *, wait: float) -> None:
+    def __init__(self, message: str, *, wait: float, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.wait = wait
+        self.retry_after = retry_after
 
 
 class PageDriftError(AlohubError):
@@ -188,8 +210,9 @@ class APIStatusError(AlohubError):
     ) -> None:
         code_part = f" {error_code}" if error_code else ""
         message_part = f": {message}" if message else ""
+        wait_part = f" (retry after {in_seconds(retry_after)})" if retry_after else ""
         id_part = f" (request id {request_id})" if request_id else ""
-        super().__init__(f"{request} failed with HTTP {status}{code_part}{message_part}{id_part}")
+        super().__init__(f"{request} failed with HTTP {status}{code_part}{message_part}{wait_part}{id_part}")
         self.message = message
         self.status = status
         self.error_code = error_code

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, cast
 import attrs
 
 from alohub_async.errors import InvalidArgumentError, InvalidArgumentTypeError
+from alohub_async.secret import repr_of_fields
 from alohub_async.unset import UNSET, UnsetType
 
 
@@ -201,6 +202,8 @@ class InboundQueueUpdate(RecordUpdate):
     announce_position: bool | UnsetType = attrs.field(
         default=UNSET, validator=_flag, metadata={"wire": "announce_position", "encode": {False: "0", True: "1"}.get}
     )
+
+    __repr__ = repr_of_fields
 
 
 @attrs.frozen

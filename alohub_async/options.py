@@ -18,6 +18,7 @@ from alohub_async.http.transport import USER_AGENT, Session
 from alohub_async.pagination import MAX_PAGE_SIZE, Consistency
 from alohub_async.rate_limits import RateLimiter
 from alohub_async.rate_limits.priorities import Priority
+from alohub_async.secret import repr_of_fields
 from alohub_async.unset import UNSET, UnsetType
 from alohub_async.validation import (
     Validator,
@@ -69,6 +70,8 @@ class CallOptions:
     priority: Priority | UnsetType = attrs.field(
         default=UNSET, validator=validator(check_choice, allowed=get_args(Priority))
     )
+
+    __repr__ = repr_of_fields
 
     @classmethod
     def of(cls, given: Mapping[str, Any], *also: str) -> Self:
@@ -143,6 +146,8 @@ class PageOptions(CallOptions):
     prefetch: int = attrs.field(default=4, validator=validator(check_count, least=0, most=_MAX_PREFETCH))
     max_passes: int = attrs.field(default=5, validator=validator(check_count, least=2, most=_MAX_PASSES))
 
+    __repr__ = repr_of_fields
+
 
 class WalkOptionsDict(PageOptionsDict, total=False):
     """Keywords of `list_inbound` and `paginate`; see `WalkOptions`."""
@@ -185,6 +190,8 @@ class WalkOptions(PageOptions):
     ordered: bool = attrs.field(default=True, validator=validator(check_flag))
     consistency: Consistency = "detect"
 
+    __repr__ = repr_of_fields
+
     def __attrs_post_init__(self) -> None:
         check_choice("consistency", self.consistency, get_args(Consistency))
 
@@ -216,6 +223,8 @@ class BulkOptions(CallOptions):
     )
     ordered: bool = attrs.field(default=False, validator=validator(check_flag))
     stop_on_error: bool = attrs.field(default=False, validator=validator(check_flag))
+
+    __repr__ = repr_of_fields
 
 
 class CopyOptionsDict(CallOptionsDict, total=False):

@@ -334,7 +334,20 @@ async def _max_retry_after() -> None:
 async def _wait_for_retry_after(status: int) -> None:
     async with Sandbox(queues=3) as sandbox, sandbox.client(retry=RetryPolicy(max_retry_after=100)) as client:
         sandbox.fail(Status(status, retry_after="90"))
-        assert await seconds_of(client.queues.get_inbound(FIRST)) == pytest.approx(90, abs=0.1)
+        assert 90 <= await seconds_of(client.queues.get_inbound(FIRST)) <= (90.1 if status == 429 else 99.1)
+
+
+@effect("RetryPolicy.retry_statuses")
+async def _retry_statuses() -> None:
+    async with Sandbox(queues=3) as sandbox:
+        for statuses, times in ((frozenset({502, 404}), 2), (frozenset[int](), 1)):
+            for status in (404, 502):
+                sandbox.clear()
+                sandbox.fail(HtmlPage(status), next=times)
+                async with sandbox.client(retry=RetryPolicy(max_retries=1, retry_statuses=statuses)) as client:
+                    with pytest.raises((NotFoundError, InternalServerError)):
+                        await client.queues.get_inbound(FIRST)
+                assert len(sandbox.requests) == times
 
 
 @effect("RetryPolicy.retry_writes")
@@ -469,6 +482,19 @@ async def _max_wait() -> None:
                 seconds = await seconds_of(client.queues.get_inbound(FIRST), error)
                 assert (seconds <= 1) == (error is not None)
                 await asyncio.sleep(30)
+
+
+@effect("RateLimiter.max_block")
+async def _max_block() -> None:
+    for max_block in (5.0, 25.0):
+        async with (
+            Sandbox(queues=3) as sandbox,
+            sandbox.client(rate_limiter=RateLimiter(max_block=max_block)) as client,
+        ):
+            sandbox.fail(Status(429, retry_after="86400"))
+            with pytest.raises(RateLimitError, match=r"retry after 86400\.00 s"):
+                await client.queues.get_inbound(FIRST)
+            assert await seconds_of(client.queues.get_inbound(FIRST)) == pytest.approx(max_block, abs=0.1)
 
 
 @effect("RateLimiter.route_key")

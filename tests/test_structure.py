@@ -276,7 +276,7 @@ def test_import_is_cheap() -> None:
     )
     ours = ["alohub_async", "alohub_async._lazy", "alohub_async._version", "alohub_async.testing"]
     assert sorted(_under(loaded[0], "alohub_async")) == ours
-    assert sorted(_under(loaded[1], "alohub_async")) == sorted([*ours, "alohub_async.errors"])
+    assert sorted(_under(loaded[1], "alohub_async")) == sorted([*ours, "alohub_async.errors", "alohub_async.secret"])
     assert not _under(loaded[1], "aiohttp", "attrs", "cattrs", "yarl", "asyncio")
 
 
@@ -319,6 +319,7 @@ def _imports(path: Path) -> Iterator[str]:
         "routes",
         "config",
         "errors",
+        "secret",
     ],
 )
 def test_pure_modules_know_neither_asyncio_nor_aiohttp(module: str) -> None:

@@ -14,6 +14,7 @@ from alohub_async.export.report import ExportProgress
 from alohub_async.export.state import Spent, State
 from alohub_async.options import Deadline, PageOptions, PageOptionsDict
 from alohub_async.pagination import Page, Pager
+from alohub_async.secret import repr_of_fields
 from alohub_async.validation import check_choice
 
 T = TypeVar("T")
@@ -53,6 +54,8 @@ class ExportOptions(PageOptions):
     consistency: ExportConsistency = "repair"
     restart: bool = False
     on_progress: OnProgress | None = None
+
+    __repr__ = repr_of_fields
 
     def __attrs_post_init__(self) -> None:
         check_choice("consistency", self.consistency, get_args(ExportConsistency))

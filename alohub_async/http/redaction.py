@@ -1,42 +1,42 @@
-"""What an error may show of a response: an excerpt at most, and never the API key."""
+"""What an error may show of a response: an excerpt at most. `alohub_async.secret` strikes the key out of it."""
 
-import functools
-import json
-from collections.abc import Mapping, MutableMapping, Sequence
-from typing import Final
-from urllib.parse import quote
+from collections.abc import Callable
+from typing import Final, ParamSpec, TypeVar
 
+from alohub_async.errors import AlohubError
+from alohub_async.secret import redacted
+
+P = ParamSpec("P")
+T = TypeVar("T")
+ErrorT = TypeVar("ErrorT", bound=BaseException)
+
+_READ: Final = 8192  # bytes of a body that are looked at
 _EXCERPT: Final = 500  # characters of a body that an error carries
-_SECRET_MIN: Final = 4  # a shorter "key" would also match ordinary words
+_LONGEST_REST: Final = 60  # characters that a cut key may leave
 
 
-def redacted(text: str, secret: str) -> str:
-    """The text with every encoding of the key replaced, and lone surrogates escaped."""
-    if len(secret) >= _SECRET_MIN:
-        for encoded in _encodings(secret):
-            text = text.replace(encoded, "[redacted]")
-    return text.encode(errors="backslashreplace").decode()  # a lone surrogate cannot be printed
-
-
-@functools.lru_cache(maxsize=4)
-def _encodings(secret: str) -> Sequence[str]:
-    """The forms in which a response may repeat the key: plain, or encoded in JSON, HTML or a URL; longest first."""
-    import html
-
-    in_json = json.dumps(secret)[1:-1]
-    forms = {secret, in_json, in_json.replace("/", "\\/"), html.escape(secret), quote(secret, safe="")}
-    return sorted(forms, key=len, reverse=True)
-
-
-def redacted_headers(headers: MutableMapping[str, str], secret: str) -> Mapping[str, str]:
-    """The headers, each value redacted in place."""
-    for name, value in list(headers.items()):
-        headers[name] = redacted(value, secret)
-    return headers
-
-
-def excerpt_of(body: bytes, secret: str) -> str:
+def excerpt_of(body: bytes) -> str:
     """The printable beginning of a body, redacted."""
     # Redacted before it is truncated, so that no part of a key remains at the end.
-    text = redacted(body.decode(errors="replace"), secret)[:_EXCERPT]
-    return "".join(char if char.isprintable() else " " for char in text).strip()
+    text = redacted(body[:_READ].decode(errors="replace"))
+    if len(body) > _READ:
+        text = text[:-_LONGEST_REST]
+    return "".join(char if char.isprintable() else " " for char in text[:_EXCERPT]).strip()
+
+
+def bare(error: ErrorT) -> ErrorT:
+    """The error without what may hold headers and bodies: the frames it passed, and causes that are not ours."""
+    cause = error.__cause__
+    error.__cause__ = bare(cause) if isinstance(cause, AlohubError) else None
+    error.__context__ = None
+    return error.with_traceback(None)
+
+
+def decoded(read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What a function reads out of a payload. Its errors leave without frames: these hold the payload."""
+    try:
+        return read(*args, **kwargs)
+    except AlohubError as error:
+        del args, kwargs
+        failed = bare(error)
+    raise failed

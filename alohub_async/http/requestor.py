@@ -6,34 +6,50 @@ import logging
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from alohub_async.config import ApiKey, check_header_value
+from alohub_async.config import KeyProvider, check_key
 from alohub_async.errors import (
     AlohubError,
     APIConnectionError,
     APIResponseError,
     APIStatusError,
+    AuthenticationError,
     DeadlineExceededError,
     RateLimitError,
     RateLimitWaitError,
+    in_seconds,
 )
+from alohub_async.http.redaction import bare
 from alohub_async.http.requests import HeaderCache, Request
 from alohub_async.http.responses import ApiResponse, Response, decode_response, retry_after_seconds
 from alohub_async.http.retries import RetryQuota
 from alohub_async.http.transport import Transport
 from alohub_async.options import CallOptions, ClientOptions
 from alohub_async.rate_limits import RateLimiter
+from alohub_async.secret import Secret, hide, redacted
 from alohub_async.unset import UNSET
 
 if TYPE_CHECKING:
     from alohub_async.rate_limits import Permit
 
 _logger = logging.getLogger("alohub_async")
+
+
+def _redact(record: logging.LogRecord) -> bool:
+    """Filter of the package's log: strike the key out of a line, whatever module wrote it."""
+    line = record.getMessage()
+    clean = redacted(line)
+    if clean != line:
+        record.msg, record.args = clean, None
+    return True
+
+
+_logger.addFilter(_redact)
 
 _TRANSIENT: Final = (APIConnectionError, APIResponseError, APIStatusError)
 
@@ -50,23 +66,30 @@ class Call:
         attempts: Transmissions so far.
         maybe_sent: Whether any attempt may have reached the server.
         error: The last attempt's error, if it failed.
+        key: The key of the last attempt.
+        next_key: The key of the next attempt, if the provider returned it after a 401.
+        asked_again: Whether the provider was asked after a 401.
         response: The last answer.
         payload: The decoded answer, once there is one.
     """
 
     __slots__ = (
+        "asked_again",
         "attempts",
         "deadline",
         "decode",
         "ends",
         "error",
+        "key",
         "maybe_sent",
+        "next_key",
         "payload",
         "permit",
         "request",
         "response",
     )
 
+    key: Secret[str]
     response: Response
     payload: Any
 
@@ -90,6 +113,8 @@ class Call:
         self.attempts: int = 0
         self.maybe_sent: bool = False
         self.error: AlohubError | None = None
+        self.next_key: Secret[str] | None = None
+        self.asked_again: bool = False
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -97,7 +122,7 @@ class Requestor:
     """Sends requests. Copies of a client share everything here but the options.
 
     Attributes:
-        api_key: See `ApiKey`.
+        api_key: The key, or what returns it.
         options: The client's; its call options are the defaults of each call.
         transport: Sends.
         limiter: Decides when a request may go.
@@ -105,7 +130,7 @@ class Requestor:
         headers: The headers of attempts.
     """
 
-    api_key: ApiKey
+    api_key: Secret[str] | KeyProvider
     options: ClientOptions
     transport: Transport
     limiter: RateLimiter
@@ -128,19 +153,25 @@ class Requestor:
             AlohubError: The last attempt's error.
         """
         call = Call(self, request, options, decode)
-        if call.deadline is None:
-            await self._try_until_done(call)
-            return call
-        call.ends = _now() + call.deadline
-        timeout = asyncio.timeout_at(call.ends)
+        timeout: asyncio.Timeout | None = None
         try:
-            async with timeout:
+            if call.deadline is None:
                 await self._try_until_done(call)
-        except TimeoutError as exc:
-            if not timeout.expired():
+            else:
+                call.ends = _now() + call.deadline
+                timeout = asyncio.timeout_at(call.ends)
+                async with timeout:
+                    await self._try_until_done(call)
+        except TimeoutError:
+            if timeout is None or not timeout.expired():
                 raise  # a key provider's own
-            raise _deadline_exceeded(call, "the time is over") from (call.error or exc)
-        return call
+            error: BaseException = _deadline_exceeded(call, "the time is over")
+            error.__cause__ = call.error
+        except (AlohubError, asyncio.CancelledError) as exc:
+            error = bare(exc)
+        else:
+            return call
+        raise error  # here, so that it has no context
 
     async def request(self, request: Request, options: CallOptions) -> ApiResponse:
         """Send a request as `send` does, for the whole answer."""
@@ -183,8 +214,9 @@ class Requestor:
                     await connections.wait_for_slot()
                 try:
                     key = self.api_key
-                    if not isinstance(key, str):
-                        key = await _provided(key)  # after the waits, for a key that rotates
+                    if callable(key):  # asked after the waits, for a key that rotates
+                        key, call.next_key = call.next_key or await _provided(key), None
+                    call.key = key
                     headers = self.headers[key, request.body is not None]
                     call.attempts += 1
                     call.maybe_sent = True
@@ -198,20 +230,25 @@ class Requestor:
         except RateLimitWaitError as error:
             if permit.max_wait != left or error.wait < left:
                 raise  # the limiter's own bounds are narrower than the deadline
-            why = f"the rate limit delays the next attempt by {error.wait:.2f} s"
+            asked = "" if error.retry_after is None else f" (the server asked for {in_seconds(error.retry_after)})"
+            why = f"the rate limit delays the next attempt by {in_seconds(error.wait)}{asked}"
             raise _deadline_exceeded(call, why) from (call.error or error)
         if _logger.isEnabledFor(logging.DEBUG):
             _logger.debug("%s: HTTP %d, attempt %d", request, response.status, call.attempts)
-        call.payload = decode_response(request, response, secret=key, retry_after=retry_after, decode=call.decode)
+        call.payload = decode_response(request, response, retry_after=retry_after, decode=call.decode)
 
     async def _before_retry(self, call: Call, error: AlohubError) -> None:
         """Wait before the next attempt, or raise `error` if there is to be none."""
         request = call.request
+        if isinstance(error, AuthenticationError) and await self._has_another_key(call):
+            _logger.info("%s: repeating with another key: the provider has a new one", request)
+            return
         delay = self.options.retry.delay(call.attempts, request.route.method, error, random.random)
         if delay is None:
             raise error
         if isinstance(error, RateLimitError):
-            if error.status == HTTPStatus.TOO_MANY_REQUESTS and error.retry_after == delay:
+            believed = error.status == HTTPStatus.TOO_MANY_REQUESTS and delay <= self.limiter.max_block
+            if believed and error.retry_after == delay:
                 return  # the limiter makes all requests wait, and keeps this one's place in the queue
         elif not self.quota.spend():
             error.add_note("not tried again: too many of this client's calls have failed lately")
@@ -221,15 +258,23 @@ class Requestor:
             raise _deadline_exceeded(call, f"the next attempt is due in {delay:.2f} s") from error
         await asyncio.sleep(delay)
 
-    async def key(self) -> str:
+    async def _has_another_key(self, call: Call) -> bool:
+        """Ask the provider once more after a 401, which says that the request was not acted on."""
+        if not callable(self.api_key) or call.asked_again or call.attempts > self.options.retry.max_retries:
+            return False
+        call.asked_again, call.next_key = True, await _provided(self.api_key)
+        return call.next_key is not call.key
+
+    async def key(self) -> Secret[str]:
         """The key as it is now."""
-        key = self.api_key
-        return key if isinstance(key, str) else await _provided(key)
+        return await _provided(self.api_key) if callable(self.api_key) else self.api_key
 
 
-async def _provided(key: Callable[[], str | Awaitable[str]]) -> str:
-    provided = key()
-    return check_header_value("api_key", await provided if inspect.isawaitable(provided) else provided)
+async def _provided(key: KeyProvider) -> Secret[str]:
+    provided = hide(key())
+    if inspect.isawaitable(provided.revealed):
+        provided = hide(await provided.revealed)
+    return check_key(provided)
 
 
 def _now() -> float:

@@ -7,9 +7,10 @@ from urllib.parse import quote, unquote, urlencode
 
 from yarl import URL
 
-from alohub_async.config import Endpoint, check_header_value
+from alohub_async.config import Endpoint, check_key
 from alohub_async.errors import InvalidArgumentError, InvalidArgumentTypeError
 from alohub_async.routes import Route
+from alohub_async.secret import Secret
 
 
 class Request(NamedTuple):
@@ -117,7 +118,7 @@ def encode_json(value: object) -> bytes:
         raise InvalidArgumentError(f"json must be a value that JSON can represent; {given} was given: {exc}") from exc
 
 
-class HeaderCache(dict[tuple[str, bool], Mapping[str, str]]):
+class HeaderCache(dict[tuple[Secret[str], bool], Secret[Mapping[str, str]]]):
     """The headers of attempts, by the key and whether there is a body. They are made when first needed.
 
     headers = cache[key, request.body is not None]
@@ -136,20 +137,20 @@ class HeaderCache(dict[tuple[str, bool], Mapping[str, str]]):
         self._tenant_id = tenant_id
         self._user_agent = user_agent
 
-    def __missing__(self, wanted: tuple[str, bool]) -> Mapping[str, str]:
+    def __missing__(self, wanted: tuple[Secret[str], bool]) -> Secret[Mapping[str, str]]:
         key, has_body = wanted
-        check_header_value("api_key", key)
+        check_key(key)
         for old in [old for old in self if old[0] != key]:
             del self[old]  # the key has rotated
         endpoint = self._endpoint
         headers = {"Accept": "application/json", "User-Agent": self._user_agent}
         if endpoint.key_header in {"x-api-key", "both"}:
-            headers["X-Api-Key"] = key
+            headers["X-Api-Key"] = key.revealed
         if endpoint.key_header in {"authorization", "both"}:
-            headers["Authorization"] = key
+            headers["Authorization"] = key.revealed
         if self._tenant_id is not None and endpoint.send_tenant:
             headers["X-Tenant-ID"] = self._tenant_id
         if has_body:
             headers["Content-Type"] = "application/json"
-        self[wanted] = headers
-        return headers
+        self[wanted] = secret = Secret[Mapping[str, str]](headers)
+        return secret

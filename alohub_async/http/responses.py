@@ -24,8 +24,9 @@ from alohub_async.errors import (
     RateLimitError,
     RequestFailedError,
 )
-from alohub_async.http.redaction import excerpt_of, redacted, redacted_headers
+from alohub_async.http.redaction import excerpt_of
 from alohub_async.http.requests import Request
+from alohub_async.rate_limits.headers import moment_of
 
 _ERROR_BY_CODE: Final[dict[str, type[APIStatusError]]] = {
     "INVALID_INPUT": BadRequestError,
@@ -93,11 +94,11 @@ class ListPayload(NamedTuple):
 
 
 def retry_after_seconds(headers: Mapping[str, str], *, wall_clock: Callable[[], float]) -> float | None:
-    """Seconds that the server asks to wait (`Retry-After`: integer, decimal or HTTP date); None if it does not say.
+    """Seconds that the server asks to wait (`Retry-After`: number, HTTP date or epoch); None if it does not say.
 
     Args:
         headers: The headers of the response, case-insensitive.
-        wall_clock: Returns the seconds since the epoch. Used for a date in a response that has no `Date` header to
+        wall_clock: Returns the seconds since the epoch. Used for a moment in a response that has no `Date` header to
             compare it with.
     """
     if "Retry-After" not in headers:
@@ -105,10 +106,10 @@ def retry_after_seconds(headers: Mapping[str, str], *, wall_clock: Callable[[], 
     text = headers["Retry-After"].strip()
     try:
         seconds = float(text)
+        due = moment_of(seconds)
     except ValueError:
-        due = _timestamp(text)
-        if due is None:
-            return None
+        seconds, due = math.nan, _timestamp(text)
+    if due is not None:
         sent = _timestamp(headers.get("Date", ""))
         return max(0.0, due - (wall_clock() if sent is None else sent))
     return seconds if 0 <= seconds < math.inf else None
@@ -127,7 +128,6 @@ def decode_response(
     request: Request,
     response: Response,
     *,
-    secret: str,
     retry_after: float | None,
     decode: Callable[[bytes], object] | None = None,
 ) -> Any:
@@ -136,7 +136,6 @@ def decode_response(
     Args:
         request: The request, for the error.
         response: The response.
-        secret: The key; it is redacted in everything that an error shows.
         retry_after: The result of `retry_after_seconds` for the response, for the error.
         decode: Tried first on the body of a response with a success status. It never raises, and returns None unless
             the body reports success as well.
@@ -152,21 +151,20 @@ def decode_response(
         return decoded
     try:
         payload = decode_json(response.body)
-    except ValueError as exc:
+    except ValueError:
         if success:
-            excerpt = excerpt_of(response.body, secret)
+            excerpt = excerpt_of(response.body)
             raise APIResponseError(
-                f"{redacted(str(request), secret)} was answered with HTTP {response.status} and no JSON,"
-                f" but {excerpt or 'an empty body'}",
+                f"{request} was answered with HTTP {response.status} and no JSON, but {excerpt or 'an empty body'}",
                 status=response.status,
                 body=excerpt,
                 undecodable=True,
-            ) from exc
+            ) from None  # the cause holds the body
         payload = None
     fields = payload if _is_object(payload) else {}
     if success and not _reports_failure(fields):
         return payload
-    raise _status_error(request, response, fields, secret=secret, retry_after=retry_after)
+    raise _status_error(request, response, fields, retry_after=retry_after)
 
 
 def _error_code(fields: Mapping[str, Any]) -> str | None:
@@ -181,7 +179,7 @@ def _reports_failure(fields: Mapping[str, Any]) -> bool:
 
 
 def _status_error(
-    request: Request, response: Response, fields: Mapping[str, Any], *, secret: str, retry_after: float | None
+    request: Request, response: Response, fields: Mapping[str, Any], *, retry_after: float | None
 ) -> APIStatusError:
     code = _error_code(fields)
     status = response.status
@@ -197,16 +195,14 @@ def _status_error(
     if message is None and 300 <= status < 400:
         message = "redirects are not followed, because they could send the key to another host; check the base URL"
     return kind(
-        None if message is None else redacted(message, secret),
+        message,
         status=status,
-        error_code=None if code is None else redacted(code, secret),
-        request=redacted(str(request), secret),
-        request_id=next(
-            (redacted(response.headers[n], secret) for n in _REQUEST_ID_HEADERS if n in response.headers), None
-        ),
+        error_code=code,
+        request=str(request),
+        request_id=next((response.headers[name] for name in _REQUEST_ID_HEADERS if name in response.headers), None),
         retry_after=retry_after,
-        headers=redacted_headers(response.headers, secret),
-        body=excerpt_of(response.body, secret),
+        headers=response.headers,
+        body=excerpt_of(response.body),
     )
 
 

@@ -5,7 +5,7 @@ whole range ("full jitter"), and each client has a retry quota that an outage us
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -18,9 +18,12 @@ from alohub_async.errors import (
     InternalServerError,
     RateLimitError,
 )
-from alohub_async.validation import check_count, check_flag, check_seconds, validator
+from alohub_async.secret import repr_of_fields
+from alohub_async.validation import check_count, check_flag, check_seconds, refuse, validator
 
-_RETRIED_STATUSES: Final = frozenset({500, 502, 503, 504})
+_TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 525), 529, 530})
+_NOT_ACTED_ON: Final = frozenset({408, 425, 429})  # the server says so: it did not get all of it, or refused it
+_SPREAD: Final = 0.1  # of a `Retry-After`: clients that were sent away together come back one by one
 _READS: Final = frozenset({"GET"})
 _IDEMPOTENT: Final = frozenset({"GET", "PUT", "DELETE"})
 _MAX_RETRIES: Final = 100
@@ -29,15 +32,23 @@ _MAX_RETRIES: Final = 100
 _seconds: Final = validator(check_seconds, zero=True, error=ConfigurationError)
 
 
+def _statuses(value: Any) -> frozenset[int]:
+    if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
+        raise refuse("retry_statuses", "a set of HTTP statuses", value, wrong_type=True, error=ConfigurationError)
+    name = "each of retry_statuses"
+    return frozenset(check_count(name, status, least=400, most=599, error=ConfigurationError) for status in value)
+
+
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
     """When a failed attempt is repeated.
 
-    Connection errors, timeouts, 429, 500, 502, 503, 504 and reads whose body is cut short or not JSON are repeated. A
-    `PUT` of this API sets absolute values, so it is repeated too. Other failures (400, 401, 403, 404, …) are not.
+    Connection errors, timeouts, `retry_statuses`, and reads whose body is cut short or not JSON are repeated. A `PUT`
+    of this API sets absolute values, so it is repeated too. Other failures (400, 403, 404, …) are not. A 401 is, once,
+    if a callable that provides the key now returns another one.
 
-    The n-th retry waits a random time between 0 and `backoff * 2**(n-1)` seconds, at most `max_backoff`, or the
-    server's `Retry-After`, if that is longer.
+    The n-th retry waits a random time between 0 and `backoff * 2**(n-1)` seconds, at most `max_backoff`. If the server
+    sends a `Retry-After`, it waits for that, and for a random time of up to a tenth of it or that backoff.
 
     Attributes:
         max_retries: Attempts after the first, 0 to 100. 0 means one transmission, whatever happens.
@@ -46,7 +57,9 @@ class RetryPolicy:
         max_retry_after: The longest `Retry-After` that is obeyed, in seconds. A longer one raises at once; the error's
             `retry_after` has the time.
         retry_writes: Whether `PUT` and `DELETE` are repeated when the server may have acted on them already. They are
-            always repeated when it certainly has not (no connection, 429).
+            always repeated when it certainly has not (no connection, 408, 425, 429).
+        retry_statuses: HTTP statuses that are transient. By default 408, 425, 429, 500, 502, 503, 504, and those of
+            Cloudflare and other gateways: 520 to 524, 529, 530.
 
     Raises:
         ConfigurationError: A value out of range.
@@ -59,6 +72,9 @@ class RetryPolicy:
     max_backoff: float = attrs.field(default=8.0, validator=_seconds)
     max_retry_after: float = attrs.field(default=60.0, validator=_seconds)
     retry_writes: bool = attrs.field(default=True, validator=validator(check_flag, error=ConfigurationError))
+    retry_statuses: frozenset[int] = attrs.field(default=_TRANSIENT, converter=_statuses)
+
+    __repr__ = repr_of_fields
 
     def delay(self, attempt: int, method: str, error: AlohubError, random: Callable[[], float]) -> float | None:
         """Seconds to wait before the next attempt, or None to give up.
@@ -74,20 +90,31 @@ class RetryPolicy:
         asked = error.retry_after if isinstance(error, APIStatusError) else None
         if asked is not None and asked > self.max_retry_after:
             return None
-        backoff = random() * min(self.max_backoff, self.backoff * 2.0 ** (attempt - 1))
-        return max(backoff, asked or 0.0)
+        spread = min(self.max_backoff, self.backoff * 2.0 ** (attempt - 1))
+        if asked is None:
+            return random() * spread
+        if isinstance(error, RateLimitError) and error.status == 429:
+            return max(random() * spread, asked)  # the limiter lets the waiting requests go one by one
+        return asked + random() * max(spread, asked * _SPREAD)
 
     def _may_repeat(self, method: str, error: AlohubError) -> bool:
-        if isinstance(error, RateLimitError):
-            return True
-        if isinstance(error, APIConnectionError) and not error.maybe_sent:
-            return True
+        idempotent = method in (_IDEMPOTENT if self.retry_writes else _READS)
+        if isinstance(error, APIConnectionError):
+            return idempotent or not error.maybe_sent
         if isinstance(error, APIResponseError):
             return error.undecodable and method in _READS
-        transient = isinstance(error, APIConnectionError) or (
-            isinstance(error, InternalServerError) and (error.status < 300 or error.status in _RETRIED_STATUSES)
-        )
-        return transient and method in (_IDEMPOTENT if self.retry_writes else _READS)
+        if not isinstance(error, APIStatusError):
+            return False
+        status = error.status
+        if isinstance(error, RateLimitError):  # the API's own code counts, under any status
+            status = 429
+        elif status < 300 and isinstance(error, InternalServerError):
+            status = 500
+        if status not in self.retry_statuses:
+            return False
+        # An error of its own kind under another status is the API's answer, not a gateway's.
+        known = type(error) in {APIStatusError, InternalServerError, RateLimitError} or status not in _TRANSIENT
+        return known and (idempotent or status in _NOT_ACTED_ON)
 
 
 _COST: Final = 5  # of a retry, in successes

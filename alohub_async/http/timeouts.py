@@ -14,6 +14,7 @@ from typing import Self
 import attrs
 
 from alohub_async.errors import ConfigurationError
+from alohub_async.secret import repr_of_fields
 from alohub_async.validation import check_seconds, validator
 
 
@@ -33,6 +34,8 @@ class Timeouts:
     connect: float = attrs.field(default=10.0, validator=validator(check_seconds, error=ConfigurationError))
     read: float = attrs.field(default=30.0, validator=validator(check_seconds, error=ConfigurationError))
     total: float = attrs.field(default=60.0, validator=validator(check_seconds, error=ConfigurationError))
+
+    __repr__ = repr_of_fields
 
 
 class TimeLimits:

@@ -16,6 +16,7 @@ from alohub_async.errors import APIConnectionError, APITimeoutError, ClientClose
 from alohub_async.http.requests import Request
 from alohub_async.http.responses import Response
 from alohub_async.http.timeouts import TimeLimit, TimeLimits, Timeouts
+from alohub_async.secret import Secret
 
 Session: TypeAlias = aiohttp.ClientSession
 """The one type of aiohttp that users see: a session of their own."""
@@ -119,7 +120,7 @@ class Connections:
         else:
             self.free_slots += 1
 
-    async def send(self, request: Request, headers: Mapping[str, str], timeouts: Timeouts) -> Response:
+    async def send(self, request: Request, headers: Secret[Mapping[str, str]], timeouts: Timeouts) -> Response:
         """Send once and read the answer. Needs a slot, see `free_slots`.
 
         Args:
@@ -141,7 +142,7 @@ class Connections:
                 response = await self._session.request(
                     request.route.method,
                     request.url,
-                    headers=headers,
+                    headers=headers.revealed,
                     data=request.body,
                     allow_redirects=False,  # a redirect would carry the key away
                     raise_for_status=False,

@@ -116,7 +116,7 @@ class WalkingSource(Generic[T]):
             except (APIStatusError, APIResponseError) as error:
                 page = await self._end_instead_of(number, error)
             if page.absent and progress.total is not None and number * progress.size < progress.total:
-                page = FetchedPage([], [], await self._total_now())
+                page = FetchedPage[T]([], [], await self._total_now())
             keys, total, gaps = page.keys, page.total, gaps_of(page.keys)
             mark = fingerprint(keys, gaps)
             capped = number == 0 and await self._is_capped(keys, total)

@@ -28,18 +28,23 @@ and its answer says how many may follow.
 - *Opening of the weighted counter* (`weighted.py`), while such a counter explains all answers: the later of the two
   times. It is the opening alone if requests more than a window old were seen to count, and such a counter still
   explains all answers one window after that.
-- *`Retry-After`* blocks until it is over. A `reset`, which the vendor does not document, shortens the wait until one
-  proves wrong.
+- *`Retry-After`* blocks until it is over, at most for `max_block` seconds. If the server asked for more, one request
+  goes then, and the others wait for its answer. A `reset`, which the vendor does not document, shortens the wait. One
+  that proves wrong is not trusted for some windows, and twice as many each time.
 
 **Other clients.** A 429 means that somebody else spends, or that the server counts in some other way. It gives the
 bucket *patience*: every 429 doubles it, every served request reduces it by 2 %, which keeps the share of 429s near 3 %.
 Patience lets several of our requests be forgotten, or some time pass, before the next look. No client can avoid all
 429s: what others spend after an answer has left the server, and before our next request arrives, is not known.
 
-**Limits of the method.** A server whose window is longer than the bucket's is exceeded about once per window until a
-`Retry-After` gives a better value (see `Bucket.settle`). The bucket does not wait for answers slower than a tenth of a
-window; with other clients, this costs some precision. The server may count a cancelled request later than the bucket
-assumes. A weighted counter shared with other clients is handled by memory and patience only.
+**A longer window.** A server whose window is longer than the bucket's is exceeded about once per window. Two 429s with
+requests served between them, whose `Retry-After` no window of the assumed length explains, make the bucket use the
+longer one, for two of these windows. Then it tries the given one again; one such 429 brings the longer one back, for
+twice as long. So a wrong `Retry-After` changes nothing for good.
+
+**Limits of the method.** The bucket does not wait for answers slower than a tenth of a window; with other clients, this
+costs some precision. The server may count a cancelled request later than the bucket assumes. A weighted counter shared
+with other clients is handled by memory and patience only.
 """
 
 import math
@@ -56,6 +61,10 @@ _MAX_PATIENCE: Final = 0.25  # windows
 _PATIENCE_KEPT: Final = 0.98  # of the patience, after each served request; with 3 % of 429s it stays constant
 _ROUNDING: Final = 1e-6  # seconds: possible error of a difference of clock readings
 _FIRST_BACKOFF: Final = 0.1  # windows to wait after a 429 without `Retry-After`; each one in a row doubles it
+_SHOWN: Final = 4  # windows in which a second 429 confirms what the first one showed
+_FIRST_TRUST: Final = 2  # windows that a longer window is used, before the given one is tried again
+_MAX_TRUST: Final = 64
+_FIRST_DISTRUST: Final = 4  # windows after a wrong reset
 
 
 Ticket: TypeAlias = tuple[int, float, int]
@@ -90,12 +99,15 @@ class Bucket:
 
     Args:
         window: Seconds that the limit is for.
+        max_block: The most seconds that a `Retry-After` blocks.
 
     Attributes:
-        window: Seconds; longer than given once a `Retry-After` has shown that it is.
+        window: Seconds; longer than given while 429s have shown that it is.
         limit: Requests per window; None while unknown, and for good if answers say nothing about this scope.
         denials: 429s so far.
-        blocked_until: When the last `Retry-After` ends; -inf before the first.
+        blocked_until: When the last `Retry-After` ends, as far as it is believed; -inf before the first.
+        asked_until: When it ends by the server's word, if that is later: until an answer comes, one request goes at a
+            time. Otherwise -inf.
         ready_until: `ready_at` returns its argument for every time up to this one. -inf if it must be asked.
     """
 
@@ -104,14 +116,17 @@ class Bucket:
         "_answers",
         "_credit",
         "_denied_in_row",
+        "_distrust",
         "_due",
         "_fence",
         "_fit",
         "_fresh_until",
+        "_given_window",
         "_last_send",
         "_limit_before",
         "_limit_since",
         "_lowest",
+        "_max_block",
         "_newest",
         "_now",
         "_older_since",
@@ -122,9 +137,15 @@ class Bucket:
         "_reset_at",
         "_sends",
         "_sent",
-        "_trusts_reset",
+        "_served_since",
+        "_shown",
+        "_shown_until",
+        "_trust",
+        "_trusts_reset_from",
         "_unlimited",
+        "_window_until",
         "_zero_sent_at",
+        "asked_until",
         "blocked_until",
         "denials",
         "limit",
@@ -132,12 +153,15 @@ class Bucket:
         "window",
     )
 
-    def __init__(self, window: float = 10.0) -> None:
+    def __init__(self, window: float = 10.0, max_block: float = math.inf) -> None:
         check_seconds("window", window)
         self.window: float = window
+        self._given_window = window
+        self._max_block = max_block
         self.limit: int | None = None
         self.denials: int = 0
         self.blocked_until: float = -math.inf
+        self.asked_until: float = -math.inf
         self.ready_until: float = -math.inf
         self._unlimited = False
         self._now = -math.inf
@@ -158,12 +182,19 @@ class Bucket:
         # clocks
         self._zero_sent_at = -math.inf  # when the newest request was sent whose answer said that nothing is left
         self._reset_at = math.inf
-        self._trusts_reset = True
+        self._trusts_reset_from = -math.inf
+        self._distrust = _FIRST_DISTRUST  # windows
         self._fit = WeightedFit(window)
         self._older_since = math.inf  # when requests more than a window old were first seen to count
         self._oldest = 0  # number, from 1, of the request last checked for that
         self._oldest_at = -math.inf  # it was answered then, or later
         self._due: float | None = None  # what the clocks say, until something changes
+        # a longer window
+        self._shown = 0.0
+        self._shown_until = -math.inf  # until then, one more 429 confirms what was shown
+        self._served_since = False
+        self._window_until = math.inf  # until then a longer one is used
+        self._trust = _FIRST_TRUST
         # other clients
         self._patience = 0.0
         self._denied_in_row = 0
@@ -192,11 +223,11 @@ class Bucket:
         if now < self.blocked_until:
             return self.blocked_until
         in_flight = len(self._open)
+        if self.limit is None or self.asked_until > -math.inf:
+            return now if not in_flight or (self._unlimited and not self._denied_in_row) else math.inf
         free = self._credit > 0 and self._lowest > in_flight
         if free and (now <= self._fresh_until or not in_flight):
             return now
-        if self.limit is None:
-            return now if not in_flight or (self._unlimited and not self._denied_in_row) else math.inf
         if free:
             return max(now, self._last_send + self.window * _SLOW_ANSWER)
         return max(now, self._next_look(now))
@@ -258,8 +289,7 @@ class Bucket:
             now: When the answer arrived.
             snapshot: What it said about this scope; None if it said nothing or there was no answer.
             denied: It was a 429, and this scope is to blame: nothing remains in it, or in no scope.
-            retry_after: Seconds that a 429 asks to wait. More than a window shows that the window is longer than
-                assumed (a little more may come from a weighted counter).
+            retry_after: Seconds that a 429 asks to wait.
             lost: There was no answer: the request failed, timed out or was cancelled. The server may have counted it,
                 so its credit is not given back. (An answer without headers, for a scope that has had some, is treated
                 alike.)
@@ -358,7 +388,10 @@ class Bucket:
             if retry_after is not None and empty:
                 self._learn_window(now, retry_after)
         else:
-            self._denied_in_row = 0
+            if now >= self.blocked_until or self.asked_until < now:  # else it was sent before the 429
+                self._denied_in_row = 0
+                self.asked_until = -math.inf
+            self._served_since = True
             self._patience *= _PATIENCE_KEPT
             if self._patience < self.window * _MIN_PATIENCE / 4:
                 self._patience = 0.0
@@ -369,30 +402,49 @@ class Bucket:
         self._credit = self._lowest = 0
         self.ready_until = -math.inf
         self._fence = self._sent
-        self._trusts_reset = False
+        if now >= self._trusts_reset_from and self._reset_at < math.inf:
+            self._trusts_reset_from = now + self.window * self._distrust
+            self._distrust = min(2 * self._distrust, _MAX_TRUST)
         self._patience = self.window * min(_MAX_PATIENCE, max(2 * self._patience / self.window, _MIN_PATIENCE))
         if retry_after is None:
             retry_after = self.window * min(1.0, _FIRST_BACKOFF * 2.0 ** min(self._denied_in_row - 1, 9))
-        self.blocked_until = now + retry_after
+        self.blocked_until = now + min(retry_after, self._max_block)
+        self.asked_until = now + retry_after if retry_after > self._max_block else -math.inf
         self._fit.restart(now)
         self._older_since = math.inf
 
     def _learn_window(self, now: float, retry_after: float) -> None:
-        """Lengthen the window if this `Retry-After` cannot come from one as short as assumed.
+        """Lengthen the window if this `Retry-After`, and one before it, cannot come from one as short as assumed.
 
         Servers round up to whole seconds. A weighted counter that is used up in its current window allows the next
         request up to one window and a share of `1 / limit` later; more if it counts denied requests.
         """
-        longest = self.window + max(1.0, 2 * self.window / max(self.limit or 1, 1))
-        if retry_after > longest:
-            oldest = self._answers.reached(self._sent - max(self.limit or 1, 1))
-            self.window = retry_after + (min(now - oldest, retry_after) if math.isfinite(oldest) else 0.0)
-            self._sends.lengthen(self.window)
-            self._answers.lengthen(self.window)
-            self._fit = WeightedFit(self.window)
+        limit = max(self.limit or 1, 1)
+        if not self.window + max(1.0, 2 * self.window / limit) < retry_after <= self._max_block:
+            return
+        oldest = self._answers.reached(self._sent - limit)
+        window = retry_after + (min(now - oldest, retry_after) if math.isfinite(oldest) else 0.0)
+        if now >= self._shown_until:
+            self._trust, self._shown = _FIRST_TRUST, window
+        elif self._served_since:
+            self._shown = window = max(window, self._shown)
+            self._use_window(window)
+            self._window_until = now + self._trust * window
+            self._trust = min(2 * self._trust, _MAX_TRUST)
+        self._shown_until, self._served_since = now + _SHOWN * window, False
+
+    def _use_window(self, window: float) -> None:
+        self.window = window
+        self._sends.lengthen(window)
+        self._answers.lengthen(window)
+        self._fit = WeightedFit(window)
 
     def _next_look(self, now: float) -> float:
         """When the clocks allow one request, with the credit used up."""
+        if now >= self._window_until:
+            self._window_until, self._due = math.inf, None
+            self._shown_until, self._served_since = now + _SHOWN * self.window, True
+            self._use_window(self._given_window)
         if self._due is None:
             due = self._forgotten_at()
             if self._open:
@@ -428,4 +480,4 @@ class Bucket:
 
     def _reset_due(self) -> float:
         """When the budget is full again, as the server said; inf if it has not said so of the current state."""
-        return self._reset_at if self._trusts_reset and self._lowest <= 0 else math.inf
+        return self._reset_at if self._now >= self._trusts_reset_from and self._lowest <= 0 else math.inf

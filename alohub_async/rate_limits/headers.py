@@ -13,7 +13,7 @@ its page does not show their names. So the usual names are recognised, in any ca
 | `RateLimit-Policy: "default";q=100;w=10` with `RateLimit: "default";r=50;t=5` (IETF draft, from 08) | tenant |
 
 Unscoped headers count as the tenant's, from which every request spends: this may cost time, but no 429s. A reset is a
-number of seconds, or seconds since the epoch. If a header occurs twice, the first counts.
+number of seconds, or a moment since the epoch. If a header occurs twice, the first counts.
 """
 
 import functools
@@ -26,6 +26,7 @@ import attrs
 
 from alohub_async.errors import ConfigurationError
 from alohub_async.rate_limits.status import RateLimit
+from alohub_async.secret import repr_of_fields
 from alohub_async.validation import refuse
 
 Scope: TypeAlias = Literal["tenant", "route"]
@@ -41,7 +42,8 @@ _SCOPES: Final = 2  # tenant and route
 _MAX_DIGITS: Final = 15
 _NUMBER: Final = rf"\s*(-?[0-9]{{1,{_MAX_DIGITS}}}(?:\.[0-9]*)?)\s*(?:[;,].*)?"  # `100`, `4.75`, `100;w=10`
 _DIGITS: Final = re.compile(rf"[0-9]{{1,{_MAX_DIGITS}}},[0-9]{{1,{_MAX_DIGITS}}},[0-9]{{1,9}}")  # `_EPOCH_FROM` has ten
-_EPOCH_FROM: Final = 1_000_000_000  # a reset this large is a time (2001 or later), not a duration
+_EPOCH_FROM: Final = 1e9  # a number this large is a moment (2001 or later), not a duration
+_EPOCH_UNTIL: Final = 1e11
 
 
 @attrs.frozen(kw_only=True)
@@ -62,6 +64,8 @@ class RateLimitHeaders:
     tenant_remaining: str | None = None
     route_limit: str | None = None
     route_remaining: str | None = None
+
+    __repr__ = repr_of_fields
 
     def __attrs_post_init__(self) -> None:
         for name, value in attrs.asdict(self).items():
@@ -126,8 +130,8 @@ class HeaderReader:
             if limit is None or remaining is None:
                 continue
             reset = self._number(names.reset, headers.get(names.reset)) if names.reset else None
-            if reset is not None and reset >= _EPOCH_FROM:
-                reset = max(0.0, reset - wall_clock())
+            if reset is not None and (moment := moment_of(reset)) is not None:
+                reset = max(0.0, moment - wall_clock())
             usable = max(0, int(min(limit, remaining)))
             found[names.scope] = RateLimit(int(limit), usable, None if reset is None else float(reset))
         return found
@@ -166,6 +170,12 @@ def _usual(limit: str, remaining: str, reset: str | None) -> RateLimit | None:
         return None
     most, left = int(limit), int(remaining)
     return RateLimit(most, left, None if reset is None else float(reset)) if left <= most else None
+
+
+def moment_of(number: float) -> float | None:
+    """The moment that a number means if it is too large for a duration: epoch seconds, ms, µs or ns; otherwise None."""
+    moments = (number / unit for unit in (1.0, 1e3, 1e6, 1e9))
+    return next((moment for moment in moments if _EPOCH_FROM <= moment < _EPOCH_UNTIL), None)
 
 
 def _parameter(names: str, text: str) -> re.Match[str] | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from alohub_async.rate_limits.scheduler import Tickets, WaitingPermit
     from alohub_async.rate_limits.wait_queues import RouteQueue
 
+_MAX_BLOCK: Final = 60.0  # seconds
 _TOO_MANY: Final = HTTPStatus.TOO_MANY_REQUESTS.value
 
 _Answer: TypeAlias = tuple[bool, bool, Mapping[Scope, RateLimit], float | None]
@@ -158,6 +159,9 @@ class RateLimiter:
         second = AlohubClient(key, endpoint=..., rate_limiter=limiter)
 
     A budget that the server does not report is not limited here. Only one event loop at a time may use a limiter.
+
+    Attributes:
+        max_block: Most seconds that a `Retry-After` stops all requests.
     """
 
     def __init__(
@@ -166,6 +170,7 @@ class RateLimiter:
         window: float = 10.0,
         headers: RateLimitHeaders | None = None,
         max_wait: float | None = None,
+        max_block: float | None = None,
         bulk_leaves: float = 0.2,
         route_key: Callable[[Route], str] = str,
     ) -> None:
@@ -175,6 +180,9 @@ class RateLimiter:
             window: Seconds that a budget is for; the vendor's page says 10.
             headers: Names of the rate-limit headers; None recognises them.
             max_wait: Most seconds that a request waits; a longer wait raises an error. None for no maximum.
+            max_block: Most seconds that a `Retry-After` stops all requests. If the server asked for more, one request
+                then tries, and is followed by the others or starts the next such time. None for 60, or for `window` if
+                that is longer.
             bulk_leaves: The share of each window that requests of priority `bulk` leave to others while they wait:
                 above 0 and below 1. Where no others wait, bulk requests use all of it. What the others do not use of
                 their share is saved for them, up to three windows' worth.
@@ -187,7 +195,11 @@ class RateLimiter:
         check_seconds("window", window, error=ConfigurationError)
         self._max_wait = check_seconds("max_wait", max_wait, optional=True, error=ConfigurationError)
         bulk_leaves = check_share("bulk_leaves", bulk_leaves, error=ConfigurationError)
-        self._scheduler = Scheduler(window=window, reader=HeaderReader(headers), bulk_leaves=bulk_leaves)
+        check_seconds("max_block", max_block, optional=True, error=ConfigurationError)
+        self.max_block: float = max(_MAX_BLOCK, window) if max_block is None else max_block
+        self._scheduler = Scheduler(
+            window=window, max_block=self.max_block, reader=HeaderReader(headers), bulk_leaves=bulk_leaves
+        )
         self._route_key = route_key
         self._acquired = 0
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
-from alohub_async.errors import ConfigurationError, RateLimitWaitError
+from alohub_async.errors import ConfigurationError, RateLimitWaitError, in_seconds
 from alohub_async.rate_limits.bucket import Bucket, Ticket
 from alohub_async.rate_limits.headers import HeaderReader, Scope
 from alohub_async.rate_limits.priorities import PriorityPolicy, Waiter
@@ -65,10 +65,10 @@ class Scheduler:
         clock: The time of that loop; 0.0 before the first.
     """
 
-    def __init__(self, *, window: float, reader: HeaderReader, bulk_leaves: float) -> None:
+    def __init__(self, *, window: float, max_block: float, reader: HeaderReader, bulk_leaves: float) -> None:
         self.reader: HeaderReader = reader
-        self.tenant: Bucket = Bucket(window)
-        self.route_queues: RouteQueues[WaitingPermit] = RouteQueues(window)
+        self.tenant: Bucket = Bucket(window, max_block)
+        self.route_queues: RouteQueues[WaitingPermit] = RouteQueues(window, max_block)
         self.waiting: set[WaitingPermit] = set()
         self.loop: asyncio.AbstractEventLoop | None = None
         self.clock: Callable[[], float] = float
@@ -117,7 +117,7 @@ class Scheduler:
                 self._granted = None
             if isinstance(exc, TimeoutError):
                 now = self.clock()
-                raise _too_long(permit, self._ready_at(route_queue, now) - started) from None
+                raise self._too_long(permit, self._ready_at(route_queue, now) - started, now) from None
             raise
         finally:
             self.waiting.discard(permit)
@@ -164,18 +164,25 @@ class Scheduler:
         used_up = [scope for scope, limit in limits.items() if not limit.remaining] or _SCOPES
         for scope, bucket, ticket in zip(_SCOPES, (self.tenant, route_queue.bucket), tickets, strict=True):
             bucket.settle(ticket, now, limits.get(scope), denied=scope in used_up, retry_after=retry_after)
+        if retry_after is not None and self._asked_until(route_queue) > now:
+            block = self._blocked_for(route_queue, now)
+            _logger.info("the server asks to wait %s; in %.0f s one request tries", in_seconds(retry_after), block)
         self._refuse_blocked(now)
 
     def _refuse_long_wait(self, permit: WaitingPermit, now: float) -> None:
         """Raise if it is certain that the permit would wait too long."""
         route_queue = permit.route_queue
         if self._blocked_for(route_queue, now) > permit.max_retry_after:
-            raise _too_long(permit, self._ready_at(route_queue, now) - now)
+            raise self._too_long(permit, self._ready_at(route_queue, now) - now, now)
         if permit.max_wait is not None:
             place = route_queue.queues[permit.priority].waiting + 1  # other priorities may go before it, or after
             wait = max(self.tenant.forecast(place, now), route_queue.bucket.forecast(place, now))
             if wait > permit.max_wait:
-                raise _too_long(permit, wait)
+                raise self._too_long(permit, wait, now)
+
+    def _asked_until(self, route_queue: RouteQueue[WaitingPermit]) -> float:
+        """When a `Retry-After` that blocks this route for less than it says ends; -inf without one."""
+        return max(self.tenant.asked_until, route_queue.bucket.asked_until)
 
     def _blocked_for(self, route_queue: RouteQueue[WaitingPermit], now: float) -> float:
         """Seconds that a `Retry-After` still blocks this route."""
@@ -188,7 +195,7 @@ class Scheduler:
             if blocked > _LONG_WAIT:
                 for queue in route_queue.queues.values():
                     for permit in queue.remove_blocked(blocked):
-                        permit.refuse(_too_long(permit, blocked))
+                        permit.refuse(self._too_long(permit, blocked, now))
 
     def wake(self) -> None:
         """Grant the next permit if a request may go now; otherwise set the timer for it.
@@ -249,12 +256,14 @@ class Scheduler:
             sent=sum(route_queue.sent for route_queue in route_queues),
         )
 
-
-def _too_long(permit: WaitingPermit, wait: float) -> RateLimitWaitError:
-    maximum = min(permit.max_retry_after, math.inf if permit.max_wait is None else permit.max_wait)
-    until = f"for {wait:.2f} s" if wait < math.inf else "until another request is answered"
-    return RateLimitWaitError(
-        f"the rate limit makes the request wait {until}, and the maximum is {maximum:.2f} s;"
-        " try again later, or allow a longer wait",
-        wait=wait,
-    )
+    def _too_long(self, permit: WaitingPermit, wait: float, now: float) -> RateLimitWaitError:
+        maximum = min(permit.max_retry_after, math.inf if permit.max_wait is None else permit.max_wait)
+        until = f"for {in_seconds(wait)}" if wait < math.inf else "until another request is answered"
+        asked = max(0.0, self._asked_until(permit.route_queue) - now) or None
+        because = "" if asked is None else f" (the server asked for {in_seconds(asked)})"
+        return RateLimitWaitError(
+            f"the rate limit makes the request wait {until}{because}, and the maximum is {in_seconds(maximum)};"
+            " try again later, or allow a longer wait",
+            wait=wait,
+            retry_after=asked,
+        )

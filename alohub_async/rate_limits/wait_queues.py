@@ -100,13 +100,14 @@ class RouteQueue(Generic[WaiterT]):
 class RouteQueues(dict[Hashable, RouteQueue[WaiterT]]):
     """The queue of each route, made at its first use."""
 
-    def __init__(self, window: float) -> None:
+    def __init__(self, window: float, max_block: float) -> None:
         super().__init__()
         self._window = window
+        self._max_block = max_block
 
     def __missing__(self, key: Hashable) -> RouteQueue[WaiterT]:
         if len(self) >= _MAX_ROUTES:
             idle = (name for name, old in self.items() if not old.waiting and not old.bucket.in_flight)
             self.pop(next(idle, key), None)
-        self[key] = route_queue = RouteQueue[WaiterT](Bucket(self._window))
+        self[key] = route_queue = RouteQueue[WaiterT](Bucket(self._window, self._max_block))
         return route_queue

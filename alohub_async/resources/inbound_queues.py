@@ -13,6 +13,7 @@ from alohub_async.pagination import Pager
 from alohub_async.resources.bulk import Outcomes
 from alohub_async.resources.edits import Edit
 from alohub_async.resources.resource import Changes, Resource, ResourceSpec
+from alohub_async.secret import repr_of_fields
 from alohub_async.unset import UNSET, UnsetType
 
 InboundQueues: TypeAlias = Resource[InboundQueue, InboundQueueUpdate]
@@ -35,6 +36,8 @@ class Queues:
     """
 
     inbound: InboundQueues
+
+    __repr__ = repr_of_fields
 
     def list_inbound(self, *, details: bool = False, **options: Unpack[WalkOptionsDict]) -> Pager[InboundQueue]:
         """List the inbound queues; nothing is sent before the first step of the pager.

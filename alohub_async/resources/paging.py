@@ -9,6 +9,7 @@ import attrs
 from yarl import URL
 
 from alohub_async.errors import InvalidArgumentError, NotFoundError
+from alohub_async.http.redaction import decoded
 from alohub_async.http.requestor import Requestor
 from alohub_async.http.requests import Request, build_request
 from alohub_async.http.responses import read_list
@@ -95,12 +96,9 @@ def make_pager(requestor: Requestor, source: Listing[T], given: Mapping[str, Any
             if not page:
                 raise
             return FetchedPage([], [], None, absent=True)
-        payload = call.payload
-        if payload.__class__ is tuple:  # decoded from the bytes
-            return FetchedPage(*payload)
-        found = read_list(payload, request=request, is_first=not page)
-        keys = _keys(found.items, source.key)
-        return FetchedPage(source.structure(found.items, page), keys, found.total, absent=found.absent)
+        if call.payload.__class__ is tuple:  # decoded from the bytes
+            return FetchedPage(*call.payload)
+        return decoded(_page_of, source, page, call.payload, request)
 
     def forecast(pages: int, records: int) -> Estimate:
         limiter = requestor.limiter
@@ -116,6 +114,12 @@ def make_pager(requestor: Requestor, source: Listing[T], given: Mapping[str, Any
         return Pager(repairing, forecast=forecast)
     walking = WalkingSource(fetch, start, enrich=enrich, prefetch=walk.prefetch, ordered=walk.ordered)
     return Pager(walking, strict=walk.consistency == "raise", forecast=forecast)
+
+
+def _page_of(source: Listing[T], page: int, payload: object, request: Request) -> FetchedPage[T]:
+    found = read_list(payload, request=request, is_first=not page)
+    keys = _keys(found.items, source.key)
+    return FetchedPage(source.structure(found.items, page), keys, found.total, absent=found.absent)
 
 
 def _start(walk: WalkOptions, listed: str) -> PageToken:

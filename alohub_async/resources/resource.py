@@ -24,6 +24,7 @@ from alohub_async.errors import (
     InternalServerError,
     InvalidArgumentTypeError,
 )
+from alohub_async.http.redaction import decoded
 from alohub_async.http.requestor import Requestor
 from alohub_async.http.requests import Request, encode_json
 from alohub_async.http.responses import read_record, read_success
@@ -88,7 +89,7 @@ class Resource(Generic[RecordT, UpdateT]):
         self._reads: SharedCalls[Outcome[RecordT]] = SharedCalls()
 
     def __repr__(self) -> str:
-        return f"<Resource {self.spec.path}>"
+        return f"<Resource {self.spec.path}>" if hasattr(self, "spec") else "<Resource>"
 
     @functools.cached_property
     def _decoders(self) -> Decoders:
@@ -115,8 +116,11 @@ class Resource(Generic[RecordT, UpdateT]):
         call = await self._requestor.send(request, options, self._decoders.record)
         if isinstance(call.payload, cls):  # decoded from the bytes
             return call.payload, call.attempts
-        record = read_record(call.payload, id_field=self._id_field, request=request)
-        return structure_record(cls, record, strict=self._strict, where=request), call.attempts
+        return decoded(self._record_of, call.payload, request), call.attempts
+
+    def _record_of(self, payload: object, request: Request) -> RecordT:
+        record = read_record(payload, id_field=self._id_field, request=request)
+        return structure_record(self.spec.record, record, strict=self._strict, where=request)
 
     async def _get_value(self, record_id: int, options: CallOptions) -> RecordT:
         return (await self._get(record_id, options))[0]
@@ -137,7 +141,7 @@ class Resource(Generic[RecordT, UpdateT]):
         call = await (requestor or self._requestor).send(request, options)
         message = None
         if call.payload is not None:  # an answer without content (204) is a success, too
-            message = read_success(call.payload, request=request).get("error_message")
+            message = decoded(read_success, call.payload, request=request).get("error_message")
         return UpdateResult(record_id, message if isinstance(message, str) else None, call.attempts)
 
     async def edit(

@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -20,6 +20,7 @@ import msgspec
 from alohub_async import AlohubClient, Endpoint, Route, Timeouts
 from alohub_async.http.requests import build_request
 from alohub_async.http.transport import USER_AGENT, Transport
+from alohub_async.secret import Secret
 
 LIST: Final = Route("GET", "/v1/queues/inbound")
 
@@ -35,7 +36,8 @@ async def _cpu(request: Callable[[int], Awaitable[object]], pages: int) -> float
 
 async def _differences(url: str, pages: int, rounds: int) -> list[float]:
     endpoint, timeouts, transport = Endpoint(url), Timeouts(), Transport(session=None, max_connections=100)
-    headers = {"Accept": "application/json", "User-Agent": USER_AGENT, "X-Api-Key": "sk_live_speed"}
+    fields = {"Accept": "application/json", "User-Agent": USER_AGENT, "X-Api-Key": "sk_live_speed"}
+    headers = Secret[Mapping[str, str]](fields)
 
     async with AlohubClient("sk_live_speed", endpoint=endpoint) as client:
 

@@ -180,7 +180,7 @@ def test_page_from_bytes_is_the_plain_page(body: bytes) -> None:
     page = _decoder()(body)
     if page is None:
         return  # left to the general path
-    payload = decode_response(REQUEST, Response(200, CIMultiDict(), body), secret="sk_live_x", retry_after=None)  # noqa: S106
+    payload = decode_response(REQUEST, Response(200, CIMultiDict(), body), retry_after=None)
     found = read_list(payload, request="GET /x", is_first=True)
     for strict in (False, True):
         assert _says(page[0]) == _says(_structured(found.items, strict=strict))
@@ -204,7 +204,7 @@ def test_record_from_bytes_is_the_plain_record(text: str) -> None:
     record = decode(body)
     if record is None:
         return  # the plain way reads it
-    payload = decode_response(REQUEST, Response(200, CIMultiDict(), body), secret="sk_live_x", retry_after=None)  # noqa: S106
+    payload = decode_response(REQUEST, Response(200, CIMultiDict(), body), retry_after=None)
     found = read_record(payload, id_field="callinId", request="GET /x")
     for strict in (False, True):
         assert _says([record]) == _says(_structured([found], strict=strict))
@@ -261,14 +261,14 @@ def test_only_success_is_decoded_at_once() -> None:
     body = USUAL["as documented"]
     for status in (200, 201):
         response = Response(status, CIMultiDict(), body)
-        read = decode_response(REQUEST, response, secret="sk_live_x", retry_after=None, decode=_decoder())  # noqa: S106
+        read = decode_response(REQUEST, response, retry_after=None, decode=_decoder())
         assert isinstance(read, tuple)
     for status in (301, 401, 404, 429, 500):
         response = Response(status, CIMultiDict(), body)
         with pytest.raises(AlohubError):
-            decode_response(REQUEST, response, secret="sk_live_x", retry_after=None, decode=_decoder())  # noqa: S106
+            decode_response(REQUEST, response, retry_after=None, decode=_decoder())
     response = Response(204, CIMultiDict(), body)
-    assert decode_response(REQUEST, response, secret="sk_live_x", retry_after=None, decode=_decoder()) is None  # noqa: S106
+    assert decode_response(REQUEST, response, retry_after=None, decode=_decoder()) is None
 
 
 def test_without_speed_there_is_no_decoder() -> None:

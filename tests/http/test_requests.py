@@ -14,6 +14,7 @@ from alohub_async.config import Endpoint
 from alohub_async.errors import ConfigurationError, InvalidArgumentError, InvalidArgumentTypeError
 from alohub_async.http.requests import HeaderCache, Request, build_request, check_path
 from alohub_async.routes import Route
+from alohub_async.secret import Secret
 from tests.routes import GET_INBOUND, LIST_INBOUND, UPDATE_INBOUND
 from tests.strategies import any_text
 
@@ -259,7 +260,8 @@ def test_body_that_json_cannot_represent_is_refused(value: object) -> None:
 
 
 def _headers(endpoint: Endpoint, request: Request = LIST, *, tenant_id: str | None = "20260310") -> Mapping[str, str]:
-    return HeaderCache(endpoint, tenant_id=tenant_id, user_agent="tests/1.0")[KEY, request.body is not None]
+    cache = HeaderCache(endpoint, tenant_id=tenant_id, user_agent="tests/1.0")
+    return cache[Secret(KEY), request.body is not None].revealed
 
 
 @pytest.mark.parametrize(
@@ -295,19 +297,20 @@ def test_content_type_goes_with_a_body() -> None:
 def test_provided_key_is_checked_each_time(key: Any) -> None:
     """A key provider can return anything; it is refused before it gets into a header."""
     headers = HeaderCache(GATEWAY, tenant_id=None, user_agent="tests/1.0")
-    assert headers[KEY, False]["X-Api-Key"] == KEY
+    assert headers[Secret(KEY), False].revealed["X-Api-Key"] == KEY
     for _ in range(2):
         with pytest.raises(ConfigurationError, match="api_key must be"):
-            _ = headers[key, False]
+            _ = headers[Secret(key), False]
 
 
 def test_headers_are_kept_for_one_key_only() -> None:
     """A key that rotates leaves nothing behind."""
     headers = HeaderCache(GATEWAY, tenant_id=None, user_agent="tests/1.0")
     for key in ("sk_live_1", "sk_live_2", "sk_live_1"):
-        assert headers[key, False] is headers[key, False]
-        assert headers[key, True]["X-Api-Key"] == key
-        assert {kept for kept, _ in headers} == {key}
+        assert headers[Secret(key), False] is headers[Secret(key), False]
+        assert headers[Secret(key), True].revealed["X-Api-Key"] == key
+        assert {kept for kept, _ in headers} == {Secret(key)}
+    assert "sk_live" not in repr(headers)
 
 
 def test_request_and_its_text_never_hold_the_key() -> None:

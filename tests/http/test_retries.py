@@ -40,9 +40,11 @@ DECISIONS: list[tuple[AlohubError, set[str]]] = [
     (RateLimitError(status=200, error_code="RATE_LIMIT_EXCEEDED"), ALL),
     (APIConnectionError("lost", maybe_sent=True), IDEMPOTENT),
     (APITimeoutError("no answer in time", maybe_sent=True), IDEMPOTENT),
+    *((APIStatusError(status=status), ALL) for status in (408, 425)),
     *((InternalServerError(status=status), IDEMPOTENT) for status in (500, 502, 503, 504)),
+    *((InternalServerError(status=status), IDEMPOTENT) for status in (520, 521, 522, 523, 524, 529, 530)),
     (InternalServerError(status=200, error_code="FAIL"), IDEMPOTENT),
-    *((InternalServerError(status=status), NONE) for status in (501, 505, 511, 599)),
+    *((InternalServerError(status=status), NONE) for status in (501, 505, 511, 519, 525, 526, 531, 599)),
     (InternalServerError(status=400, error_code="FAIL"), NONE),
     (APIResponseError("cut short", status=200, undecodable=True), READS),
     (APIResponseError("unknown shape", status=200), NONE),
@@ -54,6 +56,8 @@ DECISIONS: list[tuple[AlohubError, set[str]]] = [
     (APIStatusError(status=302), NONE),
     (RequestFailedError(status=200), NONE),
     (NotFoundError(status=500, error_code="NOT_FOUND"), NONE),
+    (BadRequestError(status=408, error_code="INVALID_INPUT"), NONE),
+    (RateLimitError(status=503, error_code="RATE_LIMIT_EXCEEDED"), ALL),
     (ClientClosedError("closed"), NONE),
     (ConfigurationError("no key"), NONE),
     (InvalidArgumentError("bad"), NONE),
@@ -122,16 +126,67 @@ def test_default_delays_double_up_to_the_cap() -> None:
     assert [policy.delay(attempt, "GET", FAILURE, lambda: 0.0) for attempt in (1, 7)] == [0.0, 0.0]
 
 
-@pytest.mark.parametrize("kind", [RateLimitError, InternalServerError])
-@pytest.mark.parametrize(
-    ("asked", "delay"),
-    [(None, 0.5), (0.0, 0.5), (0.2, 0.5), (4.75, 4.75), (60.0, 60.0), (60.01, None), (410400.0, None)],
-)
-def test_server_is_obeyed_up_to_the_cap(kind: type[APIStatusError], asked: float | None, delay: float | None) -> None:
+ASKED = [(None, 0.5), (0.0, 0.5), (0.2, 0.5), (4.75, 4.75), (60.0, 60.0), (60.01, None), (410400.0, None)]
+
+
+@pytest.mark.parametrize(("asked", "delay"), ASKED)
+def test_server_is_obeyed_up_to_the_cap(asked: float | None, delay: float | None) -> None:
     """`Retry-After` can only lengthen the wait; above the cap it ends the call."""
-    error = kind(status=429 if kind is RateLimitError else 503, retry_after=asked)
+    error = RateLimitError(status=429, retry_after=asked)
     assert RetryPolicy().delay(1, "GET", error, _one) == delay
     assert error.retry_after == asked
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InternalServerError(status=503),
+        InternalServerError(status=529),
+        APIStatusError(status=425),
+        RateLimitError(status=200, error_code="RATE_LIMIT_EXCEEDED"),
+    ],
+    ids=str,
+)
+@given(
+    asked=st.floats(0, 60),
+    attempt=st.integers(1, 3),
+    backoff=st.sampled_from([0.0, 0.5, 30.0]),
+    drawn=st.lists(st.floats(0, 1), min_size=2, max_size=2, unique=True).map(sorted),
+)
+def test_clients_sent_away_together_come_back_one_by_one(
+    error: APIStatusError, asked: float, attempt: int, backoff: float, drawn: list[float]
+) -> None:
+    """Each waits for the whole `Retry-After`, and then for a random time of a tenth of it or more."""
+    twin = type(error)(status=error.status, error_code=error.error_code, retry_after=asked)
+    policy = RetryPolicy(backoff=backoff, max_backoff=30)
+    early, late = (policy.delay(attempt, "GET", twin, iter([draw]).__next__) for draw in drawn)
+    assert early is not None
+    assert late is not None
+    assert asked <= early <= late
+    assert late - early == pytest.approx((drawn[1] - drawn[0]) * max(asked / 10, min(30, backoff * 2 ** (attempt - 1))))
+
+
+def test_the_statuses_that_are_retried_are_configurable() -> None:
+    """Others can be added, and those of the default left out."""
+    policy = RetryPolicy(retry_statuses=frozenset({404, 503}))
+    retried: dict[AlohubError, bool] = {
+        NotFoundError(status=404): True,
+        InternalServerError(status=503): True,
+        InternalServerError(status=500): False,
+        InternalServerError(status=200, error_code="FAIL"): False,
+        RateLimitError(status=429): False,
+        APIStatusError(status=408): False,
+        APIConnectionError("lost", maybe_sent=True): True,
+    }
+    assert {error: policy.delay(1, "GET", error, _one) is not None for error in retried} == retried
+    assert policy == RetryPolicy(retry_statuses=[503, 404, 503])
+
+
+@pytest.mark.parametrize("statuses", [503, "503", [200], [True], ["503"], [600], [503.0], None], ids=repr)
+def test_statuses_are_checked(statuses: Any) -> None:
+    """A status is an int from 400 to 599."""
+    with pytest.raises(ConfigurationError, match=r"retry_statuses must be .* was given"):
+        RetryPolicy(retry_statuses=statuses)
 
 
 def test_cap_of_retry_after_is_configurable() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from email.utils import formatdate
 from itertools import pairwise
 from time import time as wall_clock
@@ -20,6 +20,7 @@ from alohub_async import (
     APIResponseError,
     APIStatusError,
     APITimeoutError,
+    AuthenticationError,
     DeadlineExceededError,
     InboundQueue,
     InternalServerError,
@@ -81,6 +82,7 @@ async def refused_endpoint() -> str:
         Status(502),
         Status(503),
         Status(504),
+        *(HtmlPage(status) for status in (408, 425, 520, 521, 522, 523, 524, 529, 530)),
         Status(429, retry_after="0"),
         Status(429),
         HtmlPage(502),
@@ -160,6 +162,9 @@ async def test_no_retries_means_one_transmission(sandbox: Sandbox, fault: Fault,
         (TruncatedBody(), 1),
         (Status(429, retry_after="0"), 3),
         (Status(429), 3),
+        (HtmlPage(408), 3),
+        (HtmlPage(425), 3),
+        (HtmlPage(524), 1),
     ],
 )
 @pytest.mark.looptime
@@ -180,7 +185,10 @@ async def test_writes_can_be_left_alone(sandbox: Sandbox, fault: Fault, transmis
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 @pytest.mark.parametrize(
     ("fault", "transmissions"),
-    [(Status(500), 1), (DropConnection(), 1), (TruncatedBody(), 1), (Status(429, retry_after="1"), 3)],
+    [
+        *((Status(500), 1), (DropConnection(), 1), (TruncatedBody(), 1)),
+        *((HtmlPage(520), 1), (HtmlPage(408), 3), (HtmlPage(425), 3), (Status(429, retry_after="1"), 3)),
+    ],
 )
 @pytest.mark.looptime
 async def test_methods_that_are_not_idempotent_are_sent_once(
@@ -211,6 +219,84 @@ async def test_refused_connections_are_tried_again(
     assert not caught.value.maybe_sent
     assert not isinstance(caught.value, APITimeoutError)
     assert sum("retrying in" in record.message for record in caplog.records) == 2
+
+
+# A key that rotates
+
+
+class Rotating:
+    """A key provider whose key changes after it was asked so many times."""
+
+    def __init__(self, *keys: str) -> None:
+        self.keys = list(keys)
+        self.asked = 0
+
+    async def __call__(self) -> str:
+        """Return the next key; the last one for good."""
+        self.asked += 1
+        return self.keys.pop(0) if len(self.keys) > 1 else self.keys[0]
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("retry_writes", [False, True])
+async def test_key_that_rotated_meanwhile_is_asked_for_again(
+    sandbox: Sandbox, call: str, *, retry_writes: bool
+) -> None:
+    """After a 401 the provider is asked once more, and reads and writes are repeated once with another key."""
+    provider = Rotating("sk_live_old", sandbox.api_key)
+    policy = RetryPolicy(retry_writes=retry_writes)
+    async with sandbox.client(api_key=provider, retry=policy) as client:
+        await CALLS[call](client)
+        assert [sent.status for sent in sandbox.requests] == [401, 200]
+        assert provider.asked == 2
+        assert idle(client)
+
+
+async def test_key_that_did_not_rotate_is_not_tried_again(sandbox: Sandbox) -> None:
+    """The same key would be refused again."""
+    provider = Rotating("sk_live_old")
+    async with sandbox.client(api_key=provider) as client:
+        with pytest.raises(AuthenticationError) as caught:
+            await client.queues.update_inbound(FIRST, max_wait=1)
+    assert (len(sandbox.requests), provider.asked, caught.value.attempts) == (1, 2, 1)
+
+
+async def test_provider_is_asked_once_more_only(sandbox: Sandbox) -> None:
+    """A second 401 in the same call is final, whatever the provider would return; the next call may ask again."""
+    provider = Rotating(*(f"sk_live_old_{number}" for number in range(9)))
+    async with sandbox.client(api_key=provider) as client:
+        with pytest.raises(AuthenticationError):
+            await client.queues.get_inbound(FIRST)
+        assert (len(sandbox.requests), provider.asked) == (2, 2)
+        with pytest.raises(AuthenticationError):
+            await client.queues.get_inbound(FIRST)
+    assert (len(sandbox.requests), provider.asked) == (4, 4)
+
+
+@pytest.mark.parametrize("key", ["given", "provided"])
+async def test_wrong_key_is_sent_once_without_a_provider_or_without_retries(sandbox: Sandbox, key: str) -> None:
+    """A string cannot change, and `max_retries=0` is one transmission."""
+    policy = RetryPolicy() if key == "given" else ONCE
+    wrong = "sk_live_wrong" if key == "given" else Rotating("sk_live_old", sandbox.api_key)
+    async with sandbox.client(api_key=wrong, retry=policy) as client:
+        with pytest.raises(AuthenticationError):
+            await client.queues.get_inbound(FIRST)
+    assert len(sandbox.requests) == 1
+
+
+async def test_error_of_a_provider_that_is_asked_again_reaches_the_caller(sandbox: Sandbox) -> None:
+    """It is the provider's own, with the refused answer as its context."""
+
+    def provide() -> str:
+        if sandbox.requests:
+            raise LookupError("the vault is closed")
+        return "sk_live_old"
+
+    async with sandbox.client(api_key=provide) as client:
+        with pytest.raises(LookupError, match="the vault is closed") as caught:
+            await client.queues.get_inbound(FIRST)
+        assert idle(client)
+    assert isinstance(caught.value.__context__, AuthenticationError)
 
 
 # Requests that aiohttp would resend by itself
@@ -288,6 +374,10 @@ async def test_answer_that_breaks_off_is_not_resent_by_itself() -> None:
         ("60", 60, 60.1),
         (lambda: formatdate(wall_clock() + 30, usegmt=True), 28, 31),
         (lambda: formatdate(wall_clock() - 30, usegmt=True), 0, 2.1),
+        (lambda: f"{wall_clock() + 30:.0f}", 28, 32),
+        (lambda: f"{wall_clock() + 30:.3f}", 28, 32),
+        (lambda: f"{(wall_clock() + 30) * 1000:.0f}", 28, 32),
+        (lambda: f"{wall_clock() - 30:.0f}", 0, 2.1),
         ("soon", 0, 2.1),
         ("-5", 0, 2.1),
         ("nan", 0, 2.1),
@@ -300,13 +390,28 @@ async def test_answer_that_breaks_off_is_not_resent_by_itself() -> None:
 async def test_retry_after_is_obeyed_in_each_form(
     sandbox: Sandbox, retry_after: str | Callable[[], str], *, status: int, least: float, most: float
 ) -> None:
-    """Whole seconds, decimals and dates set the wait; an invalid value is ignored, and the backoff applies."""
+    """Whole seconds, decimals, dates and epochs set the wait; an invalid value is ignored, and the backoff applies."""
     text = retry_after if isinstance(retry_after, str) else retry_after()
     sandbox.fail(Status(status, retry_after=text))
     async with sandbox.client(retry=RetryPolicy(backoff=2)) as client:
         await client.queues.get_inbound(FIRST)
     first, second = sandbox.requests
-    assert least <= second.at - first.at <= most
+    spread = 0 if status == 429 else max(2, most / 10)  # upward only
+    assert least <= second.at - first.at <= most + spread
+
+
+@pytest.mark.looptime
+async def test_clients_sent_away_by_one_503_do_not_come_back_at_once() -> None:
+    """Twenty clients that were told the same second are spread over a tenth of a minute, none of them early."""
+    async with AsyncExitStack() as stack:
+        sandbox = await stack.enter_async_context(Sandbox(queues=3))
+        clients = [await stack.enter_async_context(sandbox.client()) for _ in range(20)]
+        sandbox.fail(Status(503, retry_after="60"), next=20)
+        await asyncio.gather(*(client.queues.get_inbound(FIRST) for client in clients))
+        times = sorted(sent.at for sent in sandbox.requests)
+    assert times[20] - times[0] >= 60
+    assert times[-1] - times[20] > 1
+    assert max(late - early for early, late in pairwise(times[20:])) < 4
 
 
 @pytest.mark.looptime
@@ -348,7 +453,7 @@ async def test_retry_after_counts_whatever_status_the_limit_came_under(sandbox: 
     async with sandbox.client() as client:
         await client.queues.get_inbound(FIRST)
     first, second = sandbox.requests
-    assert 9 <= second.at - first.at < 9.1
+    assert 9 <= second.at - first.at < 10
 
 
 @pytest.mark.looptime
@@ -515,7 +620,7 @@ async def test_waits_are_not_inside_the_timeouts(sandbox: Sandbox) -> None:
         sandbox.fail(Status(503, retry_after="35"))
         started = now()
         await client.queues.get_inbound(FIRST)
-        assert now() - started == pytest.approx(60, abs=0.5)
+        assert 60 <= now() - started < 64
     sandbox.latency = 0.9
     async with sandbox.client(timeouts=short, max_connections=1) as client:
         started = now()
@@ -584,7 +689,7 @@ async def test_wait_that_would_pass_the_deadline_is_not_begun(sandbox: Sandbox, 
     sandbox.fail(Status(status, retry_after="20"))
     async with sandbox.client() as client:
         started = now()
-        with pytest.raises(DeadlineExceededError, match=r"20\.00 s") as caught:
+        with pytest.raises(DeadlineExceededError, match=r"2[0-2]\.\d\d s") as caught:
             await client.queues.get_inbound(FIRST, deadline=5)
         assert now() - started < 0.1
         assert isinstance(caught.value.__cause__, APIStatusError)

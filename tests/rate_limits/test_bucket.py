@@ -238,7 +238,7 @@ def test_a_reset_shortens_the_wait() -> None:
     assert bucket.ready_at(5.1) == 7.1
 
 
-def test_a_reset_that_was_wrong_once_is_not_trusted_again() -> None:
+def test_a_reset_that_was_wrong_is_not_trusted_soon_again() -> None:
     """Otherwise a server that always says 0 would get a stream of requests."""
     bucket = Bucket(WINDOW)
     answered(bucket, 5.0, 1, 0, reset=0.0)
@@ -246,6 +246,61 @@ def test_a_reset_that_was_wrong_once_is_not_trusted_again() -> None:
     bucket.settle(ticket, 5.2, RateLimit(1, 0, 0.0), denied=True, retry_after=9.0)
     answered(bucket, bucket.ready_at(5.2), 1, 0, reset=0.0)
     assert bucket.ready_at(15.0) > 23.0
+    answered(bucket, 60.0, 1, 0, reset=2.0)
+    assert bucket.ready_at(60.1) == pytest.approx(62.1)
+
+
+def test_a_denial_for_another_reason_leaves_the_reset() -> None:
+    """A 429 proves a reset wrong only if there was one."""
+    bucket = Bucket(WINDOW)
+    answered(bucket, 5.0, 5, 4)
+    bucket.settle(bucket.send(5.2), 5.3, RateLimit(5, 0), denied=True, retry_after=1.0)
+    answered(bucket, 10.0, 5, 0, reset=2.0)
+    assert bucket.ready_at(10.1) < 13.0
+
+
+@pytest.mark.parametrize("asked", [60.001, 86_400.0, 1_790_000_000.0, 1e308, math.inf])
+def test_what_a_retry_after_blocks_is_bounded(asked: float) -> None:
+    """One request goes after the bound; refused again, the next one goes a bound later; served, all go."""
+    bucket = Bucket(WINDOW, 60.0)
+    answered(bucket, 5.0, 10, 9)
+    now = 6.0
+    for _ in range(3):
+        probe = bucket.send(now)
+        bucket.settle(probe, now, RateLimit(10, 0), denied=True, retry_after=asked)
+        assert (bucket.blocked_until, bucket.asked_until) == (now + 60.0, now + asked)
+        now = bucket.ready_at(now)
+        assert 60.0 <= now - probe[1] <= 60.0
+    probe = bucket.send(now)
+    assert bucket.ready_at(now + 50.0) == math.inf  # one alone, however long it takes
+    bucket.settle(probe, now + 50.0, RateLimit(10, 9))
+    assert (bucket.free(now + 50.0), bucket.asked_until) == (9, -math.inf)
+
+
+@pytest.mark.parametrize("limit", [None, RateLimit(10, 0)])
+def test_a_lost_probe_is_followed_by_another(limit: RateLimit | None) -> None:
+    """Its answer will not come."""
+    bucket = Bucket(WINDOW, 60.0)
+    bucket.settle(bucket.send(5.0), 5.0, limit, denied=True, retry_after=1e308)
+    probe = bucket.send(65.0)
+    assert bucket.ready_at(66.0) == math.inf
+    bucket.settle(probe, 70.0, None, lost=True)
+    assert bucket.ready_at(70.0) <= 71.0
+    bucket.send(71.0)
+    assert bucket.ready_at(72.0) == math.inf
+
+
+def test_answers_to_older_requests_do_not_end_the_probing() -> None:
+    """They were sent before the server refused: only an answer that comes after the block counts."""
+    bucket = Bucket(WINDOW, 5.0)
+    answered(bucket, 5.0, 50, 49)
+    denied, other, lost = (bucket.send(5.2) for _ in range(3))
+    bucket.settle(denied, 5.3, RateLimit(50, 0), denied=True, retry_after=86_400.0)
+    bucket.settle(other, 5.4, RateLimit(50, 40))
+    bucket.settle(lost, 5.5, None, lost=True)
+    assert bucket.ready_at(5.5) == 10.3
+    bucket.send(10.3)
+    assert bucket.ready_at(10.4) == math.inf
 
 
 def test_a_reset_of_the_past_is_forgotten() -> None:
@@ -327,12 +382,69 @@ def test_patience_grows_with_denials_and_shrinks_with_successes() -> None:
     assert bucket.ready_at(bucket.blocked_until) - bucket.blocked_until < 0.2
 
 
-def test_a_long_retry_after_shows_a_longer_window() -> None:
-    """A request answered at 5 is forgotten at 65, if the server asks for 50 more seconds at 15."""
+def denied(bucket: Bucket, now: float, retry_after: float) -> None:
+    """Have one request refused now, by a limit of 1 with nothing left."""
+    bucket.settle(bucket.send(now), now, RateLimit(1, 0), denied=True, retry_after=retry_after)
+
+
+def test_two_long_retry_afters_show_a_longer_window() -> None:
+    """A request answered at 5 is forgotten at 65, if the server asks for 50 more seconds at 15, and so again later."""
     bucket = Bucket(WINDOW)
     answered(bucket, 5.0, 1, 0)
-    bucket.settle(bucket.send(15.1), 15.1, RateLimit(1, 0), denied=True, retry_after=50.0)
+    denied(bucket, 15.1, 50.0)
+    assert bucket.window == WINDOW
+    assert bucket.ready_at(15.1) == pytest.approx(65.1, abs=0.2)
+    answered(bucket, 65.4, 1, 0)
+    denied(bucket, 75.6, 50.0)
     assert bucket.window == pytest.approx(60.0, abs=0.2)
+
+
+@pytest.mark.parametrize("count", [1, 16])
+def test_odd_retry_afters_at_once_leave_the_window(count: int) -> None:
+    """All requests in flight may get the same wrong answer: they confirm nothing."""
+    bucket = Bucket(WINDOW)
+    answered(bucket, 5.0, 20, 19)
+    for ticket in [bucket.send(5.2) for _ in range(count)]:
+        bucket.settle(ticket, 5.3, RateLimit(20, 0), denied=True, retry_after=50.0)
+    assert bucket.window == WINDOW
+    assert bucket.ready_at(5.3) == pytest.approx(55.4, abs=0.5)
+    answered(bucket, 56.0, 20, 19)
+    assert bucket.free(56.2) == 19
+
+
+def test_a_longer_window_is_given_up_unless_it_is_shown_again() -> None:
+    """Two odd answers cost two windows of the length that they showed; then the given one is tried again."""
+    bucket = Bucket(WINDOW)
+    for start in (5.0, 65.4):
+        answered(bucket, start, 1, 0)
+        denied(bucket, start + 10.1, 50.0)
+    learnt = bucket.window
+    assert learnt == pytest.approx(60.0, abs=0.2)
+    now = 65.4 + 60.2
+    until = now + 2 * learnt
+    while now < until:
+        answered(bucket, now, 1, 0)
+        now = bucket.ready_at(now + 0.1)
+    answered(bucket, now, 1, 0)
+    assert bucket.ready_at(now + 0.1) < now + 2.1 * WINDOW
+    assert bucket.window == WINDOW
+
+
+def test_a_longer_window_that_is_right_costs_fewer_and_fewer_429s() -> None:
+    """Each time it is shown again, it is used for twice as long: an hour of windows of 60 s costs eight 429s."""
+    window, bucket, now, refused = make_window("aligned", 5, seconds=60.0), Bucket(WINDOW), 7.0, list[float]()
+    while now < 3600.0:
+        ticket, is_refused = bucket.send(now), not window.free(now)
+        if is_refused:
+            refused.append(now)
+        else:
+            window.take(now)
+        snapshot = RateLimit(5, window.free(now))
+        wait = math.ceil(window.retry_after(now)) if is_refused else None
+        bucket.settle(ticket, now + 0.05, snapshot, denied=is_refused, retry_after=wait)
+        now = max(now + 0.05, bucket.ready_at(now + 0.05))
+    assert len(refused) <= 8
+    assert sum(at < 1800 for at in refused) > len(refused) / 2
 
 
 @pytest.mark.parametrize("snapshot", [None, RateLimit(10, 3)])
@@ -395,7 +507,7 @@ class BucketAgainstServer(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.bucket = Bucket(WINDOW)
+        self.bucket = Bucket(WINDOW, 60.0)
         self.window: ServerWindow = make_window(self.kind, 1)
         self.flights: list[Flight] = []
 
@@ -542,7 +654,7 @@ class BucketAmongStrangers(BucketAgainstServer):
     @precondition(lambda self: self.flights)
     @rule(
         data=st.data(),
-        retry_after=st.one_of(st.none(), st.floats(0.0, 30.0)),
+        retry_after=st.one_of(st.none(), st.floats(0.0, 30.0), st.floats(0.0, 1e308)),
         snapshot=st.one_of(st.none(), st.builds(RateLimit, st.integers(0, 9), st.integers(-3, 12), st.just(0.0))),
     )
     def one_is_denied(self, data: st.DataObject, retry_after: float | None, snapshot: RateLimit | None) -> None:
@@ -556,6 +668,7 @@ class BucketAmongStrangers(BucketAgainstServer):
         """With nothing in flight there is a time to look again; a few `Retry-After` may delay it."""
         if not self.flights:
             due = self.bucket.ready_at(self.now)
+            assert due <= self.now + 4 * 120.0  # no 429 shows a window of more than twice the longest block
             for _ in range(3):
                 assert due < math.inf
                 due = self.bucket.ready_at(due)

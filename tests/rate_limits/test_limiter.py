@@ -249,7 +249,7 @@ async def test_a_retry_after_beyond_the_cap_raises_instead_of_stalling() -> None
             await asyncio.sleep(0.1)
             permit.observe(429, full, retry_after=3600.0)
 
-    async def waiter(max_retry_after: float = 60) -> None:
+    async def waiter(max_retry_after: float = 30) -> None:
         async with limiter.acquire(LIST_INBOUND, max_retry_after=max_retry_after):
             pass
 
@@ -259,12 +259,82 @@ async def test_a_retry_after_beyond_the_cap_raises_instead_of_stalling() -> None
     with pytest.raises(RateLimitWaitError):
         await waiter()
     await refused
-    with pytest.raises(RateLimitWaitError) as caught:
+    with pytest.raises(RateLimitWaitError, match=r"the server asked for 3600\.00 s") as caught:
         await waiter()
-    assert caught.value.wait == pytest.approx(3600, abs=1)
+    assert caught.value.wait == pytest.approx(60, abs=1)
+    assert caught.value.retry_after == pytest.approx(3600, abs=1)
     assert asyncio.get_running_loop().time() < 1
     await patient
-    assert asyncio.get_running_loop().time() >= 3600
+    assert 60 <= asyncio.get_running_loop().time() < 62
+
+
+class Refusing:
+    """A server that answers 429 until a time, and then serves all."""
+
+    def __init__(self, until: float, retry_after: float) -> None:
+        self.until = until
+        self.retry_after = retry_after
+        self.times: list[float] = []
+        self.in_flight = 0
+
+    async def request(self, limiter: RateLimiter) -> int:
+        """Make one attempt."""
+        loop = asyncio.get_running_loop()
+        async with limiter.acquire(LIST_INBOUND, max_retry_after=60) as permit:
+            self.times.append(loop.time())
+            self.in_flight += 1
+            assert loop.time() < 1 or loop.time() > self.until or self.in_flight == 1, "one probe at a time"
+            await asyncio.sleep(3)
+            self.in_flight -= 1
+            refused = loop.time() < self.until
+            left = {"X-RateLimit-Limit": "50", "X-RateLimit-Remaining": "0" if refused else "40"}
+            permit.observe(
+                429 if refused else 200, CIMultiDict(left), retry_after=self.retry_after if refused else None
+            )
+            return 429 if refused else 200
+
+
+@pytest.mark.parametrize(("max_block", "block"), [(None, 60.0), (7.0, 7.0)])
+@pytest.mark.parametrize("asked", [86_400.0, 1e308, math.inf])
+async def test_one_answer_stops_the_sharers_for_the_bound_only(
+    caplog: pytest.LogCaptureFixture, asked: float, max_block: float | None, block: float
+) -> None:
+    """After the bound one request tries, alone; refused, the next tries a bound later; served, all go at once."""
+    caplog.set_level(logging.INFO, "alohub_async")
+    limiter = RateLimiter(max_block=max_block)
+    server = Refusing(until=1.5 * block + 3, retry_after=asked)
+    first = asyncio.ensure_future(server.request(limiter))
+    await asyncio.sleep(0.1)
+    statuses = await asyncio.gather(first, *(server.request(limiter) for _ in range(20)))
+    assert sorted(statuses) == [200] * 19 + [429] * 2
+    assert [server.times[1] - server.times[0], server.times[2] - server.times[1]] == pytest.approx([block + 3] * 2)
+    assert server.times[-1] - server.times[2] < 3.1
+    assert f"in {block:.0f} s one request tries" in caplog.text
+
+
+def test_a_long_window_is_the_bound() -> None:
+    """Whose window is an hour is asked to wait for most of one."""
+    assert (RateLimiter().max_block, RateLimiter(window=3600).max_block) == (60.0, 3600)
+    assert RateLimiter(window=3600, max_block=5).max_block == 5
+
+
+class OddServer(Server):
+    """A server whose 251st answer is a 429 that asks for 50 s, for no reason."""
+
+    def answer(self, route: Route, who: object) -> tuple[int, CIMultiDict[str], float | None]:
+        """Count a request; return status, headers and seconds to wait."""
+        status, headers, retry_after = super().answer(route, who)
+        if len(self.served) == 251:
+            headers["X-RateLimit-Remaining-Tenant"] = "0"
+            return 429, headers, 50.0
+        return status, headers, retry_after
+
+
+async def test_one_odd_answer_costs_its_own_wait_only() -> None:
+    """A 429 that asks for 50 s in the middle of 1,500 requests does not slow the rest down."""
+    server, limiter = OddServer(tenant=100), RateLimiter()
+    await asyncio.gather(*(server.request(limiter) for _ in range(1500)))
+    assert asyncio.get_running_loop().time() < 150 + 50 + 30
 
 
 async def test_waiters_cancelled_in_the_moment_of_a_long_retry_after_are_counted_once() -> None:
@@ -273,7 +343,7 @@ async def test_waiters_cancelled_in_the_moment_of_a_long_retry_after_are_counted
     permit = limiter.acquire(LIST_INBOUND)
 
     async def waiter() -> None:
-        async with limiter.acquire(LIST_INBOUND, max_retry_after=60):
+        async with limiter.acquire(LIST_INBOUND, max_retry_after=30):
             pass
 
     async with permit:

@@ -1,0 +1,126 @@
+"""`Secret`, a value that nothing shows, and the one redactor of all errors and log lines."""
+
+import re
+from collections.abc import Callable
+from typing import Any, Final, Generic, NoReturn, Self, TypeVar, final
+from weakref import WeakValueDictionary
+
+T = TypeVar("T")
+
+_SHOWN: Final = "[redacted]"
+_MIN_LENGTH: Final = 4  # characters; a shorter "key" would also match ordinary words
+_MIN_ENCODED: Final = 8  # characters of which Base64 or hex is searched for
+_PART: Final = 10  # characters that a text must begin a key with, if it was cut there
+_ESCAPE: Final = re.compile(r"[%\\&]")
+
+
+@final
+class Secret(Generic[T]):
+    """A value that no repr, format, pickle or traceback with locals shows.
+
+    As long as a secret text is there, it is struck out of every error and log line of this package. Two of the same
+    text are one object.
+
+    Attributes:
+        revealed: The value. Keep it in no variable: a traceback may show that.
+    """
+
+    __slots__ = ("__weakref__", "_beginnings", "_pattern", "revealed")
+
+    revealed: T  # no method: each request would call it
+    _beginnings: list[str]
+    _pattern: re.Pattern[str] | None
+
+    def __new__(cls, value: T) -> Self:
+        """Make a secret, or return the one of the same text."""
+        self = super().__new__(cls)
+        self.revealed, self._beginnings, self._pattern = value, [], None
+        return _KNOWN.setdefault(value, self) if isinstance(value, str) else self
+
+    def strike(self, text: str) -> str:
+        """The text without the secret, which is a text: whole or cut, in any case, plain or encoded."""
+        if not self._beginnings:
+            self._beginnings = [form[:_PART].lower() for form in _forms(str(self.revealed))]
+        lower = text.lower()
+        lower += lower.replace("-", "+").replace("_", "/")  # Base64 for URLs
+        if not _ESCAPE.search(text) and not any(beginning in lower for beginning in self._beginnings):
+            return text
+        if self._pattern is None:
+            plain, *encoded = _forms(str(self.revealed))
+            forms = [_pattern(plain, _escaped), *(_pattern(form, _in_base64) for form in encoded)]
+            self._pattern = re.compile("|".join(forms), re.IGNORECASE)
+        return self._pattern.sub(_SHOWN, text)
+
+    def __repr__(self) -> str:
+        return "Secret('[redacted]')"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret cannot be pickled or copied, so that it does not leave the process; make a new one")
+
+
+def hide(value: Any) -> Secret[Any]:
+    """The value as a secret, if it is not one already."""
+    return value if hasattr(value, "revealed") else Secret(value)
+
+
+_KNOWN: Final[WeakValueDictionary[str, Any]] = WeakValueDictionary()
+
+
+def redacted(text: str) -> str:
+    """The text without any secret that is in use; a lone surrogate, which cannot be printed, is escaped."""
+    for reference in _KNOWN.valuerefs():  # a list, so threads may add to it meanwhile
+        if (secret := reference()) is not None and len(secret.revealed) >= _MIN_LENGTH:
+            text = secret.strike(text)
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
+def repr_of_fields(self: Any) -> str:
+    """A `__repr__` of attrs classes for tracebacks that show variables: also before `__init__` has set all fields."""
+    import attrs
+
+    fields: Any = attrs.fields(self.__class__)
+    shown = [f"{field.name}={getattr(self, field.name, ...)!r}" for field in fields if field.repr]
+    return f"{self.__class__.__qualname__}({', '.join(shown)})"
+
+
+def cleaned(value: Any) -> Any:
+    """The value of an error's attribute: redacted if it is text, or a mapping of texts; otherwise as it is."""
+    if isinstance(value, str):
+        return redacted(value)
+    if hasattr(value, "items"):
+        pairs = [*value.items()]
+        clean = [(cleaned(name), cleaned(text)) for name, text in pairs]
+        return value if clean == pairs else type(value)(clean)
+    return value
+
+
+def _forms(key: str) -> list[str]:
+    """The key, and what of its Base64 and its hex is the same whatever stands before and after it."""
+    if len(key) < _MIN_ENCODED:
+        return [key]
+    from base64 import b64encode
+
+    data = key.encode(errors="replace")
+    encoded = [b64encode(bytes(skip) + data)[-(-skip * 8 // 6) : (skip + len(data)) * 8 // 6] for skip in range(3)]
+    return [key, *(form.decode() for form in encoded), data.hex()]
+
+
+def _pattern(form: str, one: Callable[[str], str]) -> str:
+    """An expression for a text that may be cut, and whose characters may be written in several ways."""
+    return "".join(f"{one(char)}{'?' if at >= _PART else ''}" for at, char in enumerate(form))
+
+
+def _in_base64(char: str) -> str:
+    return {"+": "(?:[+-]|%(?:25)*2b)", "/": r"(?:\\*/|_|%(?:25)*2f)"}.get(char, char)
+
+
+def _escaped(char: str) -> str:
+    """One character: plain, or escaped as in URLs, JSON, Python, or HTML, once or repeatedly."""
+    number, named = ord(char), {"&": "amp;", "<": "lt;", ">": "gt;", '"': "quot;"}.get(char)
+    forms = [
+        rf"%(?:25)*{number:02x}",
+        rf"\\+(?:u00|x){number:02x}",
+        rf"&(?:amp;)*(?:\#(?:0*{number}|x0*{number:x});{f'|{named}' if named else ''})",
+        rf"\\*{re.escape(char)}",
+    ]
+    return f"(?:{'|'.join(forms)})"
