@@ -6,7 +6,10 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Final
 from urllib.parse import quote
 
+from alohub_async.printable import printable
+
 _EXCERPT: Final = 500  # characters of a body that an error carries
+_LOOKED_AT: Final = 4096  # characters of a text that are redacted to show its beginning
 _SECRET_MIN: Final = 4  # a shorter "key" would also match ordinary words
 
 
@@ -35,8 +38,23 @@ def redacted_headers(headers: MutableMapping[str, str], secret: str) -> Mapping[
     return headers
 
 
+def shown(text: str, secret: str, most: int) -> str:
+    """The beginning of a text, redacted and printable, in one line of at most `most` characters."""
+    begin = text[:_LOOKED_AT]
+    safe = redacted(begin, secret)
+    if len(begin) < len(text) and len(secret) >= _SECRET_MIN:
+        safe = _without_end(safe, secret)
+    return printable(safe, most)
+
+
+def _without_end(text: str, secret: str) -> str:
+    """The text without a beginning of the key at its end, where it was cut."""
+    for encoded in _encodings(secret):
+        lengths = range(len(encoded) - 1, 0, -1)
+        text = text.removesuffix(next((encoded[:n] for n in lengths if text.endswith(encoded[:n])), ""))
+    return text
+
+
 def excerpt_of(body: bytes, secret: str) -> str:
     """The printable beginning of a body, redacted."""
-    # Redacted before it is truncated, so that no part of a key remains at the end.
-    text = redacted(body.decode(errors="replace"), secret)[:_EXCERPT]
-    return "".join(char if char.isprintable() else " " for char in text).strip()
+    return shown(body[: _LOOKED_AT + 1].decode(errors="replace"), secret, _EXCERPT)

@@ -80,6 +80,8 @@ class RetryPolicy:
     def _may_repeat(self, method: str, error: AlohubError) -> bool:
         if isinstance(error, RateLimitError):
             return True
+        if isinstance(error, APIConnectionError) and error.permanent:
+            return False
         if isinstance(error, APIConnectionError) and not error.maybe_sent:
             return True
         if isinstance(error, APIResponseError):
