@@ -148,11 +148,15 @@ class APIConnectionError(AlohubError):
     Attributes:
         maybe_sent: False if the request was certainly not sent (no connection was made); True if the server may have
             received and processed it.
+        permanent: True if trying again cannot help: the server's certificate is not trusted, or a proxy refuses.
     """
 
-    def __init__(self, message: str, *, maybe_sent: bool) -> None:
+    permanent: bool = False
+
+    def __init__(self, message: str, *, maybe_sent: bool, permanent: bool = False) -> None:
         super().__init__(message)
         self.maybe_sent = maybe_sent
+        self.permanent = permanent
 
 
 class APITimeoutError(APIConnectionError):

@@ -73,10 +73,13 @@ much memory as half of the record."""
 class Record:
     """Base of the records that the API returns. A subclass has a field `id` and a field `extra`.
 
+    Where the API's value does not fit, a field is None if its type allows that, or else has its default; without one,
+    the record is refused. `"required": True` in the metadata means that the API never sends null.
+
     `codec/fast_records.py` creates them without calling their constructors, so a constructor may only set the fields.
     """
 
-    id: int
+    id: int | None
 
 
 def wire_names(cls: type[Record]) -> dict[str, str]:
@@ -98,12 +101,12 @@ class InboundQueue(Record):
 
     A value that does not match its documented type is None here, and its raw value is kept in `extra` under its wire
     name. This applies to `id` and `name` too, although the API documents them as never null: one invalid record must
-    not make its whole page fail. With `AlohubClient(strict=True)` such a value raises an error, and these two fields
-    are never None.
+    not make its whole page fail. A queue without an id cannot be got or updated. With `AlohubClient(strict=True)` such
+    a value raises an error, and these two fields are never None.
 
     Attributes:
-        id: The queue's id, the one `get_inbound` and `update_inbound` take (`callinId`).
-        name: Its name (`callinName`).
+        id: The queue's id, the one `get_inbound` and `update_inbound` take (`callinId`), or None, see above.
+        name: Its name (`callinName`), or None, see above.
         strategy: How it treats its calls (`strategy`), or None if the API returns null.
         music_on_hold: File name of the music on hold (`musicinQueue`), or None if there is none.
         max_wait: Longest wait in seconds (`timeWait`, a string of digits on the wire), or None if none is set.
@@ -114,8 +117,8 @@ class InboundQueue(Record):
             above). Do not modify it: records without such fields share one empty mapping.
     """
 
-    id: int = attrs.field(metadata={"wire": "callinId", "minimum": 1})
-    name: str = attrs.field(metadata={"wire": "callinName"})
+    id: int | None = attrs.field(metadata={"wire": "callinId", "minimum": 1, "required": True})
+    name: str | None = attrs.field(metadata={"wire": "callinName", "required": True})
     strategy: QueueStrategy | None = attrs.field(default=None, metadata={"wire": "strategy"})
     music_on_hold: str | None = attrs.field(default=None, metadata={"wire": "musicinQueue"})
     max_wait: int | None = attrs.field(default=None, metadata={"wire": "timeWait", "minimum": 0})

@@ -34,6 +34,7 @@ DEFAULT_PAGE_SIZE: Final = 100
 """Records a page where neither the caller nor a token says. The API's own default is 20 (the vendor's page)."""
 
 DEFAULT_CONCURRENCY: Final = 16
+_MAX_RESPONSE_BYTES: Final[int | None] = 1 << 26  # 64 MiB
 _MAX_PREFETCH: Final = 100
 _MAX_PASSES: Final = 100
 _MAX_CONCURRENCY: Final = 1000  # ours, against typing errors: the rate limit decides
@@ -233,6 +234,7 @@ class CopyOptionsDict(CallOptionsDict, total=False):
     timeouts: Timeouts | None
     retry: RetryPolicy | None
     strict: bool
+    max_response_bytes: int | None
 
 
 class ClientOptionsDict(CopyOptionsDict, total=False):
@@ -289,6 +291,8 @@ class ClientOptions(CallOptions):
         retry: When a failed attempt is repeated; None for the defaults of `RetryPolicy`.
         strict: Raise `APIResponseError` for a value that does not fit its documented type, instead of keeping it in
             `extra`.
+        max_response_bytes: The most bytes of one response, decompressed; None for no limit. A longer one raises
+            `APIResponseError` and is not tried again. Its records may take some 20 times as much memory.
         tenant_id: Sent as `X-Tenant-ID` if given; the gateway can add it by itself. `Endpoint.direct` leaves it out.
         endpoint: Where the API is; a string stands for `Endpoint(string)`, None for `Endpoint.production()`.
         rate_limiter: Share one between all clients of a tenant in this process; None makes one for this client.
@@ -305,6 +309,10 @@ class ClientOptions(CallOptions):
     timeouts: Timeouts = attrs.field(default=None, converter=_timeouts, validator=_of_class(Timeouts))
     retry: RetryPolicy = attrs.field(default=None, converter=_retry, validator=_of_class(RetryPolicy))
     strict: bool = attrs.field(default=False, validator=validator(check_flag, error=ConfigurationError))
+    max_response_bytes: int | None = attrs.field(
+        default=_MAX_RESPONSE_BYTES,
+        validator=attrs.validators.optional(validator(check_count, least=1, error=ConfigurationError)),
+    )
     tenant_id: str | None = attrs.field(default=None, validator=_header_value)
     endpoint: Endpoint = attrs.field(default=None, converter=_endpoint, validator=_of_class(Endpoint))
     rate_limiter: RateLimiter = attrs.field(default=None, converter=_rate_limiter, validator=_of_class(RateLimiter))

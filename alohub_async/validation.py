@@ -17,6 +17,8 @@ T = TypeVar("T")
 MAX_DIGITS: Final = 19
 """Digits of the longest whole number that is read: those of the largest 64-bit numbers."""
 
+_EXACT: Final = 2**53  # from here on, a float may stand for several whole numbers
+
 ErrorType: TypeAlias = type[ConfigurationError | InvalidArgumentError]
 
 Validator: TypeAlias = Callable[[object, Any, Any], None]
@@ -103,7 +105,9 @@ def check_iterable(name: str, value: Any) -> None:
 
 
 def read_digits(value: object) -> int | None:
-    """The number that a string of ASCII digits means; None for anything else, and for more than 19 digits."""
+    """The whole number that a string of at most 19 ASCII digits, or a float such as `3.0`, means; None for others."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and 0 <= value < _EXACT else None
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= MAX_DIGITS:
         return int(value)
     return None

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, Self, TypeAlias
 from attrs import define, field, frozen
 from multidict import CIMultiDict
 
-from alohub_async import AlohubClient
+from alohub_async import AlohubClient, InboundQueue
 from alohub_async.testing import Answer, Fault, Stage
 from alohub_async.testing.server import stop_listening
 
@@ -43,6 +43,12 @@ QUEUE: Final[Mapping[str, object]] = {
 def queue(**changes: object) -> dict[str, object]:
     """The record of the vendor's page with other values, by wire name."""
     return {**QUEUE, **changes}
+
+
+def id_of(queue: InboundQueue) -> int:
+    """The id of a queue that has one."""
+    assert queue.id is not None
+    return queue.id
 
 
 @frozen

@@ -31,7 +31,7 @@ from alohub_async import (
     __version__,
 )
 from alohub_async.testing import Delay, Sandbox
-from tests.support import CALLS, FIRST, LIST, QUEUE, RawServer, Step, http, json_reply, queue, until
+from tests.support import CALLS, FIRST, LIST, QUEUE, RawServer, Step, http, id_of, json_reply, queue, until
 
 ONCE = RetryPolicy(max_retries=0)
 KEY = "sk_live_secret"
@@ -176,7 +176,7 @@ def test_one_client_serves_two_runs_of_an_event_loop() -> None:
         client = sandbox.client()
 
         async def get() -> int:
-            return (await client.queues.get_inbound(FIRST)).id
+            return id_of(await client.queues.get_inbound(FIRST))
 
         async def get_and_close() -> int:
             async with client:
@@ -194,7 +194,7 @@ def test_sessions_of_dead_loops_are_released() -> None:
         client = sandbox.client()
 
         async def get() -> int:
-            return (await client.queues.get_inbound(FIRST)).id
+            return id_of(await client.queues.get_inbound(FIRST))
 
         def sessions() -> int:
             gc.collect()
@@ -233,7 +233,7 @@ def test_cancelled_run_does_not_block_the_next() -> None:
 
         async def get_and_close() -> int:
             async with client:
-                return (await client.queues.get_inbound(FIRST)).id
+                return id_of(await client.queues.get_inbound(FIRST))
 
         asyncio.run(leave_in_the_middle())
         assert asyncio.run(get_and_close()) == FIRST
@@ -247,7 +247,7 @@ def test_two_loops_at_once_are_refused_clearly() -> None:
         client = sandbox.client()
 
         async def get() -> int:
-            return (await client.queues.get_inbound(FIRST)).id
+            return id_of(await client.queues.get_inbound(FIRST))
 
         def elsewhere() -> None:
             with pytest.raises(ConfigurationError, match="used by another event loop; make one client for each loop"):

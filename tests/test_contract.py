@@ -44,7 +44,7 @@ from alohub_async.testing import (
     Status,
     TotalStyle,
 )
-from tests.support import CALLS, FIRST, LIST, QUEUE, RawServer, Reply, http, json_reply, queue
+from tests.support import CALLS, FIRST, LIST, QUEUE, RawServer, Reply, http, id_of, json_reply, queue
 
 ONCE = RetryPolicy(max_retries=0)
 HTTP_LIBRARY_HEADERS = {"Host", "Accept-Encoding"}
@@ -374,7 +374,7 @@ async def test_detail_is_read_bare_and_enveloped(*, style: DetailStyle, direct: 
     """The bare object, an envelope around it, and an envelope with a list of one give the queue of the list."""
     async with Sandbox(queues=3, detail_style=style) as sandbox, sandbox.client(direct=direct) as client:
         listed = [found async for found in client.queues.list_inbound()]
-        assert [await client.queues.get_inbound(found.id) for found in listed] == listed
+        assert [await client.queues.get_inbound(id_of(found)) for found in listed] == listed
         sent = sandbox.requests[-1]
         assert (sent.method, dict(sent.query), sent.json) == ("GET", {}, None)
         assert sent.path == f"{'/api' if direct else ''}{LIST}/{listed[-1].id}"

@@ -288,6 +288,14 @@ async def _strict() -> None:
         assert (await client.with_options(strict=False).queues.get_inbound(FIRST)).strategy is None
 
 
+@effect("AlohubClient.max_response_bytes", "with_options.max_response_bytes")
+async def _max_response_bytes() -> None:
+    async with Sandbox(queues=1) as sandbox, sandbox.client(max_response_bytes=10) as client:
+        with pytest.raises(APIResponseError, match="max_response_bytes=10"):
+            await client.queues.get_inbound(FIRST)
+        assert (await client.with_options(max_response_bytes=None).queues.get_inbound(FIRST)).id == FIRST
+
+
 # RetryPolicy
 
 

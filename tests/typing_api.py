@@ -87,8 +87,10 @@ async def walk(client: AlohubClient) -> None:
     assert_type(pager, Pager[InboundQueue])
     async for queue in pager:
         assert_type(queue, InboundQueue)
-        assert_type(queue.id, int)
-        assert_type(queue.name, str)
+        assert_type(queue.id, int | None)
+        assert_type(queue.name, str | None)
+        if queue.id is not None:
+            await client.queues.get_inbound(queue.id)
         assert_type(queue.strategy, QueueStrategy | None)
         assert_type(queue.max_wait, int | None)
         assert_type(queue.announce_position, bool | None)
@@ -151,7 +153,7 @@ def explain(error: AlohubError) -> str | None:
 def short_name(queue: AuditedQueue, *, letters: int = 3) -> Iterator[Finding]:
     """A user's own rule."""
     assert_type(queue.detail, InboundQueue | None)
-    if len(queue.queue.name) < letters:
+    if len(queue.queue.name or "") < letters:
         yield queue.finding("short", field="name")
 
 
@@ -183,7 +185,13 @@ async def options(client: AlohubClient, limiter: RateLimiter) -> None:
     client.paginate("/v1/agents", key="agentId", **walk)
     bulk: BulkOptionsDict = {"concurrency": 8, "ordered": True, "stop_on_error": True, **call}
     client.queues.get_many_inbound([1], **bulk)
-    copied: CopyOptionsDict = {"timeouts": Timeouts(), "retry": RetryPolicy(), "strict": True, **call}
+    copied: CopyOptionsDict = {
+        "timeouts": Timeouts(),
+        "retry": RetryPolicy(),
+        "strict": True,
+        "max_response_bytes": None,
+        **call,
+    }
     client.with_options(**copied)
     made: ClientOptionsDict = {"tenant_id": "1", "endpoint": "https://h", "rate_limiter": limiter, "max_connections": 9}
     AlohubClient("sk_live_x", **made)

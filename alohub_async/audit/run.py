@@ -5,7 +5,7 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Unpack, cast
+from typing import Unpack
 
 import attrs
 
@@ -89,7 +89,7 @@ async def _collect_with_details(
     async def walk() -> AsyncGenerator[int]:
         async for queue in pager:
             queues.append(AuditedQueue(queue))
-            queue_id = cast("int | None", queue.id)  # None if the id does not fit its type
+            queue_id = queue.id
             if queue_id is not None and queue_id not in indexes:
                 indexes[queue_id] = len(queues) - 1
                 yield queue_id

@@ -4,7 +4,7 @@ import enum
 import json
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 
@@ -128,7 +128,7 @@ def _by_id(queues: Iterable[InboundQueue], side: Side) -> tuple[dict[int, Inboun
     matched: dict[int, InboundQueue] = {}
     unmatched: list[Unmatched] = []
     for queue in queues:
-        queue_id = cast("int | None", queue.id)  # None if the API sent no id, or one that is not a number
+        queue_id = queue.id
         if queue_id is None:
             unmatched.append(Unmatched(side, queue, "no id"))
         elif matched.setdefault(queue_id, queue) is not queue:

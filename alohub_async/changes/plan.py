@@ -84,7 +84,8 @@ async def plan_changes(
         if wanted.setdefault(change.id, change) is not change:
             raise InvalidArgumentError(f"one change for each queue; queue {change.id} has several")
     deadline = Deadline(CallOptions.of(options, "concurrency"), what="plan_changes")
-    steps = {queue.id: plan_step(wanted[queue.id], queue) for queue in await _listed(client, wanted.keys(), deadline)}
+    listed = await _listed(client, wanted.keys(), deadline)
+    steps = {queue.id: plan_step(wanted[queue.id], queue) for queue in listed if queue.id is not None}
     outcomes = client.queues.get_many_inbound(
         [queue_id for queue_id in wanted if queue_id not in steps],
         concurrency=concurrency,

@@ -214,7 +214,7 @@ def changes_of(diff: QueueDiff) -> tuple[list[Change], list[str]]:
                 wanted[field.name] = field.after
             else:
                 skipped.append(f"queue {changed.before.id}: {field.name} stays unchanged: {reason}")
-        if wanted:
+        if wanted and changed.before.id is not None:  # without an id it would be unmatched
             expect = {name: getattr(changed.before, name) for name in wanted}
             changes.append(Change(changed.before.id, InboundQueueUpdate(**wanted), expect))
     return changes, skipped

@@ -2,7 +2,7 @@
 
 The API's responses need not match the documented types. A value that can be read without guessing is accepted (`"120"`
 for a number, `"0"` or `1` for a flag). Any other value is never coerced: the attribute is None, and the raw value is
-kept in `extra`.
+kept in `extra`. If the attribute's type does not allow None, it has its default; without one, the record is refused.
 """
 
 import functools
@@ -76,15 +76,16 @@ def _is_page(kind: Any) -> bool:
 
 
 def _field_reader(field: "attrs.Attribute[Any]", converter: "Converter") -> FieldReader:
-    nullable = types.NoneType in get_args(field.type)
-    kind = next(arg for arg in get_args(field.type) if arg is not types.NoneType) if nullable else field.type
+    optional = types.NoneType in get_args(field.type)
+    kind = next(arg for arg in get_args(field.type) if arg is not types.NoneType) if optional else field.type
     return FieldReader(
         name=field.alias or field.name,
         attribute=field.name,
         wire=field.metadata.get("wire", field.name),
         kind=kind,
         structure=_identity if field.name == "id" and kind is int else converter.get_structure_hook(kind),
-        nullable=nullable,
+        optional=optional,
+        nullable=optional and not field.metadata.get("required", False),
         has_default=field.default is not attrs.NOTHING,
         minimum=field.metadata.get("minimum"),
     )
@@ -110,13 +111,14 @@ def _record_hook(cls: type, converter: "Converter", *, strict: bool) -> Callable
             raw = record.get(reader.wire, _MISSING)
             if raw is _MISSING and reader.has_default:
                 continue
-            values[reader.name] = None
+            if reader.optional:
+                values[reader.name] = None
             if reader.nullable and (raw is None or raw is _MISSING):
                 continue
             try:
                 values[reader.name] = reader.read(raw)
             except (ValueError, TypeError, KeyError, ExceptionGroup) as exc:
-                if strict:
+                if strict or not (reader.optional or reader.has_default):
                     raise FieldError(reader.wire, None if raw is _MISSING else raw) from exc
                 if raw is not _MISSING:
                     extra[reader.wire] = raw

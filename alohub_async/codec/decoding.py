@@ -2,10 +2,13 @@
 
 import functools
 import json
+import math
 from collections.abc import Callable
 from typing import Any, Final, cast
 
 from alohub_async.validation import read_digits
+
+_MOST_TOTAL: Final = 10**36  # more digits make no sense, but would make messages long
 
 
 @functools.cache
@@ -22,14 +25,28 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)  # `json.loads` would create one for each call
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text:.20} is beyond the largest number")
+    return number
 
 
-def decode_json(body: bytes) -> Any:
+# `json.loads` would create a decoder for each call.
+_STRICT: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+_LENIENT: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite, strict=False)
+
+
+def decode_json(body: bytes, *, strict: bool = False) -> Any:
     """Decode JSON; the result does not depend on whether the extra `speed` is installed.
 
+    Args:
+        body: What came.
+        strict: Refuse control characters in strings, and bytes that are not UTF-8. Otherwise such a string is read; a
+            byte of another encoding becomes `�`.
+
     Raises:
-        ValueError: The body is not JSON, or is nested too deeply.
+        ValueError: The body is not JSON, has a number that is not finite, or is nested too deeply.
     """
     fast = _fast_decode()
     if fast is not None:
@@ -37,14 +54,23 @@ def decode_json(body: bytes) -> Any:
             return fast(body)
         except Exception:  # noqa: BLE001, S110  (the standard library decides about what msgspec rejects)
             pass
+    encoding = json.detect_encoding(body)
     try:
-        return _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
+        text = body.decode(encoding, "surrogatepass")
+    except UnicodeDecodeError as exc:
+        if strict:
+            raise ValueError(f"not {encoding} at byte {exc.start}") from None  # the error itself has the whole body
+        text = body.decode(encoding, "replace")
+    try:
+        return (_STRICT if strict else _LENIENT).decode(text)
+    except json.JSONDecodeError as exc:
+        raise ValueError(f"{exc.msg} at character {exc.pos}") from None  # the error itself has the whole text
     except RecursionError as exc:
         raise ValueError("nested too deeply") from exc
 
 
 def read_total(value: object) -> int | None:
     """The total that a `totalRecord` reports; None if it makes no sense."""
-    if type(value) is int and value >= 0:
-        return value
+    if type(value) is int:
+        return value if 0 <= value < _MOST_TOTAL else None
     return read_digits(value)

@@ -84,7 +84,7 @@ def _list_decoder(raw_record: Any, fill: Callable[[Any], list[Any]]) -> ListDeco
             answer = decode(body)
             items = fill(answer.data)
             total = answer.totalRecord
-            if type(total) is not int or total < 0:
+            if type(total) is not int or not 0 <= total < 1 << 63:
                 total = read_total(total)
         except Exception:  # noqa: BLE001  (the plain way says what is wrong)
             return None

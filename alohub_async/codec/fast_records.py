@@ -40,7 +40,8 @@ class FieldReader(NamedTuple):
         wire: Its wire name.
         kind: Its type, without None.
         structure: Converts a raw value to that type; raises if it cannot.
-        nullable: Whether it may be None.
+        optional: Whether its type allows None.
+        nullable: Whether the API may send null.
         has_default: Whether the class has a default for it.
         minimum: The least valid value; None if there is none.
     """
@@ -50,6 +51,7 @@ class FieldReader(NamedTuple):
     wire: str
     kind: Any
     structure: Callable[[Any, Any], Any]
+    optional: bool
     nullable: bool
     has_default: bool
     minimum: int | None

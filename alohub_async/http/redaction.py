@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final, ParamSpec, TypeVar
 
 from alohub_async.errors import AlohubError
+from alohub_async.printable import printable
 from alohub_async.secret import redacted
 
 P = ParamSpec("P")
@@ -15,13 +16,16 @@ _EXCERPT: Final = 500  # characters of a body that an error carries
 _LONGEST_REST: Final = 60  # characters that a cut key may leave
 
 
+def shown(text: str, most: int) -> str:
+    """The beginning of a text, redacted and printable, in one line of at most `most` characters."""
+    # Redacted before it is truncated, so that no part of a key remains at the end.
+    safe = redacted(text[:_READ])
+    return printable(safe[:-_LONGEST_REST] if len(text) > _READ else safe, most)
+
+
 def excerpt_of(body: bytes) -> str:
     """The printable beginning of a body, redacted."""
-    # Redacted before it is truncated, so that no part of a key remains at the end.
-    text = redacted(body[:_READ].decode(errors="replace"))
-    if len(body) > _READ:
-        text = text[:-_LONGEST_REST]
-    return "".join(char if char.isprintable() else " " for char in text[:_EXCERPT]).strip()
+    return shown(body[: _READ + 1].decode(errors="replace"), _EXCERPT)
 
 
 def bare(error: ErrorT) -> ErrorT:

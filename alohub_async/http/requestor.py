@@ -220,7 +220,9 @@ class Requestor:
                     headers = self.headers[key, request.body is not None]
                     call.attempts += 1
                     call.maybe_sent = True
-                    call.response = response = await connections.send(request, headers, self.options.timeouts)
+                    call.response = response = await connections.send(
+                        request, headers, self.options.timeouts, self.options.max_response_bytes
+                    )
                 finally:
                     connections.release_slot()
                 retry_after = None
@@ -235,7 +237,9 @@ class Requestor:
             raise _deadline_exceeded(call, why) from (call.error or error)
         if _logger.isEnabledFor(logging.DEBUG):
             _logger.debug("%s: HTTP %d, attempt %d", request, response.status, call.attempts)
-        call.payload = decode_response(request, response, retry_after=retry_after, decode=call.decode)
+        call.payload = decode_response(
+            request, response, retry_after=retry_after, strict=self.options.strict, decode=call.decode
+        )
 
     async def _before_retry(self, call: Call, error: AlohubError) -> None:
         """Wait before the next attempt, or raise `error` if there is to be none."""

@@ -9,6 +9,7 @@ from yarl import URL
 
 from alohub_async.config import Endpoint, check_key
 from alohub_async.errors import InvalidArgumentError, InvalidArgumentTypeError
+from alohub_async.http.decompression import accept_encoding
 from alohub_async.routes import Route
 from alohub_async.secret import Secret
 
@@ -143,7 +144,7 @@ class HeaderCache(dict[tuple[Secret[str], bool], Secret[Mapping[str, str]]]):
         for old in [old for old in self if old[0] != key]:
             del self[old]  # the key has rotated
         endpoint = self._endpoint
-        headers = {"Accept": "application/json", "User-Agent": self._user_agent}
+        headers = {"Accept": "application/json", "User-Agent": self._user_agent, **accept_encoding()}
         if endpoint.key_header in {"x-api-key", "both"}:
             headers["X-Api-Key"] = key.revealed
         if endpoint.key_header in {"authorization", "both"}:

@@ -4,6 +4,7 @@ Field names and codes are from the vendor's page. The spellings `errorCode` and 
 HTTP 200, were seen in the vendor's published client.
 """
 
+import heapq
 import math
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from datetime import UTC
@@ -24,8 +25,9 @@ from alohub_async.errors import (
     RateLimitError,
     RequestFailedError,
 )
-from alohub_async.http.redaction import excerpt_of
+from alohub_async.http.redaction import excerpt_of, shown
 from alohub_async.http.requests import Request
+from alohub_async.printable import printable
 from alohub_async.rate_limits.headers import moment_of
 
 _ERROR_BY_CODE: Final[dict[str, type[APIStatusError]]] = {
@@ -43,21 +45,41 @@ _ERROR_BY_STATUS: Final[dict[int, type[APIStatusError]]] = {
     404: NotFoundError,
     429: RateLimitError,
 }
+MAX_ERROR_BYTES: Final = 1 << 14
+"""What is read of the body of a failure: its JSON is short, and of a page of HTML only an excerpt is shown."""
+
+_MAX_MESSAGE: Final = 1000  # characters
+_MAX_SHOWN: Final = 100  # characters of a name or a code
+_MAX_NAMES: Final = 12  # of an object's fields
 _REQUEST_ID_HEADERS: Final = ("X-Request-Id", "X-Kong-Request-Id", "X-Correlation-Id")
 
 
+class Unread(NamedTuple):
+    """Why the body of a success was not read.
+
+    Attributes:
+        why: In words.
+        may_retry: Whether another answer may be readable.
+    """
+
+    why: str
+    may_retry: bool
+
+
 class Response(NamedTuple):
-    """One answer, read to its end.
+    """One answer.
 
     Attributes:
         status: HTTP status.
         headers: Case-insensitive; they belong to this answer alone and pickle.
-        body: All of it, decompressed.
+        body: All of it, decompressed; of a failure, at most `MAX_ERROR_BYTES`.
+        unread: Why there is no body; None if there is.
     """
 
     status: int
     headers: MutableMapping[str, str]
     body: bytes
+    unread: Unread | None = None
 
 
 @attrs.frozen
@@ -129,6 +151,7 @@ def decode_response(
     response: Response,
     *,
     retry_after: float | None,
+    strict: bool = False,
     decode: Callable[[bytes], object] | None = None,
 ) -> Any:
     """Return the JSON of a successful response, or the result of `decode`.
@@ -137,20 +160,27 @@ def decode_response(
         request: The request, for the error.
         response: The response.
         retry_after: The result of `retry_after_seconds` for the response, for the error.
+        strict: See `decode_json`.
         decode: Tried first on the body of a response with a success status. It never raises, and returns None unless
             the body reports success as well.
 
     Raises:
         APIStatusError: The response is a failure: by its status, or by `success` or `error_code` under HTTP 200.
-        APIResponseError: The status is a success, but the body is not JSON.
+        APIResponseError: The status is a success, but the body is not JSON, or was not read.
     """
     success = 200 <= response.status < 300
     if response.status in {204, 205}:
         return None
     if success and decode is not None and (decoded := decode(response.body)) is not None:
         return decoded
+    if success and response.unread is not None:
+        raise APIResponseError(
+            f"{request} was answered with HTTP {response.status}, but {response.unread.why}",
+            status=response.status,
+            undecodable=response.unread.may_retry,
+        )
     try:
-        payload = decode_json(response.body)
+        payload = decode_json(response.body, strict=strict and success)
     except ValueError:
         if success:
             excerpt = excerpt_of(response.body)
@@ -195,11 +225,14 @@ def _status_error(
     if message is None and 300 <= status < 400:
         message = "redirects are not followed, because they could send the key to another host; check the base URL"
     return kind(
-        message,
+        None if message is None else shown(message, _MAX_MESSAGE),
         status=status,
-        error_code=code,
+        error_code=None if code is None else shown(code, _MAX_SHOWN),
         request=str(request),
-        request_id=next((response.headers[name] for name in _REQUEST_ID_HEADERS if name in response.headers), None),
+        request_id=next(
+            (shown(response.headers[name], _MAX_SHOWN) for name in _REQUEST_ID_HEADERS if name in response.headers),
+            None,
+        ),
         retry_after=retry_after,
         headers=response.headers,
         body=excerpt_of(response.body),
@@ -278,9 +311,10 @@ def _is_list(value: object) -> TypeGuard[list[Any]]:
 
 def _wrong_shape(request: object, expected: str, got: object) -> APIResponseError:
     if _is_object(got):
-        shown = f"an object with {sorted(map(str, got))}"
+        names = [printable(name, _MAX_SHOWN) for name in heapq.nsmallest(_MAX_NAMES, got)]
+        kind = f"an object with {names}{f' and {len(got) - len(names)} more' if len(got) > len(names) else ''}"
     else:
-        shown = "null" if got is None else type(got).__name__
+        kind = "null" if got is None else type(got).__name__
     return APIResponseError(
-        f"{request} was answered with JSON of an unknown shape: expected {expected}, got {shown}", status=200
+        f"{request} was answered with JSON of an unknown shape: expected {expected}, got {kind}", status=200
     )

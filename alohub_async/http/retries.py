@@ -100,7 +100,7 @@ class RetryPolicy:
     def _may_repeat(self, method: str, error: AlohubError) -> bool:
         idempotent = method in (_IDEMPOTENT if self.retry_writes else _READS)
         if isinstance(error, APIConnectionError):
-            return idempotent or not error.maybe_sent
+            return not error.permanent and (idempotent or not error.maybe_sent)
         if isinstance(error, APIResponseError):
             return error.undecodable and method in _READS
         if not isinstance(error, APIStatusError):

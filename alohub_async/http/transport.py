@@ -2,9 +2,12 @@
 
 import asyncio
 import copy
+import math
 import platform
+import ssl
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextvars import ContextVar
+from http import HTTPStatus
 from typing import Any, Final, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -13,9 +16,11 @@ from aiohttp.connector import Connection
 
 from alohub_async._version import __version__
 from alohub_async.errors import APIConnectionError, APITimeoutError, ClientClosedError, ConfigurationError
+from alohub_async.http.decompression import DecodingError, Decompressor
 from alohub_async.http.requests import Request
-from alohub_async.http.responses import Response
+from alohub_async.http.responses import MAX_ERROR_BYTES, Response, Unread
 from alohub_async.http.timeouts import TimeLimit, TimeLimits, Timeouts
+from alohub_async.printable import printable
 from alohub_async.secret import Secret
 
 Session: TypeAlias = aiohttp.ClientSession
@@ -23,9 +28,20 @@ Session: TypeAlias = aiohttp.ClientSession
 
 USER_AGENT: Final = f"alohub-async/{__version__} Python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
 
+_TRUST: Final = (
+    "if you trust the authority that signed its certificate, name the authority's file in the environment variable"
+    " SSL_CERT_FILE, or give this client a session with an SSL context of its own"
+)
+
+_ASK_PROXY: Final = "check the address and the credentials of the proxy, and whether it allows this host"
+
 
 class _ConnectionLostError(Exception):
     """A connection broke under a request that may have been sent."""
+
+
+class _ProxyRefusedError(Exception):
+    """A proxy refuses to connect to the server."""
 
 
 async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -41,10 +57,12 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
         raise  # nothing was sent, and aiohttp does not resend these
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:
         raise _ConnectionLostError(_reason(exc)) from exc
-    except aiohttp.ClientResponseError as exc:  # the answer is not HTTP, or a proxy refused
-        reason = exc.message.partition("\n")[0].rstrip(":")
+    except aiohttp.ClientHttpProxyError as exc:
+        error: Exception = _ProxyRefusedError(f"HTTP {exc.status} {printable(exc.message)}".rstrip())
+    except aiohttp.ClientResponseError as exc:  # the answer is not HTTP
+        error = _ConnectionLostError(printable(exc.message.partition("\n")[0].rstrip(":")))
     # Not chained to aiohttp's own error: its repr shows the headers of the request, and so the key.
-    raise _ConnectionLostError(reason)
+    raise error
 
 
 _attempt: ContextVar[TimeLimit] = ContextVar("_attempt")
@@ -120,13 +138,17 @@ class Connections:
         else:
             self.free_slots += 1
 
-    async def send(self, request: Request, headers: Secret[Mapping[str, str]], timeouts: Timeouts) -> Response:
+    async def send(
+        self, request: Request, headers: Secret[Mapping[str, str]], timeouts: Timeouts, max_bytes: int | None = None
+    ) -> Response:
         """Send once and read the answer. Needs a slot, see `free_slots`.
 
         Args:
             request: What to send.
             headers: All headers that aiohttp does not make itself.
             timeouts: Of this attempt.
+            max_bytes: The most bytes of a decompressed body that are read; None for no limit. A longer body of a
+                success is given up, one of a failure is cut.
 
         Raises:
             ClientClosedError: The session is closed.
@@ -148,10 +170,13 @@ class Connections:
                     raise_for_status=False,
                     timeout=self._aiohttp_timeouts,
                     middlewares=self._middlewares,
+                    auto_decompress=False,  # that decompresses whole chunks, to any size
                 )
                 # Read to its end, or broken off, a response returns its connection by itself.
-                body = await (response.read() if response.content.is_eof() else _read_in_pieces(response, attempt))
-                return Response(response.status, response.headers.copy(), body)
+                body, unread = await _read(response, attempt, max_bytes)
+                return Response(response.status, response.headers.copy(), body, unread)
+        except (aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch, _ProxyRefusedError) as exc:
+            raise _refused(request, exc) from exc
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as exc:
             kind = APITimeoutError if isinstance(exc, TimeoutError) else APIConnectionError
             raise kind(f"{request}: no connection to {request.url.host}: {_reason(exc)}", maybe_sent=False) from exc
@@ -252,17 +277,55 @@ class Transport:
                 _LEFT.setdefault(loop, []).append(connections)
 
 
-async def _read_in_pieces(response: aiohttp.ClientResponse, limit: TimeLimit) -> bytes:
-    """Read an answer that is not complete yet; each piece restarts the read timeout."""
+async def _read(
+    response: aiohttp.ClientResponse, limit: TimeLimit, max_bytes: int | None
+) -> tuple[bytes, Unread | None]:
+    """Return the body, and why it was not read; each piece restarts the read timeout."""
+    content, failed = response.content, response.status >= HTTPStatus.MULTIPLE_CHOICES
+    most = MAX_ERROR_BYTES if failed else max_bytes or math.inf
+    if content.is_eof() and "Content-Encoding" not in response.headers and content.total_bytes <= most:
+        return await response.read(), None
     pieces: list[bytes] = []
+    size = received = 0
     try:
-        while not response.content.is_eof():
+        coding = response.headers.get("Content-Encoding", "").strip()
+        decompressor = None if coding.lower() in {"", "identity"} else Decompressor(coding)
+        while not content.at_eof():
             limit.alive()
-            pieces.append(await response.content.readany())
+            data = await content.readany()
+            received += len(data)
+            for piece in (data,) if decompressor is None else decompressor.pieces(data):
+                pieces.append(piece)
+                size += len(piece)
+                if max(size, received) > most:
+                    response.close()
+                    return (b"".join(pieces)[:MAX_ERROR_BYTES], None) if failed else (b"", _too_long(most))
+        if decompressor is not None:
+            decompressor.finish()
+    except DecodingError as exc:
+        response.close()
+        return b"", Unread(str(exc), may_retry=True)
     except BaseException:
         response.close()
         raise
-    return b"".join([*pieces, await response.read()])
+    await response.read()
+    return b"".join(pieces), None
+
+
+def _too_long(most: float) -> Unread:
+    why = f"its body is longer than max_response_bytes={most}; ask for smaller pages, or raise that"
+    return Unread(why, may_retry=False)
+
+
+def _refused(request: Request, exc: Exception) -> APIConnectionError:
+    """The error for a connection that is not secure, or that a proxy refuses."""
+    host, why = request.url.host, printable(_reason(exc))
+    if isinstance(exc, _ProxyRefusedError):
+        told = f"the proxy refuses to connect to {host}: {why}; {_ASK_PROXY}"
+    else:
+        told = f"no secure connection to {host}: {why}; {_TRUST}"
+    broken = isinstance(exc.__cause__, ssl.SSLEOFError)  # not refused: the connection ended meanwhile
+    return APIConnectionError(f"{request}: {told}", maybe_sent=False, permanent=not broken)
 
 
 def _new_session() -> aiohttp.ClientSession:

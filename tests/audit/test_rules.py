@@ -217,7 +217,7 @@ def short_name(queue: AuditedQueue, *, letters: int = 3) -> Iterator[Finding]:
 
     The docstring has more lines.
     """
-    if len(queue.queue.name) < letters:
+    if len(queue.queue.name or "") < letters:
         yield queue.finding(f"less than {letters} letters", field="name")
 
 

@@ -1,7 +1,7 @@
 """From a record of the API to `InboundQueue`: matching values are read, others are never coerced."""
 
 import json
-from typing import Any
+from typing import Any, get_type_hints
 
 import attrs
 import pytest
@@ -9,11 +9,12 @@ from cattrs import BaseValidationError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alohub_async import AlohubClient
+from alohub_async import AlohubClient, APIResponseError, InvalidArgumentTypeError
 from alohub_async.codec.converter import FieldError, converter_for
+from alohub_async.codec.fast_answers import Decoders
 from alohub_async.models import InboundQueue, QueueStrategy
 from tests.strategies import any_text, json_values
-from tests.support import RawServer, http
+from tests.support import RawServer, http, id_of, queue
 from tests.twins import pickled
 
 RECORD: dict[str, Any] = {
@@ -79,6 +80,10 @@ FITS: list[tuple[str, Any, object]] = [
     ("timeWait", "0060", 60),
     ("timeWait", 120, 120),
     ("timeWait", 0, 0),
+    ("timeWait", 120.0, 120),
+    ("callinId", 1001226.0, 1001226),
+    ("callinId", 9007199254740991.0, 9007199254740991),
+    ("strategy", 2.0, QueueStrategy.VIP),
     ("timeWait", "9" * 18, int("9" * 18)),
     ("agentSelector", "ring-all", "ring-all"),
     ("nguongRanhRoi", "0", False),
@@ -115,7 +120,10 @@ NO_NUMBER: list[Any] = [
     "٣",
     "²",
     "1" * 20,
-    1.0,
+    1.5,
+    -1.0,
+    9007199254740992.0,
+    1e300,
     True,
     False,
     [],
@@ -217,7 +225,7 @@ def _means(wire: str, raw: Any, value: Any) -> bool:
         return type(value) is bool and raw in ({"1", 1} if value else {"0", 0})
     spelled = type(raw) is str and raw.isascii() and raw.isdigit() and int(raw) == value
     least = {"callinId": 1, "timeWait": 0}.get(wire, value)
-    return (spelled or (type(raw) is int and raw == value)) and value >= least
+    return (spelled or (type(raw) in {int, float} and raw == value)) and value >= least
 
 
 any_record = st.fixed_dictionaries({}, optional=dict.fromkeys(ATTRIBUTES, json_values)).flatmap(
@@ -291,12 +299,11 @@ def test_users_model_with_extra_is_read_like_ours() -> None:
     assert agent == _Agent(7, "An", [1, 2], 5, {"new": 1})
 
 
-def test_invalid_value_in_a_users_model_does_not_raise() -> None:
-    """A list with an invalid element is kept raw as a whole."""
+def test_invalid_value_in_a_users_model_leaves_the_default() -> None:
+    """A list with an invalid element is kept raw as a whole; the attribute is what its type says."""
     structure = converter_for(strict=False).structure
-    agent = structure({"agentCode": "x", "tags": [1, "many"], "level": 5}, _Agent)
-    assert agent.extra == {"agentCode": "x", "tags": [1, "many"]}
-    assert attrs.astuple(agent)[:4] == (None, None, None, 5)
+    agent = structure({"agentCode": 7, "nick": 1, "tags": [1, "many"], "level": None}, _Agent)
+    assert agent == _Agent(7, None, [], 3, {"nick": 1, "tags": [1, "many"], "level": None})
     with pytest.raises(FieldError, match="tags"):
         converter_for(strict=True).structure({"agentCode": 1, "tags": [1, "many"], "level": 5}, _Agent)
 
@@ -350,4 +357,71 @@ async def test_listed_id_can_be_got_however_long(queue_id: str | int) -> None:
         RawServer(lambda _: [http({"callinId": queue_id, "callinName": "x"})]) as server,
         AlohubClient("sk_live_x", endpoint=server.url) as client,
     ):
-        assert (await client.queues.get_inbound(found.id)).id == found.id == int(queue_id)
+        assert (await client.queues.get_inbound(id_of(found))).id == found.id == int(queue_id)
+
+
+# What the types say
+
+
+def _types_of(cls: type) -> dict[str, Any]:
+    return {name: hint for name, hint in get_type_hints(cls).items() if name != "extra"}
+
+
+@given(any_record)
+def test_every_attribute_is_what_its_type_says(record: dict[str, Any]) -> None:
+    """Whatever came: None only where the annotation allows it."""
+    queue = _lenient(record)
+    for name, hint in _types_of(InboundQueue).items():
+        assert isinstance(getattr(queue, name), hint)
+
+
+@attrs.frozen
+class Team:
+    """A user's own record, whose id is never None."""
+
+    id: int = attrs.field(metadata={"wire": "teamId"})
+    name: str | None = attrs.field(default=None, metadata={"wire": "teamName"})
+    extra: dict[str, Any] = attrs.field(factory=dict[str, Any])
+
+
+@pytest.mark.parametrize("record", [{}, {"teamId": None}, {"teamId": "x"}, {"teamId": 1.5}])
+async def test_record_that_its_class_does_not_allow_is_refused(record: dict[str, Any]) -> None:
+    """In both modes; a value that may be None is kept in `extra` as ever."""
+    for strict in (False, True):
+        with pytest.raises(FieldError):
+            converter_for(strict=strict).structure(record, Team)
+    assert converter_for(strict=False).structure({"teamId": 7, "teamName": 5}, Team) == Team(7, None, {"teamName": 5})
+    answer = http({"data": [{"teamId": 1}, record], "totalRecord": 2})
+    async with RawServer(lambda _: [answer]) as server, AlohubClient("sk_live_x", endpoint=server.url) as client:
+        with pytest.raises(APIResponseError, match="page 0, index 1: the record does not fit Team"):
+            await client.paginate("/v1/teams", model=Team).collect()
+
+
+async def test_queue_without_an_id_can_neither_be_got_nor_updated() -> None:
+    """It is listed, with its raw id, and refused before anything is sent."""
+    answer = http({"success": "1", "totalRecord": 1, "data": [queue(callinId="x")]})
+    async with RawServer(lambda _: [answer]) as server, AlohubClient("sk_live_x", endpoint=server.url) as client:
+        [found] = await client.queues.list_inbound().collect()
+        assert (found.id, found.extra) == (None, {"callinId": "x"})
+        missing: Any = found.id
+        for call in (client.queues.get_inbound(missing), client.queues.update_inbound(missing, max_wait=1)):
+            with pytest.raises(InvalidArgumentTypeError, match="queue_id must be an int"):
+                await call
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("speed", [True, False])
+async def test_whole_float_is_the_same_queue_everywhere(monkeypatch: pytest.MonkeyPatch, *, speed: bool) -> None:
+    """`1001226.0` is the id 1001226 to lists, duplicates and totals, with and without the extra `speed`."""
+    if not speed:
+        monkeypatch.setattr("alohub_async.resources.resource.decoders", lambda _: Decoders(None, None))
+    pages = [[queue(callinId=1.0), queue(callinId=2)], [queue(callinId=2.0), queue(callinId="3")]]
+    answers = [http({"success": "1", "totalRecord": 4.0, "data": page}) for page in [*pages, []]]
+    async with (
+        RawServer(lambda n: [answers[min(n, 3) - 1]]) as server,
+        AlohubClient("sk_live_x", endpoint=server.url) as client,
+    ):
+        pager = client.queues.list_inbound(page_size=2, prefetch=0)
+        assert await pager.count() == 4
+        assert [found.id async for found in pager] == [1, 2, 3]
+        assert pager.drift.duplicates == 1

@@ -194,3 +194,40 @@ JSON_PIECES = [
 def test_any_bytes_decode_alike_with_and_without_speed(body: bytes) -> None:
     """Both decoders refuse the same bodies."""
     assert _outcome(decode_json, body) == _outcome(decode_json_slowly, body)
+
+
+@pytest.mark.parametrize("decode", [decode_json, decode_json_slowly], ids=["speed", "plain"])
+@pytest.mark.parametrize("number", ["1e400", "-1E+999", "1" * 400 + ".0", "NaN", "Infinity", "-Infinity"])
+def test_number_that_is_not_finite_is_refused(number: str, decode: Callable[[bytes], Any]) -> None:
+    """It would become a word that is not JSON in every file."""
+    with pytest.raises(ValueError, match=r"is not JSON|is beyond the largest number"):
+        decode(f'{{"a": [{number}]}}'.encode())
+
+
+@pytest.mark.parametrize("decode", [decode_json, decode_json_slowly], ids=["speed", "plain"])
+@pytest.mark.parametrize(
+    ("raw", "read"),
+    [
+        (b"a\tb", "a\tb"),
+        (b"a\nb\x1bc\x00", "a\nb\x1bc\x00"),
+        (b"caf\xe9", "caf\N{REPLACEMENT CHARACTER}"),
+        (b"\xe9\t", "\N{REPLACEMENT CHARACTER}\t"),
+        ("Hỗ trợ ".encode() + b"\xc3", "Hỗ trợ \N{REPLACEMENT CHARACTER}"),
+    ],
+)
+def test_damaged_string_costs_itself_alone(raw: bytes, read: str, decode: Callable[..., Any]) -> None:
+    """A raw control character is kept, and a byte of another encoding is replaced; strict refuses both."""
+    body = b'{"data": [{"name": "' + raw + b'"}, {"name": "x"}]}'
+    assert decode(body) == {"data": [{"name": read}, {"name": "x"}]}
+    with pytest.raises(ValueError, match=r"at byte|at character"):
+        decode(body, strict=True)
+
+
+@pytest.mark.parametrize("decode", [decode_json, decode_json_slowly], ids=["speed", "plain"])
+def test_error_does_not_hold_the_body(decode: Callable[..., Any]) -> None:
+    """A traceback or a log of the error shows nothing of what came."""
+    for body in (b'{"key": "sk_live_secret', b'"sk_live_secret\xff"'):
+        with pytest.raises(ValueError, match="at") as caught:
+            decode(body, strict=True)
+        assert "secret" not in repr(vars(caught.value)) + repr(caught.value.args)
+        assert caught.value.__suppress_context__

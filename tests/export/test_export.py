@@ -13,6 +13,7 @@ from alohub_async import AlohubClient, AlohubError, DeadlineExceededError, FileE
 from alohub_async.export import ExportProgress, export_inbound
 from alohub_async.files import read_queues
 from alohub_async.testing import Delay, JsonAnswer, Sandbox
+from tests.support import id_of
 
 ENDINGS = ("jsonl", "csv", "parquet")
 UNLIMITED: dict[str, Any] = {"tenant_limit": None, "route_limit": None}
@@ -147,7 +148,7 @@ async def test_details_are_looked_up_once(client: AlohubClient, sandbox: Sandbox
     report = await export_inbound(client, path, details=True, page_size=10)
     assert (report.complete, report.gone, report.written) == (True, 1, 24)
     assert len(sandbox.requests) == 2 * 3 + 25
-    ids = [queue.id for queue in read_queues(path)]
+    ids = [id_of(queue) for queue in read_queues(path)]
     assert gone not in ids
     assert [*read_queues(path)] == [outcome.unwrap() async for outcome in client.queues.get_many_inbound(ids)]
 

@@ -43,7 +43,20 @@ from alohub_async.testing import (
     Status,
     TruncatedBody,
 )
-from tests.support import CALLS, FIRST, LIST, QUEUE, RawServer, Reply, Step, deaf_endpoint, http, json_reply, until
+from tests.support import (
+    CALLS,
+    FIRST,
+    LIST,
+    QUEUE,
+    RawServer,
+    Reply,
+    Step,
+    deaf_endpoint,
+    http,
+    id_of,
+    json_reply,
+    until,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -760,7 +773,7 @@ async def test_deadline_of_a_walk_is_over_all_its_pages(sandbox: Sandbox) -> Non
         assert now() - started == pytest.approx(5, abs=0.01)
         assert len(got) == 20
         assert caught.value.resume_token == pager.token
-        got += [found.id async for found in client.queues.list_inbound(token=caught.value.resume_token)]
+        got += [id_of(found) async for found in client.queues.list_inbound(token=caught.value.resume_token)]
     assert got == [stored["callinId"] for stored in sandbox.queues]
 
 
@@ -904,7 +917,7 @@ async def test_break_leaves_nothing_behind() -> None:
 
 async def _drain(pager: Pager[InboundQueue], ids: list[int]) -> None:
     async for found in pager:
-        ids.append(found.id)  # noqa: PERF401 (keeps the items before an error)
+        ids.append(id_of(found))  # noqa: PERF401 (keeps the items before an error)
 
 
 @pytest.mark.parametrize("fault", [Status(500), DropConnection(), TruncatedBody(), BadJson(), HtmlPage(502)])

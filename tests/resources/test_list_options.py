@@ -15,7 +15,7 @@ from alohub_async import (
     RetryPolicy,
 )
 from alohub_async.testing import Sandbox
-from tests.support import LIST, json_reply
+from tests.support import LIST, id_of, json_reply
 
 
 def _ids(sandbox: Sandbox) -> list[int]:
@@ -31,7 +31,7 @@ async def test_details_are_what_get_says(sandbox: Sandbox, client: AlohubClient)
     queues = await client.queues.list_inbound(page_size=7, details=True).collect()
     assert [queue.id for queue in queues] == _ids(sandbox)
     assert sorted(_details_asked(sandbox)) == _ids(sandbox)
-    assert queues[3] == await client.queues.get_inbound(queues[3].id)
+    assert queues[3] == await client.queues.get_inbound(id_of(queues[3]))
 
 
 async def test_detail_takes_precedence_over_the_list(sandbox: Sandbox, client: AlohubClient) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from alohub_async import AlohubClient, InboundQueueUpdate, NotFoundError
 from alohub_async.testing import Sandbox
-from tests.support import FIRST
+from tests.support import FIRST, id_of
 
 
 async def test_detail_differs_from_the_list(sandbox: Sandbox, client: AlohubClient) -> None:
@@ -14,7 +14,7 @@ async def test_detail_differs_from_the_list(sandbox: Sandbox, client: AlohubClie
     detail = await client.queues.get_inbound(FIRST)
     assert (detail.max_wait, detail.extra, detail.name) == (91, {"note": "mới"}, listed[0].name)
     assert await client.queues.list_inbound().collect() == listed
-    assert await client.queues.get_inbound(listed[1].id) == listed[1]
+    assert await client.queues.get_inbound(id_of(listed[1])) == listed[1]
 
 
 async def test_difference_survives_an_update_and_can_be_removed(sandbox: Sandbox, client: AlohubClient) -> None:

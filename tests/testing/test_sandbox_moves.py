@@ -6,7 +6,7 @@ import pytest
 
 from alohub_async import AlohubClient
 from alohub_async.testing import Sandbox
-from tests.support import QUEUE, json_reply
+from tests.support import QUEUE, id_of, json_reply
 
 
 def _ids(sandbox: Sandbox) -> list[Any]:
@@ -14,7 +14,7 @@ def _ids(sandbox: Sandbox) -> list[Any]:
 
 
 async def _walk(client: AlohubClient, **options: Any) -> list[int]:
-    return [queue.id async for queue in client.queues.list_inbound(page_size=10, prefetch=0, **options)]
+    return [id_of(queue) async for queue in client.queues.list_inbound(page_size=10, prefetch=0, **options)]
 
 
 async def test_queue_is_inserted_at_once(sandbox: Sandbox, client: AlohubClient) -> None:
