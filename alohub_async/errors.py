@@ -52,11 +52,14 @@ class AlohubError(Exception):
     Attributes:
         resume_token: Set on errors raised while a list is iterated: pass it to `list_inbound(token=…)` to continue at
             the item that could not be fetched. None elsewhere.
-        attempts: Transmissions made by the failed call; 0 if nothing was sent.
+        attempts: Attempts of the failed call, over all its requests; 0 if none was made.
+        maybe_sent: Whether any request of the failed call may have reached the server. False only if none was written
+            to a connection. For an edit, only the update counts.
     """
 
     resume_token: str | None = None
     attempts: int = 0
+    maybe_sent: bool = False
 
     def __init__(self, *args: object) -> None:
         super().__init__(*map(cleaned, args))
@@ -90,7 +93,7 @@ class ClientClosedError(AlohubError):
 
 
 class RateLimitWaitError(AlohubError):
-    """The wait for the rate limit would exceed its maximum; nothing was sent.
+    """The wait for the rate limit would exceed its maximum, so no further attempt was made.
 
     Attributes:
         wait: Seconds the call would have waited, as estimated when it gave up; `math.inf` if that depends on the
@@ -146,8 +149,6 @@ class APIConnectionError(AlohubError):
     """No complete response was received.
 
     Attributes:
-        maybe_sent: False if the request was certainly not sent (no connection was made); True if the server may have
-            received and processed it.
         permanent: True if trying again cannot help: the server's certificate is not trusted, or a proxy refuses.
     """
 

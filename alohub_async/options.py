@@ -321,6 +321,21 @@ class ClientOptions(CallOptions):
     user_agent: str = attrs.field(default=None, converter=_user_agent, validator=_header_value)
 
 
+class _Rest(float):
+    """The seconds that are left of a deadline.
+
+    Attributes:
+        whole: The deadline as it was given.
+    """
+
+    whole: float
+
+
+def whole_deadline(seconds: float | None) -> str:
+    """A deadline for a message, as it was given, even if only a rest of it was left."""
+    return f"{getattr(seconds, 'whole', seconds) or 0.0:.2f} s"
+
+
 class Deadline:
     """A time limit that several calls share, counted from the first of them."""
 
@@ -360,9 +375,12 @@ class Deadline:
             self._ends = now + seconds
         if self._ends <= now:
             raise self._exceeded()
-        return attrs.evolve(self._options, deadline=self._ends - now)
+        left = _Rest(self._ends - now)
+        left.whole = getattr(seconds, "whole", seconds)
+        return attrs.evolve(self._options, deadline=left)
 
     def _exceeded(self) -> DeadlineExceededError:
         return DeadlineExceededError(
-            f"{self._what}: not done within its deadline of {self._options.deadline:.2f} s", maybe_sent=False
+            f"{self._what}: not done within its deadline of {whole_deadline(self._options.deadline or None)}",
+            maybe_sent=False,
         )

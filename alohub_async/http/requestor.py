@@ -29,7 +29,7 @@ from alohub_async.http.requests import HeaderCache, Request
 from alohub_async.http.responses import ApiResponse, Response, decode_response, retry_after_seconds
 from alohub_async.http.retries import RetryQuota
 from alohub_async.http.transport import Transport
-from alohub_async.options import CallOptions, ClientOptions
+from alohub_async.options import CallOptions, ClientOptions, whole_deadline
 from alohub_async.rate_limits import RateLimiter
 from alohub_async.secret import Secret, hide, redacted
 from alohub_async.unset import UNSET
@@ -64,7 +64,7 @@ class Call:
         deadline: Seconds for the call; None for no end.
         ends: When the deadline is over, in the loop's seconds; inf without one.
         attempts: Transmissions so far.
-        maybe_sent: Whether any attempt may have reached the server.
+        maybe_sent: Whether any attempt may have reached the server, see `transport.Call`.
         error: The last attempt's error, if it failed.
         key: The key of the last attempt.
         next_key: The key of the next attempt, if the provider returned it after a 401.
@@ -167,7 +167,10 @@ class Requestor:
                 raise  # a key provider's own
             error: BaseException = _deadline_exceeded(call, "the time is over")
             error.__cause__ = call.error
-        except (AlohubError, asyncio.CancelledError) as exc:
+        except AlohubError as exc:
+            error = bare(exc)
+            exc.attempts, exc.maybe_sent = call.attempts, call.maybe_sent
+        except asyncio.CancelledError as exc:
             error = bare(exc)
         else:
             return call
@@ -181,15 +184,11 @@ class Requestor:
 
     async def _try_until_done(self, call: Call) -> None:
         while True:
-            sent_before = call.maybe_sent
             try:
                 await self._try(call)
             except AlohubError as error:
-                error.attempts = call.attempts
                 if isinstance(error, DeadlineExceededError) or not isinstance(error, _TRANSIENT):
                     raise
-                if isinstance(error, APIConnectionError):
-                    call.maybe_sent = sent_before or error.maybe_sent
                 call.error = error
                 await self._before_retry(call, error)
             else:
@@ -219,9 +218,8 @@ class Requestor:
                     call.key = key
                     headers = self.headers[key, request.body is not None]
                     call.attempts += 1
-                    call.maybe_sent = True
                     call.response = response = await connections.send(
-                        request, headers, self.options.timeouts, self.options.max_response_bytes
+                        request, headers, self.options.timeouts, self.options.max_response_bytes, call=call
                     )
                 finally:
                     connections.release_slot()
@@ -289,7 +287,7 @@ def _deadline_exceeded(call: Call, why: str) -> DeadlineExceededError:
     attempts = "1 attempt" if call.attempts == 1 else f"{call.attempts} attempts"
     last = f"; the last error: {call.error}" if call.error is not None else ""
     error = DeadlineExceededError(
-        f"{call.request}: not done within its deadline of {call.deadline or 0.0:.2f} s ({attempts}): {why}{last}",
+        f"{call.request}: not done within its deadline of {whole_deadline(call.deadline)} ({attempts}): {why}{last}",
         maybe_sent=call.maybe_sent,
     )
     error.attempts = call.attempts

@@ -86,9 +86,10 @@ class TimeLimit:
 
     Attributes:
         ends: When the limit expires, in seconds of the loop's clock.
+        is_alive: Whether `alive` was called.
     """
 
-    __slots__ = ("_cancelling", "_idle", "_last_end", "_limits", "_ran_out", "_task", "ends")
+    __slots__ = ("_cancelling", "_idle", "_last_end", "_limits", "_ran_out", "_task", "ends", "is_alive")
 
     def __init__(self, limits: TimeLimits, seconds: float, *, idle: float = math.inf) -> None:
         """Start the time.
@@ -108,6 +109,7 @@ class TimeLimit:
         self._task = task
         self._cancelling = task.cancelling()
         self._ran_out = False
+        self.is_alive: bool = False
 
     def __enter__(self) -> Self:
         limits = self._limits
@@ -118,6 +120,7 @@ class TimeLimit:
 
     def alive(self) -> None:
         """Report activity: restart the idle time."""
+        self.is_alive = True
         limits = self._limits
         if not self._ran_out:
             self.ends = min(limits.loop.time() + self._idle, self._last_end)

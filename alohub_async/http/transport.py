@@ -8,7 +8,7 @@ import ssl
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextvars import ContextVar
 from http import HTTPStatus
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 from weakref import WeakKeyDictionary
 
 import aiohttp
@@ -34,6 +34,16 @@ _TRUST: Final = (
 )
 
 _ASK_PROXY: Final = "check the address and the credentials of the proxy, and whether it allows this host"
+
+
+class Call(Protocol):
+    """What is sent, in one or several attempts.
+
+    Attributes:
+        maybe_sent: Whether an attempt was written to a connection. Set here, and never reset.
+    """
+
+    maybe_sent: bool
 
 
 class _ConnectionLostError(Exception):
@@ -70,7 +80,7 @@ _attempt: ContextVar[TimeLimit] = ContextVar("_attempt")
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Starts the read timeout of an attempt when the attempt has its connection."""
+    """Starts the read timeout of an attempt when the attempt has its connection: the request is written next."""
 
     async def connect(self, *args: Any, **kwargs: Any) -> Connection:
         connection = await super().connect(*args, **kwargs)
@@ -139,7 +149,13 @@ class Connections:
             self.free_slots += 1
 
     async def send(
-        self, request: Request, headers: Secret[Mapping[str, str]], timeouts: Timeouts, max_bytes: int | None = None
+        self,
+        request: Request,
+        headers: Secret[Mapping[str, str]],
+        timeouts: Timeouts,
+        max_bytes: int | None = None,
+        *,
+        call: Call,
     ) -> Response:
         """Send once and read the answer. Needs a slot, see `free_slots`.
 
@@ -149,6 +165,7 @@ class Connections:
             timeouts: Of this attempt.
             max_bytes: The most bytes of a decompressed body that are read; None for no limit. A longer body of a
                 success is given up, one of a failure is cut.
+            call: What it belongs to.
 
         Raises:
             ClientClosedError: The session is closed.
@@ -159,6 +176,7 @@ class Connections:
             self._timeouts, self._aiohttp_timeouts = timeouts, _for_aiohttp(timeouts, lent=self._lent)
         attempt = TimeLimit(self._limits, timeouts.total, idle=timeouts.read)
         _attempt.set(attempt)
+        sent = self._lent  # a user's connector does not report when it has a connection
         try:
             with attempt:
                 response = await self._session.request(
@@ -176,12 +194,16 @@ class Connections:
                 body, unread = await _read(response, attempt, max_bytes)
                 return Response(response.status, response.headers.copy(), body, unread)
         except (aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch, _ProxyRefusedError) as exc:
+            sent = False
             raise _refused(request, exc) from exc
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as exc:
+            sent = False
             kind = APITimeoutError if isinstance(exc, TimeoutError) else APIConnectionError
             raise kind(f"{request}: no connection to {request.url.host}: {_reason(exc)}", maybe_sent=False) from exc
         except TimeoutError as exc:
-            raise APITimeoutError(f"{request}: no complete answer in time ({timeouts})", maybe_sent=True) from exc
+            sent = sent or attempt.is_alive
+            missing = "complete answer" if sent else "connection"
+            raise APITimeoutError(f"{request}: no {missing} in time ({timeouts})", maybe_sent=sent) from exc
         except (_ConnectionLostError, aiohttp.ClientError, OSError) as exc:
             raise APIConnectionError(f"{request}: the connection was lost: {_reason(exc)}", maybe_sent=True) from exc
         except ValueError as exc:  # such as a user's session with credentials of its own
@@ -190,6 +212,9 @@ class Connections:
             if self._session.closed:
                 raise ClientClosedError("this client, or the session it was given, was closed meanwhile") from exc
             raise
+        finally:
+            if sent or attempt.is_alive:
+                call.maybe_sent = True
 
     async def aclose(self) -> None:
         """Close everything, in its own event loop or after that is closed."""

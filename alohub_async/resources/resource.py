@@ -130,11 +130,12 @@ class Resource(Generic[RecordT, UpdateT]):
 
     async def update(self, record_id: int, changes: UpdateT, **options: Unpack[CallOptionsDict]) -> UpdateResult:
         """Update one record; see `Queues.update_inbound`."""
-        return await self._update(record_id, changes, CallOptions.of(options))
+        return (await self._update(record_id, changes, CallOptions.of(options)))[0]
 
     async def _update(
         self, record_id: int, changes: UpdateT, options: CallOptions, requestor: Requestor | None = None
-    ) -> UpdateResult:
+    ) -> tuple[UpdateResult, int]:
+        """The result of an update, and the transmissions it took."""
         url = self._url_of(record_id)
         require_changes(changes, self.spec.update)
         request = Request(self._update_route, url, encode_json(update_body(changes)))
@@ -142,7 +143,7 @@ class Resource(Generic[RecordT, UpdateT]):
         message = None
         if call.payload is not None:  # an answer without content (204) is a success, too
             message = decoded(read_success, call.payload, request=request).get("error_message")
-        return UpdateResult(record_id, message if isinstance(message, str) else None, call.attempts)
+        return UpdateResult(record_id, message if isinstance(message, str) else None, call.attempts), call.attempts
 
     async def edit(
         self,
@@ -240,15 +241,11 @@ class Resource(Generic[RecordT, UpdateT]):
         deadline = Deadline(_call_options(chosen), what=f"update many {self.spec.name}s")
         locks = WeakValueDictionary[str, asyncio.Lock]()
 
-        async def counted(record_id: int, change: UpdateT) -> tuple[UpdateResult, int]:
-            result = await self._update(record_id, change, deadline.next_call())
-            return result, result.attempts
-
         async def update(pair: tuple[int, UpdateT]) -> Outcome[UpdateResult]:
             record_id, change = self._checked_pair(pair)
             lock = locks.setdefault(repr(record_id), asyncio.Lock())
             async with lock:
-                return await outcome_of(record_id, lambda: counted(record_id, change))
+                return await outcome_of(record_id, lambda: self._update(record_id, change, deadline.next_call()))
 
         check_iterable("changes", changes)
         return Outcomes(

@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from types import SimpleNamespace
 from typing import Final
 
 import msgspec
@@ -47,7 +48,7 @@ async def _differences(url: str, pages: int, rounds: int) -> list[float]:
         async def bare(page: int) -> object:
             request = build_request(LIST, endpoint, params={"page": page, "size": 1})
             connections = await transport.connections()
-            response = await connections.send(request, headers, timeouts)
+            response = await connections.send(request, headers, timeouts, call=SimpleNamespace(maybe_sent=False))
             return msgspec.json.decode(response.body)
 
         await _cpu(whole, pages)
