@@ -43,10 +43,12 @@ class AlohubError(Exception):
         resume_token: Set on errors raised while a list is iterated: pass it to `list_inbound(token=…)` to continue at
             the item that could not be fetched. None elsewhere.
         attempts: Transmissions made by the failed call; 0 if nothing was sent.
+        maybe_written: Set on errors of an edit: whether its update was written, or may still be. False elsewhere.
     """
 
     resume_token: str | None = None
     attempts: int = 0
+    maybe_written: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The default calls cls(*args), which fails for every class with keyword-only arguments.

@@ -4,6 +4,7 @@ import enum
 import functools
 import json
 import types
+from collections import Counter
 from collections.abc import Mapping
 from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar, cast, get_args
@@ -24,6 +25,28 @@ def json_text(value: object, *, indent: int | None = None) -> str:
     if not is_text(text):  # a lone surrogate is JSON, but not UTF-8
         text = json.dumps(value, indent=indent)
     return text + "\n"
+
+
+def read_json(text: str) -> Any:
+    """What a JSON text means; no object in it may have a key twice.
+
+    Raises:
+        ValueError: It is not JSON; says why.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_object)
+    except json.JSONDecodeError as exc:
+        raise ValueError(f"{exc.msg}, at character {exc.pos + 1}") from exc
+    except RecursionError as exc:
+        raise ValueError("too many levels") from exc
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        name, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"duplicate key {name!r:.60}")
+    return found
 
 
 def is_text(text: str) -> bool:
@@ -98,17 +121,34 @@ class Columns(Generic[RecordT]):
         for name in self.required:
             if name not in values:
                 raise ValueError(f"column {name!r} is missing")
-        for name, kind in self.kinds.items():
-            value = values.get(name)
-            if value is not None and type(value) is not kind:
-                raise ValueError(f"{name} must be {_KIND_NAMES[kind]} or null; {value!r:.100} was found")
         extra = values.get("extra", {})
         _checked_object(extra, f"extra must be a JSON object; {extra!r:.100} was found")
         values = {**values}
-        for name, member_of in self.enums.items():
-            if values.get(name) is not None:
-                values[name] = member_of(values[name])
+        for name, kind in self.kinds.items():
+            value = values.get(name)
+            if value is not None and (kind is int or type(value) is not kind):
+                values[name] = self.checked(name, value)
         return self._cls(**values)
+
+    def checked(self, name: str, value: object) -> Any:
+        """A value of a column other than `extra`, an enum by its number or its name.
+
+        Raises:
+            ValueError: The column cannot have it; says why.
+        """
+        kind, member_of, least = self.kinds[name], self.enums.get(name), self._least[name]
+        found: Any = value
+        if member_of is not None and isinstance(value, str):
+            found = member_of.__members__.get(value.strip().upper(), value)
+        if found is None:
+            return None
+        if not isinstance(found, kind) or (kind is int and isinstance(found, bool)):
+            allowed = _KIND_NAMES[kind] + ("" if member_of is None else f", one of {', '.join(member_of.__members__)},")
+            raise ValueError(f"{name} must be {allowed} or null; {value!r:.100} was found")
+        number: Any = found
+        if least is not None and number < least:
+            raise ValueError(f"{name} must be {least} or more; {value!r:.100} was found")
+        return found if member_of is None else member_of(number)
 
     def to_row(self, record: RecordT) -> dict[str, Any]:
         """The record as a row: `extra` as JSON, and every value one that its column can hold.
@@ -139,7 +179,7 @@ class Columns(Generic[RecordT]):
         """
         text = row.get("extra")
         try:
-            extra: Any = {} if text is None or text == "{}" else json.loads(text)
+            extra: Any = {} if text is None or text == "{}" else read_json(text)
         except (ValueError, TypeError) as exc:
             raise ValueError(f"extra must be a JSON object; {text!r:.100} was found") from exc
         record: dict[str, Any] = {**row, "extra": extra}

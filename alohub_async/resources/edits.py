@@ -1,12 +1,21 @@
 """What an edit does, apart from sending it: what differs, what conflicts, whether it was done. Plans use the same."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 import attrs
 
-from alohub_async.errors import ConflictError, InvalidArgumentError
-from alohub_async.models import Record, RecordUpdate
+from alohub_async.errors import (
+    AlohubError,
+    APIConnectionError,
+    APIResponseError,
+    APIStatusError,
+    ConflictError,
+    InternalServerError,
+    InvalidArgumentError,
+)
+from alohub_async.models import Record, RecordUpdate, wire_names
 from alohub_async.unset import UNSET
 from alohub_async.validation import check_instance
 
@@ -73,7 +82,14 @@ def differing(record: object, wanted: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if getattr(record, name) != value}
 
 
-def conflict(what: str, found: object, expected: Mapping[str, Any]) -> ConflictError | None:
+def value_of(record: Record, name: str) -> Any:
+    """The value of a field; the one that the API sent if that does not fit the field's type."""
+    value = getattr(record, name)
+    extra: Mapping[str, Any] | None = getattr(record, "extra", None)
+    return extra.get(wire_names(type(record))[name]) if value is None and extra else value
+
+
+def conflict(what: str, found: Record, expected: Mapping[str, Any]) -> ConflictError | None:
     """The error if a field is not as expected, else None.
 
     Args:
@@ -81,12 +97,46 @@ def conflict(what: str, found: object, expected: Mapping[str, Any]) -> ConflictE
         found: The record as it is.
         expected: The values that it should have, by field. Only fields that would be written are looked at.
     """
-    differences = {name: (value, getattr(found, name)) for name, value in expected.items()}
+    differences = {name: (value, value_of(found, name)) for name, value in expected.items()}
     differences = {name: pair for name, pair in differences.items() if pair[0] != pair[1]}
     if not differences:
         return None
     said = "; ".join(f"{name} is {now!r}, not {then!r}" for name, (then, now) in differences.items())
     return ConflictError(f"{what} is not as expected: {said}; nothing was written", differences=differences)
+
+
+class WriteLog:
+    """What is known of the updates of one edit; its errors tell it, whichever request failed last."""
+
+    def __init__(self) -> None:
+        """Nothing was sent yet."""
+        self._maybe_written = False
+
+    @contextmanager
+    def whole_edit(self) -> Generator[None]:
+        """Mark the errors of the block, which is the whole edit."""
+        try:
+            yield
+        except AlohubError as error:
+            error.maybe_written = self._maybe_written
+            raise
+
+    @contextmanager
+    def update(self) -> Generator[None]:
+        """Note how the block ends, which sends one update."""
+        before, self._maybe_written = self._maybe_written, True
+        try:
+            yield
+        except AlohubError as error:
+            self._maybe_written = before or _may_be_taken(error)
+            raise
+
+
+def _may_be_taken(error: AlohubError) -> bool:
+    """Whether an update that failed so may have been taken, or may be later: it was neither refused nor unsent."""
+    if isinstance(error, APIStatusError):
+        return isinstance(error, InternalServerError)
+    return isinstance(error, APIResponseError) or (isinstance(error, APIConnectionError) and error.maybe_sent)
 
 
 async def look_whether_done(read: Callable[[], Awaitable[RecordT]], wanted: Mapping[str, Any]) -> RecordT | None:

@@ -31,7 +31,16 @@ from alohub_async.models import Record, RecordUpdate, UpdateResult, wire_names
 from alohub_async.options import BulkOptions, BulkOptionsDict, CallOptions, CallOptionsDict, Deadline, WalkOptionsDict
 from alohub_async.pagination import Pager
 from alohub_async.resources.bulk import Outcome, Outcomes, SharedCalls, outcome_of
-from alohub_async.resources.edits import Edit, check_expected, conflict, differing, look_whether_done, require_changes
+from alohub_async.resources.edits import (
+    Edit,
+    WriteLog,
+    check_expected,
+    conflict,
+    differing,
+    look_whether_done,
+    require_changes,
+    value_of,
+)
 from alohub_async.resources.paging import Listing, make_pager
 from alohub_async.resources.records import page_of_records, structure_record
 from alohub_async.routes import Route
@@ -157,17 +166,32 @@ class Resource(Generic[RecordT, UpdateT]):
         deadline = Deadline(
             CallOptions.of(options, "expect", "dry_run", "verify"), what=f"edit of {self.spec.name} {record_id}"
         )
+        log = WriteLog()
+        with log.whole_edit():
+            return await self._edit(record_id, wanted, expect, deadline, log, writes=not dry_run, verify=verify)
+
+    async def _edit(
+        self,
+        record_id: int,
+        wanted: Mapping[str, Any],
+        expect: RecordT | None,
+        deadline: Deadline,
+        log: WriteLog,
+        *,
+        writes: bool,
+        verify: bool,
+    ) -> Edit[RecordT]:
         before = await self._get_value(record_id, deadline.next_call())
         difference = differing(before, wanted)
         if expect is not None:
             refused = conflict(
-                f"{self.spec.name} {record_id}", before, {name: getattr(expect, name) for name in difference}
+                f"{self.spec.name} {record_id}", before, {name: value_of(expect, name) for name in difference}
             )
             if refused is not None:
                 raise refused
-        after, sent = attrs.evolve(before, **difference), bool(difference) and not dry_run
+        after, sent = attrs.evolve(before, **difference), bool(difference) and writes
         if sent:
-            seen = await self._write_safely(record_id, difference, deadline)
+            seen = await self._write_safely(record_id, difference, deadline, log)
             if seen is None and verify:
                 try:
                     seen = await self._get_value(record_id, deadline.next_call())
@@ -186,7 +210,9 @@ class Resource(Generic[RecordT, UpdateT]):
             not_taken=tuple(differing(after, difference)),
         )
 
-    async def _write_safely(self, record_id: int, values: dict[str, Any], deadline: Deadline) -> RecordT | None:
+    async def _write_safely(
+        self, record_id: int, values: dict[str, Any], deadline: Deadline, log: WriteLog
+    ) -> RecordT | None:
         """Update. After a failure that leaves open whether it was done, read the record; return it if that was done."""
         mine = self._requestor
         policy = mine.options.retry
@@ -195,7 +221,9 @@ class Resource(Generic[RecordT, UpdateT]):
         while True:
             attempt += 1
             try:
-                await self._update(record_id, changes, deadline.next_call(), requestor)
+                options = deadline.next_call()
+                with log.update():
+                    await self._update(record_id, changes, options, requestor)
             except (APIConnectionError, APIResponseError, InternalServerError) as error:
                 if isinstance(error, DeadlineExceededError):
                     raise

@@ -74,12 +74,12 @@ def test_every_problem_of_a_csv_file_is_reported(tmp_path: Path) -> None:
     )
     problems = _problems(_file(tmp_path, "a.csv", text))
     for message in (
-        "line 2: id must be a queue's id, such as 1001226; 'x' was given",
-        "line 3: max_wait must be whole seconds, 0 or more; '-1' was given",
-        "line 3: strategy must be one of NORMAL (1), VIP (2), BLACKLIST (3), DIVERT (4), LOCKED (99); '5' was given",
-        "line 3: announce_position must be true or false; 'maybe' was given",
+        "line 2: id must be an int, such as 1001226; 'x' was given",
+        "line 3: max_wait must be 0 or more; -1 was found",
+        "line 3: strategy must be one of [1, 2, 3, 4, 99]; <QueueStrategy.UNKNOWN_5: 5> was given",
+        "line 3: announce_position must be true or false or null; 'maybe' was found",
         "line 4: no field to set; give at least one of music_on_hold, max_wait, strategy, announce_position",
-        "line 7: give a value to set beside expect.strategy, which is not checked without one",
+        "line 7: the expected strategy is not checked unless it is set, too",
         "line 8: id 4 is already on line 5",
         "line 9: 2 cells, but the header has 6",
         "line 10: no id",
@@ -126,9 +126,9 @@ def test_every_problem_of_json_lines_is_reported(tmp_path: Path) -> None:
         f"line {line}" for line in (1, 2, 3, 4, 5, 5, 5, 6, 6, 8, 8, 9)
     ]
     assert "line 4: not a JSON object: duplicate key 'id'" in problems
-    assert "line 6: expect.music_on_hold must be a file name; 6 was given" in problems
+    assert "line 6: expect.music_on_hold must be a string or null; 6 was found" in problems
     assert any(
-        problem.startswith("line 5: unknown column name; the columns are id, music_on_hold") for problem in problems
+        problem.startswith("line 5: unknown column 'name'; choose from id, music_on_hold") for problem in problems
     )
 
 
