@@ -16,7 +16,7 @@ from alohub_async.errors import InvalidArgumentError
 from alohub_async.files.delimited import Row, from_cell
 from alohub_async.files.records import columns_of
 from alohub_async.models import InboundQueue, InboundQueueUpdate, QueueStrategy
-from alohub_async.resources.edits import require_changes, wanted_values
+from alohub_async.resources.edits import require_changes, value_of, wanted_values
 from alohub_async.validation import check_id, check_instance
 
 WRITABLE: Final = tuple(field.name for field in attrs.fields(InboundQueueUpdate))
@@ -198,7 +198,9 @@ def changes_of(diff: QueueDiff) -> tuple[list[Change], list[str]]:
             else:
                 skipped.append(f"queue {changed.before.id}: {field.name} stays unchanged: {reason}")
         if wanted:
-            expect = {name: getattr(changed.before, name) for name in wanted}
+            # A value that does not fit its type cannot be expected.
+            before = {name: getattr(changed.before, name) for name in wanted}
+            expect = {name: value for name, value in before.items() if value_of(changed.before, name) == value}
             changes.append(Change(changed.before.id, InboundQueueUpdate(**wanted), expect))
     return changes, skipped
 

@@ -75,13 +75,12 @@ def each_alone(
     """
 
     async def one(record_id: int) -> Outcome[Outcome[T]]:
-        async def counted() -> tuple[T, int]:
-            return await call(record_id), 0
-
-        outcome = await outcome_of(record_id, counted)
-        if isinstance(outcome.error, COMMON_ERRORS):
-            return Outcome(record_id, None, outcome.error, outcome.attempts)
-        return Outcome(record_id, outcome, None, outcome.attempts)
+        try:
+            return Outcome(record_id, Outcome(record_id, await call(record_id), None, 0), None, 0)
+        except COMMON_ERRORS as error:
+            return Outcome(record_id, None, error, error.attempts)
+        except AlohubError as error:
+            return Outcome(record_id, Outcome(record_id, None, error, error.attempts), None, error.attempts)
 
     return Outcomes(ids, one, BulkOptions(concurrency=concurrency), finish=False)
 

@@ -4,7 +4,7 @@ import json
 import unicodedata
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
 import attrs
 
@@ -153,30 +153,27 @@ def conflict(what: str, found: Record, expected: Mapping[str, Any]) -> ConflictE
     return ConflictError(f"{what} is not as expected: {said}; nothing was written", differences=differences)
 
 
+@attrs.define
 class WriteLog:
-    """What is known of the updates of one edit; its errors tell it, whichever request failed last."""
+    """Whether an update of an edit may have been taken. It marks the errors of its block, which is the whole edit."""
 
-    def __init__(self) -> None:
-        """Nothing was sent yet."""
-        self._maybe_written = False
+    maybe_written: bool = False
 
-    @contextmanager
-    def whole_edit(self) -> Generator[None]:
-        """Mark the errors of the block, which is the whole edit."""
-        try:
-            yield
-        except AlohubError as error:
-            error.maybe_written = self._maybe_written
-            raise
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, AlohubError):
+            error.maybe_written = self.maybe_written
 
     @contextmanager
     def update(self) -> Generator[None]:
         """Note how the block ends, which sends one update."""
-        before, self._maybe_written = self._maybe_written, True
+        before, self.maybe_written = self.maybe_written, True
         try:
             yield
         except AlohubError as error:
-            self._maybe_written = before or _may_be_taken(error)
+            self.maybe_written = before or _may_be_taken(error)
             raise
 
 

@@ -166,49 +166,35 @@ class Resource(Generic[RecordT, UpdateT]):
         deadline = Deadline(
             CallOptions.of(options, "expect", "dry_run", "verify"), what=f"edit of {self.spec.name} {record_id}"
         )
-        log = WriteLog()
-        with log.whole_edit():
-            return await self._edit(record_id, wanted, expect, deadline, log, writes=not dry_run, verify=verify)
-
-    async def _edit(
-        self,
-        record_id: int,
-        wanted: Mapping[str, Any],
-        expect: RecordT | None,
-        deadline: Deadline,
-        log: WriteLog,
-        *,
-        writes: bool,
-        verify: bool,
-    ) -> Edit[RecordT]:
-        before = await self._get_value(record_id, deadline.next_call())
-        difference = differing(before, wanted)
-        if expect is not None:
-            refused = conflict(
-                f"{self.spec.name} {record_id}", before, {name: value_of(expect, name) for name in difference}
+        with WriteLog() as log:
+            before = await self._get_value(record_id, deadline.next_call())
+            difference = differing(before, wanted)
+            if expect is not None:
+                refused = conflict(
+                    f"{self.spec.name} {record_id}", before, {name: value_of(expect, name) for name in difference}
+                )
+                if refused is not None:
+                    raise refused
+            after, sent = attrs.evolve(before, **difference), bool(difference) and not dry_run
+            if sent:
+                seen = await self._write_safely(record_id, difference, deadline, log)
+                if seen is None and verify:
+                    try:
+                        seen = await self._get_value(record_id, deadline.next_call())
+                    except AlohubError as error:
+                        error.add_note(
+                            f"the update of {self.spec.name} {record_id} was accepted; only reading it back failed"
+                        )
+                        raise
+                after = after if seen is None else seen
+            return Edit(
+                id=record_id,
+                before=before,
+                after=after,
+                changed=tuple(difference),
+                sent=sent,
+                not_taken=tuple(differing(after, difference)),
             )
-            if refused is not None:
-                raise refused
-        after, sent = attrs.evolve(before, **difference), bool(difference) and writes
-        if sent:
-            seen = await self._write_safely(record_id, difference, deadline, log)
-            if seen is None and verify:
-                try:
-                    seen = await self._get_value(record_id, deadline.next_call())
-                except AlohubError as error:
-                    error.add_note(
-                        f"the update of {self.spec.name} {record_id} was accepted; only reading it back failed"
-                    )
-                    raise
-            after = after if seen is None else seen
-        return Edit(
-            id=record_id,
-            before=before,
-            after=after,
-            changed=tuple(difference),
-            sent=sent,
-            not_taken=tuple(differing(after, difference)),
-        )
 
     async def _write_safely(
         self, record_id: int, values: dict[str, Any], deadline: Deadline, log: WriteLog

@@ -183,6 +183,14 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, ending: str, given
     assert read_changes(path) == given_changes
 
 
+def test_changes_of_a_value_that_does_not_fit_its_type() -> None:
+    """It cannot be expected, so the change is made whatever the value is then."""
+    before, after = InboundQueue(1, "a", extra={"timeWait": "soon"}), InboundQueue(1, "a", max_wait=90)
+    found, skipped = changes_of(diff_queues([before], [after]))
+    assert found == [Change(1, InboundQueueUpdate(max_wait=90))]
+    assert skipped == ["queue 1: extra.timeWait stays unchanged: it cannot be set"]
+
+
 def test_changes_of_a_diff() -> None:
     """They turn the state before into the state after as far as possible, and report the rest."""
     before = [
