@@ -13,7 +13,7 @@ import attrs
 
 from alohub_async.changes.diff import FieldChange, QueueDiff
 from alohub_async.errors import InvalidArgumentError
-from alohub_async.files.delimited import Row, from_cell
+from alohub_async.files.delimited import Row, from_cell, nearest
 from alohub_async.files.records import columns_of
 from alohub_async.models import InboundQueue, InboundQueueUpdate, QueueStrategy
 from alohub_async.resources.edits import require_changes, value_of, wanted_values
@@ -70,18 +70,13 @@ class Change:
 
 def _unchecked(expect: Iterable[Any], wanted: Iterable[str]) -> list[str]:
     """Why expectations of these fields would not be looked at."""
-    unknown = [f"no field {name!r:.60} to expect; {nearest(name, WRITABLE)}" for name in expect if name not in WRITABLE]
+    unknown = [
+        f"no field {name!r:.60} to expect; {nearest(str(name).removeprefix(EXPECT), WRITABLE)}"
+        for name in expect
+        if name not in WRITABLE
+    ]
     unset = [name for name in expect if name in WRITABLE and name not in wanted]
     return unknown + [f"the expected {name} is not checked unless it is set, too" for name in unset]
-
-
-def nearest(name: object, known: Iterable[str]) -> str:
-    """Advice for a name that is not known."""
-    import difflib
-
-    known = [*known]
-    found = difflib.get_close_matches(str(name).removeprefix(EXPECT), known, n=1)
-    return f"did you mean {found[0]!r}?" if found else f"choose from {', '.join(known)}"
 
 
 def _expected(name: str, value: Any) -> Any:
@@ -122,7 +117,7 @@ def read_rows(rows: Iterable[Row]) -> tuple[list[Change], list[Problem]]:
     for row in rows:
         change, messages = (None, [*row.problems]) if row.problems else _read_row(row.values)
         queue_id = row.values.get("id")
-        if type(queue_id) is int and lines.setdefault(queue_id, row.line) != row.line:
+        if type(queue_id) in {int, float} and lines.setdefault(queue_id, row.line) != row.line:
             messages.append(f"id {queue_id} is already on line {lines[queue_id]}")
         problems += [Problem(row.line, message) for message in messages]
         if change is not None and not messages:
@@ -149,12 +144,16 @@ def _read_row(values: Mapping[str, Any]) -> tuple[Change | None, list[str]]:
             problems.append(str(exc))
             return None
 
-    queue_id: Any = None if values.get("id") is None else collect(check_id, "id", values["id"])
+    queue_id: Any = None if values.get("id") is None else collect(_id, "id", values["id"])
     fields = {name: collect(_wanted, name, values[name]) for name in wanted}
     expected = {name: collect(_expected, name, values[EXPECT + name]) for name in expect}
     if problems:
         return None, problems
     return Change(queue_id, InboundQueueUpdate(**fields), expected), []
+
+
+def _id(name: str, value: Any) -> int:
+    return check_id(name, _QUEUE.checked(name, value))
 
 
 def _wanted(name: str, value: Any) -> Any:

@@ -183,16 +183,23 @@ def _without_blanks(cells: list[str], least: int) -> list[str]:
     return cells
 
 
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Advice for a name that is not known."""
+    import difflib
+
+    known = [*known]
+    found = difflib.get_close_matches(name.lower(), known, n=1)
+    return f"did you mean {found[0]!r}?" if found else f"choose from {', '.join(known)}"
+
+
 def _header_problems(header: list[str], known: Collection[str], required: Iterable[str]) -> tuple[str, ...]:
-    problems = [f"unknown column {name!r:.60}" for name in header if name not in known]
+    problems = [f"unknown column {name!r:.60}; {nearest(name, known)}" for name in header if name not in known]
     problems += [f"duplicate column {name!r:.60}" for name in dict.fromkeys(header) if header.count(name) > 1]
     problems += [f"no column {name!r}" for name in required if name not in header]
-    if not problems:
-        return ()
-    if (found := _SEPARATOR.match(header[0])) is not None:
+    if problems and (found := _SEPARATOR.match(header[0])) is not None:
         separator = found[1] or header[0].removeprefix("sep=")
-        problems.append(f"the separator is {separator!r:.9}, not a comma; save the file as CSV separated by commas")
-    return (*problems, f"the columns are {', '.join(known)}, separated by commas")
+        return (f"the separator is {separator!r:.9}, not a comma; save the file as CSV separated by commas",)
+    return tuple(problems)
 
 
 def _csv_row(line: int, header: list[str], cells: list[str], read_cell: Callable[[str, str], Any]) -> Row:

@@ -140,6 +140,8 @@ class Columns(Generic[RecordT]):
         found: Any = value
         if member_of is not None and isinstance(value, str):
             found = member_of.__members__.get(value.strip().upper(), value)
+        elif kind is int and isinstance(value, float) and value.is_integer():  # pandas makes them
+            found = int(value)
         if found is None:
             return None
         if not isinstance(found, kind) or (kind is int and isinstance(found, bool)):

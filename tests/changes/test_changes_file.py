@@ -74,7 +74,7 @@ def test_every_problem_of_a_csv_file_is_reported(tmp_path: Path) -> None:
     )
     problems = _problems(_file(tmp_path, "a.csv", text))
     for message in (
-        "line 2: id must be an int, such as 1001226; 'x' was given",
+        "line 2: id must be a whole number or null; 'x' was found",
         "line 3: max_wait must be 0 or more; -1 was found",
         "line 3: strategy must be one of [1, 2, 3, 4, 99]; <QueueStrategy.UNKNOWN_5: 5> was given",
         "line 3: announce_position must be true or false or null; 'maybe' was found",
@@ -95,9 +95,9 @@ def test_every_problem_of_a_csv_file_is_reported(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", "line 1: the file is empty; it needs a header line"),
-        ("id,maxwait\n1,2\n", "line 1: unknown column 'maxwait'"),
+        ("id,maxwait\n1,2\n", "line 1: unknown column 'maxwait'; did you mean 'max_wait'?"),
         ("max_wait\n1\n", "line 1: no column 'id'"),
-        ("id;max_wait\n1;2\n", "line 1: unknown column 'id;max_wait'"),
+        ("id;max_wait\n1;2\n", "line 1: the separator is ';', not a comma; save the file as CSV separated by commas"),
         ("id,id,max_wait\n1,1,1\n", "line 1: duplicate column 'id'"),
         ('id,max_wait\n1,60\n2,"6\n', "line 3: not CSV: unexpected end of data"),
         (b"id,max_wait\n1,60\n2,\xff\n", "line 3: not UTF-8; save the file as UTF-8"),

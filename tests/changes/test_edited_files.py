@@ -94,8 +94,9 @@ def test_a_damaged_row_is_refused(tmp_path: Path, header: str, row: str, message
         ((",", ";"), "the separator is ';', not a comma; save the file as CSV separated"),
         ((",", "\t"), "the separator is '\\t', not a comma"),
         (("id", "sep=;\nid"), "the separator is ';', not a comma"),
-        (("max_wait", "name_wait"), "unknown column 'name_wait'"),
+        (("max_wait", "name_wait"), "unknown column 'name_wait'; did you mean 'max_wait'?"),
         (("max_wait", "max_wait,max_wait"), "duplicate column 'max_wait'"),
+        (("id", "ID"), "unknown column 'ID'; did you mean 'id'?"),
         (("id,", ""), "no column 'id'"),
     ],
 )
@@ -150,6 +151,15 @@ def test_what_people_write_is_taken_in_both(tmp_path: Path, flag: str, wait: str
     values: dict[str, Any] = {"max_wait": 60, "strategy": QueueStrategy.VIP, "announce_position": True}
     assert _read(tmp_path, f"{QUEUES}\n{row}\n") == [InboundQueue(1, "a.wav", **values)]
     assert _read(tmp_path, f"{CHANGES}\n{row}\n") == [Change(1, InboundQueueUpdate(music_on_hold="a.wav", **values))]
+
+
+@pytest.mark.parametrize("fields", ['"name": "a"', '"music_on_hold": "a.wav"'])
+def test_whole_floats_are_whole_numbers(tmp_path: Path, fields: str) -> None:
+    """Other programs write whole numbers so if a column has nulls."""
+    [found] = _read(tmp_path, f'{{"id": 7.0, {fields}, "max_wait": 60.0, "strategy": 2.0}}\n', "a.jsonl")
+    values = found if isinstance(found, InboundQueue) else found.update
+    assert repr((found.id, values.max_wait)) == "(7, 60)"
+    assert values.strategy is QueueStrategy.VIP
 
 
 @given(st.from_regex(r"[1-9][0-9]{7,10}(\.0|E\+[0-9]{2})?|9\.12E\+08", fullmatch=True))
