@@ -1,13 +1,15 @@
 """CSV (RFC 4180, UTF-8, a header line) and JSON Lines: the rows of files that programs wrote and people edited.
 
-An empty cell is null. Text has an apostrophe before it if it is empty, begins with what a spreadsheet takes for a
-formula (`= + - @`, tab, line breaks) or with an apostrophe, or looks like a number that a spreadsheet has damaged;
-reading removes it. Blank lines, rows and columns are skipped.
+An empty cell is null. Text has an apostrophe before it, which reading removes, if it is empty, begins with an
+apostrophe, a tab or a line break, could be a formula (its first visible character is one of `= + - @`, in any width),
+or looks like a number that a spreadsheet has damaged. Blank lines, rows and columns are skipped.
 """
 
 import csv
 import io
 import re
+import threading
+import unicodedata
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any, BinaryIO, Final, NamedTuple, TextIO, TypeAlias, cast
@@ -16,6 +18,10 @@ from alohub_async.files.records import Columns, RecordT, is_text, read_json
 from alohub_async.plurals import counted
 
 _SHIELDED: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
+_FORMULAS: Final = frozenset("=+-@\u2212")  # with the minus sign of mathematics
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Mn", "Zs", "Zl", "Zp"})
+_MOST: Final = 2**31 - 1  # characters of a cell; the default is less than a record can have
+_limit_lock: Final = threading.Lock()
 _FLAGS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _NUMBER: Final = re.compile(r"(-?[0-9]{1,100})(?:\.0+)?")
 _SHORTENED: Final = re.compile(r"-?[0-9](?:[.,][0-9]+)?[Ee]\+[0-9]+|[0-9]{5,}\.0")
@@ -47,8 +53,16 @@ def to_cell(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return f"'{value}" if not value or value.startswith(_SHIELDED) or _damage(value) else value
+        shielded = not value or value.startswith(_SHIELDED) or _may_be_formula(value) or _damage(value)
+        return f"'{value}" if shielded else value
     return str(value)
+
+
+def _may_be_formula(text: str) -> bool:
+    if text[0].isalnum():
+        return False
+    first = next((char for char in text if unicodedata.category(char) not in _UNSEEN), "")
+    return unicodedata.normalize("NFKC", first) in _FORMULAS
 
 
 def from_cell(cell: str, kind: type) -> Any:
@@ -144,7 +158,7 @@ def csv_rows(
     try:
         while True:
             line = reader.line_num + 1
-            cells = next(reader, None)
+            cells = next_row(reader)
             if cells is None:
                 break
             if not any(cell.strip() for cell in cells):
@@ -164,6 +178,16 @@ def csv_rows(
         yield Row(reader.line_num + 1, {}, (str(exc),))
     finally:
         text.detach()
+
+
+def next_row(rows: Iterator[list[str]]) -> list[str] | None:
+    """The next row, of any length; None at the end. The limit of the csv module belongs to the whole process."""
+    with _limit_lock:
+        limit = csv.field_size_limit(_MOST)
+        try:
+            return next(rows, None)
+        finally:
+            csv.field_size_limit(limit)
 
 
 def _decoded(text: TextIO) -> Iterator[str]:

@@ -132,8 +132,10 @@ def test_a_decoding_error_names_its_line(tmp_path: Path, header: str, line: int)
         (b', "music_on_hold": "\xff"}', "line 2: not UTF-8"),
         (b', "music_on_hold": }', "line 2: not a JSON object: Expecting value, at character "),
         (b', "announce_position": "yes"}', "line 2: announce_position must be true or false or null; 'yes' was found"),
+        (b', "extra": {"a": 1e400}}', "line 2: not a JSON object: 1e400 is not a number of JSON"),
+        (b', "extra": {"a": NaN}}', "line 2: not a JSON object: NaN is not a number of JSON"),
         (b', "strategy": true}', "line 2: strategy must be a whole number, one of NORMAL"),
-        (b', "music_on_hold": ' + b"[" * 100_000 + b"}", "line 2: not a JSON object: too many levels"),
+        (b', "music_on_hold": ' + b"[" * 100_000 + b"}", "line 2: not a JSON object: nested too deeply"),
     ],
 )
 def test_a_damaged_object_is_refused(tmp_path: Path, record: str, end: bytes, message: str) -> None:
