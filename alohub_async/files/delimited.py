@@ -26,6 +26,7 @@ _FLAGS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": Fal
 _NUMBER: Final = re.compile(r"(-?[0-9]{1,100})(?:\.0+)?")
 _SHORTENED: Final = re.compile(r"-?[0-9](?:[.,][0-9]+)?[Ee]\+[0-9]+|[0-9]{5,}\.0")
 _NO_ZERO: Final = re.compile(r"[35789][0-9]{8}|2[0-9]{9}")  # Vietnamese numbers, of mobiles and of cities
+_LEAST: Final = 4  # characters of a damaged number
 _SEPARATOR: Final = re.compile(r"sep=|[^,]*([;\t|])")
 
 
@@ -71,6 +72,8 @@ def from_cell(cell: str, kind: type) -> Any:
     Raises:
         ValueError: A spreadsheet has damaged it; says how.
     """
+    if kind is int and cell.isdecimal() and cell.isascii():
+        return int(cell)
     if kind is bool:
         return _FLAGS.get(cell.strip().lower(), cell)
     if kind is int and (number := _NUMBER.fullmatch(cell.strip())):
@@ -88,7 +91,7 @@ _ZERO: Final = "without its leading zero"
 
 def _damage(text: str) -> str:
     """What a spreadsheet seems to have done to the text; empty if nothing."""
-    if not text[:1].isdecimal() and text[:1] != "-":
+    if not text[-1:].isdecimal() or len(text) < _LEAST:
         return ""
     return "cut short" if _SHORTENED.fullmatch(text) else _ZERO if _NO_ZERO.fullmatch(text) else ""
 
@@ -161,7 +164,7 @@ def csv_rows(
             cells = next_row(reader)
             if cells is None:
                 break
-            if not any(cell.strip() for cell in cells):
+            if not "".join(cells).strip():
                 continue
             if header:
                 yield _csv_row(line, header, cells, read_cell)
@@ -227,19 +230,24 @@ def _header_problems(header: list[str], known: Collection[str], required: Iterab
 
 
 def _csv_row(line: int, header: list[str], cells: list[str], read_cell: Callable[[str, str], Any]) -> Row:
-    cells = _without_blanks(cells, len(header))
+    if len(cells) != len(header):
+        cells = _without_blanks(cells, len(header))
     if len(cells) != len(header):
         hint = "; cells are separated by commas" if len(cells) == 1 and _SEPARATOR.match(cells[0]) else ""
         return Row(line, {}, (f"{counted(len(cells), 'cell')}, but the header has {len(header)}{hint}",))
-    values: dict[str, Any] = {}
-    problems: list[str] = []
-    for name, cell in zip(header, cells, strict=True):
-        try:
-            if cell:
-                values[name] = read_cell(name, cell)
-        except ValueError as exc:
-            problems.append(f"{name}: {exc}")
-    return Row(line, values, tuple(problems))
+    given = [(name, cell) for name, cell in zip(header, cells, strict=True) if cell]
+    try:
+        return Row(line, {name: read_cell(name, cell) for name, cell in given})
+    except ValueError:
+        return Row(line, {}, tuple(problem for name, cell in given if (problem := _problem(name, cell, read_cell))))
+
+
+def _problem(name: str, cell: str, read_cell: Callable[[str, str], Any]) -> str:
+    try:
+        read_cell(name, cell)
+    except ValueError as exc:
+        return f"{name}: {exc}"
+    return ""
 
 
 def json_rows(file: BinaryIO) -> Rows:
