@@ -210,7 +210,7 @@ class Columns(Generic[RecordT]):
         except (ValueError, TypeError) as exc:
             raise ValueError(f"extra must be a JSON object; {text!r:.100} was found") from exc
         record: dict[str, Any] = {**row, "extra": extra}
-        if isinstance(extra, dict):
+        if extra and isinstance(extra, dict):
             self._put_back(record, cast("dict[str, Any]", extra))
         return self.from_dict(record)
 
