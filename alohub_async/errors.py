@@ -55,11 +55,13 @@ class AlohubError(Exception):
         attempts: Attempts of the failed call, over all its requests; 0 if none was made.
         maybe_sent: Whether any request of the failed call may have reached the server. False only if none was written
             to a connection. For an edit, only the update counts.
+        maybe_written: Set on errors of an edit: whether its update was written, or may still be. False elsewhere.
     """
 
     resume_token: str | None = None
     attempts: int = 0
     maybe_sent: bool = False
+    maybe_written: bool = False
 
     def __init__(self, *args: object) -> None:
         super().__init__(*map(cleaned, args))

@@ -121,6 +121,14 @@ def check_share(name: str, value: Any, *, error: ErrorType = InvalidArgumentErro
     return cast("float", value)
 
 
+def check_number(name: str, value: Any, *, error: ErrorType = InvalidArgumentError) -> float:
+    """Return a finite number."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not _is_finite(value):
+        raise refuse(name, "a number", value, wrong_type=not is_number, error=error)
+    return cast("float", value)
+
+
 def check_flag(name: str, value: Any, *, error: ErrorType = InvalidArgumentError) -> bool:
     """Return True or False."""
     if not isinstance(value, bool):

@@ -1,15 +1,17 @@
 """The rules of the package."""
 
+import importlib.util
 import re
-import unicodedata
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Final
 
 from alohub_async.audit.rules import WIRE_NAMES, AuditedList, AuditedQueue, Finding, Rule, Severity, list_rule, rule
 from alohub_async.models import InboundQueue, QueueStrategy
 from alohub_async.plurals import counted
+from alohub_async.resources.edits import looks, told_apart
 
-_NUMBER_CHARACTERS: Final = re.compile(r"\+?[0-9 .()-]+")
+_NUMBER_CHARACTERS: Final = re.compile(r"\+?[0-9\s.()-]+")
 _MAX_VALUE: Final = 60  # characters of a value in a message
 _MAX_IDS: Final = 3  # ids of other queues in a message
 
@@ -101,16 +103,17 @@ def invalid_number(queue: AuditedQueue) -> Iterator[Finding]:
 
     Service numbers (1800, 1900) are valid; internal extensions and emergency numbers are not.
     """
-    number = (queue.queue.number or "").strip()
-    if number and not _is_vietnamese(number):
-        yield queue.finding(f"{_short(number)} is not a Vietnamese number", field="number")
+    number = queue.queue.number or ""
+    if number.strip() and not (_e164(number.strip()) or "").startswith("+84"):
+        yield queue.finding(f"{_short(number.strip())} is not a Vietnamese number", field="number")
 
 
 @list_rule(Severity.ERROR)
 def number_used_twice(audited: AuditedList) -> Iterator[Finding]:
     """Several queues have the same phone number.
 
-    The format makes no difference, such as spaces or the country code.
+    The format of a phone number makes no difference, such as spaces or the country code, if the extra `audit` is
+    installed. Anything else is compared as it is written.
     """
     yield from _shared(audited, "number", _normalised_number, label=lambda queue: _short(queue.number))
 
@@ -129,7 +132,8 @@ def detail_differs(queue: AuditedQueue) -> Iterator[Finding]:
     """The list and the details of the queue differ."""
     if queue.detail is not None:
         for name, (listed, detail) in _differences(queue.listed, queue.detail).items():
-            yield queue.finding(f"{name} is {_short(listed)} in the list, {_short(detail)} in the details", field=name)
+            one, other = told_apart(listed, detail, show=_short)
+            yield queue.finding(f"{name} is {one} in the list, {other} in the details", field=name)
 
 
 @rule(Severity.ERROR)
@@ -221,29 +225,28 @@ def _short(value: object) -> str:
     return text if len(text) <= _MAX_VALUE else f"{text[:_MAX_VALUE]}…"
 
 
-def _is_vietnamese(number: str) -> bool:
+@lru_cache(maxsize=65_536)
+def _e164(number: str) -> str | None:
+    """The number in the form `+84912345678` if it is valid, or None; without a country code, it is Vietnamese."""
+    if importlib.util.find_spec("phonenumbers") is None or not _NUMBER_CHARACTERS.fullmatch(number):
+        return None  # the library would convert letters to digits, and would find a number inside other text
     import phonenumbers
 
-    # The library would convert letters to the digits of a keypad, and would find a number inside other text.
-    if not _NUMBER_CHARACTERS.fullmatch(number):
-        return False
     try:
         parsed = phonenumbers.parse(number, "VN")
     except phonenumbers.NumberParseException:
-        return False
-    return phonenumbers.is_valid_number_for_region(parsed, "VN")
+        return None
+    valid = phonenumbers.is_valid_number(parsed)
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164) if valid else None
 
 
 def _normalised_number(number: str) -> str:
-    """The digits of the number without the country code and without the zero of the area code."""
-    digits = re.sub(r"\D", "", number)
-    if number.strip().startswith("+84"):
-        digits = digits.removeprefix("84")
-    return digits.removeprefix("0")
+    number = looks(number)
+    return _e164(number) or number
 
 
 def _normalised_name(name: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", name).casefold().split())
+    return looks(name).casefold()
 
 
 def _shared(

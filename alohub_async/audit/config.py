@@ -1,17 +1,22 @@
 """The settings of an audit: which rules run, their severities and options. Pure, except for reading the file."""
 
+import enum
+import importlib
 import importlib.util
+import sys
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 import attrs
 
+from alohub_async.audit.builtin import DEFAULT_RULES
 from alohub_async.audit.rules import Rule, Severity
 from alohub_async.errors import ConfigurationError
-from alohub_async.validation import check_choice, check_count, check_flag, check_instance
+from alohub_async.validation import check_choice, check_count, check_flag, check_instance, check_number
 
 
 def read_config(path: Path) -> dict[str, object]:
@@ -90,15 +95,60 @@ def _configured(rule: Rule, setting: object) -> Rule:
         if name not in rule.options:
             allowed = ", ".join(["severity", *rule.options])
             raise ConfigurationError(f"{rule.id} has no option {name!r}; allowed are {allowed}")
-        _check_option(f"{rule.id}.{name}", value, default=rule.options[name])
+        table[name] = _option(f"{rule.id}.{name}", value, rule.options[name])
     return attrs.evolve(rule, severity=labels[str(label)], options={**rule.options, **table})
 
 
-def _check_option(name: str, value: object, *, default: object) -> None:
-    """Check that an option has the type of its default."""
+def _option(name: str, value: Any, default: object) -> object:
+    """The value of an option, in the type of its default; any value if that is None."""
     if isinstance(default, bool):
         check_flag(name, value, error=ConfigurationError)
+    elif isinstance(default, enum.Enum):
+        members = type(default).__members__.items()
+        allowed = {key: member for label, member in members for key in (label, member.value, member)}
+        return allowed[check_choice(name, value, [*allowed], error=ConfigurationError)]
     elif isinstance(default, int):
-        check_count(name, value, least=0, error=ConfigurationError)
-    else:
+        check_count(name, value, least=min(0, default), error=ConfigurationError)
+    elif isinstance(default, float):
+        return float(check_number(name, value, error=ConfigurationError))
+    elif isinstance(default, tuple | list | set | frozenset):
+        return _items(name, value, cast("Collection[object]", default))
+    elif default is not None:
         check_instance(name, value, type(default), error=ConfigurationError)
+    return value
+
+
+def _items(name: str, value: Any, default: Collection[object]) -> object:
+    """The items of an option, from an array of TOML; each has the type of the default's if those have only one."""
+    kind: Any = type(default)
+    if type(value) is not kind:
+        check_instance(name, value, list, error=ConfigurationError)
+    sample = next(iter(default)) if len({type(each) for each in default}) == 1 else None
+    converted: object = kind([_option(f"{name}[{index}]", item, sample) for index, item in enumerate(value)])
+    return converted
+
+
+def load_rules(source: str) -> tuple[Rule, ...]:
+    """The rules of a module, or of a file whose name ends in `.py`, in their order there.
+
+    Raises:
+        ConfigurationError: It cannot be imported, or it has no rules.
+    """
+    try:
+        module = _import_file(Path(source)) if source.endswith(".py") else importlib.import_module(source)
+    except (Exception, SystemExit) as exc:
+        raise ConfigurationError(f"cannot import the audit rules {source}: {type(exc).__name__}: {exc}") from exc
+    rules = tuple(value for value in vars(module).values() if isinstance(value, Rule) and value not in DEFAULT_RULES)
+    if not rules:
+        raise ConfigurationError(f"{source} has no audit rules; make them with @rule or @list_rule")
+    return tuple(dict.fromkeys(rules))
+
+
+def _import_file(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"alohub_rules_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"not a Python file: {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # attrs and dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module

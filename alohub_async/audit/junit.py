@@ -38,22 +38,24 @@ def junit_xml(report: AuditReport, *, fail_on: Severity = Severity.WARNING) -> b
 
 def _add_suite(root: ET.Element, report: AuditReport, rule: Rule, fail_on: Severity) -> None:
     findings = report.of_rule(rule)
-    fails = rule.severity >= fail_on
+    failures = sum(finding.severity >= fail_on for finding in findings)
     suite = ET.SubElement(
         root,
         "testsuite",
         name=legal(rule.id),
         tests=str(len(findings) or 1),
-        failures=str(len(findings) if fails else 0),
+        failures=str(failures),
         errors="0",
-        skipped=str(0 if fails else len(findings)),
+        skipped=str(len(findings) - failures),
         time="0",
         timestamp=report.started.strftime("%Y-%m-%dT%H:%M:%S"),
     )
     for finding in findings:
         case = _add_case(suite, rule, _case_name(finding))
-        outcome = ET.SubElement(case, "failure" if fails else "skipped", message=legal(finding.message))
-        outcome.set("type", rule.severity.label)
+        outcome = ET.SubElement(
+            case, "failure" if finding.severity >= fail_on else "skipped", message=legal(finding.message)
+        )
+        outcome.set("type", finding.severity.label)
         outcome.text = legal(f"{rule.summary}.\n{_case_name(finding)}: {finding.message}")
     if not findings:
         _add_case(suite, rule, f"no findings in {counted(len(report.audited.queues), 'queue')}")

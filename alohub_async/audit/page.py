@@ -45,7 +45,7 @@ def html_page(report: AuditReport) -> str:
     )
     style, script = (environment.get_template(name).render() for name in ("page.css", "page.js"))
     by_rule = Counter(finding.rule for finding in report.findings)
-    by_severity = sorted(report.rules, key=lambda rule: -rule.severity)
+    groups = report.by_rule()
     return environment.get_template("page.html").render(
         report=report,
         cards=[
@@ -58,12 +58,12 @@ def html_page(report: AuditReport) -> str:
         ),
         rule_count=counted(len(report.rules), "rule"),
         charts={
-            "Findings by rule": _bars(by_rule, {rule.id: rule.severity.label for rule in by_severity}),
+            "Findings by rule": _bars(by_rule, {rule.id: rule.severity.label for rule, _ in groups}),
             "Queues by strategy": _bars(
                 Counter(_shown(queue, "strategy") or "none" for queue in report.audited.queues), {}
             ),
         },
-        by_rule=[(rule, found) for rule in by_severity if (found := report.of_rule(rule))],
+        by_rule=groups,
         columns=[*_COLUMNS.values(), ("Findings", "number")],
         rows=_rows(report),
     )

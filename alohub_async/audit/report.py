@@ -40,6 +40,12 @@ class AuditReport:
         """The findings of this rule."""
         return tuple(finding for finding in self.findings if finding.rule == rule.id)
 
+    def by_rule(self) -> list[tuple[Rule, tuple[Finding, ...]]]:
+        """The rules with findings, each with the severity of its most severe one, and the findings."""
+        found = [(rule, self.of_rule(rule)) for rule in self.rules]
+        groups = [(attrs.evolve(rule, severity=findings[0].severity), findings) for rule, findings in found if findings]
+        return sorted(groups, key=lambda group: -group[0].severity)
+
     def counts(self) -> dict[Severity, int]:
         """The number of findings of each severity, most severe first."""
         counts = Counter(finding.severity for finding in self.findings)

@@ -2,6 +2,7 @@
 
 import enum
 import inspect
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Concatenate, Final, ParamSpec
 
@@ -10,8 +11,12 @@ import attrs
 from alohub_async.errors import AlohubError, NotFoundError
 from alohub_async.models import InboundQueue, wire_names
 from alohub_async.pagination import Drift
+from alohub_async.plurals import counted
 
 P = ParamSpec("P")
+
+_logger: Final = logging.getLogger(__name__)
+_MAX_ERROR: Final = 200  # characters
 
 WIRE_NAMES: Final[Mapping[str, str]] = wire_names(InboundQueue)
 """Wire names of the documented fields of a queue, by attribute."""
@@ -116,6 +121,7 @@ class Rule:
         doc: The docstring of the function.
         options: The options by name: the keyword arguments of the function.
         needs: The module of an optional package that the rule imports; None if there is none.
+        each: Whether the function checks one queue; else it checks the whole list.
     """
 
     id: str
@@ -123,6 +129,7 @@ class Rule:
     doc: str
     options: Mapping[str, object] = attrs.field(hash=False)
     needs: str | None
+    each: bool
     _find: Callable[..., Iterable[Finding]] = attrs.field(repr=False)
 
     @property
@@ -131,13 +138,23 @@ class Rule:
         return self.doc.partition("\n")[0].removesuffix(".")
 
     def check(self, audited: AuditedList) -> Iterator[Finding]:
-        """Run the rule; yields its findings."""
-        try:
-            for finding in self._find(audited, **self.options):
-                yield attrs.evolve(finding, rule=self.id, severity=self.severity)
-        except Exception as error:
-            error.add_note(f"in the audit rule {self.id}")
-            raise
+        """Run the rule; yields its findings, and an error if it raised for a queue, or for the list."""
+        failures: list[tuple[AuditedQueue | AuditedList, str]] = []
+        for part in audited.queues if self.each else (audited,):
+            try:
+                for finding in self._find(part, **self.options):
+                    yield attrs.evolve(finding, rule=self.id, severity=self.severity)
+            except Exception as error:
+                if not failures:
+                    _logger.warning("the audit rule %s raised %s", self.id, type(error).__name__, exc_info=True)
+                failures.append((part, f"{type(error).__name__}: {error}"[:_MAX_ERROR]))
+        if failures:
+            part, text = failures[0]
+            failed = Finding(f"the rule failed: {text}")
+            if isinstance(part, AuditedQueue):
+                others = f", and for {counted(len(failures) - 1, 'other queue')}" if len(failures) > 1 else ""
+                failed = part.finding(f"the rule failed for this queue{others}: {text}")
+            yield attrs.evolve(failed, rule=self.id, severity=Severity.ERROR)
 
 
 def rule(
@@ -157,38 +174,28 @@ def rule(
         severity: The severity of its findings, unless the settings change it.
         needs: The module of an optional package that the rule imports.
     """
-
-    def make(function: Callable[Concatenate[AuditedQueue, P], Iterable[Finding]]) -> Rule:
-        check: Callable[..., Iterable[Finding]] = function
-
-        def find(audited: AuditedList, **options: object) -> Iterator[Finding]:
-            for queue in audited.queues:
-                yield from check(queue, **options)
-
-        return _make_rule(function, severity, needs, find)
-
-    return make
+    return lambda function: _make_rule(function, severity, needs, each=True)
 
 
 def list_rule(
     severity: Severity, *, needs: str | None = None
 ) -> Callable[[Callable[Concatenate[AuditedList, P], Iterable[Finding]]], Rule]:
     """Make a rule from a function that checks the whole list; otherwise like `rule`."""
-    return lambda function: _make_rule(function, severity, needs, function)
+    return lambda function: _make_rule(function, severity, needs, each=False)
 
 
-def _make_rule(
-    function: Callable[..., object], severity: Severity, needs: str | None, find: Callable[..., Iterable[Finding]]
-) -> Rule:
-    name: str = getattr(function, "__name__", "")
-    doc = inspect.getdoc(function)
+def _make_rule(find: Callable[..., Iterable[Finding]], severity: Severity, needs: str | None, *, each: bool) -> Rule:
+    name: str = getattr(find, "__name__", "")
+    doc = inspect.getdoc(find)
     if not doc:
         raise TypeError(f"the rule {name} needs a docstring; reports show its first line")
-    _, *options = inspect.signature(function).parameters.values()
+    if inspect.iscoroutinefunction(find) or inspect.isasyncgenfunction(find):
+        raise TypeError(f"the rule {name} must be a plain function; async def was used")
+    _, *options = inspect.signature(find).parameters.values()
     invalid = [
         option.name for option in options if option.kind is not option.KEYWORD_ONLY or option.default is option.empty
     ]
     if invalid:
         raise TypeError(f"the options of rule {name} must be keyword-only, with defaults; check {', '.join(invalid)}")
     defaults: dict[str, Any] = {option.name: option.default for option in options}
-    return Rule(name.replace("_", "-"), severity, doc, defaults, needs, find)
+    return Rule(name.replace("_", "-"), severity, doc, defaults, needs, each, find)

@@ -14,11 +14,12 @@ from alohub_async.audit.config import check_needs, configure, read_config
 from alohub_async.audit.report import AuditReport, make_report
 from alohub_async.audit.rules import AuditedList, AuditedQueue, Rule
 from alohub_async.client import AlohubClient
-from alohub_async.errors import DeadlineExceededError, NotFoundError, RateLimitWaitError
+from alohub_async.errors import NotFoundError
 from alohub_async.models import InboundQueue
-from alohub_async.options import DEFAULT_CONCURRENCY, PageOptions, PageOptionsDict
+from alohub_async.options import DEFAULT_CONCURRENCY, CallOptions, Deadline, PageOptions, PageOptionsDict
 from alohub_async.pagination import Consistency, Pager
-from alohub_async.resources import Outcomes
+from alohub_async.resources import Outcome, Outcomes
+from alohub_async.resources.bulk import each_alone
 
 
 async def audit_inbound(
@@ -63,10 +64,14 @@ async def audit_inbound(
 
     queues: list[AuditedQueue] = []
     if details:
-        get_many = partial(
-            client.queues.get_many_inbound, concurrency=concurrency, **PageOptions.of(options).keywords()
+        deadline = Deadline(CallOptions(**PageOptions.of(options).keywords()), what="get the details of all queues")
+
+        async def get(queue_id: int) -> InboundQueue:
+            return await client.queues.get_inbound(queue_id, **deadline.next_call().keywords())
+
+        await _collect_with_details(
+            pager, partial(each_alone, call=get, concurrency=concurrency), queues, report_progress
         )
-        await _collect_with_details(pager, get_many, queues, report_progress)
     else:
         async for queue in pager:
             queues.append(AuditedQueue(queue))
@@ -79,7 +84,7 @@ async def audit_inbound(
 
 async def _collect_with_details(
     pager: Pager[InboundQueue],
-    get_many: Callable[[AsyncIterable[int]], Outcomes[InboundQueue]],
+    get_many: Callable[[AsyncIterable[int]], Outcomes[Outcome[InboundQueue]]],
     queues: list[AuditedQueue],
     report_progress: Callable[[int], None],
 ) -> None:
@@ -96,10 +101,9 @@ async def _collect_with_details(
 
     done = failed = 0
     async with aclosing(walk()) as ids, aclosing(get_many(ids)) as outcomes:
-        async for outcome in outcomes:
+        async for each in outcomes:
+            outcome = each.unwrap()  # raises what concerns all queues
             error = outcome.error
-            if isinstance(error, DeadlineExceededError | RateLimitWaitError):
-                raise error  # no time is left for the other queues
             index = indexes[outcome.id]
             queues[index] = attrs.evolve(queues[index], detail=outcome.value, error=error)
             done += 1

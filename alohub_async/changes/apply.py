@@ -8,21 +8,13 @@ import attrs
 
 from alohub_async.changes.plan import Plan, Step
 from alohub_async.client import AlohubClient
-from alohub_async.errors import (
-    AlohubError,
-    AuthenticationError,
-    ClientClosedError,
-    ConflictError,
-    InvalidArgumentError,
-    NotFoundError,
-    PermissionDeniedError,
-)
+from alohub_async.errors import AlohubError, AuthenticationError, ClientClosedError, ConflictError
 from alohub_async.models import InboundQueueUpdate
 from alohub_async.options import DEFAULT_CONCURRENCY, BulkOptions, CallOptions, CallOptionsDict, Deadline
 from alohub_async.resources import Outcome, Outcomes
 from alohub_async.resources.edits import look_whether_done, wanted_values
 
-_HOPELESS: Final = (AuthenticationError, PermissionDeniedError, ClientClosedError)
+_HOPELESS: Final = (AuthenticationError, ClientClosedError)
 
 
 class Status(enum.StrEnum):
@@ -36,9 +28,9 @@ class Status(enum.StrEnum):
     CONFLICT = "conflict"
     """A field did not have its expected value, or it changed after the plan was made; nothing was written."""
     FAILED = "failed"
-    """Nothing was written."""
+    """Nothing was written: the update was refused, or never sent."""
     UNKNOWN = "unknown"
-    """The update failed, and so did reading whether it was applied."""
+    """The update failed, and was not found on looking for it, or looking failed, too; it may still be applied."""
 
     @property
     def is_good(self) -> bool:
@@ -86,12 +78,11 @@ async def apply_plan(
         plan: What `plan_changes` returned.
         concurrency: Maximum number of queues in progress at the same time, 1 to 1,000.
         options: See `CallOptions`. A deadline covers all requests together; queues that are not done by then have
-            failed.
+            failed, or are unknown if their update was sent.
 
     Raises:
         InvalidArgumentError: An argument is not allowed.
         AuthenticationError: The key is wrong. No further queue is started; those in progress are finished and yielded.
-        PermissionDeniedError: The key lacks the scope; likewise.
     """
     bulk = BulkOptions(concurrency=concurrency)
     deadline = Deadline(CallOptions.of(options, "concurrency"), what="apply_plan")
@@ -126,10 +117,10 @@ async def _apply(client: AlohubClient, step: Step, deadline: Deadline) -> Result
         )
     except _HOPELESS:
         raise
-    except (ConflictError, InvalidArgumentError) as error:  # nothing was written
-        return Result(step, _status_of(error), error)
     except AlohubError as error:
-        return await _look(client, step, update, error, deadline)
+        if error.maybe_written:
+            return await _look(client, step, update, error, deadline)
+        return Result(step, _status_of(error), error)
     if edit.not_taken:
         return Result(step, Status.NOT_TAKEN, not_taken=edit.not_taken)
     return Result(step, Status.DONE if edit.sent else Status.UNCHANGED)
@@ -149,8 +140,6 @@ async def _look(
         )
     except _HOPELESS:
         raise
-    except NotFoundError as gone:
-        return Result(step, Status.FAILED, gone)
     except AlohubError:
-        return Result(step, Status.UNKNOWN, error)
-    return Result(step, Status.FAILED, error) if done is None else Result(step, Status.DONE)
+        done = None
+    return Result(step, Status.UNKNOWN, error) if done is None else Result(step, Status.DONE)

@@ -8,10 +8,11 @@ import attrs
 from alohub_async.changes.diff import FieldChange
 from alohub_async.changes.rows import Change
 from alohub_async.client import AlohubClient
-from alohub_async.errors import AlohubError, InvalidArgumentError, NotFoundError
+from alohub_async.errors import AlohubError, InvalidArgumentError, PermissionDeniedError
 from alohub_async.models import InboundQueue
 from alohub_async.options import DEFAULT_CONCURRENCY, CallOptions, CallOptionsDict, Deadline
-from alohub_async.resources.edits import conflict, differing
+from alohub_async.resources.bulk import COMMON_ERRORS, each_alone
+from alohub_async.resources.edits import conflict, differing, value_of
 
 _MANY: Final = 50  # fewer queues are requested one by one, without asking for the length of the list
 _WORTH: Final = 50  # listed queues per wanted queue: on average two wanted ones on a page of 100
@@ -23,9 +24,10 @@ class Step:
 
     Attributes:
         change: The wanted values.
-        found: The queue as it was read; None if no queue has that id.
+        found: The queue as it was read; None if it could not be read.
         fields: What would be written: the fields that do not have their wanted values yet.
-        error: Why nothing will be written: a `NotFoundError`, or a `ConflictError` if a field has an unexpected value.
+        error: Why nothing will be written: reading the queue failed, or a `ConflictError` if a field has an unexpected
+            value.
     """
 
     change: Change
@@ -77,7 +79,10 @@ async def plan_changes(
 
     Raises:
         InvalidArgumentError: A queue has several changes.
-        AlohubError: A queue could not be read, for another reason than that it does not exist.
+        AuthenticationError: The key is wrong.
+        PermissionDeniedError: The key may read none of the queues.
+        DeadlineExceededError: There was not enough time.
+        RateLimitWaitError: Likewise.
     """
     wanted: dict[int, Change] = {}
     for change in changes:
@@ -86,31 +91,38 @@ async def plan_changes(
     deadline = Deadline(CallOptions.of(options, "concurrency"), what="plan_changes")
     listed = await _listed(client, wanted.keys(), deadline)
     steps = {queue.id: plan_step(wanted[queue.id], queue) for queue in listed if queue.id is not None}
-    outcomes = client.queues.get_many_inbound(
-        [queue_id for queue_id in wanted if queue_id not in steps],
-        concurrency=concurrency,
-        **deadline.next_call().keywords(),
-    )
-    async for outcome in outcomes:
-        if outcome.error is not None and not isinstance(outcome.error, NotFoundError):
-            outcome.error.add_note(f"queue {outcome.id}")
-            raise outcome.error
+
+    async def get(queue_id: int) -> InboundQueue:
+        return await client.queues.get_inbound(queue_id, **deadline.next_call().keywords())
+
+    async for each in each_alone([queue_id for queue_id in wanted if queue_id not in steps], get, concurrency):
+        outcome = each.unwrap()
         steps[outcome.id] = plan_step(wanted[outcome.id], outcome.value, outcome.error)
+    denied = [step.error for step in steps.values() if isinstance(step.error, PermissionDeniedError)]
+    if denied and len(denied) == len(steps):
+        raise denied[0]
     return Plan(tuple(steps[queue_id] for queue_id in wanted))
 
 
 async def _listed(client: AlohubClient, ids: Collection[int], deadline: Deadline) -> list[InboundQueue]:
     """The listed queues of these ids if a walk takes fewer requests than `get_inbound` of each, else none.
 
-    Drift does not matter: a queue that the walk misses is requested by its id.
+    Drift and failures do not matter: a queue that the walk misses is requested by its id.
     """
+    queues: list[InboundQueue] = []
     if len(ids) < _MANY:
-        return []
+        return queues
     pager = client.queues.list_inbound(**deadline.next_call().keywords())
-    total = await pager.count()
-    if total is None or total > len(ids) * _WORTH:
-        return []
-    return [queue async for queue in pager if queue.id in ids]
+    try:
+        total = await pager.count()
+        if total is not None and total <= len(ids) * _WORTH:
+            async for page in pager.pages():
+                queues += [queue for queue in page.items if queue.id in ids]
+    except COMMON_ERRORS:
+        raise
+    except AlohubError:
+        pass
+    return queues
 
 
 def plan_step(change: Change, found: InboundQueue | None, error: AlohubError | None = None) -> Step:
@@ -118,7 +130,7 @@ def plan_step(change: Change, found: InboundQueue | None, error: AlohubError | N
     if found is None:
         return Step(change, None, error=error)
     fields = tuple(
-        FieldChange(name, getattr(found, name), value) for name, value in differing(found, change.wanted).items()
+        FieldChange(name, value_of(found, name), value) for name, value in differing(found, change.wanted).items()
     )
     expected = {field.name: change.expect[field.name] for field in fields if field.name in change.expect}
     return Step(change, found, fields, conflict(f"queue {change.id}", found, expected))

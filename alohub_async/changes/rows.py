@@ -5,18 +5,19 @@ value of a field, such as `expect.max_wait`. In CSV, where an empty cell is no v
 that is not set.
 """
 
-import math
-import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
-from typing import Any, Final
+from datetime import timedelta
+from typing import Any, Final, cast
 
 import attrs
 
 from alohub_async.changes.diff import FieldChange, QueueDiff
 from alohub_async.errors import InvalidArgumentError
-from alohub_async.models import InboundQueueUpdate, QueueStrategy
-from alohub_async.resources.edits import wanted_values
+from alohub_async.files.delimited import Row, from_cell, nearest
+from alohub_async.files.records import columns_of
+from alohub_async.models import InboundQueue, InboundQueueUpdate, QueueStrategy
+from alohub_async.resources.edits import require_changes, value_of, wanted_values
+from alohub_async.validation import check_id, check_instance
 
 WRITABLE: Final = tuple(field.name for field in attrs.fields(InboundQueueUpdate))
 """The fields that can be set."""
@@ -27,8 +28,8 @@ COLUMNS: Final = ("id", *WRITABLE, *(EXPECT + name for name in WRITABLE))
 STRATEGIES: Final = ", ".join(f"{strategy.name} ({int(strategy)})" for strategy in QueueStrategy)
 """The strategies that can be set, as messages list them."""
 
-_MAX_ID: Final = 10**19 - 1  # as for `get_inbound`
-_FLAGS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_QUEUE: Final = columns_of(InboundQueue)
+_NULL: Final = "null"
 
 
 @attrs.frozen
@@ -40,11 +41,26 @@ class Change:
         update: The fields to set, at least one.
         expect: Expected current values of these fields, None for not set. A field without one may have any value. A
             field that has neither its expected nor its wanted value is a conflict.
+
+    Raises:
+        InvalidArgumentError: A value is not allowed, no field is set, or an expectation is not about a field to set.
     """
 
     id: int
     update: InboundQueueUpdate
     expect: Mapping[str, object] = attrs.field(factory=dict[str, object], hash=False)
+
+    def __attrs_post_init__(self) -> None:
+        check_id("id", self.id)
+        wanted = require_changes(self.update, InboundQueueUpdate)
+        expect: Mapping[Any, Any] = check_instance("expect", self.expect, cast("type[Mapping[Any, Any]]", Mapping))
+        if problems := _unchecked(expect, wanted):
+            raise InvalidArgumentError("; ".join(problems))
+        try:
+            checked = {name: _expected(name, value) for name, value in expect.items()}
+        except ValueError as exc:
+            raise InvalidArgumentError(str(exc)) from exc
+        object.__setattr__(self, "expect", checked)
 
     @property
     def wanted(self) -> dict[str, Any]:
@@ -52,13 +68,24 @@ class Change:
         return wanted_values(self.update)
 
 
-@attrs.frozen
-class Row:
-    """One row of a file, not checked yet: its first line, counted from 1, and its cells that are not empty."""
+def _unchecked(expect: Iterable[Any], wanted: Iterable[str]) -> list[str]:
+    """Why expectations of these fields would not be looked at."""
+    unknown = [
+        f"no field {name!r:.60} to expect; {nearest(str(name).removeprefix(EXPECT), WRITABLE)}"
+        for name in expect
+        if name not in WRITABLE
+    ]
+    unset = [name for name in expect if name in WRITABLE and name not in wanted]
+    return unknown + [f"the expected {name} is not checked unless it is set, too" for name in unset]
 
-    line: int
-    values: Mapping[str, Any]
-    problems: tuple[str, ...] = ()  # of syntax; a row that has any is not checked further
+
+def _expected(name: str, value: Any) -> Any:
+    if isinstance(value, timedelta) and name == "max_wait":
+        return InboundQueueUpdate(max_wait=value).max_wait
+    try:
+        return _QUEUE.checked(name, value)
+    except ValueError as exc:
+        raise ValueError(f"{EXPECT}{exc}") from exc
 
 
 @attrs.frozen
@@ -77,118 +104,73 @@ class Problem:
         return f"line {self.line}: {self.message}"
 
 
+def read_cell(name: str, cell: str) -> Any:
+    """The value of a cell of a CSV file of changes; None for null."""
+    return None if cell == _NULL else from_cell(cell, _QUEUE.kinds[name.removeprefix(EXPECT)])
+
+
 def read_rows(rows: Iterable[Row]) -> tuple[list[Change], list[Problem]]:
     """Check all rows. Returns the changes of the valid rows and every problem of the others."""
     changes: list[Change] = []
     problems: list[Problem] = []
-    lines: dict[int, int] = {}  # the first line of each id
+    lines: dict[Any, int] = {}  # the first line of each id
     for row in rows:
-        reader = _RowReader(row.values, [*row.problems])
-        change = reader.read()
-        first = row.line if reader.id is None else lines.setdefault(reader.id, row.line)
-        if first != row.line:
-            reader.problems.append(f"id {reader.id} is already on line {first}")
-        problems += [Problem(row.line, message) for message in reader.problems]
-        if change is not None and not reader.problems:
+        change, messages = (None, [*row.problems]) if row.problems else _read_row(row.values)
+        queue_id = row.values.get("id")
+        if type(queue_id) in {int, float} and lines.setdefault(queue_id, row.line) != row.line:
+            messages.append(f"id {queue_id} is already on line {lines[queue_id]}")
+        problems += [Problem(row.line, message) for message in messages]
+        if change is not None and not messages:
             changes.append(change)
     return changes, problems
 
 
-@attrs.define
-class _RowReader:
-    """Reads one row and collects its problems instead of stopping at the first one."""
+def _read_row(values: Mapping[str, Any]) -> tuple[Change | None, list[str]]:
+    """The change of a row, or else all its problems."""
+    problems = [f"unknown column {name!r:.60}; {nearest(name, COLUMNS)}" for name in values if name not in COLUMNS]
+    wanted = [name for name in WRITABLE if name in values]
+    expect = [name for name in WRITABLE if EXPECT + name in values]
+    if values.get("id") is None:
+        problems.append("no id")
+    if not wanted:
+        problems.append(f"no field to set; give at least one of {', '.join(WRITABLE)}")
+    else:
+        problems += _unchecked(expect, wanted)
 
-    values: Mapping[str, Any]
-    problems: list[str]
-    id: int | None = None
-
-    def read(self) -> Change | None:
-        if self.problems:
-            return None
-        self.id = self._collect(self._read_id, "id")
-        unknown = [name for name in self.values if name not in COLUMNS]
-        if unknown:
-            noun = "column" if len(unknown) == 1 else "columns"
-            self.problems.append(f"unknown {noun} {', '.join(unknown)}; the columns are {', '.join(COLUMNS)}")
-        wanted = {name: self._collect(self._read_wanted, name) for name in WRITABLE if name in self.values}
-        expect = {name: self._collect(self._read_expected, name) for name in WRITABLE if EXPECT + name in self.values}
-        unused = [EXPECT + name for name in expect if name not in wanted]
-        if not wanted:
-            self.problems.append(f"no field to set; give at least one of {', '.join(WRITABLE)}")
-        elif unused:
-            self.problems.append(f"give a value to set beside {', '.join(unused)}, which is not checked without one")
-        if self.problems or self.id is None:
-            return None
-        return Change(self.id, InboundQueueUpdate(**wanted), expect)
-
-    def _collect(self, read: Callable[[str], Any], name: str) -> Any:
+    def collect(read: Callable[[str, Any], Any], name: str, value: Any) -> Any:
         try:
-            return read(name)
+            return read(name, value)
         except ValueError as exc:
-            self.problems.append(str(exc))
+            problems.append(str(exc))
             return None
 
-    def _read_id(self, name: str) -> Any:
-        if self.values.get(name) is None:
-            raise ValueError("no id")
-        return _parse(name, self.values[name])
-
-    def _read_wanted(self, name: str) -> Any:
-        value = self.values[name]
-        if value is None:
-            raise ValueError(f"{name} cannot be null, as the API does not document what null does; leave it out")
-        value = _parse(name, value)
-        InboundQueueUpdate(**{name: value})  # raises if the value is not allowed
-        return value
-
-    def _read_expected(self, name: str) -> Any:
-        value = self.values[EXPECT + name]
-        number = _number(value)
-        if name == "strategy" and number is not None:
-            return QueueStrategy(number)  # also one that cannot be set
-        try:
-            return None if value is None else _parse(name, value)
-        except ValueError as exc:
-            raise ValueError(f"{EXPECT}{exc}") from exc
+    queue_id: Any = None if values.get("id") is None else collect(_id, "id", values["id"])
+    fields = {name: collect(_wanted, name, values[name]) for name in wanted}
+    expected = {name: collect(_expected, name, values[EXPECT + name]) for name in expect}
+    if problems:
+        return None, problems
+    return Change(queue_id, InboundQueueUpdate(**fields), expected), []
 
 
-def parse_strategy(value: object) -> QueueStrategy | None:
-    """The strategy of a name or a number; None if there is no such strategy, or it cannot be set."""
-    number = _number(value)
-    if number is not None:
-        strategy = QueueStrategy(number)
-        return strategy if strategy.is_known else None
-    return QueueStrategy.__members__.get(value.strip().upper()) if isinstance(value, str) else None
+def _id(name: str, value: Any) -> int:
+    return check_id(name, _QUEUE.checked(name, value))
 
 
-def _number(value: object, *, least: float = -math.inf, most: float = math.inf) -> int | None:
-    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,100}", value.strip()):
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        return None
+def _wanted(name: str, value: Any) -> Any:
+    if value is None:
+        raise ValueError(f"{name} cannot be null, as the API does not document what null does; leave it out")
+    value = _QUEUE.checked(name, value)
+    InboundQueueUpdate(**{name: value})  # raises if the value is not allowed
     return value
 
 
-def _parse_flag(value: object) -> bool | None:
-    return value if isinstance(value, bool) else _FLAGS.get(str(value).strip().lower())
-
-
-_PARSERS: Final[Mapping[str, tuple[Callable[[object], Any], str]]] = {
-    "id": (partial(_number, least=1, most=_MAX_ID), "a queue's id, such as 1001226"),
-    "music_on_hold": (lambda value: value if isinstance(value, str) else None, "a file name"),
-    "max_wait": (partial(_number, least=0), "whole seconds, 0 or more"),
-    "strategy": (parse_strategy, f"one of {STRATEGIES}"),
-    "announce_position": (_parse_flag, "true or false"),
-}
-"""For each column, a function that returns None if a value is not allowed, and what is allowed."""
-
-
-def _parse(name: str, value: object) -> Any:
-    parse, allowed = _PARSERS[name]
-    parsed = parse(value)
-    if parsed is None:
-        raise ValueError(f"{name} must be {allowed}; {value!r:.60} was given")
-    return parsed
+def parse_strategy(text: str) -> QueueStrategy | None:
+    """The strategy of a name or a number; None if there is no such strategy, or it cannot be set."""
+    try:
+        strategy: QueueStrategy = _QUEUE.checked("strategy", from_cell(text, int))
+    except ValueError:
+        return None
+    return strategy if strategy.is_known else None
 
 
 def changes_of(diff: QueueDiff) -> tuple[list[Change], list[str]]:
@@ -215,7 +197,9 @@ def changes_of(diff: QueueDiff) -> tuple[list[Change], list[str]]:
             else:
                 skipped.append(f"queue {changed.before.id}: {field.name} stays unchanged: {reason}")
         if wanted and changed.before.id is not None:  # without an id it would be unmatched
-            expect = {name: getattr(changed.before, name) for name in wanted}
+            # A value that does not fit its type cannot be expected.
+            before = {name: getattr(changed.before, name) for name in wanted}
+            expect = {name: value for name, value in before.items() if value_of(changed.before, name) == value}
             changes.append(Change(changed.before.id, InboundQueueUpdate(**wanted), expect))
     return changes, skipped
 

@@ -1,7 +1,8 @@
 """`alohub queues audit`: reports of the audit for people, programs and CI."""
 
 import enum
-from collections.abc import Generator
+import sys
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -16,7 +17,7 @@ from alohub_async.client import AlohubClient
 from alohub_async.files import replacing
 
 if TYPE_CHECKING:
-    from alohub_async.audit import AuditReport
+    from alohub_async.audit import AuditReport, Rule
 
 AUDIT_EPILOG: Final = """Example: alohub queues audit --html audit.html --junit audit.xml
 
@@ -61,6 +62,14 @@ def audit_command(
             help="TOML file with settings of the rules.  [default: [tool.alohub.audit] in ./pyproject.toml]",
         ),
     ] = None,
+    rules: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rules",
+            metavar="MODULE",
+            help="Also run the rules of this module, or of this file (.py); may be given several times.",
+        ),
+    ] = None,
     list_rules: Annotated[bool, typer.Option("--list-rules", help="Show the configured rules and exit.")] = False,
     access: Access,
 ) -> None:
@@ -68,13 +77,17 @@ def audit_command(
 
     Settings can disable a rule, or change its severity and options:
     locked = false, long-wait = { seconds = 600, severity = "error" }
+
+    Rules of your own are functions that alohub_async.audit.rule or list_rule
+    decorates. --rules runs them, too: --rules my_rules, --rules ./my_rules.py
     """
     from alohub_async import audit
 
     with _one_exit_code(verbose=access.verbose):
         settings = audit.read_config(config or _PROJECT) if config or _PROJECT.is_file() else {}
+        chosen = audit.configure([*audit.DEFAULT_RULES, *_load(rules or ())], settings)
         if list_rules:
-            print_rules(audit.configure(audit.DEFAULT_RULES, settings))
+            print_rules(chosen)
             return
         if html is not None:
             audit.check_html()
@@ -83,7 +96,7 @@ def audit_command(
         async def work(client: AlohubClient) -> "AuditReport":
             with progress("Auditing queues…") as update:
                 return await audit.audit_inbound(
-                    client, config=settings, details=details, deadline=access.deadline, progress=update
+                    client, rules=chosen, details=details, deadline=access.deadline, progress=update
                 )
 
         report = access.run(work)
@@ -98,6 +111,14 @@ def audit_command(
             print_report(report)
     if report.at_least(threshold):
         raise typer.Exit(_FINDINGS)
+
+
+def _load(sources: Iterable[str]) -> "list[Rule]":
+    from alohub_async.audit.config import load_rules
+
+    if "" not in sys.path and (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)  # as with python -m
+    return [rule for source in sources for rule in load_rules(source)]
 
 
 def _check_folders(*paths: Path | None) -> None:

@@ -28,9 +28,8 @@ def print_report(report: "AuditReport") -> None:
     parts: list[RenderableType] = [headline]
     id_width = max((len(_id_of(finding)) for finding in report.findings), default=0)
     name_width = max((cell_len(_name_of(finding)) for finding in report.findings), default=0)
-    for rule in sorted(report.rules, key=lambda rule: -rule.severity):
-        if found := report.of_rule(rule):
-            parts += [Text(), _heading(rule, len(found)), _findings(found, id_width, min(name_width, _WIDEST_NAME))]
+    for rule, found in report.by_rule():
+        parts += [Text(), _heading(rule, len(found)), _findings(found, id_width, min(name_width, _WIDEST_NAME))]
     if not report.complete:
         parts += [Text(), Text("Not provably complete: queues or details may be missing.", style="bold")]
     print_rich(Group(*parts))

@@ -12,6 +12,7 @@ from alohub_async.cli.errors import redact_key
 from alohub_async.cli.output import one_line, print_rich, table_with_heading, value_text
 from alohub_async.files import json_text, queue_record
 from alohub_async.models import InboundQueue
+from alohub_async.resources.edits import told_apart
 
 _WIDEST_NAME: Final = 28  # columns; a longer name takes several lines
 
@@ -110,7 +111,8 @@ def _add(table: Table, queue: InboundQueue | None, lines: Iterable[str]) -> None
 
 
 def _field_change(field: FieldChange) -> str:
-    return f"{one_line(field.name)}: {_value(field, field.before)} -> {_value(field, field.after)}"
+    before, after = told_apart(field.before, field.after, show=lambda value: _value(field, value))
+    return f"{one_line(field.name)}: {before} -> {after}"
 
 
 def _value(field: FieldChange, value: object) -> str:

@@ -1,79 +1,273 @@
-"""CSV (RFC 4180, UTF-8, a header line), which a spreadsheet opens without running what a name says.
+"""CSV (RFC 4180, UTF-8, a header line) and JSON Lines: the rows of files that programs wrote and people edited.
 
-An empty field is null. Text that is empty, or begins with what a spreadsheet takes for a formula (`= + - @`, tab, line
-breaks) or with an apostrophe, has an apostrophe before it; reading removes it.
+An empty cell is null. Text has an apostrophe before it, which reading removes, if it is empty, begins with an
+apostrophe, a tab or a line break, could be a formula (its first visible character is one of `= + - @`, in any width),
+or looks like a number that a spreadsheet has damaged. Blank lines, rows and columns are skipped.
 """
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO, Final
+import re
+import threading
+import unicodedata
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
+from typing import Any, BinaryIO, Final, NamedTuple, TextIO, TypeAlias, cast
 
-from alohub_async.files.records import Columns, RecordT
+from alohub_async.files.records import Columns, RecordT, is_text, read_json
 from alohub_async.plurals import counted
 
 _SHIELDED: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
-_FLAGS: Final = {"true": True, "false": False}
+_FORMULAS: Final = frozenset("=+-@\u2212")  # with the minus sign of mathematics
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Mn", "Zs", "Zl", "Zp"})
+_MOST: Final = 2**31 - 1  # characters of a cell; the default is less than a record can have
+_limit_lock: Final = threading.Lock()
+_FLAGS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_NUMBER: Final = re.compile(r"(-?[0-9]{1,100})(?:\.0+)?")
+_SHORTENED: Final = re.compile(r"-?[0-9](?:[.,][0-9]+)?[Ee]\+[0-9]+|[0-9]{5,}\.0")
+_NO_ZERO: Final = re.compile(r"[35789][0-9]{8}|2[0-9]{9}")  # Vietnamese numbers, of mobiles and of cities
+_LEAST: Final = 4  # characters of a damaged number
+_SEPARATOR: Final = re.compile(r"sep=|[^,]*([;\t|])")
+
+
+class Row(NamedTuple):
+    """One row of a file.
+
+    Attributes:
+        line: Its first line, counted from 1.
+        values: Its values by column, without empty cells.
+        problems: Why it cannot be used, if it cannot.
+    """
+
+    line: int
+    values: Mapping[str, Any]
+    problems: tuple[str, ...] = ()
+
+
+Rows: TypeAlias = Generator[Row]
 
 
 def to_cell(value: Any) -> str:
-    """A value as a cell: text that a spreadsheet could run has an apostrophe before it."""
+    """A value as a cell: text that a spreadsheet could run, or seems to have damaged, has an apostrophe before it."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return f"'{value}" if not value or value.startswith(_SHIELDED) else value
+        shielded = not value or value.startswith(_SHIELDED) or _may_be_formula(value) or _damage(value)
+        return f"'{value}" if shielded else value
     return str(value)
 
 
-def _value(text: str, kind: type) -> Any:
-    if text == "":
-        return None
-    if kind is str:
-        return text.removeprefix("'")
+def _may_be_formula(text: str) -> bool:
+    if text[0].isalnum():
+        return False
+    first = next((char for char in text if unicodedata.category(char) not in _UNSEEN), "")
+    return unicodedata.normalize("NFKC", first) in _FORMULAS
+
+
+def from_cell(cell: str, kind: type) -> Any:
+    """The value of a cell that is not empty; its text if it is not of that kind.
+
+    Raises:
+        ValueError: A spreadsheet has damaged it; says how.
+    """
+    if kind is int and cell.isdecimal() and cell.isascii():
+        return int(cell)
     if kind is bool:
-        return _FLAGS.get(text.lower(), text)  # a spreadsheet writes TRUE
-    return int(text) if text.removeprefix("-").isdecimal() else text
+        return _FLAGS.get(cell.strip().lower(), cell)
+    if kind is int and (number := _NUMBER.fullmatch(cell.strip())):
+        return int(number[1])
+    if (damage := _damage(cell.strip())) and not (kind is int and damage == _ZERO):
+        raise ValueError(
+            f"{cell!r:.60} is a number {damage}, as spreadsheets do; format the column as text and enter it again, or"
+            f" write '{cell:.60} if it is right"
+        )
+    return cell.removeprefix("'")
+
+
+_ZERO: Final = "without its leading zero"
+
+
+def _damage(text: str) -> str:
+    """What a spreadsheet seems to have done to the text; empty if nothing."""
+    if not text[-1:].isdecimal() or len(text) < _LEAST:
+        return ""
+    return "cut short" if _SHORTENED.fullmatch(text) else _ZERO if _NO_ZERO.fullmatch(text) else ""
+
+
+# Writing
 
 
 def write(file: BinaryIO, columns: Columns[RecordT], records: Iterable[RecordT]) -> None:
     """Write the header and a line for each record."""
+    write_rows(file, columns.names, (map(to_cell, columns.to_row(record).values()) for record in records))
+
+
+def write_rows(file: BinaryIO, header: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """Write a CSV file of cells."""
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
     try:
         writer = csv.writer(text)
-        writer.writerow(columns.names)
-        writer.writerows([*map(to_cell, columns.to_row(record).values())] for record in records)
+        writer.writerow(header)
+        writer.writerows([*row] for row in rows)
         text.flush()
     finally:
         text.detach()
 
 
-def read(file: BinaryIO, columns: Columns[RecordT]) -> Iterator[RecordT]:
-    """The records of such a file; a ValueError names the line.
+# Reading
 
-    The columns may stand in any order, and there may be a byte order mark, as spreadsheets write one.
-    """
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-    rows = csv.reader(text, strict=True)
-    try:
-        header = _checked_header(next(rows, list[str]()), columns.required)
+
+def read(file: BinaryIO, columns: Columns[RecordT]) -> Iterator[RecordT]:
+    """The records of a CSV file, whose columns may stand in any order; a ValueError names the line."""
+    kinds = columns.kinds
+    rows = csv_rows(file, columns.names, columns.required, lambda name, cell: from_cell(cell, kinds.get(name, str)))
+    return _records(rows, lambda row: columns.from_row({**dict.fromkeys(columns.required), **row}))
+
+
+def read_lines(file: BinaryIO, columns: Columns[RecordT]) -> Iterator[RecordT]:
+    """The records of a file of JSON Lines; a ValueError names the line."""
+    return _records(json_rows(file), columns.from_dict)
+
+
+def _records(rows: Rows, make: Callable[[Mapping[str, Any]], RecordT]) -> Iterator[RecordT]:
+    with closing(rows):  # before the file is
         for row in rows:
-            yield _record(columns, header, row)
-    except (ValueError, csv.Error) as exc:
-        raise ValueError(f"line {rows.line_num}: {exc}") from exc
+            if row.problems:
+                raise ValueError(f"line {row.line}: {'; '.join(row.problems)}")
+            try:
+                record = make(row.values)
+            except ValueError as exc:
+                raise ValueError(f"line {row.line}: {exc}") from exc
+            yield record
+
+
+def csv_rows(
+    file: BinaryIO, known: Collection[str], required: Iterable[str], read_cell: Callable[[str, str], Any]
+) -> Rows:
+    """The rows of a CSV file; the last one has the problem if the rest cannot be read.
+
+    Args:
+        file: The file; a byte order mark is skipped.
+        known: The columns that it may have.
+        required: Those that it must have.
+        read_cell: Gets the value of a cell from the column and the text; may raise ValueError.
+    """
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    reader = csv.reader(_decoded(text), strict=True)
+    header: list[str] = []
+    line = 1
+    try:
+        while True:
+            line = reader.line_num + 1
+            cells = next_row(reader)
+            if cells is None:
+                break
+            if not "".join(cells).strip():
+                continue
+            if header:
+                yield _csv_row(line, header, cells, read_cell)
+                continue
+            header = [name.strip() for name in _without_blanks(cells, 1)]
+            if problems := _header_problems(header, known, required):
+                yield Row(line, {}, problems)
+                return
+        if not header:
+            yield Row(1, {}, ("the file is empty; it needs a header line",))
+    except csv.Error as exc:  # the boundaries of later rows are unknown
+        yield Row(line, {}, (f"not CSV: {exc}",))
+    except ValueError as exc:
+        yield Row(reader.line_num + 1, {}, (str(exc),))
     finally:
         text.detach()
 
 
-def _checked_header(header: list[str], required: Iterable[str]) -> list[str]:
-    if len({*header}) < len(header) or not {*required} <= {*header}:
-        raise ValueError(f"not a header of records: {header!r:.100}")
-    return header
+def next_row(rows: Iterator[list[str]]) -> list[str] | None:
+    """The next row, of any length; None at the end. The limit of the csv module belongs to the whole process."""
+    with _limit_lock:
+        limit = csv.field_size_limit(_MOST)
+        try:
+            return next(rows, None)
+        finally:
+            csv.field_size_limit(limit)
 
 
-def _record(columns: Columns[RecordT], header: list[str], row: list[str]) -> RecordT:
-    if len(row) != len(header):
-        raise ValueError(f"{counted(len(row), 'cell')}, but the header has {len(header)}")
-    kinds = columns.kinds
-    return columns.from_row({name: _value(text, kinds.get(name, str)) for name, text in zip(header, row, strict=True)})
+def _decoded(text: TextIO) -> Iterator[str]:
+    for line in text:
+        if not is_text(line):
+            raise ValueError(_NOT_TEXT)
+        yield line
+
+
+_NOT_TEXT: Final = "not UTF-8; save the file as UTF-8"
+
+
+def _without_blanks(cells: list[str], least: int) -> list[str]:
+    """The cells without the blank ones behind, which spreadsheets add."""
+    while len(cells) > least and not cells[-1].strip():
+        cells = cells[:-1]
+    return cells
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Advice for a name that is not known."""
+    import difflib
+
+    known = [*known]
+    found = difflib.get_close_matches(name.lower(), known, n=1)
+    return f"did you mean {found[0]!r}?" if found else f"choose from {', '.join(known)}"
+
+
+def _header_problems(header: list[str], known: Collection[str], required: Iterable[str]) -> tuple[str, ...]:
+    problems = [f"unknown column {name!r:.60}; {nearest(name, known)}" for name in header if name not in known]
+    problems += [f"duplicate column {name!r:.60}" for name in dict.fromkeys(header) if header.count(name) > 1]
+    problems += [f"no column {name!r}" for name in required if name not in header]
+    if problems and (found := _SEPARATOR.match(header[0])) is not None:
+        separator = found[1] or header[0].removeprefix("sep=")
+        return (f"the separator is {separator!r:.9}, not a comma; save the file as CSV separated by commas",)
+    return tuple(problems)
+
+
+def _csv_row(line: int, header: list[str], cells: list[str], read_cell: Callable[[str, str], Any]) -> Row:
+    if len(cells) != len(header):
+        cells = _without_blanks(cells, len(header))
+    if len(cells) != len(header):
+        hint = "; cells are separated by commas" if len(cells) == 1 and _SEPARATOR.match(cells[0]) else ""
+        return Row(line, {}, (f"{counted(len(cells), 'cell')}, but the header has {len(header)}{hint}",))
+    given = [(name, cell) for name, cell in zip(header, cells, strict=True) if cell]
+    try:
+        return Row(line, {name: read_cell(name, cell) for name, cell in given})
+    except ValueError:
+        return Row(line, {}, tuple(problem for name, cell in given if (problem := _problem(name, cell, read_cell))))
+
+
+def _problem(name: str, cell: str, read_cell: Callable[[str, str], Any]) -> str:
+    try:
+        read_cell(name, cell)
+    except ValueError as exc:
+        return f"{name}: {exc}"
+    return ""
+
+
+def json_rows(file: BinaryIO) -> Rows:
+    """The objects of a file of JSON Lines, one a line; a byte order mark is skipped."""
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="\n")
+    try:
+        for number, line in enumerate(text, 1):
+            if line.strip():
+                yield _json_row(number, line)
+    finally:
+        text.detach()
+
+
+def _json_row(number: int, line: str) -> Row:
+    if not is_text(line):
+        return Row(number, {}, (_NOT_TEXT,))
+    try:
+        value = read_json(line)
+    except ValueError as exc:
+        return Row(number, {}, (f"not a JSON object: {exc}",))
+    if isinstance(value, dict):
+        return Row(number, cast("dict[str, Any]", value))
+    return Row(number, {}, (f"not a JSON object: {line.strip():.60}",))

@@ -1,7 +1,6 @@
 """The formats, by their endings: what writes one and what reads it."""
 
 import importlib.util
-import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
@@ -31,17 +30,8 @@ def _write_lines(file: BinaryIO, columns: Columns[RecordT], records: Iterable[Re
     file.writelines(json_text(columns.to_dict(record)).encode() for record in records)
 
 
-def _read_lines(file: BinaryIO, columns: Columns[RecordT]) -> Iterator[RecordT]:
-    for number, line in enumerate(file, 1):
-        try:
-            record = columns.from_dict(json.loads(line))
-        except ValueError as exc:
-            raise ValueError(f"line {number}: {exc}") from exc
-        yield record
-
-
 _FORMATS: Final = {
-    ".jsonl": Format(_write_lines, _read_lines),
+    ".jsonl": Format(_write_lines, delimited.read_lines),
     ".csv": Format(delimited.write, delimited.read),
     ".parquet": Format(parquet.write, parquet.read, package="pyarrow"),
 }

@@ -3,13 +3,16 @@
 import enum
 import functools
 import json
+import math
 import types
+from collections import Counter
 from collections.abc import Mapping
 from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar, cast, get_args
 
 import attrs
 
+from alohub_async.errors import InvalidArgumentError
 from alohub_async.models import InboundQueue, Record, wire_names
 
 RecordT = TypeVar("RecordT", bound=Record)
@@ -19,11 +22,54 @@ _KIND_NAMES: Final = {int: "a whole number", str: "a string", bool: "true or fal
 
 
 def json_text(value: object, *, indent: int | None = None) -> str:
-    """JSON with its letters as they are, and a line feed behind it."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
-    if not is_text(text):  # a lone surrogate is JSON, but not UTF-8
-        text = json.dumps(value, indent=indent)
+    """JSON with its letters as they are, and a line feed behind it.
+
+    Raises:
+        InvalidArgumentError: JSON cannot express the value, such as a number that is not finite.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+        if not is_text(text):  # a lone surrogate is JSON, but not UTF-8
+            text = json.dumps(value, indent=indent)
+    except (ValueError, TypeError, RecursionError) as exc:
+        raise InvalidArgumentError(f"JSON cannot express the value: {exc}") from exc
     return text + "\n"
+
+
+def _refuse_number(text: str) -> float:
+    raise ValueError(f"{text:.40} is not a number of JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse_number(text)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        name, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"duplicate key {name!r:.60}")
+    return found
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_number, parse_float=_finite)
+
+
+def read_json(text: str | bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: It is not JSON, has a key twice or a number that is not finite, or is nested too deeply.
+    """
+    if isinstance(text, bytes):
+        text = text.decode(json.detect_encoding(text), "surrogatepass")
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError as exc:
+        raise ValueError(f"{exc.msg}, at character {exc.pos + 1}") from exc
+    except RecursionError as exc:
+        raise ValueError("nested too deeply") from exc
 
 
 def is_text(text: str) -> bool:
@@ -98,23 +144,42 @@ class Columns(Generic[RecordT]):
         for name in self.required:
             if name not in values:
                 raise ValueError(f"column {name!r} is missing")
-        for name, kind in self.kinds.items():
-            value = values.get(name)
-            if value is not None and type(value) is not kind:
-                raise ValueError(f"{name} must be {_KIND_NAMES[kind]} or null; {value!r:.100} was found")
         extra = values.get("extra", {})
         _checked_object(extra, f"extra must be a JSON object; {extra!r:.100} was found")
         values = {**values}
-        for name, member_of in self.enums.items():
-            if values.get(name) is not None:
-                values[name] = member_of(values[name])
+        for name, kind in self.kinds.items():
+            value = values.get(name)
+            if value is not None and (kind is int or type(value) is not kind):
+                values[name] = self.checked(name, value)
         return self._cls(**values)
+
+    def checked(self, name: str, value: object) -> Any:
+        """A value of a column other than `extra`, an enum by its number or its name.
+
+        Raises:
+            ValueError: The column cannot have it; says why.
+        """
+        kind, member_of, least = self.kinds[name], self.enums.get(name), self._least[name]
+        found: Any = value
+        if member_of is not None and isinstance(value, str):
+            found = member_of.__members__.get(value.strip().upper(), value)
+        elif kind is int and isinstance(value, float) and value.is_integer():  # pandas makes them
+            found = int(value)
+        if found is None:
+            return None
+        if not isinstance(found, kind) or (kind is int and isinstance(found, bool)):
+            allowed = _KIND_NAMES[kind] + ("" if member_of is None else f", one of {', '.join(member_of.__members__)},")
+            raise ValueError(f"{name} must be {allowed} or null; {value!r:.100} was found")
+        number: Any = found
+        if least is not None and number < least:
+            raise ValueError(f"{name} must be {least} or more; {value!r:.100} was found")
+        return found if member_of is None else member_of(number)
 
     def to_row(self, record: RecordT) -> dict[str, Any]:
         """The record as a row: `extra` as JSON, and every value one that its column can hold.
 
         Raises:
-            ValueError: `extra` has a value of that name already, which no answer of the API causes.
+            InvalidArgumentError: `extra` has a value of that name already, or one that is not JSON.
         """
         row = self.to_dict(record)
         extra: dict[str, Any] = row["extra"]
@@ -126,7 +191,9 @@ class Columns(Generic[RecordT]):
             fits = is_text(value) if kind is str else -(1 << bits) <= value < 1 << bits
             if not fits:
                 if self._wire[name] in extra:
-                    raise ValueError(f"{name} is beyond its column, and extra has {self._wire[name]!r} already")
+                    raise InvalidArgumentError(
+                        f"{name} is beyond its column, and extra has {self._wire[name]!r} already"
+                    )
                 row[name], extra[self._wire[name]] = None, value
         row["extra"] = json_text(extra).rstrip("\n") if extra else "{}"
         return row
@@ -139,11 +206,11 @@ class Columns(Generic[RecordT]):
         """
         text = row.get("extra")
         try:
-            extra: Any = {} if text is None or text == "{}" else json.loads(text)
+            extra: Any = {} if text is None or text == "{}" else read_json(text)
         except (ValueError, TypeError) as exc:
             raise ValueError(f"extra must be a JSON object; {text!r:.100} was found") from exc
         record: dict[str, Any] = {**row, "extra": extra}
-        if isinstance(extra, dict):
+        if extra and isinstance(extra, dict):
             self._put_back(record, cast("dict[str, Any]", extra))
         return self.from_dict(record)
 

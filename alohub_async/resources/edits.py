@@ -1,15 +1,26 @@
 """What an edit does, apart from sending it: what differs, what conflicts, whether it was done. Plans use the same."""
 
+import json
+import unicodedata
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
 import attrs
 
-from alohub_async.errors import ConflictError, InvalidArgumentError
-from alohub_async.models import Record, RecordUpdate
+from alohub_async.errors import (
+    AlohubError,
+    APIConnectionError,
+    APIResponseError,
+    APIStatusError,
+    ConflictError,
+    InternalServerError,
+    InvalidArgumentError,
+)
+from alohub_async.models import Record, RecordUpdate, wire_names
 from alohub_async.unset import UNSET
 from alohub_async.validation import check_instance
 
+T = TypeVar("T")
 RecordT = TypeVar("RecordT", bound=Record)
 
 
@@ -73,7 +84,59 @@ def differing(record: object, wanted: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if getattr(record, name) != value}
 
 
-def conflict(what: str, found: object, expected: Mapping[str, Any]) -> ConflictError | None:
+def value_of(record: Record, name: str) -> Any:
+    """The value of a field; the one that the API sent if that does not fit the field's type."""
+    value = getattr(record, name)
+    extra: Mapping[str, Any] | None = getattr(record, "extra", None)
+    return extra.get(wire_names(type(record))[name]) if value is None and extra else value
+
+
+_TWINS: Final = str.maketrans(
+    "\u00d0\u0189\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0425\u0430\u0435\u043e\u0440\u0441\u0443"
+    "\u0445\u0456\u0391\u0392\u0395\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a7\u03bf\u2010\u2011\u2013",
+    "\u0110\u0110ABEKMHOPCTXaeopcyxiABEHIKMNOPTXo---",
+    "\u034f\u115f\u1160\u2800\u3164\ufe0e\ufe0f",
+)
+"""Letters that look like others (Icelandic, Cyrillic, Greek), hyphens, and invisible letters and marks."""
+
+_BEFORE, _SHOWN = 20, 60  # characters of a long text before the first difference, and in all
+
+
+def looks(text: str) -> str:
+    """What a reader sees: without invisible characters, the form of Unicode, and the number of spaces."""
+    folded = unicodedata.normalize("NFKC", text).translate(_TWINS)
+    return " ".join("".join(char for char in folded if char.isspace() or unicodedata.category(char)[0] != "C").split())
+
+
+def told_apart(one: object, other: object, show: Callable[[object], str]) -> tuple[str, str]:
+    """Both values as `show` has them; if those look the same, with escapes for what a reader does not see."""
+    shown, others = show(one), show(other)
+    if isinstance(one, str) and isinstance(other, str):
+        if one != other and (looks(one) == looks(other) or looks(shown) == looks(others)):
+            pairs = enumerate(zip(one, other, strict=False))
+            same = next((index for index, (a, b) in pairs if a != b), min(len(one), len(other)))
+            begin = max(0, same - _BEFORE)
+            return _escaped(one, begin), _escaped(other, begin)
+    elif one != other and looks(shown) == looks(others):
+        return _as_json(one), _as_json(other)
+    return shown, others
+
+
+def _as_json(value: object) -> str:
+    return _escaped(value) if isinstance(value, str) else json.dumps(value, default=repr)
+
+
+def _escaped(text: str, begin: int = 0) -> str:
+    part = text[begin : begin + _SHOWN]
+    seen = "".join(char if _is_plain(char) else char.encode("unicode_escape").decode() for char in part)
+    return f"{'…' if begin else ''}'{seen}'{'…' if begin + _SHOWN < len(text) else ''}"
+
+
+def _is_plain(char: str) -> bool:
+    return char == " " or (unicodedata.category(char)[0] not in "CMZ" and looks(char) == char)
+
+
+def conflict(what: str, found: Record, expected: Mapping[str, Any]) -> ConflictError | None:
     """The error if a field is not as expected, else None.
 
     Args:
@@ -81,12 +144,64 @@ def conflict(what: str, found: object, expected: Mapping[str, Any]) -> ConflictE
         found: The record as it is.
         expected: The values that it should have, by field. Only fields that would be written are looked at.
     """
-    differences = {name: (value, getattr(found, name)) for name, value in expected.items()}
+    differences = {name: (value, value_of(found, name)) for name, value in expected.items()}
     differences = {name: pair for name, pair in differences.items() if pair[0] != pair[1]}
     if not differences:
         return None
-    said = "; ".join(f"{name} is {now!r}, not {then!r}" for name, (then, now) in differences.items())
+    shown = {name: told_apart(*pair, show=repr) for name, pair in differences.items()}
+    said = "; ".join(f"{name} is {now}, not {then}" for name, (then, now) in shown.items())
     return ConflictError(f"{what} is not as expected: {said}; nothing was written", differences=differences)
+
+
+@attrs.define
+class EditLog:
+    """What the requests of an edit have sent. It marks the errors of its block, which is the whole edit.
+
+    Attributes:
+        attempts: Of all requests.
+        maybe_sent: Whether an update may have reached the server.
+        maybe_written: Whether one may have been taken, or may be later.
+    """
+
+    attempts: int = 0
+    maybe_sent: bool = False
+    maybe_written: bool = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, AlohubError):
+            for name, value in attrs.asdict(self).items():
+                setattr(error, name, value)
+
+    async def read(self, call: Awaitable[tuple[T, int]]) -> T:
+        """Add a request that reads, and return its result."""
+        try:
+            result, attempts = await call
+        except AlohubError as error:
+            self.attempts += error.attempts
+            raise
+        self.attempts += attempts
+        return result
+
+    async def update(self, call: Awaitable[tuple[object, int]]) -> None:
+        """Add an update."""
+        maybe_written, self.maybe_written = self.maybe_written, True
+        try:
+            await self.read(call)
+        except AlohubError as error:
+            self.maybe_sent = self.maybe_sent or error.maybe_sent
+            self.maybe_written = maybe_written or _may_be_taken(error)
+            raise
+        self.maybe_sent = True
+
+
+def _may_be_taken(error: AlohubError) -> bool:
+    """Whether an update that failed so may have been taken, or may be later: it was neither refused nor unsent."""
+    if isinstance(error, APIStatusError):
+        return isinstance(error, InternalServerError)
+    return isinstance(error, APIResponseError) or (isinstance(error, APIConnectionError) and error.maybe_sent)
 
 
 async def look_whether_done(read: Callable[[], Awaitable[RecordT]], wanted: Mapping[str, Any]) -> RecordT | None:

@@ -32,7 +32,16 @@ from alohub_async.models import Record, RecordUpdate, UpdateResult, wire_names
 from alohub_async.options import BulkOptions, BulkOptionsDict, CallOptions, CallOptionsDict, Deadline, WalkOptionsDict
 from alohub_async.pagination import Pager
 from alohub_async.resources.bulk import Outcome, Outcomes, SharedCalls, outcome_of
-from alohub_async.resources.edits import Edit, check_expected, conflict, differing, look_whether_done, require_changes
+from alohub_async.resources.edits import (
+    Edit,
+    EditLog,
+    check_expected,
+    conflict,
+    differing,
+    look_whether_done,
+    require_changes,
+    value_of,
+)
 from alohub_async.resources.paging import Listing, make_pager
 from alohub_async.resources.records import page_of_records, structure_record
 from alohub_async.routes import Route
@@ -162,36 +171,39 @@ class Resource(Generic[RecordT, UpdateT]):
         deadline = Deadline(
             CallOptions.of(options, "expect", "dry_run", "verify"), what=f"edit of {self.spec.name} {record_id}"
         )
-        before = await self._get_value(record_id, deadline.next_call())
-        difference = differing(before, wanted)
-        if expect is not None:
-            refused = conflict(
-                f"{self.spec.name} {record_id}", before, {name: getattr(expect, name) for name in difference}
+        with EditLog() as log:
+            before = await log.read(self._get(record_id, deadline.next_call()))
+            difference = differing(before, wanted)
+            if expect is not None:
+                refused = conflict(
+                    f"{self.spec.name} {record_id}", before, {name: value_of(expect, name) for name in difference}
+                )
+                if refused is not None:
+                    raise refused
+            after, sent = attrs.evolve(before, **difference), bool(difference) and not dry_run
+            if sent:
+                seen = await self._write_safely(record_id, difference, deadline, log)
+                if seen is None and verify:
+                    try:
+                        seen = await log.read(self._get(record_id, deadline.next_call()))
+                    except AlohubError as error:
+                        error.add_note(
+                            f"the update of {self.spec.name} {record_id} was accepted; only reading it back failed"
+                        )
+                        raise
+                after = after if seen is None else seen
+            return Edit(
+                id=record_id,
+                before=before,
+                after=after,
+                changed=tuple(difference),
+                sent=sent,
+                not_taken=tuple(differing(after, difference)),
             )
-            if refused is not None:
-                raise refused
-        after, sent = attrs.evolve(before, **difference), bool(difference) and not dry_run
-        if sent:
-            seen = await self._write_safely(record_id, difference, deadline)
-            if seen is None and verify:
-                try:
-                    seen = await self._get_value(record_id, deadline.next_call())
-                except AlohubError as error:
-                    error.add_note(
-                        f"the update of {self.spec.name} {record_id} was accepted; only reading it back failed"
-                    )
-                    raise
-            after = after if seen is None else seen
-        return Edit(
-            id=record_id,
-            before=before,
-            after=after,
-            changed=tuple(difference),
-            sent=sent,
-            not_taken=tuple(differing(after, difference)),
-        )
 
-    async def _write_safely(self, record_id: int, values: dict[str, Any], deadline: Deadline) -> RecordT | None:
+    async def _write_safely(
+        self, record_id: int, values: dict[str, Any], deadline: Deadline, log: EditLog
+    ) -> RecordT | None:
         """Update. After a failure that leaves open whether it was done, read the record; return it if that was done."""
         mine = self._requestor
         policy = mine.options.retry
@@ -200,14 +212,14 @@ class Resource(Generic[RecordT, UpdateT]):
         while True:
             attempt += 1
             try:
-                await self._update(record_id, changes, deadline.next_call(), requestor)
+                await log.update(self._update(record_id, changes, deadline.next_call(), requestor))
             except (APIConnectionError, APIResponseError, InternalServerError) as error:
                 if isinstance(error, DeadlineExceededError):
                     raise
                 # Since the record is read before, the update may be repeated whenever a read may be.
                 method = "GET" if policy.retry_writes else "PUT"
                 delay = policy.delay(attempt, method, error, random.random)
-                seen = await look_whether_done(lambda: self._get_value(record_id, deadline.next_call()), values)
+                seen = await look_whether_done(lambda: log.read(self._get(record_id, deadline.next_call())), values)
                 if seen is not None:
                     return seen
                 if delay is None or not mine.quota.spend():

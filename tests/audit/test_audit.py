@@ -13,7 +13,7 @@ from alohub_async import (
     RetryPolicy,
 )
 from alohub_async.audit import AuditReport, Severity, audit_inbound
-from alohub_async.testing import Delay, JsonAnswer, Sandbox, Status
+from alohub_async.testing import BadJson, Delay, DropConnection, Fault, HtmlPage, JsonAnswer, Sandbox, Status
 from tests.audit.support import record
 from tests.support import FIRST, LIST, queue
 
@@ -74,6 +74,29 @@ async def test_details_that_differ_are_gone_or_fail() -> None:
     assert summary(report) == [("detail-failed", FIRST + 2), ("gone", FIRST + 1), ("detail-differs", FIRST)]
     assert report.audited.complete
     assert not report.complete
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize(
+    "fault", [Status(403), Status(500), Status(429), HtmlPage(200), DropConnection(), JsonAnswer([1]), BadJson()]
+)
+async def test_one_bad_detail_costs_itself_alone(fault: Fault, *, strict: bool) -> None:
+    """It is a finding; every other queue has its details."""
+    async with Sandbox(queues=records({}, {}, {})) as sandbox, sandbox.client(retry=ONCE, strict=strict) as client:
+        sandbox.fail(fault, path=f"{LIST}/{FIRST + 1}", next=None)
+        report = await audit_inbound(client)
+    assert summary(report) == [("detail-failed", FIRST + 1)]
+    assert [each.detail is None for each in report.audited.queues] == [False, True, False]
+    assert not report.complete
+
+
+async def test_a_revoked_key_ends_the_audit() -> None:
+    """No further details are requested."""
+    async with Sandbox(queues=200) as sandbox, sandbox.client() as client:
+        sandbox.fail(Status(401), path=f"{LIST}/{FIRST}", next=None)
+        with pytest.raises(AuthenticationError):
+            await audit_inbound(client, concurrency=2)
+        assert len(sandbox.requests) < 20
 
 
 async def test_all_details_fail() -> None:

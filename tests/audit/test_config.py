@@ -1,11 +1,14 @@
 """Settings of audits."""
 
+import enum
+import math
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from alohub_async import ConfigurationError
+from alohub_async import ConfigurationError, QueueStrategy
 from alohub_async.audit import DEFAULT_RULES, AuditedQueue, Finding, Severity, configure, read_config, rule
 from alohub_async.audit.config import check_needs
 from tests.audit.support import RULES, audited, record, report_of
@@ -66,6 +69,77 @@ def test_options_of_other_types() -> None:
         configure([custom], {"custom": {"on": 1}})
     with pytest.raises(ConfigurationError, match=r"custom\.place must be a str; int was given"):
         configure([custom], {"custom": {"place": 1}})
+
+
+class Level(enum.Enum):
+    """Values of an option."""
+
+    LOW = "low"
+    HIGH = "high"
+
+
+@rule(Severity.INFO)
+def rich(
+    queue: AuditedQueue,
+    *,
+    share: float = 0.5,
+    names: tuple[str, ...] = ("a", "b"),
+    pairs: tuple[tuple[str, int], ...] = (),
+    limits: frozenset[int] = frozenset({1}),
+    word: str | None = None,
+    strategy: QueueStrategy = QueueStrategy.NORMAL,
+    level: Level = Level.LOW,
+    offset: int = -5,
+) -> list[Finding]:
+    """A rule with options that TOML has no type for."""
+    values = (share, names, pairs, limits, word, strategy, level, offset)
+    return [queue.finding(repr(values))]
+
+
+@pytest.mark.parametrize(
+    ("toml", "value"),
+    [
+        ("share = 1", 1.0),
+        ("share = 0.25", 0.25),
+        ("share = -1", -1.0),
+        ("names = ['x']", ("x",)),
+        ("names = []", ()),
+        ("pairs = [['a', 1], ['b', 2]]", (["a", 1], ["b", 2])),
+        ("limits = [3, 3, 4]", frozenset({3, 4})),
+        ("word = 'x'", "x"),
+        ("word = 5", 5),
+        ("word = ['x']", ["x"]),
+        ("strategy = 99", QueueStrategy.LOCKED),
+        ("strategy = 'VIP'", QueueStrategy.VIP),
+        ("level = 'high'", Level.HIGH),
+        ("offset = -3", -3),
+    ],
+)
+def test_options_are_converted_to_the_types_of_their_defaults(toml: str, value: object) -> None:
+    """An array becomes a tuple or a set, a whole number a float, a name a member of an enum."""
+    [configured] = configure([rich], {"rich": tomllib.loads(toml)})
+    name = toml.split(maxsplit=1)[0]
+    assert configured.options[name] == value
+    assert type(configured.options[name]) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"share": "1"}, r"rich\.share must be a number; '1' was given"),
+        ({"share": True}, r"rich\.share must be a number; True was given"),
+        ({"share": math.inf}, r"rich\.share must be a number; inf was given"),
+        ({"names": "x"}, r"rich\.names must be a list; str was given"),
+        ({"names": ["x", 1]}, r"rich\.names\[1\] must be a str; int was given"),
+        ({"limits": [-1]}, r"rich\.limits\[0\] must be an int of 0 or more; -1 was given"),
+        ({"strategy": 5}, r"rich\.strategy must be one of .*; 5 was given"),
+        ({"strategy": [1]}, r"rich\.strategy must be one of .*; \[1\] was given"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(option: dict[str, object], message: str) -> None:
+    """The error names the option, and the item of an array."""
+    with pytest.raises(ConfigurationError, match=message):
+        configure([rich], {"rich": option})
 
 
 def test_two_rules_with_one_id() -> None:

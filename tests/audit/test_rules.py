@@ -1,13 +1,25 @@
 """The findings of each rule, and queues without findings."""
 
 from collections.abc import Iterator
+from typing import Any, cast
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from alohub_async import APIConnectionError, Drift, NotFoundError
-from alohub_async.audit import DEFAULT_RULES, AuditedList, AuditedQueue, Finding, Rule, Severity, list_rule, rule
+from alohub_async.audit import (
+    DEFAULT_RULES,
+    AuditedList,
+    AuditedQueue,
+    Finding,
+    Rule,
+    Severity,
+    junit_xml,
+    list_rule,
+    rule,
+)
 from tests.audit.support import audited, found, model, record, report_of
 from tests.strategies import json_values
 
@@ -101,6 +113,23 @@ def test_phone_numbers(number: str, *, valid: bool) -> None:
         ("02873001234", "028 7300 1234", True),
         ("02873001234", "+84 28 7300 1234", True),
         ("19001234", "+8419001234", True),
+        ("0912345678", "84912345678", True),
+        ("84912345678", "+84 912 345 678", True),
+        ("0912345678", "+84 912 345 678", True),
+        ("0912345678", "0084 912 345 678", True),
+        ("0912345678", " 0912\u00a0345.678\u200b", True),
+        ("+12025550123", "+1 202-555-0123", True),
+        ("*100", "100", False),
+        ("*100#", "*100", False),
+        ("100", "1-00", False),
+        ("101", "0101", False),
+        ("101", "84101", False),
+        ("sip:1@a", "sip:1@b", False),
+        ("sip:0912345678@a", "0912345678", False),
+        ("sip:1@a", "sip:1@a ", True),
+        ("0912345678", "0912345679", False),
+        ("0912345678", "0912345678 ext 5", False),
+        ("0912345678x", "0912345678", False),
         ("02873001234", "02873001235", False),
         ("", "", False),
     ],
@@ -120,7 +149,7 @@ def test_numbers_used_twice(one: str, other: str, *, same: bool) -> None:
 
 def test_names_used_twice() -> None:
     """Case, spaces and Unicode form make no difference; after three ids, the others are counted."""
-    names = ["Hà Nội", "hà  nội ", "HÀ NỘI", "Ha\u0300 No\u0323\u0302i", "Hà Nội", "Ha Noi"]
+    names = ["Hà Nội", "hà \u200b nội\u00a0", "HÀ NỘI", "Ha\u0300 No\u0323\u0302i", "Hà Nội", "Ha Noi"]
     queues = [
         audited(record(callinId=number, callinName=name, callinNumber=f"1900{number:04}"))
         for number, name in enumerate(names, 1)
@@ -140,6 +169,13 @@ def test_list_and_detail_differ() -> None:
         ("max_wait", "max_wait is 60 in the list, 90 in the details"),
         ("other", "other is a in the list, b in the details"),
     ]
+
+
+def test_a_difference_that_looks_like_none_is_shown() -> None:
+    """What a reader would not see in the message is escaped."""
+    listed, detail = (record(callinName=name) for name in ("Hỗ trợ", "Hô\u0303 trợ\u00a0"))
+    [finding] = [each for each in found(audited(listed, detail)) if each.rule == "detail-differs"]
+    assert finding.message == "name is 'Hỗ trợ' in the list, 'H\u00f4\\u0303 trợ\\xa0' in the details"
 
 
 def test_rules_check_the_details() -> None:
@@ -242,17 +278,43 @@ def test_custom_rules() -> None:
     assert report.of_rule(short_name) == report.findings[1:]
 
 
+@rule(Severity.INFO)
+def broken(queue: AuditedQueue, *, word: str = "x") -> Iterator[Finding]:
+    """It needs a number."""
+    if word in str(queue.queue.number):
+        yield queue.finding(f"has {word}")
+    if queue.queue.id == 1:
+        raise LookupError("no number")
+
+
+@list_rule(Severity.WARNING)
+def no_findings(_: AuditedList) -> list[Finding]:
+    """It returns nothing."""
+    return cast("list[Finding]", None)
+
+
 def test_a_rule_that_raises() -> None:
-    """An error in a rule is raised with the id of the rule."""
+    """It costs its findings for that queue alone, and is an error of the report."""
+    queues = [audited(record(callinId=queue_id, callinNumber="x")) for queue_id in (1, 2)]
+    report = report_of(*queues, rules=[broken, too_many, no_findings])
+    assert [(finding.rule, finding.queue_id, finding.severity, finding.message) for finding in report.findings] == [
+        ("broken", 1, Severity.ERROR, "the rule failed for this queue: LookupError: no number"),
+        ("too-many", None, Severity.ERROR, "more than one"),
+        ("no-findings", None, Severity.ERROR, "the rule failed: TypeError: 'NoneType' object is not iterable"),
+        ("broken", 1, Severity.INFO, "has x"),
+        ("broken", 2, Severity.INFO, "has x"),
+    ]
+    assert {rule.id: rule.severity for rule, _ in report.by_rule()} == dict.fromkeys(
+        ("broken", "too-many", "no-findings"), Severity.ERROR
+    )
+    assert junit_xml(report, fail_on=Severity.ERROR).count(b"<failure") == 3
 
-    @rule(Severity.INFO)
-    def broken(queue: AuditedQueue) -> Iterator[Finding]:
-        """It is broken."""
-        yield queue.finding(str(1 // 0))
 
-    with pytest.raises(ZeroDivisionError) as raised:
-        report_of(audited(record()), rules=[broken])
-    assert raised.value.__notes__ == ["in the audit rule broken"]
+def test_a_rule_that_always_raises() -> None:
+    """It has one finding, which counts the queues."""
+    queues = [audited(record(callinId=queue_id)) for queue_id in (1, 2, 3)]
+    [finding] = report_of(*queues, rules=[attrs.evolve(broken, options={"word": None})]).findings
+    assert finding.message.startswith("the rule failed for this queue, and for 2 other queues: TypeError: ")
 
 
 def test_invalid_functions() -> None:
@@ -265,6 +327,13 @@ def test_invalid_functions() -> None:
         """Its option has no default."""
         return [Finding(str(limit))]
 
+    async def waits(_: AuditedQueue) -> list[Finding]:
+        """It is never awaited."""
+        return []
+
+    make: Any = rule(Severity.INFO)
+    with pytest.raises(TypeError, match="the rule waits must be a plain function; async def was used"):
+        make(waits)
     with pytest.raises(TypeError, match="needs a docstring"):
         rule(Severity.INFO)(bare)
     with pytest.raises(TypeError, match="must be keyword-only, with defaults; check limit"):

@@ -1,6 +1,7 @@
 """Planning and applying changes: the requests, and the result of each queue."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import attrs
@@ -11,14 +12,16 @@ from hypothesis import strategies as st
 from alohub_async import (
     AlohubClient,
     AuthenticationError,
+    BadRequestError,
     ConflictError,
     DeadlineExceededError,
     InboundQueueUpdate,
-    InternalServerError,
     InvalidArgumentError,
     NotFoundError,
+    PermissionDeniedError,
     RateLimiter,
     RetryPolicy,
+    Timeouts,
 )
 from alohub_async.changes import (
     Change,
@@ -33,6 +36,7 @@ from alohub_async.changes import (
 )
 from alohub_async.testing import Delay, DropConnection, Fault, HtmlPage, Sandbox, WireQueue
 from alohub_async.testing import Status as StatusFault
+from alohub_async.testing.contract import Answer
 from tests.support import FIRST, LIST, json_reply
 
 pytestmark = pytest.mark.looptime
@@ -77,13 +81,169 @@ async def test_plan_has_the_differences_and_writes_nothing(sandbox: Sandbox, cli
     assert sandbox.requests.of(method="PUT") == []
 
 
-async def test_no_plan_if_a_queue_cannot_be_read(sandbox: Sandbox) -> None:
-    """The error of the request is raised, with a note about the queue."""
+UPDATE = InboundQueueUpdate(max_wait=60)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((1, UPDATE, {"max_wiat": 3}), "no field 'max_wiat' to expect; did you mean 'max_wait'?"),
+        ((1, UPDATE, {"maxWait": 3}), "no field 'maxWait' to expect; did you mean 'max_wait'?"),
+        ((1, UPDATE, {"expect.max_wait": 3}), "no field 'expect.max_wait' to expect; did you mean 'max_wait'?"),
+        ((1, UPDATE, {"zzz": 3}), "no field 'zzz' to expect; choose from music_on_hold, max_wait, strategy, announ"),
+        ((1, UPDATE, {3: 3}), "no field 3 to expect"),
+        ((1, UPDATE, {"name": "x"}), "no field 'name' to expect"),
+        ((1, UPDATE, {"strategy": 1}), "strategy is not checked unless it is set, too"),
+        ((1, UPDATE, {"max_wait": "60"}), "expect.max_wait must be a whole number or null; '60' was found"),
+        ((1, UPDATE, {"max_wait": True}), "expect.max_wait must be a whole number or null; True was found"),
+        (
+            (1, InboundQueueUpdate(strategy=1), {"strategy": "VOP"}),
+            "expect.strategy must be a whole number, one of NO",
+        ),
+        ((1, UPDATE, [("max_wait", 60)]), "expect must be a Mapping; list was given"),
+        ((1, InboundQueueUpdate()), "nothing to change: give at least one of music_on_hold, "),
+        ((1, {"max_wait": 60}), "changes must be an InboundQueueUpdate; dict was given"),
+        ((0, UPDATE), "id must be 1 or more"),
+        (("1", UPDATE), "id must be an int, such as 1001226; '1' was given"),
+    ],
+)
+def test_a_change_that_would_not_be_checked_is_refused(arguments: Any, message: str) -> None:
+    """The error says what is wrong, and names the nearest right field."""
+    with pytest.raises(InvalidArgumentError) as caught:
+        Change(*arguments)
+    assert message in str(caught.value)
+
+
+def test_a_change_keeps_what_it_was_made_of() -> None:
+    """Later edits of the caller's mapping have no effect; a timedelta is expected as it is set."""
+    expect: dict[str, object] = {"max_wait": timedelta(minutes=2)}
+    change = Change(1, InboundQueueUpdate(max_wait=timedelta(minutes=1)), expect)
+    expect.clear()
+    assert change == Change(1, UPDATE, {"max_wait": 120})
+
+
+async def test_a_value_that_does_not_fit_its_type_is_not_a_missing_one(sandbox: Sandbox, client: AlohubClient) -> None:
+    """Null does not expect it, so it is not overwritten."""
+    sandbox.queues[0]["timeWait"] = "soon"
+    plan = await plan_changes(client, [Change(FIRST, InboundQueueUpdate(max_wait=60), {"max_wait": None})])
+    [step] = plan.impossible
+    assert isinstance(step.error, ConflictError)
+    assert step.error.differences == {"max_wait": (None, "soon")}
+    found = await client.queues.get_inbound(FIRST)
+    sandbox.queues[0]["timeWait"] = "later"
+    with pytest.raises(ConflictError, match="max_wait is 'later', not 'soon'"):
+        await client.queues.edit_inbound(FIRST, InboundQueueUpdate(max_wait=60), expect=found)
+
+
+@pytest.mark.parametrize("fault", [StatusFault(500), StatusFault(403), HtmlPage(200), DropConnection()])
+async def test_a_queue_that_cannot_be_read_costs_itself_alone(sandbox: Sandbox, fault: Fault) -> None:
+    """Its step has the error; the others are planned and applied."""
+    one, two, three = _ids(sandbox, 3)
     async with sandbox.client(retry=RetryPolicy(max_retries=0)) as client:
-        sandbox.fail(status=500, path=f"/v1/queues/inbound/{FIRST}")
-        with pytest.raises(InternalServerError) as caught:
-            await plan_changes(client, _changes(sandbox, 3))
-        assert caught.value.__notes__ == [f"queue {FIRST}"]
+        sandbox.fail(fault, path=f"{LIST}/{two}", next=None)
+        plan = await plan_changes(client, _changes(sandbox, 3))
+        [step] = plan.impossible
+        assert (step.change.id, step.found) == (two, None)
+        results = {result.id: result.status for result in await _results(client, plan)}
+    assert results == {one: Status.DONE, two: Status.FAILED, three: Status.DONE}
+
+
+async def test_a_page_that_cannot_be_read_costs_nothing() -> None:
+    """The queues that the list does not give are read one by one."""
+    async with (
+        Sandbox(queues=120, tenant_limit=None, route_limit=None) as sandbox,
+        sandbox.client(retry=RetryPolicy(max_retries=0)) as client,
+    ):
+        sandbox.fail(StatusFault(500), page=1, next=None)
+        plan = await plan_changes(client, _changes(sandbox, 110))
+        assert len(plan.to_write) == 110
+
+
+async def test_no_plan_without_access(sandbox: Sandbox, client: AlohubClient) -> None:
+    """A wrong key, or a key that may read none of the queues, is an error of the whole plan."""
+    sandbox.fail(StatusFault(403), next=3)
+    with pytest.raises(PermissionDeniedError):
+        await plan_changes(client, _changes(sandbox, 3))
+    sandbox.heal()
+    sandbox.revoke_key(sandbox.api_key)
+    with pytest.raises(AuthenticationError):
+        await plan_changes(client, _changes(sandbox, 3))
+
+
+def _put(fault: Fault) -> list[tuple[Fault, str]]:
+    return [(fault, "PUT")]
+
+
+class _NoAnswer(HtmlPage):
+    """An update that is neither answered nor done in time; it may be done later."""
+
+    def spoil(self, answer: Answer) -> Answer:
+        return attrs.evolve(super().spoil(answer), delay=100)
+
+
+TIMES_OUT = _NoAnswer(200)
+OPEN: dict[str, list[tuple[Fault, str]]] = {
+    "timeout": _put(TIMES_OUT),
+    "lost": _put(DropConnection()),
+    "gateway": _put(HtmlPage(504)),
+    "failure": _put(StatusFault(500)),
+    "not JSON": _put(HtmlPage(200)),
+    "timeout, then nothing can be read": [(TIMES_OUT, "PUT"), *[(DropConnection(), "GET")] * 3],
+}
+SURE: dict[str, list[tuple[Fault, str]]] = {
+    "refused": _put(StatusFault(400)),
+    "forbidden": _put(StatusFault(403)),
+    "gone": _put(StatusFault(404)),
+    "limited": _put(StatusFault(429)),
+    "not begun": [(StatusFault(500), "GET")],
+    "read timed out": [(TIMES_OUT, "GET")],
+}
+
+
+@pytest.mark.parametrize(
+    ("faults", "status"),
+    [
+        *(pytest.param(faults, Status.UNKNOWN, id=name) for name, faults in OPEN.items()),
+        *(pytest.param(faults, Status.FAILED, id=name) for name, faults in SURE.items()),
+    ],
+)
+async def test_only_what_surely_was_not_taken_has_failed(
+    sandbox: Sandbox, faults: list[tuple[Fault, str]], status: Status
+) -> None:
+    """An update that may still be taken after somebody looked for it is unknown; the error is the one of the update."""
+    async with sandbox.client(retry=RetryPolicy(max_retries=0), timeouts=Timeouts(total=5)) as client:
+        plan = await plan_changes(client, _changes(sandbox, 1))
+        queue = dict(sandbox.queues[0])
+        last = 1 if faults[0][1] == "GET" else 2
+        if last == 2:
+            sandbox.fail(json_reply(queue), method="GET")  # the read before the update
+        for fault, method in faults:
+            sandbox.fail(fault, method=method)
+        [result] = await _results(client, plan)
+    assert result.status is status
+    assert result.error is not None
+    assert sandbox.queues[0] == queue
+
+
+async def test_a_late_update_after_a_refused_repetition_is_unknown(sandbox: Sandbox) -> None:
+    """The first of two updates timed out, so that it can still be taken although the second was refused."""
+    async with sandbox.client(
+        retry=RetryPolicy(max_retries=1, retry_writes=True), timeouts=Timeouts(total=5)
+    ) as client:
+        plan = await plan_changes(client, _changes(sandbox, 1))
+        sandbox.fail(TIMES_OUT, method="PUT")
+        sandbox.fail(StatusFault(400), method="PUT")
+        [result] = await _results(client, plan)
+    assert (result.status, type(result.error)) == (Status.UNKNOWN, BadRequestError)
+
+
+async def test_one_refusal_costs_itself_alone(sandbox: Sandbox, client: AlohubClient) -> None:
+    """A key that may not change one queue can change the others."""
+    one, two, three = _ids(sandbox, 3)
+    plan = await plan_changes(client, _changes(sandbox, 3))
+    sandbox.fail(StatusFault(403), method="PUT", path=f"{LIST}/{two}")
+    results = {result.id: result.status for result in await _results(client, plan)}
+    assert results == {one: Status.DONE, two: Status.FAILED, three: Status.DONE}
 
 
 @pytest.mark.parametrize(("queues", "listed", "looked_up"), [(120, 2, 1), (3051, 1, 61)])
@@ -177,12 +337,12 @@ async def test_concurrency_limits_the_edits_in_flight(sandbox: Sandbox) -> None:
 
 
 async def test_deadline_covers_the_whole_run(sandbox: Sandbox) -> None:
-    """Edits that are not done at the deadline have failed or are unknown; nothing hangs."""
+    """Edits that were not begun before the deadline have failed; nothing hangs."""
     sandbox.latency = 1.0
     async with sandbox.client() as client:
         plan = await plan_changes(client, _changes(sandbox, 4))
         results = await _results(client, plan, concurrency=1, deadline=3.5)
-    assert [result.status for result in results] == [Status.DONE, *[Status.UNKNOWN] * 3]
+    assert [result.status for result in results] == [Status.DONE, *[Status.FAILED] * 3]
     assert all(isinstance(result.error, DeadlineExceededError) for result in results[1:])
 
 

@@ -74,12 +74,12 @@ def test_every_problem_of_a_csv_file_is_reported(tmp_path: Path) -> None:
     )
     problems = _problems(_file(tmp_path, "a.csv", text))
     for message in (
-        "line 2: id must be a queue's id, such as 1001226; 'x' was given",
-        "line 3: max_wait must be whole seconds, 0 or more; '-1' was given",
-        "line 3: strategy must be one of NORMAL (1), VIP (2), BLACKLIST (3), DIVERT (4), LOCKED (99); '5' was given",
-        "line 3: announce_position must be true or false; 'maybe' was given",
+        "line 2: id must be a whole number or null; 'x' was found",
+        "line 3: max_wait must be 0 or more; -1 was found",
+        "line 3: strategy must be one of [1, 2, 3, 4, 99]; <QueueStrategy.UNKNOWN_5: 5> was given",
+        "line 3: announce_position must be true or false or null; 'maybe' was found",
         "line 4: no field to set; give at least one of music_on_hold, max_wait, strategy, announce_position",
-        "line 7: give a value to set beside expect.strategy, which is not checked without one",
+        "line 7: the expected strategy is not checked unless it is set, too",
         "line 8: id 4 is already on line 5",
         "line 9: 2 cells, but the header has 6",
         "line 10: no id",
@@ -95,9 +95,9 @@ def test_every_problem_of_a_csv_file_is_reported(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", "line 1: the file is empty; it needs a header line"),
-        ("id,maxwait\n1,2\n", "line 1: unknown column 'maxwait'"),
+        ("id,maxwait\n1,2\n", "line 1: unknown column 'maxwait'; did you mean 'max_wait'?"),
         ("max_wait\n1\n", "line 1: no column 'id'"),
-        ("id;max_wait\n1;2\n", "line 1: unknown column 'id;max_wait'"),
+        ("id;max_wait\n1;2\n", "line 1: the separator is ';', not a comma; save the file as CSV separated by commas"),
         ("id,id,max_wait\n1,1,1\n", "line 1: duplicate column 'id'"),
         ('id,max_wait\n1,60\n2,"6\n', "line 3: not CSV: unexpected end of data"),
         (b"id,max_wait\n1,60\n2,\xff\n", "line 3: not UTF-8; save the file as UTF-8"),
@@ -126,9 +126,9 @@ def test_every_problem_of_json_lines_is_reported(tmp_path: Path) -> None:
         f"line {line}" for line in (1, 2, 3, 4, 5, 5, 5, 6, 6, 8, 8, 9)
     ]
     assert "line 4: not a JSON object: duplicate key 'id'" in problems
-    assert "line 6: expect.music_on_hold must be a file name; 6 was given" in problems
+    assert "line 6: expect.music_on_hold must be a string or null; 6 was found" in problems
     assert any(
-        problem.startswith("line 5: unknown column name; the columns are id, music_on_hold") for problem in problems
+        problem.startswith("line 5: unknown column 'name'; choose from id, music_on_hold") for problem in problems
     )
 
 
@@ -181,6 +181,14 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, ending: str, given
     path = tmp_path_factory.mktemp("changes") / f"a.{ending}"
     write_changes(path, given_changes)
     assert read_changes(path) == given_changes
+
+
+def test_changes_of_a_value_that_does_not_fit_its_type() -> None:
+    """It cannot be expected, so the change is made whatever the value is then."""
+    before, after = InboundQueue(1, "a", extra={"timeWait": "soon"}), InboundQueue(1, "a", max_wait=90)
+    found, skipped = changes_of(diff_queues([before], [after]))
+    assert found == [Change(1, InboundQueueUpdate(max_wait=90))]
+    assert skipped == ["queue 1: extra.timeWait stays unchanged: it cannot be set"]
 
 
 def test_changes_of_a_diff() -> None:

@@ -178,6 +178,86 @@ def test_list_rules(alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:
     assert alohub.sandbox.requests == []
 
 
+RULES = """
+from dataclasses import dataclass
+
+from alohub_async.audit import Severity, list_rule, rule
+from alohub_async.audit.builtin import locked
+
+
+@dataclass
+class Limit:
+    letters: int = 99
+
+
+@rule(Severity.ERROR)
+def short_name(queue, *, letters=Limit().letters, words=("x",)):
+    "The name is short."
+    if len(queue.queue.name) < letters and words:
+        yield queue.finding("too short")
+
+
+@list_rule(Severity.ERROR)
+def breaks(audited):
+    "It raises."
+    raise LookupError("nothing")
+"""
+
+
+@pytest.mark.parametrize("source", ["my_rules", "./my_rules.py", "folder/my_rules.py", "{tmp_path}/my_rules.py"])
+def test_rules_of_the_user(serve: Callable[..., Sandbox], alohub: Alohub, tmp_path: Path, source: str) -> None:
+    """Those of a module or a file run beside those of the package, with settings; one that raises is a finding."""
+    (tmp_path / "folder").mkdir()
+    for folder in (tmp_path, tmp_path / "folder"):
+        (folder / "my_rules.py").write_text(RULES, encoding="utf-8")
+    sys.modules.pop("my_rules", None)
+    command = (*audit(serve, record(strategy=99)), "--rules", source.format(tmp_path=tmp_path))
+    outcome = alohub(*command, "--html", "a.html", "--junit", "a.xml")
+    assert outcome.code == 1
+    assert "error The name is short (short-name: 1)" in outcome.out
+    assert "warning The queue is locked (locked: 1)" in outcome.out
+    assert "the rule failed: LookupError: nothing" in outcome.out
+    assert outcome.err == "alohub: the audit rule breaks raised LookupError\n"
+    assert failures(tmp_path / "a.xml") == 3
+    (tmp_path / "pyproject.toml").write_text(
+        "[tool.alohub.audit]\nshort-name = {letters = 1, words = []}\nbreaks = false", encoding="utf-8"
+    )
+    assert alohub(*command, "--fail-on", "error").code == 0
+    assert re.search(r"^error +short-name +The name is short", alohub(*command, "--list-rules").out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "cannot import the audit rules ./bad.py: FileNotFoundError"),
+        ("x = ", "cannot import the audit rules ./bad.py: SyntaxError"),
+        ("raise SystemExit(0)", "cannot import the audit rules ./bad.py: SystemExit: 0"),
+        ("1 / 0", "cannot import the audit rules ./bad.py: ZeroDivisionError"),
+        ("from alohub_async.audit.builtin import locked", "./bad.py has no audit rules; make them with @rule"),
+        (RULES.replace("short_name", "locked"), "several rules have the id locked"),
+    ],
+)
+def test_rules_that_cannot_be_used(alohub: Alohub, tmp_path: Path, text: str | None, message: str) -> None:
+    """The message is one line, and nothing is sent."""
+    if text is not None:
+        (tmp_path / "bad.py").write_text(text, encoding="utf-8")
+    outcome = alohub(*AUDIT, "--rules", "./bad.py")
+    assert outcome.code == ExitCode.USAGE
+    assert message in outcome.error
+    assert (
+        "cannot import the audit rules no_such_module: ModuleNotFoundError"
+        in alohub(*AUDIT, "--rules", "no_such_module").error
+    )
+    assert alohub.sandbox.requests == []
+
+
+def test_help_explains_rules(alohub: Alohub) -> None:
+    """The help has the option, and an example."""
+    shown = alohub(*AUDIT, "--help").out
+    assert "--rules MODULE" in shown
+    assert "--rules ./my_rules.py" in shown
+
+
 def test_configuration(alohub: Alohub, tmp_path: Path) -> None:
     """Settings come from `pyproject.toml`, or from the file of `--config`."""
     (tmp_path / "pyproject.toml").write_text("[tool.alohub.audit]\nlocked = 'error'", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,6 +69,29 @@ def test_differences(alohub: Alohub, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert any(line.strip().startswith(str(gone)) and line.endswith("removed") for line in lines)
     assert any(line.strip().startswith(str(new)) and line.endswith("added") for line in lines)
     assert lines[-1].strip() == "1 changed, 1 removed, 1 added, 43 unchanged"
+
+
+def test_a_difference_that_looks_like_none(alohub: Alohub, tmp_path: Path) -> None:
+    """What a reader would not see is escaped."""
+    alohub.sandbox.queues[0].update(callinName="Hỗ trợ", màu="đỏ", musicinQueue="-", agentSelector="a")
+    export = str(_export(alohub, tmp_path / "a.jsonl"))
+    alohub.sandbox.queues[0].update(
+        callinName=unicodedata.normalize("NFD", "Hỗ trợ"), màu="đỏ ", musicinQueue=None, agentSelector="a\u200b"
+    )
+    outcome = alohub("queues", "diff", export, "live")
+    assert r"name: 'Hỗ trợ' -> 'Ho\u0302\u0303 tro\u031b\u0323'" in outcome.out
+    assert "music_on_hold: '-' -> null" in outcome.out
+    assert r"agent_selector: 'a' -> 'a\u200b'" in outcome.out
+    assert "extra.màu: 'đỏ' -> 'đỏ '" in outcome.out
+
+
+def test_a_separator_is_explained(alohub: Alohub, tmp_path: Path) -> None:
+    """The same in files of queues and of changes."""
+    queues, changes = _file(tmp_path, "id;name\n1;a\n", "a.csv"), _file(tmp_path, "id;max_wait\n1;60\n", "b.csv")
+    for words in (("diff", queues, queues), ("apply", changes, "--yes")):
+        outcome = alohub("queues", *words)
+        assert "line 1: " in outcome.err
+        assert "the separator is ';', not a comma" in outcome.err
 
 
 def test_differences_as_json(alohub: Alohub, tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """Safe updates: read, compare, send, read back, and check before a retry."""
 
 import asyncio
+import unicodedata
+from collections.abc import Callable
 from typing import Any
 
 import attrs
 import pytest
+from hypothesis import given
 
 from alohub_async import (
     UNSET,
@@ -20,7 +23,9 @@ from alohub_async import (
     QueueStrategy,
     RetryPolicy,
 )
+from alohub_async.resources.edits import looks, told_apart
 from alohub_async.testing import DropConnection, Fault, HtmlPage, Sandbox, Status
+from tests.strategies import any_text
 from tests.support import FIRST, json_reply, queue
 
 pytestmark = pytest.mark.looptime
@@ -214,3 +219,57 @@ async def test_errors_of_the_first_reading_are_its_own(client: AlohubClient, san
     with pytest.raises(APIConnectionError):
         await client.queues.edit_inbound(FIRST, InboundQueueUpdate(strategy=QueueStrategy.VIP))
     assert sandbox.requests.of(method="PUT") == []
+
+
+LOOK_ALIKE: list[tuple[str, str, str, str]] = [
+    ("Hỗ trợ", unicodedata.normalize("NFD", "Hỗ trợ"), "'Hỗ trợ'", r"'Ho\u0302\u0303 tro\u031b\u0323'"),
+    ("Hỗ trợ", "Hỗ trợ ", "'Hỗ trợ'", "'Hỗ trợ '"),
+    ("Hỗ trợ", "Hỗ  trợ", "'Hỗ trợ'", "'Hỗ  trợ'"),
+    ("Hỗ trợ", "Hỗ\u00a0trợ", "'Hỗ trợ'", r"'Hỗ\xa0trợ'"),
+    ("Hỗ trợ", "Hỗ\u200b trợ\u2060", "'Hỗ trợ'", r"'Hỗ\u200b trợ\u2060'"),
+    ("a\u200bb", "a\u2060b", r"'a\u200bb'", r"'a\u2060b'"),
+    ("a\tb", "a\nb", r"'a\tb'", r"'a\nb'"),
+    ("Đà Nẵng", "\u00d0à Nẵng", "'Đà Nẵng'", r"'\xd0à Nẵng'"),
+    ("CSKH", "\u0421SKH", "'CSKH'", r"'\u0421SKH'"),
+    ("101", "\uff11\uff10\uff11", "'101'", r"'\uff11\uff10\uff11'"),
+    ("", " ", "''", "' '"),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "first", "second"), LOOK_ALIKE)
+@pytest.mark.parametrize("show", [str, "{:.60}".format])
+def test_texts_that_look_the_same_are_told_apart(
+    one: str, other: str, first: str, second: str, show: Callable[[object], str]
+) -> None:
+    """What a reader does not see is escaped, wherever it is in a long text."""
+    assert told_apart(one, other, show) == (first, second)
+    assert told_apart(other, one, show) == (second, first)
+    long = told_apart("x" * 5000 + one, "x" * 5000 + other, show)
+    assert long[0].endswith(first.removeprefix("'"))
+    assert long[1].endswith(second.removeprefix("'"))
+    assert max(map(len, long)) < 200
+
+
+def test_other_texts_are_shown_as_they_are() -> None:
+    """Also if they have what is escaped elsewhere; of what is no text, only the type may differ."""
+    assert told_apart("Hỗ trợ ", "Huế", str) == ("Hỗ trợ ", "Huế")
+    assert told_apart("a", "a", str) == ("a", "a")
+    assert told_apart(None, "None", str) == ("null", "'None'")
+    assert told_apart(["ợ"], ["ợ"], str) == ("['ợ']", "['ợ']")
+    assert told_apart(["\u1ee3"], ["o\u031b\u0323"], str) == (r'["\u1ee3"]', r'["o\u031b\u0323"]')
+
+
+@given(any_text, any_text)
+def test_different_texts_are_never_shown_alike(one: str, other: str) -> None:
+    """Any two texts that differ look different."""
+    shown = told_apart(one, other, str)
+    assert one == other or looks(shown[0]) != looks(shown[1])
+
+
+async def test_a_conflict_shows_what_differs(sandbox: Sandbox, client: AlohubClient) -> None:
+    """Both values look the same, so the message escapes them."""
+    sandbox.queues[0]["musicinQueue"] = unicodedata.normalize("NFC", "nhạc.wav")
+    found = await client.queues.get_inbound(FIRST)
+    sandbox.queues[0]["musicinQueue"] = unicodedata.normalize("NFD", "nhạc.wav")
+    with pytest.raises(ConflictError, match=r"music_on_hold is 'nha\\u0323c.wav', not 'nhạc.wav'"):
+        await client.queues.edit_inbound(FIRST, InboundQueueUpdate(music_on_hold="x.wav"), expect=found)
