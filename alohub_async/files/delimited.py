@@ -1,11 +1,14 @@
 """CSV (RFC 4180, UTF-8, a header line), which a spreadsheet opens without running what a name says.
 
-An empty field is null. Text that is empty, or begins with what a spreadsheet takes for a formula (`= + - @`, tab, line
-breaks) or with an apostrophe, has an apostrophe before it; reading removes it.
+An empty field is null. Text has an apostrophe before it, which reading removes, if it is empty, if it begins with an
+apostrophe, a tab or a line break, or if a spreadsheet could take it for a formula: its first visible character is one of
+`= + - @`, in any width.
 """
 
 import csv
 import io
+import threading
+import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, Final
 
@@ -13,6 +16,10 @@ from alohub_async.files.records import Columns, RecordT
 from alohub_async.plurals import counted
 
 _SHIELDED: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
+_FORMULAS: Final = frozenset("=+-@\u2212")  # with the minus sign of mathematics
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Mn", "Zs", "Zl", "Zp"})
+_MOST: Final = 2**31 - 1  # characters of a cell; the default is less than a record can have
+_limit_lock: Final = threading.Lock()
 _FLAGS: Final = {"true": True, "false": False}
 
 
@@ -23,8 +30,15 @@ def to_cell(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return f"'{value}" if not value or value.startswith(_SHIELDED) else value
+        return f"'{value}" if not value or value.startswith(_SHIELDED) or _may_be_formula(value) else value
     return str(value)
+
+
+def _may_be_formula(text: str) -> bool:
+    if text[0].isalnum():
+        return False
+    first = next((char for char in text if unicodedata.category(char) not in _UNSEEN), "")
+    return unicodedata.normalize("NFKC", first) in _FORMULAS
 
 
 def _value(text: str, kind: type) -> Any:
@@ -57,13 +71,23 @@ def read(file: BinaryIO, columns: Columns[RecordT]) -> Iterator[RecordT]:
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
     rows = csv.reader(text, strict=True)
     try:
-        header = _checked_header(next(rows, list[str]()), columns.required)
-        for row in rows:
+        header = _checked_header(_next_row(rows) or [], columns.required)
+        while (row := _next_row(rows)) is not None:
             yield _record(columns, header, row)
     except (ValueError, csv.Error) as exc:
         raise ValueError(f"line {rows.line_num}: {exc}") from exc
     finally:
         text.detach()
+
+
+def _next_row(rows: Iterator[list[str]]) -> list[str] | None:
+    """The next row, of any length; None at the end. The limit of the csv module belongs to the whole process."""
+    with _limit_lock:
+        limit = csv.field_size_limit(_MOST)
+        try:
+            return next(rows, None)
+        finally:
+            csv.field_size_limit(limit)
 
 
 def _checked_header(header: list[str], required: Iterable[str]) -> list[str]:

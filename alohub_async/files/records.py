@@ -3,6 +3,7 @@
 import enum
 import functools
 import json
+import math
 import types
 from collections.abc import Mapping
 from operator import attrgetter
@@ -10,6 +11,7 @@ from typing import Any, Final, Generic, TypeVar, cast, get_args
 
 import attrs
 
+from alohub_async.errors import InvalidArgumentError
 from alohub_async.models import InboundQueue, Record, wire_names
 
 RecordT = TypeVar("RecordT", bound=Record)
@@ -19,11 +21,44 @@ _KIND_NAMES: Final = {int: "a whole number", str: "a string", bool: "true or fal
 
 
 def json_text(value: object, *, indent: int | None = None) -> str:
-    """JSON with its letters as they are, and a line feed behind it."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
-    if not is_text(text):  # a lone surrogate is JSON, but not UTF-8
-        text = json.dumps(value, indent=indent)
+    """JSON with its letters as they are, and a line feed behind it.
+
+    Raises:
+        InvalidArgumentError: JSON cannot express the value, such as a number that is not finite.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+        if not is_text(text):  # a lone surrogate is JSON, but not UTF-8
+            text = json.dumps(value, indent=indent)
+    except (ValueError, TypeError, RecursionError) as exc:
+        raise InvalidArgumentError(f"JSON cannot express the value: {exc}") from exc
     return text + "\n"
+
+
+def _refuse_number(text: str) -> float:
+    raise ValueError(f"{text:.40} is not a number of JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse_number(text)
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_number, parse_float=_finite)
+
+
+def read_json(text: str | bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: It is not JSON, has a number that is not finite, or is nested too deeply.
+    """
+    if isinstance(text, bytes):
+        text = text.decode(json.detect_encoding(text), "surrogatepass")
+    try:
+        return _DECODER.decode(text)
+    except RecursionError as exc:
+        raise ValueError("nested too deeply") from exc
 
 
 def is_text(text: str) -> bool:
@@ -114,7 +149,7 @@ class Columns(Generic[RecordT]):
         """The record as a row: `extra` as JSON, and every value one that its column can hold.
 
         Raises:
-            ValueError: `extra` has a value of that name already, which no answer of the API causes.
+            InvalidArgumentError: `extra` has a value of that name already, or one that is not JSON.
         """
         row = self.to_dict(record)
         extra: dict[str, Any] = row["extra"]
@@ -126,7 +161,9 @@ class Columns(Generic[RecordT]):
             fits = is_text(value) if kind is str else -(1 << bits) <= value < 1 << bits
             if not fits:
                 if self._wire[name] in extra:
-                    raise ValueError(f"{name} is beyond its column, and extra has {self._wire[name]!r} already")
+                    raise InvalidArgumentError(
+                        f"{name} is beyond its column, and extra has {self._wire[name]!r} already"
+                    )
                 row[name], extra[self._wire[name]] = None, value
         row["extra"] = json_text(extra).rstrip("\n") if extra else "{}"
         return row
@@ -139,7 +176,7 @@ class Columns(Generic[RecordT]):
         """
         text = row.get("extra")
         try:
-            extra: Any = {} if text is None or text == "{}" else json.loads(text)
+            extra: Any = {} if text is None or text == "{}" else read_json(text)
         except (ValueError, TypeError) as exc:
             raise ValueError(f"extra must be a JSON object; {text!r:.100} was found") from exc
         record: dict[str, Any] = {**row, "extra": extra}
