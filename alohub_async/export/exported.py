@@ -47,7 +47,7 @@ class ExportedList(Generic[RecordT]):
         if isinstance(record_id, int):
             return record_id
         odd = record["extra"].get(self._id_field)
-        return f"{_ODD}{odd}" if isinstance(odd, int | str) else (json.dumps(record),)
+        return f"{_ODD}{json.dumps(odd)}" if isinstance(odd, int | str) else (json.dumps(record),)
 
     def keyed(self, records: Iterable[RecordT]) -> Iterator[tuple[Key, RecordT]]:
         """The records, each with its identity key."""

@@ -1,8 +1,7 @@
 """CSV (RFC 4180, UTF-8, a header line), which a spreadsheet opens without running what a name says.
 
-An empty field is null. Text has an apostrophe before it, which reading removes, if it is empty, if it begins with an
-apostrophe, a tab or a line break, or if a spreadsheet could take it for a formula: its first visible character is one of
-`= + - @`, in any width.
+An empty field is null. Text has an apostrophe before it, which reading removes, if it is empty, begins with an
+apostrophe, a tab or a line break, or could be a formula: its first visible character is one of `= + - @`, in any width.
 """
 
 import csv

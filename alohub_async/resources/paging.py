@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 import attrs
 from yarl import URL
 
+from alohub_async.background_tasks import wait_until_done
 from alohub_async.errors import InvalidArgumentError, NotFoundError
 from alohub_async.http.requestor import Requestor
 from alohub_async.http.requests import Request, build_request
@@ -148,8 +149,7 @@ class _Details(Generic[T]):
         finally:
             for task in tasks:
                 task.cancel()
-            if tasks:
-                await asyncio.wait(tasks)
+            await wait_until_done(tasks)
         self._found.pop(number, None)
         items = [
             found.get(key) or item if isinstance(key, int) else item

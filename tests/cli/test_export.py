@@ -59,7 +59,7 @@ def test_interrupted(alohub: Alohub, tmp_path: Path) -> None:
     assert other.code == ExitCode.FAILED
     assert "page_size was 20, and is 30 now; finish that one, or start anew with --restart" in other.error
     assert alohub(*EXPORT, str(path), "--page-size", "20").code == 0
-    assert json.loads(path.with_name("queues.jsonl.report.json").read_bytes())["resumed"] == 1
+    assert json.loads(path.with_name("_queues.jsonl.report.json").read_bytes())["resumed"] == 1
 
 
 def test_a_wrong_key_is_corrected(alohub: Alohub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
