@@ -1,8 +1,6 @@
 """`alohub queues audit`: reports of the audit for people, programs and CI."""
 
 import enum
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -10,8 +8,8 @@ import typer
 
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.audit_table import print_report, print_rules
-from alohub_async.cli.errors import CommandError, ExitCode, describe, print_traceback_of_bug
-from alohub_async.cli.output import OutputClosedError, progress, write_json
+from alohub_async.cli.errors import CommandError, one_failure_code
+from alohub_async.cli.output import progress, write_json
 from alohub_async.client import AlohubClient
 from alohub_async.files import replacing
 
@@ -71,7 +69,7 @@ def audit_command(
     """
     from alohub_async import audit
 
-    with _one_exit_code(verbose=access.verbose):
+    with one_failure_code():
         settings = audit.read_config(config or _PROJECT) if config or _PROJECT.is_file() else {}
         if list_rules:
             print_rules(audit.configure(audit.DEFAULT_RULES, settings))
@@ -114,16 +112,3 @@ def _write_file(path: Path, content: bytes) -> None:
         return
     with replacing(path.resolve()) as file:  # replaces the target of a link, not the link
         file.write(content)
-
-
-@contextmanager
-def _one_exit_code(*, verbose: bool) -> Generator[None]:
-    """Exit with the same code after every failure; the message is the one that other commands would write."""
-    try:
-        yield
-    except OutputClosedError:
-        raise
-    except Exception as error:
-        if verbose:
-            print_traceback_of_bug(error)
-        raise CommandError(describe(error)[1], ExitCode.USAGE) from error

@@ -85,6 +85,15 @@ class Log:
         if end not in {None, position}:
             raise self.unusable(f"ends at byte {position}")
 
+    def load(self) -> list[Mapping[str, Any]]:
+        """All objects; what was half-written behind them is cut off. See `read`."""
+        found = list[Mapping[str, Any]]()
+        for entry, mark in self.read(self.start):
+            found.append(entry)
+            self.end = mark.copy()
+        self.cut(self.end)
+        return found
+
     def unusable(self, why: str) -> FileError:
         """The error of a log that cannot be used, and what to do."""
         return FileError(f"{self.path} {why}, so it cannot be used; start anew with restart=True", path=self.path)
