@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Final, cast
 
 from alohub_async.changes.rows import COLUMNS, EXPECT, Change, Problem, Row, read_rows
 from alohub_async.errors import FileError, InvalidArgumentError
-from alohub_async.files import file_error, json_text, replacing, to_cell
+from alohub_async.files import file_error, json_text, next_row, replacing, to_cell
 from alohub_async.plurals import counted
 
 _NULL: Final = "null"
@@ -85,7 +85,7 @@ def _read_csv(text: str) -> Iterator[Row]:
     while True:
         line = reader.line_num + 1
         try:
-            cells = next(reader, None)
+            cells = next_row(reader)
         except csv.Error as exc:  # the boundaries of later rows are unknown
             yield Row(line, {}, (f"not CSV: {exc}",))
             return

@@ -110,5 +110,5 @@ def _write_file(path: Path, content: bytes) -> None:
     if path.exists() and not path.is_file():
         path.write_bytes(content)
         return
-    with replacing(path.resolve()) as file:  # replaces the target of a link, not the link
+    with replacing(path) as file:
         file.write(content)

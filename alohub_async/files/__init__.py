@@ -13,7 +13,7 @@ from alohub_async.files.atomic import (
     side_path,
     sync_folder,
 )
-from alohub_async.files.delimited import to_cell
+from alohub_async.files.delimited import next_row, to_cell
 from alohub_async.files.formats import check_ending, read_queues, read_records, write_queues, write_records
 from alohub_async.files.records import json_text, queue_of, queue_record, record_from_dict, record_to_dict
 
@@ -22,6 +22,7 @@ __all__ = [
     "check_is_file",
     "file_error",
     "json_text",
+    "next_row",
     "os_errors",
     "queue_of",
     "queue_record",

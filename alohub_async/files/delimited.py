@@ -70,8 +70,8 @@ def read(file: BinaryIO, columns: Columns[RecordT]) -> Iterator[RecordT]:
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
     rows = csv.reader(text, strict=True)
     try:
-        header = _checked_header(_next_row(rows) or [], columns.required)
-        while (row := _next_row(rows)) is not None:
+        header = _checked_header(next_row(rows) or [], columns.required)
+        while (row := next_row(rows)) is not None:
             yield _record(columns, header, row)
     except (ValueError, csv.Error) as exc:
         raise ValueError(f"line {rows.line_num}: {exc}") from exc
@@ -79,7 +79,7 @@ def read(file: BinaryIO, columns: Columns[RecordT]) -> Iterator[RecordT]:
         text.detach()
 
 
-def _next_row(rows: Iterator[list[str]]) -> list[str] | None:
+def next_row(rows: Iterator[list[str]]) -> list[str] | None:
     """The next row, of any length; None at the end. The limit of the csv module belongs to the whole process."""
     with _limit_lock:
         limit = csv.field_size_limit(_MOST)
