@@ -61,7 +61,7 @@ class TenantsRun:
         self._options = options
         self._done = log.load()[1:]
         if not log.end.position:
-            log.append([{_KIND: 1}])
+            log.append({_KIND: 1})
 
     def report(self, tenant: Tenant, file: Path) -> ExportReport | None:
         """The report on a tenant that is done, if its file is still there."""
@@ -74,7 +74,7 @@ class TenantsRun:
 
     def note(self, tenant: Tenant, report: ExportReport) -> None:
         """Note that a tenant is done."""
-        self._log.append([{"about": self._about(tenant), "report": attrs.asdict(report)}])
+        self._log.append({"about": self._about(tenant), "report": attrs.asdict(report)})
 
     def _about(self, tenant: Tenant) -> dict[str, object]:
         return {**attrs.asdict(tenant), **self._options}

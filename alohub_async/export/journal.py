@@ -1,8 +1,8 @@
 """The journal of an export: everything that came, in order of arrival, so that a killed export loses nothing.
 
-It is a log beside the target. The first line identifies the export. Then follow, for each page, its records (in a later
-pass of an export with details: the keys of records that are in the journal already), and a checkpoint, which has the
-state of the export. An export resumes from the last checkpoint; what was half-written when it was killed is cut off.
+It is a log beside the target. The first line identifies the export. Then follows a line for each page: its records (in
+a later pass of an export with details: the keys of records that are in the journal already), and the state of the
+export after it. An export resumes behind the last page; a page that was half-written when it was killed is cut off.
 """
 
 import os
@@ -38,12 +38,12 @@ class Journal:
         path: Its path.
         thread: Does the work that waits for the disk; it has ended before the file is closed.
         header: Identifies the export; empty if nothing was written yet, or the journal is to be discarded.
-        state: The state at the last checkpoint.
+        state: The state after the last page.
         passes: The passes over the list up to there. The export continues them, and stores their state with `add`.
     """
 
     def __init__(self, log: Log, thread: Executor, key_of: KeyOf, *, restart: bool) -> None:
-        """Read the log, and cut off a tail that was not written to its end.
+        """Read the log, and cut off a page that was not written to its end.
 
         Raises:
             FileError: It is damaged, or another version wrote it.
@@ -60,24 +60,20 @@ class Journal:
             self._load()
 
     def _load(self) -> None:
-        log, keys = self._log, list[Key]()
+        log = self._log
         entries = log.read(log.start)
         self.header, mark = next(entries, (self.header, log.start))
         log.end = mark.copy()
         self._starts = [log.end]
         for entry, mark in entries:
             try:
-                if "checkpoint" in entry:
-                    state = State.from_json(entry["checkpoint"])
-                    self.passes.restore(keys, state.passes)
-                    log.end, keys = mark.copy(), []
-                    self._set_state(state)
-                elif "seen" in entry:
-                    keys += map(key_from_json, entry["seen"])
-                else:
-                    keys.append(self._key_of(entry))
+                keys = [*map(self._key_of, entry["records"]), *map(key_from_json, entry["seen"])]
+                state = State.from_json(entry["state"])
             except (KeyError, TypeError, ValueError, AttributeError) as exc:
                 raise log.unusable("is of another version") from exc
+            self.passes.restore(keys, state.passes)
+            log.end = mark.copy()
+            self._set_state(state)
         log.cut(log.end)
 
     def _set_state(self, state: State) -> None:
@@ -108,11 +104,11 @@ class Journal:
         self._log.cut(self._log.start)
         self.state, self.passes = State(), Passes()
         self.header = {_KIND: 1, **header}
-        self._log.append([self.header])
+        self._log.append(self.header)
         self._starts = [self._log.end]
 
     def add(self, records: Sequence[Mapping[str, Any]], known: Sequence[Key], state: State) -> None:
-        """Append a page and a checkpoint. Both are safe on the disk when this returns.
+        """Append a page. It is safe on the disk when this returns.
 
         Args:
             records: New records, or newer versions of known ones.
@@ -122,8 +118,8 @@ class Journal:
         Raises:
             FileError: It cannot be written.
         """
-        seen = [{"seen": [*map(key_to_json, known)]}] if known else []
-        self._log.append([*records, *seen, {"checkpoint": state.to_json()}])
+        seen = [*map(key_to_json, known)]
+        self._log.append({"records": records, "seen": seen, "state": state.to_json()})
         self._set_state(state)
 
     def records(self) -> Iterator[Mapping[str, Any]]:
@@ -148,7 +144,7 @@ class Journal:
             yielded.update(of_pass)
 
     def _records(self, start: Mark, end: Mark) -> Iterator[Mapping[str, Any]]:
-        return (entry for entry, _ in self._log.read(start, end.position) if "id" in entry)
+        return (record for entry, _ in self._log.read(start, end.position) for record in entry["records"])
 
     def remove(self) -> None:
         """Remove the journal: the export is done."""

