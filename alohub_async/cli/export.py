@@ -22,7 +22,7 @@ from alohub_async.client import AlohubClient
 from alohub_async.errors import AlohubError, FileError
 from alohub_async.export import ExportProgress, ExportReport, OnProgress, export_inbound
 from alohub_async.export.journal import journal_path
-from alohub_async.files import check_ending, file_error
+from alohub_async.files import check_ending, os_errors
 from alohub_async.plurals import counted
 
 _LINE_INTERVAL: Final = 5.0  # seconds between two lines of progress if stderr is not a terminal
@@ -135,10 +135,8 @@ def _export_tenants(
     files = [folder / f"tenant={tenant.name}" / f"queues.{file_format}" for tenant in tenants]
     check_ending(files[0])
     for file in files:
-        try:
+        with os_errors(file.parent, doing="write"):
             file.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as exc:
-            raise file_error(file.parent, exc, doing="write") from exc
     slots = asyncio.Semaphore(side_by_side)
 
     async def export_tenant(tenant: Tenant, file: Path, start: StartProgress) -> ExportReport:

@@ -94,7 +94,9 @@ def replacing(path: Path) -> Generator[BinaryIO]:
         try:
             with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
                 if old is not None:
-                    _copy_access(old, temporary)
+                    with suppress(OSError, AttributeError):  # only root may, and Windows has none
+                        os.chown(temporary, old.st_uid, old.st_gid)
+                    temporary.chmod(stat.S_IMODE(old.st_mode))
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -103,12 +105,6 @@ def replacing(path: Path) -> Generator[BinaryIO]:
         finally:
             with suppress(OSError):
                 temporary.unlink()
-
-
-def _copy_access(old: os.stat_result, path: Path) -> None:
-    with suppress(OSError, AttributeError):  # only root may, and Windows has none
-        os.chown(path, old.st_uid, old.st_gid)
-    path.chmod(stat.S_IMODE(old.st_mode))
 
 
 def sync_folder(folder: Path) -> None:

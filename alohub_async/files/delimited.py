@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Final
 from alohub_async.files.records import Columns, RecordT
 from alohub_async.plurals import counted
 
-_SHIELDED: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
+_SHIELDED: Final = ("\t", "\r", "\n", "'")
 _FORMULAS: Final = frozenset("=+-@\u2212")  # with the minus sign of mathematics
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Mn", "Zs", "Zl", "Zp"})
 _MOST: Final = 2**31 - 1  # characters of a cell; the default is less than a record can have
