@@ -9,6 +9,22 @@ K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 
+async def wait_until_done(futures: Iterable[asyncio.Future[Any]]) -> None:
+    """Wait until all have ended. If the caller is cancelled, however often, they still end first; none is cancelled."""
+    cancellation: asyncio.CancelledError | None = None
+    waited_for = [*futures]
+    while running := [future for future in waited_for if not future.done()]:
+        try:
+            await asyncio.wait(running)
+        except asyncio.CancelledError as exc:
+            cancellation = cancellation or exc
+    if cancellation is not None:
+        for future in waited_for:
+            if not future.cancelled():
+                future.exception()  # marks it as retrieved
+        raise cancellation
+
+
 class BackgroundTasks(Generic[K, T]):
     """A set of tasks by key; the caller decides how many there are.
 
@@ -129,8 +145,7 @@ class BackgroundTasks(Generic[K, T]):
             self._enter()
         tasks = [*self._tasks.values()]
         self.clear()
-        if tasks:
-            await asyncio.wait(tasks)
+        await wait_until_done(tasks)
 
     def _cancel(self, tasks: Iterable[asyncio.Task[T]]) -> None:
         loop = self._loop

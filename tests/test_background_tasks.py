@@ -1,11 +1,12 @@
 """Keyed background tasks: which results are kept, and which tasks are cancelled."""
 
 import asyncio
+import gc
 import threading
 
 import pytest
 
-from alohub_async.background_tasks import BackgroundTasks
+from alohub_async.background_tasks import BackgroundTasks, wait_until_done
 
 
 async def _value(number: int, turns: int = 0) -> int:
@@ -106,3 +107,44 @@ def test_dropped_after_its_loop_it_does_nothing() -> None:
         return await tasks.take(1)
 
     assert asyncio.run(again()) == 7
+
+
+async def test_closing_waits_however_often_it_is_cancelled() -> None:
+    """Tasks that take a while to end have ended when `aclose` does; only then is the cancellation raised."""
+    tasks: BackgroundTasks[int, int] = BackgroundTasks()
+    ended: list[int] = []
+
+    async def slow_to_end(number: int) -> int:
+        try:
+            return await _value(number, turns=10**9)
+        finally:
+            await _value(number, turns=20)
+            ended.append(number)
+
+    for number in (1, 2):
+        tasks.start(number, slow_to_end(number))
+    await asyncio.sleep(0)
+    closing = asyncio.ensure_future(tasks.aclose())
+    for _ in range(10):
+        await asyncio.sleep(0)
+        closing.cancel()
+    assert ended == []
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert sorted(ended) == [1, 2]
+
+
+async def test_waiting_reports_no_error_that_nobody_takes() -> None:
+    """A cancelled caller takes no results, and their errors are not logged as lost."""
+    lost: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: lost.append(context))
+    works = [asyncio.ensure_future(_value(number, turns=5)) for number in (1, -1)]
+    waiting = asyncio.ensure_future(wait_until_done(works))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
+    assert all(work.done() for work in works)
+    del works, waiting
+    gc.collect()
+    assert lost == []

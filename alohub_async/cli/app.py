@@ -1,10 +1,7 @@
 """The `alohub` command line: its commands, and the mapping of every outcome to an exit code."""
 
-import io
-import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Annotated, Any, Final
 
 import typer
@@ -18,6 +15,7 @@ from alohub_async.cli.errors import EXIT_CODES, ExitCode, describe, print_traceb
 from alohub_async.cli.export import export_command
 from alohub_async.cli.output import OutputClosedError, write, write_stderr
 from alohub_async.cli.sandbox import sandbox_command
+from alohub_async.cli.streams import discard, usable_streams
 
 # "\b" keeps the line breaks of a paragraph.
 _ENVIRONMENT: Final = """\b
@@ -27,11 +25,12 @@ Environment:
   ALOHUB_BASE_URL   base URL of the API
   ALOHUB_ENV        production or development; unused with a base URL"""
 _EXIT_CODES: Final = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
+_OF_CHECKS: Final = "  diff and audit: 0 nothing found, 1 something found, 2 failed for any reason"
 
 app: typer.Typer = typer.Typer(
     name="alohub",
     help="Manage the inbound queues of an Alohub call centre.",
-    epilog=f"Example: alohub queues list --sandbox\n\n{_ENVIRONMENT}\n\n\b\nExit codes:\n{_EXIT_CODES}",
+    epilog=f"Example: alohub queues list --sandbox\n\n{_ENVIRONMENT}\n\n\b\nExit codes:\n{_EXIT_CODES}\n{_OF_CHECKS}",
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,  # plain help fits more text into 80 columns
     pretty_exceptions_enable=False,
@@ -66,32 +65,21 @@ def _options(
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command line, by default the one of the process, and return its exit code; see `EXIT_CODES`."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a character that the terminal cannot encode is no failure
-    try:
-        code: Any = get_command(app).main(words, prog_name="alohub", standalone_mode=False)
-        sys.stdout.flush()
-    except (OutputClosedError, BrokenPipeError):
-        _discard_stdout()
-        return ExitCode.OUTPUT_CLOSED
-    except (KeyboardInterrupt, typer.Abort):
-        return ExitCode.INTERRUPTED
-    except Exception as error:  # noqa: BLE001 (the last handler: also a bug is one line for the user)
-        if isinstance(error, OSError):
-            _discard_stdout()  # it may be the stream that failed
-        code, line = describe(error)
-        if "--verbose" in words or "-v" in words:
-            print_traceback_of_bug(error)
-        if line:
-            write_stderr(line)
-    return int(code or ExitCode.OK)
-
-
-def _discard_stdout() -> None:
-    """Send buffered output to the null device; otherwise Python reports an error when it flushes stdout at exit."""
-    with suppress(OSError, ValueError):
-        stdout = sys.stdout.fileno()
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, stdout)
-        os.close(null)
+    with usable_streams():
+        try:
+            code: Any = get_command(app).main(words, prog_name="alohub", standalone_mode=False)
+            sys.stdout.flush()
+        except (OutputClosedError, BrokenPipeError):
+            discard(sys.stdout)
+            return ExitCode.OUTPUT_CLOSED
+        except (KeyboardInterrupt, typer.Abort):
+            return ExitCode.INTERRUPTED
+        except Exception as error:  # noqa: BLE001 (the last handler: also a bug is one line for the user)
+            if isinstance(error, OSError):
+                discard(sys.stdout)  # it may be the stream that failed
+            code, line = describe(error)
+            if "--verbose" in words or "-v" in words:
+                print_traceback_of_bug(error)
+            if line:
+                write_stderr(line)
+        return int(code or ExitCode.OK)

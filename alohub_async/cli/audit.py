@@ -2,8 +2,7 @@
 
 import enum
 import sys
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -11,8 +10,8 @@ import typer
 
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.audit_table import print_report, print_rules
-from alohub_async.cli.errors import CommandError, ExitCode, describe, print_traceback_of_bug
-from alohub_async.cli.output import OutputClosedError, progress, write_json
+from alohub_async.cli.errors import CommandError, one_failure_code
+from alohub_async.cli.output import progress, write_json
 from alohub_async.client import AlohubClient
 from alohub_async.files import replacing
 
@@ -83,7 +82,7 @@ def audit_command(
     """
     from alohub_async import audit
 
-    with _one_exit_code(verbose=access.verbose):
+    with one_failure_code():
         settings = audit.read_config(config or _PROJECT) if config or _PROJECT.is_file() else {}
         chosen = audit.configure([*audit.DEFAULT_RULES, *_load(rules or ())], settings)
         if list_rules:
@@ -133,18 +132,5 @@ def _write_file(path: Path, content: bytes) -> None:
     if path.exists() and not path.is_file():
         path.write_bytes(content)
         return
-    with replacing(path.resolve()) as file:  # replaces the target of a link, not the link
+    with replacing(path) as file:
         file.write(content)
-
-
-@contextmanager
-def _one_exit_code(*, verbose: bool) -> Generator[None]:
-    """Exit with the same code after every failure; the message is the one that other commands would write."""
-    try:
-        yield
-    except OutputClosedError:
-        raise
-    except Exception as error:
-        if verbose:
-            print_traceback_of_bug(error)
-        raise CommandError(describe(error)[1], ExitCode.USAGE) from error

@@ -24,7 +24,7 @@ from alohub_async.changes import (
 )
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.changes_table import diff_record, print_diff, print_plan, result_counts, result_line
-from alohub_async.cli.errors import CommandError, ExitCode, redact_key
+from alohub_async.cli.errors import CommandError, ExitCode, one_failure_code, redact_key
 from alohub_async.cli.output import one_line, write, write_json, write_stderr
 from alohub_async.client import AlohubClient
 from alohub_async.files import check_ending, read_queues
@@ -40,10 +40,10 @@ _QUEUES_ENDINGS: Final = (*_CHANGES_ENDINGS, ".parquet")
 DIFF_EPILOG: Final = """Example: alohub queues diff monday.jsonl live
 
 \b
-Exit codes, in addition to those of alohub --help:
+Exit codes, instead of those of the other commands:
     0  no differences
-    1  differences, or a failure with a message on stderr
-    3  live is not provably complete; nothing was compared"""
+    1  differences
+    2  the comparison failed, for any reason; see stderr"""
 APPLY_EPILOG: Final = """Example: alohub queues apply changes.csv --dry-run
 
 \b
@@ -94,6 +94,7 @@ _state = partial(
 
 
 @with_access
+@one_failure_code()
 def diff_command(
     before: Annotated[str, _state(metavar="A")],
     after: Annotated[str, _state(metavar="B")],

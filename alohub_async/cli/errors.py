@@ -5,9 +5,13 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Final, Protocol, runtime_checkable
 
-from alohub_async.cli.output import one_line
+import typer
+
+from alohub_async.cli.output import OutputClosedError, one_line
 from alohub_async.errors import (
     AlohubError,
     APITimeoutError,
@@ -59,12 +63,13 @@ _CODES: Final[tuple[tuple[ExitCode, tuple[type[AlohubError], ...]], ...]] = (
 )
 
 _HINTS: Final[tuple[tuple[type[AlohubError], str], ...]] = (
-    (AuthenticationError, "; is ALOHUB_API_KEY the key of this tenant and this environment?"),
+    (AuthenticationError, "; is {variable} the key of this tenant and this environment?"),
     (PermissionDeniedError, "; ask for a key with the scope 'queue'"),
 )
 
 # Arguments that the SDK's messages name, and the options that stand for them.
 _OPTIONS: Final = {"Endpoint(…, allow_http=True)": "--allow-http", "restart=True": "--restart"}
+KEY_VARIABLE: Final = "ALOHUB_API_KEY"
 
 _ANY_KEY: Final = re.compile(r"\bsk_[a-z]+_\w+")  # the vendor's page: sk_live_…
 _MAX_USAGE_ERROR: Final = 200  # characters
@@ -88,27 +93,43 @@ class _UsageError(Protocol):
     def format_message(self) -> str: ...
 
 
-def describe(error: Exception) -> tuple[int, str]:
-    """The exit code of an error and its message: one line, without the key; empty if there is nothing to add."""
+def describe(error: Exception, *, variable: str = KEY_VARIABLE) -> tuple[int, str]:
+    """The exit code of an error and its message: one line, without the key; empty if there is nothing to add.
+
+    `variable` is the environment variable that holds the key.
+    """
     if isinstance(error, _UsageError):
         return error.exit_code, _usage_line(error)
     if isinstance(error, CommandError):
-        return error.code, redact_key(one_line(str(error)))
+        return error.code, redact_key(one_line(str(error)), variable)
     if isinstance(error, AlohubError):
         code = next((code for code, kinds in _CODES if isinstance(error, kinds)), ExitCode.FAILED)
-        hint = next((hint for kind, hint in _HINTS if isinstance(error, kind)), "")
+        hint = next((hint for kind, hint in _HINTS if isinstance(error, kind)), "").format(variable=variable)
         message = str(error)
         for argument, option in _OPTIONS.items():
             message = message.replace(argument, option)
-        return code, redact_key(one_line(message) + hint)
+        return code, redact_key(one_line(message), variable) + hint
     if isinstance(error, OSError):
-        return ExitCode.FAILED, redact_key(one_line(error.strerror or str(error)))
+        return ExitCode.FAILED, redact_key(one_line(error.strerror or str(error)), variable)
     message = f"this is a bug in alohub: {type(error).__name__}: {error}"
-    return ExitCode.FAILED, redact_key(one_line(message)) + " (--verbose shows a traceback)"
+    return ExitCode.FAILED, redact_key(one_line(message), variable) + " (--verbose shows a traceback)"
 
 
-def print_traceback_of_bug(error: Exception) -> None:
+@contextmanager
+def one_failure_code() -> Generator[None]:
+    """Exit with 2 after every failure, as diff(1) does; the message is the one that other commands would write."""
+    try:
+        yield
+    except (OutputClosedError, typer.Exit, typer.Abort):
+        raise
+    except Exception as error:
+        raise CommandError(describe(error)[1], ExitCode.USAGE) from error
+
+
+def print_traceback_of_bug(error: BaseException) -> None:
     """Write the traceback of an error to stderr, unless a user, a network or a server can cause it."""
+    if isinstance(error, CommandError) and error.__cause__ is not None:
+        error = error.__cause__
     if not isinstance(error, _UsageError | CommandError | AlohubError | OSError):
         sys.stderr.write(redact_key("".join(traceback.format_exception(error))))
 
@@ -125,9 +146,9 @@ def _usage_line(error: _UsageError) -> str:
     return f"{message.removesuffix('.')}; see {command} --help"
 
 
-def redact_key(text: str) -> str:
+def redact_key(text: str, variable: str = KEY_VARIABLE) -> str:
     """The text without the key of the environment and without anything that looks like a key."""
-    key = os.environ.get("ALOHUB_API_KEY", "")
+    key = os.environ.get(variable, "")
     if len(key) >= _MIN_KEY:
         text = text.replace(key, "***")
     return _ANY_KEY.sub("***", text)

@@ -3,11 +3,11 @@
 import asyncio
 import enum
 import time
-from collections.abc import Awaitable, Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 import typer
 from rich.console import Console
@@ -17,18 +17,18 @@ from rich.text import Text
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode, describe
 from alohub_async.cli.output import one_line, print_rich, table_with_heading, write, write_stderr
-from alohub_async.cli.tenants import Tenant, read_tenants
+from alohub_async.cli.tenants import Tenant, open_run, read_tenants
 from alohub_async.client import AlohubClient
 from alohub_async.errors import AlohubError, FileError
 from alohub_async.export import ExportProgress, ExportReport, OnProgress, export_inbound
 from alohub_async.export.journal import journal_path
-from alohub_async.files import check_ending, file_error
+from alohub_async.files import check_ending, os_errors
 from alohub_async.plurals import counted
 
 _LINE_INTERVAL: Final = 5.0  # seconds between two lines of progress if stderr is not a terminal
 _BAR: Final = 14  # columns
 
-Export: TypeAlias = Callable[..., Awaitable[ExportReport]]
+Export: TypeAlias = "partial[Any]"
 """`export_inbound` with the options that all tenants share."""
 
 StartProgress: TypeAlias = Callable[[str], OnProgress]
@@ -95,17 +95,24 @@ def _export_one(path: Path, export: Export, access: Access, *, quiet: bool) -> E
 
     async def work(client: AlohubClient) -> ExportReport:
         with _progress(quiet=quiet) as start:
-            return await export(client, path, on_progress=start("Exporting"))
+            report: ExportReport = await export(client, path, on_progress=start("Exporting"))
+            return report
 
     try:
         report = access.run(work)
-    except AlohubError as error:
-        code, line = describe(error)
+    except (AlohubError, KeyboardInterrupt) as error:
         can_resume = not isinstance(error, FileError) and journal_path(path).exists()
-        hint = "; run the same command again to resume" if can_resume else ""
+        hint = f"; {_again(export)} to resume" if can_resume else ""
+        if isinstance(error, KeyboardInterrupt):
+            raise CommandError(f"interrupted{hint}", ExitCode.INTERRUPTED) from error
+        code, line = describe(error)
         raise CommandError(line + hint, ExitCode(code)) from error
     write(one_line(f"{path}: {_summary(report)}") + "\n")
     return ExitCode.OK if report.complete else ExitCode.INCOMPLETE
+
+
+def _again(export: Export) -> str:
+    return "run it again without --restart" if export.keywords["restart"] else "run the same command again"
 
 
 def _summary(report: ExportReport) -> str:
@@ -128,32 +135,47 @@ def _export_tenants(
     files = [folder / f"tenant={tenant.name}" / f"queues.{file_format}" for tenant in tenants]
     check_ending(files[0])
     for file in files:
-        try:
+        with os_errors(file.parent, doing="write"):
             file.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as exc:
-            raise file_error(file.parent, exc, doing="write") from exc
     slots = asyncio.Semaphore(side_by_side)
 
     async def export_tenant(tenant: Tenant, file: Path, start: StartProgress) -> ExportReport:
+        if (done := run.report(tenant, file)) is not None:
+            return done
         async with slots, tenant.client(access.retry) as client:
-            return await export(client, file, on_progress=start(tenant.name))
+            report: ExportReport = await export(client, file, on_progress=start(tenant.name))
+        run.note(tenant, report)
+        return report
 
     async def work() -> list[ExportReport | BaseException]:
         with _progress(quiet=quiet) as start:
             exports = map(export_tenant, tenants, files, [start] * len(files))
             return await asyncio.gather(*exports, return_exceptions=True)  # a failure does not stop the others
 
-    outcomes = access.run_without_client(work)
-    results = [_code_and_text(outcome) for outcome in outcomes]
-    _print_results(tenants, outcomes, [text for _, text in results])
+    options = {name: export.keywords[name] for name in ("page_size", "details", "consistency")}
+    with open_run(folder, tenants_file, options, restart=export.keywords["restart"]) as run:
+        before = {tenant for tenant, file in zip(tenants, files, strict=True) if run.report(tenant, file)}
+        try:
+            outcomes = access.run_without_client(work)
+        except KeyboardInterrupt as exc:
+            hint = "to go on; tenants that are done are not exported again"
+            raise CommandError(f"interrupted; {_again(export)} {hint}", ExitCode.INTERRUPTED) from exc
+        run.end()
+    results = list(map(_code_and_text, tenants, outcomes))
+    texts = [
+        f"{text} (exported before the interruption)" if tenant in before else text
+        for tenant, (_, text) in zip(tenants, results, strict=True)
+    ]
+    _print_results(tenants, outcomes, texts)
     codes = [code for code, _ in results]
     failed = [code for code in codes if code not in {ExitCode.OK, ExitCode.INCOMPLETE}]
     return ExitCode(max(failed or codes))
 
 
-def _code_and_text(outcome: ExportReport | BaseException) -> tuple[int, str]:
+def _code_and_text(tenant: Tenant, outcome: ExportReport | BaseException) -> tuple[int, str]:
     if isinstance(outcome, Exception):
-        return describe(outcome)
+        code, line = describe(outcome, variable=tenant.api_key_env)
+        return code, line.replace("--allow-http", "allow_http = true")
     if isinstance(outcome, BaseException):
         raise outcome
     return (ExitCode.OK, "complete") if outcome.complete else (ExitCode.INCOMPLETE, outcome.reason)

@@ -42,7 +42,7 @@ def write(text: str, *, as_utf8: bool = False) -> None:
     With `as_utf8`, write UTF-8 and plain line feeds whatever the encoding of stdout, as programs expect of JSON.
     """
     try:
-        if as_utf8:
+        if as_utf8 and hasattr(sys.stdout, "buffer"):  # a StringIO has none
             sys.stdout.flush()
             sys.stdout.buffer.write(text.encode())
         else:

@@ -10,6 +10,8 @@ tenant_id = "20260310"
 import os
 import re
 import tomllib
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -18,10 +20,15 @@ import attrs
 from alohub_async.cli.access import Env, make_endpoint
 from alohub_async.cli.errors import CommandError, ExitCode
 from alohub_async.client import AlohubClient
+from alohub_async.export import ExportReport
+from alohub_async.export.locks import open_locked
+from alohub_async.export.log import Log
+from alohub_async.files import side_path
 from alohub_async.http.retries import RetryPolicy
 
 _NAME: Final = re.compile(r"\w[\w.-]*")  # of a tenant; it becomes part of a folder's name
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_KIND: Final = "export_run"
 _FORMATS: Final = ("jsonl", "csv", "parquet")
 
 
@@ -44,6 +51,52 @@ class Tenant:
             raise CommandError(f"no API key: set {self.api_key_env}", ExitCode.DENIED)
         endpoint = make_endpoint(self.base_url, self.env, direct=self.direct, allow_http=self.allow_http)
         return AlohubClient(key, tenant_id=self.tenant_id, endpoint=endpoint, retry=retry)
+
+
+class TenantsRun:
+    """Which tenants a run is done with, so that after an interruption they are not exported again."""
+
+    def __init__(self, log: Log, options: Mapping[str, object]) -> None:
+        self._log = log
+        self._options = options
+        self._done = log.load()[1:]
+        if not log.end.position:
+            log.append({_KIND: 1})
+
+    def report(self, tenant: Tenant, file: Path) -> ExportReport | None:
+        """The report on a tenant that is done, if its file is still there."""
+        about = self._about(tenant)
+        for entry in self._done:
+            if entry["about"] == about:
+                with suppress(OSError):
+                    return ExportReport(**entry["report"]) if file.stat().st_size == entry["report"]["size"] else None
+        return None
+
+    def note(self, tenant: Tenant, report: ExportReport) -> None:
+        """Note that a tenant is done."""
+        self._log.append({"about": self._about(tenant), "report": attrs.asdict(report)})
+
+    def _about(self, tenant: Tenant) -> dict[str, object]:
+        return {**attrs.asdict(tenant), **self._options}
+
+    def end(self) -> None:
+        """Forget everything: the run has come to its end."""
+        self._log.remove()
+
+
+@contextmanager
+def open_run(folder: Path, tenants: Path, options: Mapping[str, object], *, restart: bool) -> Generator[TenantsRun]:
+    """Begin a run over the tenants of a file, or go on with one that was interrupted.
+
+    Raises:
+        FileError: Another process is at it, or its notes in the folder cannot be used.
+    """
+    path = side_path(folder / tenants.name, ".run")
+    with open_locked(path, target=folder) as file:
+        log = Log(file, path, _KIND)
+        if restart:
+            log.cut(log.start)
+        yield TenantsRun(log, options)
 
 
 def read_tenants(path: Path) -> tuple[list[Tenant], str]:

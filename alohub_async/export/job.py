@@ -11,11 +11,11 @@ import attrs
 from alohub_async.client import AlohubClient
 from alohub_async.errors import FileError
 from alohub_async.export.exported import ExportedList, RecordT
-from alohub_async.export.journal import Journal, open_journal
+from alohub_async.export.journal import Journal, journal_path, open_journal
 from alohub_async.export.report import ExportReport
 from alohub_async.export.run import ExportConsistency, ExportOptions, ExportOptionsDict, ExportRun, in_thread
 from alohub_async.export.state import State, verdict
-from alohub_async.files import check_ending, json_text, remove_leftovers, replacing
+from alohub_async.files import check_ending, json_text, os_errors, remove_leftovers, replacing, side_path
 from alohub_async.options import DEFAULT_PAGE_SIZE, CallOptions, Deadline
 from alohub_async.resources import Resource
 
@@ -23,8 +23,9 @@ from alohub_async.resources import Resource
 async def export_inbound(client: AlohubClient, path: str | Path, **options: Unpack[ExportOptionsDict]) -> ExportReport:
     """Export all inbound queues into a file. If it is interrupted at any moment, the same call resumes it.
 
-    Until the export is done, it keeps a journal beside the file (`….part`), and an older file stays as it is. Then the
-    new file replaces it in one step, with a report beside it (`….report.json`), and the journal is removed.
+    Until the export is done, it keeps a journal beside the file (`.….part`), and an older file stays as it is. Then the
+    new file replaces it in one step, with a report beside it (`_….report.json`), and the journal is removed. Programs
+    that read the folder as data skip these names.
 
     Args:
         client: The client of the tenant.
@@ -34,8 +35,8 @@ async def export_inbound(client: AlohubClient, path: str | Path, **options: Unpa
     Raises:
         InvalidArgumentError: A value is out of range, or no format has this ending.
         ConfigurationError: The package that the format needs is not installed.
-        FileError: The file or its journal cannot be written, another export is writing it, or the journal belongs to
-            another tenant, endpoint or set of options.
+        FileError: The file or its journal cannot be written, another export is writing it, or the journal is damaged,
+            is a file of somebody else, or belongs to another tenant, endpoint or set of options.
         AlohubError: As for every call; what has come is kept.
     """
     return await export_resource(client, client.queues.inbound, path, **options)
@@ -59,23 +60,23 @@ async def export_resource(
     target, exported = Path(path), ExportedList(resource)
     check_ending(target)
     header = {
-        "target": target.name,
+        "journal": journal_path(target).name,
         "page_size": chosen.page_size or DEFAULT_PAGE_SIZE,
         "details": chosen.details,
         "consistency": chosen.consistency,
     }
-    with open_journal(target, exported.key_of) as journal:
+    with open_journal(target, exported.key_of, restart=chosen.restart) as journal:
         remove_leftovers(target)
         remove_leftovers(report_path(target))
-        await _match(journal, client, header, restart=chosen.restart)
+        await _match(journal, client, header)
         deadline = Deadline(CallOptions(**chosen.keywords()), what=f"export to {target}")
         export = ExportRun(client, journal, exported, chosen, deadline)
         await export.run()
         state = attrs.evolve(export.state, spent=export.spent())
-        return await in_thread(lambda: _finish(journal, target, exported, state, chosen.consistency))
+        return await in_thread(journal.thread, lambda: _finish(journal, target, exported, state, chosen.consistency))
 
 
-async def _match(journal: Journal, client: AlohubClient, wanted: dict[str, Any], *, restart: bool) -> None:
+async def _match(journal: Journal, client: AlohubClient, wanted: dict[str, Any]) -> None:
     """Make sure that the journal belongs to this export: start it, or compare its header."""
     wanted = {"endpoint": str(client.endpoint.base_url), "tenant_id": client.tenant_id, **wanted}
 
@@ -84,7 +85,7 @@ async def _match(journal: Journal, client: AlohubClient, wanted: dict[str, Any],
             return wanted
         return {**wanted, "key": await client.fingerprint(bytes.fromhex(salt))}  # it distinguishes tenants
 
-    if not restart and journal.header:
+    if journal.header:
         differences = journal.differences(await with_key(journal.header["salt"]))
         if not differences:
             return
@@ -108,9 +109,17 @@ def _finish(
         nonlocal written
         for record in journal.records():
             written += 1
-            yield exported.from_json(record)
+            try:
+                yield exported.from_json(record)
+            except ValueError as exc:  # the class of the records is another now
+                raise FileError(
+                    f"{journal.path} does not fit: {exc}; start anew with restart=True", path=journal.path
+                ) from exc
 
     exported.write(target, counted())
+    with os_errors(target, doing="read"), target.open("rb") as result:
+        digest = hashlib.file_digest(result, "sha256").hexdigest()
+        size = result.tell()
     complete, reason = verdict(state)
     passes, spent = state.passes, state.spent
     report = ExportReport(
@@ -129,8 +138,8 @@ def _finish(
         waited=spent.waited,
         seconds=spent.seconds,
         resumed=state.runs - 1,
-        size=target.stat().st_size,
-        sha256=_sha256(target),
+        size=size,
+        sha256=digest,
     )
     with replacing(report_path(target)) as file:
         file.write(json_text(attrs.asdict(report), indent=2).encode())
@@ -140,9 +149,4 @@ def _finish(
 
 def report_path(target: Path) -> Path:
     """Return the path of the report on a file."""
-    return target.with_name(f"{target.name}.report.json")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return side_path(target, ".report.json", mark="_")

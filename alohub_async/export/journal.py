@@ -1,38 +1,34 @@
 """The journal of an export: everything that came, in order of arrival, so that a killed export loses nothing.
 
-It is a file beside the target, in JSON Lines, that is only ever appended to. The first line identifies the export. Then
-follow, for each page, its records (in a later pass of an export with details: the keys of records that are in the
-journal already), and a checkpoint. The checkpoint has the state of the export, and a checksum of everything before it.
-So what was half-written when the export was killed, or did not reach the disk, is detected and cut off: the export
-resumes from the last intact checkpoint.
+It is a log beside the target. The first line identifies the export. Then follows a line for each page: its records (in
+a later pass of an export with details: the keys of records that are in the journal already), and the state of the
+export after it. An export resumes behind the last page; a page that was half-written when it was killed is cut off.
 """
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
-from alohub_async.errors import FileError
 from alohub_async.export.exported import Key, key_from_json, key_to_json
 from alohub_async.export.locks import open_locked
+from alohub_async.export.log import Log, Mark
 from alohub_async.export.state import State
-from alohub_async.files import file_error, json_text, sync_folder
+from alohub_async.files import side_path
 from alohub_async.pagination import KeySet, Passes
 
 KeyOf: TypeAlias = Callable[[Mapping[str, Any]], Key]
 """Returns the identity key of a record's JSON object."""
 
-_VERSION: Final = 1
-_TORN: Final = 4096  # most bytes of a header that was half-written
+_KIND: Final = "export_journal"
 _BATCH: Final = 4096  # keys added at a time
 
 
 def journal_path(target: Path) -> Path:
-    """Return the path of the journal of a target."""
-    return target.with_name(f"{target.name}.part")
+    """Return the path of the journal of a target: beside the file, where the target is a link to one."""
+    return side_path(Path(os.path.realpath(target)), ".part")
 
 
 class Journal:
@@ -40,75 +36,49 @@ class Journal:
 
     Attributes:
         path: Its path.
-        header: Identifies the export; empty if nothing was written yet.
-        state: The state at the last checkpoint.
+        thread: Does the work that waits for the disk; it has ended before the file is closed.
+        header: Identifies the export; empty if nothing was written yet, or the journal is to be discarded.
+        state: The state after the last page.
         passes: The passes over the list up to there. The export continues them, and stores their state with `add`.
     """
 
-    def __init__(self, file: BinaryIO, path: Path, key_of: KeyOf) -> None:
-        """Read the file, and cut off a tail that is not intact.
+    def __init__(self, log: Log, thread: Executor, key_of: KeyOf, *, restart: bool) -> None:
+        """Read the log, and cut off a page that was not written to its end.
 
         Raises:
-            FileError: It is not a journal.
+            FileError: It is damaged, or another version wrote it.
         """
-        self.path: Path = path
+        self.path: Path = log.path
+        self.thread: Executor = thread
         self.header: Mapping[str, Any] = {}
         self.state: State = State()
         self.passes: Passes = Passes()
         self._key_of = key_of
-        self._file = file
-        self._hash = hashlib.blake2b(digest_size=16)
-        self._starts: list[int] = []  # of each pass, in bytes
-        self._end = 0
-        self._load()
+        self._log = log
+        self._starts: list[Mark] = []  # of each pass
+        if not restart:
+            self._load()
 
     def _load(self) -> None:
-        self._file.seek(0)
-        header = self._file.readline()
-        found = _decoded(header)
-        if found.get("journal") == _VERSION:
-            self.header = found
-            self._note(header)
-            self._starts = [self._end]
-            self._load_pages()
-        elif found or os.fstat(self._file.fileno()).st_size > _TORN:
-            raise FileError(f"{self.path} is not a journal of an export by this version; move it away", path=self.path)
-        self._file.truncate(self._end)
-        self._file.seek(self._end)
-
-    def _load_pages(self) -> None:
-        keys: list[Key] = []
-        hasher = self._hash.copy()
-        end = self._end
-        for line in self._file:
-            entry = _decoded(line)
-            if "checkpoint" in entry:
-                if entry.get("sum") != hasher.hexdigest():
-                    return
-                hasher.update(line)
-                end += len(line)
-                self._hash, self._end = hasher.copy(), end
-                state = State.from_json(entry["checkpoint"])
-                self.passes.restore(keys, state.passes)
-                self._set_state(state)
-                keys = []
-                continue
-            hasher.update(line)
-            end += len(line)
-            if "seen" in entry:
-                keys += map(key_from_json, entry["seen"])
-            elif "id" in entry:
-                keys.append(self._key_of(entry))
-            else:
-                return
-
-    def _note(self, data: bytes) -> None:
-        self._hash.update(data)
-        self._end += len(data)
+        log = self._log
+        entries = log.read(log.start)
+        self.header, mark = next(entries, (self.header, log.start))
+        log.end = mark.copy()
+        self._starts = [log.end]
+        for entry, mark in entries:
+            try:
+                keys = [*map(self._key_of, entry["records"]), *map(key_from_json, entry["seen"])]
+                state = State.from_json(entry["state"])
+            except (KeyError, TypeError, ValueError, AttributeError) as exc:
+                raise log.unusable("is of another version") from exc
+            self.passes.restore(keys, state.passes)
+            log.end = mark.copy()
+            self._set_state(state)
+        log.cut(log.end)
 
     def _set_state(self, state: State) -> None:
         if state.passes.number > self.state.passes.number:
-            self._starts.append(self._end)
+            self._starts.append(self._log.end)
         self.state = state
 
     @property
@@ -131,20 +101,14 @@ class Journal:
         Raises:
             FileError: It cannot be written.
         """
-        try:
-            self._file.truncate(0)
-            self._file.seek(0)
-            self._hash, self._end = hashlib.blake2b(digest_size=16), 0
-            self.state, self.passes = State(), Passes()
-            self.header = {"journal": _VERSION, **header}
-            self._append(json_text(self.header).encode())
-            sync_folder(self.path.parent)
-        except OSError as exc:
-            raise file_error(self.path, exc, doing="write") from exc
-        self._starts = [self._end]
+        self._log.cut(self._log.start)
+        self.state, self.passes = State(), Passes()
+        self.header = {_KIND: 1, **header}
+        self._log.append(self.header)
+        self._starts = [self._log.end]
 
     def add(self, records: Sequence[Mapping[str, Any]], known: Sequence[Key], state: State) -> None:
-        """Append a page and a checkpoint. Both are safe on the disk when this returns.
+        """Append a page. It is safe on the disk when this returns.
 
         Args:
             records: New records, or newer versions of known ones.
@@ -152,35 +116,19 @@ class Journal:
             state: The state of the export after this page.
 
         Raises:
-            FileError: It cannot be written; a half-written page is cut off when the export is resumed.
+            FileError: It cannot be written.
         """
-        text = "".join(map(json_text, records))
-        if known:
-            text += json_text({"seen": [*map(key_to_json, known)]})
-        data = text.encode()
-        hasher = self._hash.copy()
-        hasher.update(data)
-        checkpoint = json_text({"checkpoint": state.to_json(), "sum": hasher.hexdigest()}).encode()
-        try:
-            self._append(data + checkpoint)
-        except OSError as exc:
-            raise file_error(self.path, exc, doing="write") from exc
+        seen = [*map(key_to_json, known)]
+        self._log.append({"records": records, "seen": seen, "state": state.to_json()})
         self._set_state(state)
 
-    def _append(self, data: bytes) -> None:
-        handle, left = self._file.fileno(), memoryview(data)  # no buffer, which would write again when it is closed
-        while left:
-            left = left[os.write(handle, left) :]
-        os.fsync(handle)
-        self._note(data)
-
-    def records(self) -> Iterator[dict[str, Any]]:
+    def records(self) -> Iterator[Mapping[str, Any]]:
         """Iterate over all records, each once, as it was seen last.
 
         The records of the last pass come first, in its order, then those that only earlier passes brought.
         """
         yielded = KeySet(with_anonymous=True)
-        ends = [*self._starts[1:], self._end]
+        ends = [*self._starts[1:], self._log.end]
         for start, end in reversed([*zip(self._starts, ends, strict=True)]):
             keys: list[Key] = []
             of_pass = KeySet(with_anonymous=True)
@@ -195,44 +143,21 @@ class Journal:
             of_pass.add_all(keys)
             yielded.update(of_pass)
 
-    def _records(self, start: int, end: int) -> Iterator[dict[str, Any]]:
-        with self.path.open("rb") as file:
-            file.seek(start)
-            while start < end:
-                line = file.readline()
-                start += len(line)
-                record = json.loads(line)
-                if "id" in record:
-                    yield record
+    def _records(self, start: Mark, end: Mark) -> Iterator[Mapping[str, Any]]:
+        return (record for entry, _ in self._log.read(start, end.position) for record in entry["records"])
 
     def remove(self) -> None:
         """Remove the journal: the export is done."""
-        if os.name == "nt":
-            self._file.close()  # an open file could not be removed
-        self.path.unlink()
-        sync_folder(self.path.parent)
-
-
-def _decoded(line: bytes) -> dict[str, Any]:
-    """Return the entry of a line; an empty one if the line is not intact."""
-    try:
-        entry: Any = json.loads(line) if line.endswith(b"\n") else None
-    except ValueError:
-        entry = None
-    return cast("dict[str, Any]", entry) if isinstance(entry, dict) else {}
+        self._log.remove()
 
 
 @contextmanager
-def open_journal(target: Path, key_of: KeyOf) -> Generator[Journal]:
+def open_journal(target: Path, key_of: KeyOf, *, restart: bool) -> Generator[Journal]:
     """Lock and read the journal of a target; create it if it does not exist.
 
     Raises:
-        FileError: Another export uses the journal, it cannot be opened, or it is not a journal.
+        FileError: Another export uses the journal, it cannot be opened, is damaged or not a journal.
     """
     path = journal_path(target)
-    with open_locked(path, target=target) as file:
-        try:
-            journal = Journal(file, path, key_of)
-        except OSError as exc:
-            raise file_error(path, exc, doing="read") from exc
-        yield journal
+    with open_locked(path, target=target) as file, ThreadPoolExecutor(1, "alohub-export") as thread:
+        yield Journal(Log(file, path, _KIND), thread, key_of, restart=restart)

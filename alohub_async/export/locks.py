@@ -1,49 +1,80 @@
 """A lock, so that one process at a time works on a file. It ends with the process, in whatever way that ends."""
 
+import errno
 import os
 import sys
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import Final
 
 from alohub_async.errors import FileError
-from alohub_async.files import file_error
+from alohub_async.files import check_is_file, os_errors
 
 if sys.platform == "win32":
     import msvcrt
 
     _BEYOND = 1 << 40  # bytes: far beyond the content, because Windows does not let others read what is locked
+    _LOCKED: Final = {errno.EACCES, errno.EDEADLK}
 
-    def _lock(file: BinaryIO) -> None:
+    def _lock(file: FileIO) -> None:
         file.seek(_BEYOND)
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
 
 else:
     import fcntl
 
-    def _lock(file: BinaryIO) -> None:
+    _LOCKED: Final = {errno.EWOULDBLOCK, errno.EAGAIN}  # anything else, such as ENOLCK, does not mean "locked"
+
+    def _lock(file: FileIO) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def open_locked(path: Path, *, target: Path) -> BinaryIO:
-    """Open and lock a file for reading and appending; create it if it does not exist.
+_OWN: Final[int] = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # a pipe would not open
+
+
+def open_locked(path: Path, *, target: Path) -> FileIO:
+    """Open and lock a file for reading and appending; create it, for the user alone, if it does not exist.
 
     Args:
         path: The file.
         target: What the file is for, for the error.
 
     Raises:
-        FileError: Another process has locked it, or it cannot be opened.
+        FileError: Another process has locked it, or it cannot be opened, or it is a link or no file.
     """
-    while True:
-        try:
-            file = path.open("a+b")
-        except OSError as exc:
-            raise file_error(path, exc, doing="write") from exc
-        try:
-            _lock(file)
-        except OSError as exc:
-            file.close()
+    with os_errors(path, doing="write"):
+        while True:
+            file = FileIO(path, "a+", opener=lambda name, flags: os.open(name, flags | _OWN, 0o600))
+            try:
+                _check_own(os.fstat(file.fileno()))
+                _try_lock(file, path, target)
+                if is_at(path, file):
+                    return file
+            except BaseException:
+                file.close()
+                raise
+            file.close()  # the export that had locked it has finished and removed it
+
+
+def _check_own(found: os.stat_result) -> None:
+    check_is_file(found)
+    if found.st_nlink > 1:
+        raise OSError(errno.EMLINK, "it is a link")
+
+
+def _try_lock(file: FileIO, path: Path, target: Path) -> None:
+    try:
+        _lock(file)
+    except OSError as exc:
+        if exc.errno in _LOCKED:
             raise FileError(f"another export to {target} is running; wait for it, or stop it", path=target) from exc
-        if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-            return file
-        file.close()  # the export that had locked it has finished and removed it
+        with os_errors(path, doing="lock"):
+            raise
+
+
+def is_at(path: Path, file: FileIO) -> bool:
+    """Whether the name still belongs to the open file."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.lstat())
+    except FileNotFoundError:
+        return False

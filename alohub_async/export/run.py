@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from typing import Generic, Literal, TypeAlias, TypeVar, get_args
 
 import attrs
 
+from alohub_async.background_tasks import wait_until_done
 from alohub_async.client import AlohubClient
 from alohub_async.errors import AlohubError, FileError, NotFoundError
 from alohub_async.export.exported import ExportedList, Key, RecordT
@@ -61,14 +63,11 @@ class ExportOptions(PageOptions):
         check_choice("consistency", self.consistency, get_args(ExportConsistency))
 
 
-async def in_thread(work: Callable[[], T]) -> T:
-    """Run what waits for the disk beside the event loop. If the caller is cancelled, it is finished first."""
-    task = asyncio.ensure_future(asyncio.to_thread(work))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
+async def in_thread(thread: Executor, work: Callable[[], T]) -> T:
+    """Run what waits for the disk in a thread. It is finished first, however often the caller is cancelled."""
+    done = asyncio.get_running_loop().run_in_executor(thread, work)
+    await wait_until_done([done])
+    return done.result()
 
 
 class ExportRun(Generic[RecordT]):
@@ -178,7 +177,7 @@ class ExportRun(Generic[RecordT]):
     async def _save(self, records: Sequence[RecordT], known: Sequence[Key], state: State) -> None:
         state = attrs.evolve(state, spent=self.spent())
         to_json = self._exported.to_json
-        await in_thread(lambda: self._journal.add([*map(to_json, records)], known, state))
+        await in_thread(self._journal.thread, lambda: self._journal.add([*map(to_json, records)], known, state))
         self.state = state
         if self._options.on_progress is not None:
             self._options.on_progress(self._progress())

@@ -1,9 +1,11 @@
 """Writing a file so that its name has the old content or the new, never half of it, even after a power cut."""
 
 import errno
+import hashlib
 import os
 import re
 import secrets
+import stat
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,7 +21,10 @@ _REASONS: Final = {
     errno.EROFS: "the file system is read-only",
     errno.ENOENT: "there is no such file or folder",
     errno.EISDIR: "it is a folder",
+    errno.ELOOP: "it is a link",
+    errno.ENAMETOOLONG: "the name is too long",
 }
+_LONG: Final = 100  # bytes; a side file's name is longer, and some file systems take 143
 
 
 def file_error(path: Path, error: OSError, *, doing: str) -> FileError:
@@ -28,42 +33,88 @@ def file_error(path: Path, error: OSError, *, doing: str) -> FileError:
     Args:
         path: The file the user named.
         error: The refusal.
-        doing: `"read"` or `"write"`.
+        doing: `"read"`, `"write"` or `"lock"`.
     """
     reason = _REASONS.get(error.errno or 0) or error.strerror or str(error)
-    return FileError(f"cannot {doing} {path}: {reason}", path=path)
+    return FileError(f"cannot {doing} {path}: {' '.join(reason.split())}", path=path)
+
+
+@contextmanager
+def os_errors(path: Path, *, doing: str) -> Generator[None]:
+    """Raise what the operating system refuses in the block as a `FileError`; see `file_error`."""
+    try:
+        yield
+    except OSError as exc:
+        raise file_error(path, exc, doing=doing) from exc
+
+
+def check_is_file(found: os.stat_result) -> None:
+    """Refuse what only has the name of a file.
+
+    Raises:
+        OSError: It is a folder, a pipe, a device or a socket.
+    """
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is a pipe or a device, not a file")
+
+
+def side_path(path: Path, ending: str, *, mark: str = ".") -> Path:
+    """The path of a file that belongs to another one.
+
+    Its name begins with a dot or an underscore, so that programs that read a folder do not take it for data. It is
+    short, so that it is legal wherever the other name is.
+    """
+    name = path.name if len(os.fsencode(path.name)) <= _LONG else _short_name(path)
+    return path.with_name(f"{mark}{name}{ending}")
+
+
+def _short_name(path: Path) -> str:
+    return hashlib.blake2b(os.fsencode(path.name), digest_size=8).hexdigest()
 
 
 @contextmanager
 def replacing(path: Path) -> Generator[BinaryIO]:
     """A file to write into, beside `path`, that takes its place when the block ends well, and else goes.
 
+    The new file has the mode of the old one. Of a link, what it points to is replaced.
+
     Raises:
         FileError: It cannot be written; what was at `path` is as it was.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
+    target = Path(os.path.realpath(path))
+    with os_errors(path, doing="write"):
+        old = None
+        with suppress(FileNotFoundError):
+            old = target.stat()
+            check_is_file(old)
+        temporary = target.with_name(f".{_short_name(target)}.{secrets.token_hex(4)}.tmp")
+        mode = 0o666 if old is None else 0o600  # the umask applies
         try:
-            if path.is_dir():
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            with temporary.open("xb") as file:
+            with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+                if old is not None:
+                    with suppress(OSError, AttributeError):  # only root may, and Windows has none
+                        os.chown(temporary, old.st_uid, old.st_gid)
+                    temporary.chmod(stat.S_IMODE(old.st_mode))
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(path)
-            sync_folder(path.parent)
-        except OSError as exc:
-            raise file_error(path, exc, doing="write") from exc
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+            temporary.replace(target)
+            sync_folder(target.parent)
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the names in a folder survive a power cut; where the system cannot (Windows), do nothing."""
+    """Have the names in a folder survive a power cut; where that is impossible (Windows, no permission), do nothing."""
     if os.name == "nt":
         return
-    handle = os.open(folder, os.O_RDONLY)
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except PermissionError:
+        return
     try:
         os.fsync(handle)
     finally:
@@ -72,8 +123,9 @@ def sync_folder(folder: Path) -> None:
 
 def remove_leftovers(path: Path) -> None:
     """Remove what writers of `path` that were killed left beside it; nobody may be writing it now."""
-    ours = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.tmp")
-    for each in path.parent.iterdir():
-        if ours.fullmatch(each.name):
-            with suppress(OSError):
+    target = Path(os.path.realpath(path))
+    ours = re.compile(rf"\.{_short_name(target)}\.[0-9a-f]{{8}}\.tmp")
+    with suppress(OSError):
+        for each in target.parent.iterdir():
+            if ours.fullmatch(each.name):
                 each.unlink()

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 
 from alohub_async.errors import AlohubError, ConfigurationError, FileError, InvalidArgumentError
 from alohub_async.files import delimited, parquet
-from alohub_async.files.atomic import file_error, replacing
+from alohub_async.files.atomic import check_is_file, os_errors, replacing
 from alohub_async.files.records import Columns, RecordT, columns_of, json_text
 from alohub_async.models import InboundQueue
 
@@ -45,7 +45,7 @@ def check_ending(path: Path) -> str:
         ConfigurationError: Its package is not installed.
     """
     ending = path.suffix.lower()
-    if ending not in _FORMATS:
+    if ending not in _FORMATS or "\0" in str(path):
         raise InvalidArgumentError(f"the file must end in {', '.join(_FORMATS)}; {str(path)!r} was given")
     package = _FORMATS[ending].package
     if package is not None and importlib.util.find_spec(package) is None:
@@ -99,12 +99,12 @@ def read_queues(path: Path) -> Iterator[InboundQueue]:
 
 
 def _read(path: Path, form: Format, columns: Columns[RecordT]) -> Iterator[RecordT]:
-    try:
+    with os_errors(path, doing="read"):
+        check_is_file(path.stat())  # to open a pipe could take for ever
         with path.open("rb") as file:
-            yield from form.read(file, columns)
-    except AlohubError:
-        raise
-    except OSError as exc:
-        raise file_error(path, exc, doing="read") from exc
-    except ValueError as exc:
-        raise FileError(f"{path}: {exc}", path=path) from exc
+            try:
+                yield from form.read(file, columns)
+            except AlohubError:
+                raise
+            except (ValueError, RuntimeError) as exc:  # pyarrow's NotImplementedError, of a damaged file, is one
+                raise FileError(f"{path}: {' '.join(str(exc).split())}", path=path) from exc

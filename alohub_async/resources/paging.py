@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 import attrs
 from yarl import URL
 
+from alohub_async.background_tasks import wait_until_done
 from alohub_async.errors import InvalidArgumentError, NotFoundError
 from alohub_async.http.redaction import decoded
 from alohub_async.http.requestor import Requestor
@@ -158,8 +159,7 @@ class _Details(Generic[T]):
         finally:
             for task in tasks:
                 task.cancel()
-            if tasks:
-                await asyncio.wait(tasks)
+            await wait_until_done(tasks)
         self._found.pop(number, None)
         items = [
             found.get(key) or item if isinstance(key, int) else item

@@ -191,6 +191,15 @@ def test_changes_of_a_value_that_does_not_fit_its_type() -> None:
     assert skipped == ["queue 1: extra.timeWait stays unchanged: it cannot be set"]
 
 
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_long_values_are_read_back(tmp_path: Path, ending: str) -> None:
+    """The reader has no smaller limit than the writer."""
+    change = Change(1, InboundQueueUpdate(music_on_hold="b.wav"), {"music_on_hold": "x" * 200_000})
+    path = tmp_path / f"a.{ending}"
+    write_changes(path, [change])
+    assert read_changes(path) == [change]
+
+
 def test_changes_of_a_diff() -> None:
     """They turn the state before into the state after as far as possible, and report the rest."""
     before = [

@@ -2,12 +2,15 @@
 
 import errno
 import socket
+from pathlib import Path
 
 import pytest
 
 from alohub_async import AlohubClient
 from alohub_async.cli.app import run
 from alohub_async.cli.errors import EXIT_CODES, ExitCode, describe
+from alohub_async.files import write_queues
+from alohub_async.models import InboundQueue
 from alohub_async.testing import Delay, DropConnection, EmptyBody, Failure, Fault, HtmlPage, Status
 from tests.cli.command import Alohub
 
@@ -161,6 +164,81 @@ def test_every_exit_code_is_documented(alohub: Alohub) -> None:
     shown = alohub("--help").out
     for code in ExitCode:
         assert f"{int(code):>3}  {EXIT_CODES[code]}" in shown
+
+
+# Commands that compare: 0 is nothing found, 1 is something found, 2 is a failure of any kind
+
+
+@pytest.fixture(name="exports")
+def _exports(tmp_path: Path) -> tuple[str, str]:
+    """Two files that differ."""
+    paths = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    for path, name in zip(paths, "ab", strict=True):
+        write_queues(path, [InboundQueue(id=1, name=name)])
+    return str(paths[0]), str(paths[1])
+
+
+def test_diff_of_files(alohub: Alohub, exports: tuple[str, str]) -> None:
+    """Two files are the same, or differ."""
+    assert alohub("queues", "diff", exports[0], exports[0]).code == 0
+    assert alohub("queues", "diff", *exports).code == 1
+
+
+@pytest.mark.parametrize("fault", [Status(400), Status(401), Status(403), Status(404), Status(500), EmptyBody()])
+@pytest.mark.parametrize("command", ["diff", "audit"])
+def test_a_failure_to_compare(alohub: Alohub, exports: tuple[str, str], command: str, fault: Fault) -> None:
+    """Whatever the API answers, 1 is not the code of a failure."""
+    alohub.sandbox.fail(fault, next=None)
+    arguments = (exports[0], "live") if command == "diff" else ("--no-details",)
+    outcome = alohub("queues", command, *arguments, "--retries", "0")
+    assert outcome.code == 2
+    assert outcome.error
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("none.jsonl", "live"),
+        ("broken.jsonl", "broken.jsonl"),
+        ("a.jsonl", "b.txt"),
+        ("a.jsonl", "b.jsonl", "--changes", "none/changes.csv"),
+        ("a.jsonl", "b.jsonl", "--changes", "changes.xlsx"),
+        ("a.jsonl",),
+        ("a.jsonl", "b.jsonl", "--nope"),
+        ("a.jsonl", "live", "--deadline", "0.000001"),
+        ("a.jsonl", "live", "--deadline", "-1"),
+        ("a.jsonl", "live", "--base-url", "http://127.0.0.1:9"),
+    ],
+)
+def test_diff_fails(
+    alohub: Alohub,
+    exports: tuple[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+) -> None:
+    """A file, an option, a network or a deadline can be wrong; the code is the same."""
+    assert Path(exports[0]).parent == tmp_path
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.jsonl").write_bytes(b"{")
+    outcome = alohub("queues", "diff", *arguments, "--retries", "0")
+    assert outcome.code == 2
+    assert outcome.err.count("\n") == 1
+
+
+def test_a_bug_in_diff(alohub: Alohub, exports: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug is a failure as well, and `--verbose` shows its traceback."""
+    monkeypatch.setattr(AlohubClient, "__aenter__", _raising(ZeroDivisionError("oops")))
+    assert alohub("queues", "diff", exports[0], "live").code == 2
+    monkeypatch.setattr(AlohubClient, "__aenter__", _raising(KeyboardInterrupt()))
+    assert alohub("queues", "diff", exports[0], "live").code == ExitCode.INTERRUPTED
+
+
+@pytest.mark.parametrize("command", [(), ("queues", "diff"), ("queues", "audit")])
+def test_the_help_has_the_codes_of_comparing(alohub: Alohub, command: tuple[str, ...]) -> None:
+    """Both commands list their codes, and `alohub --help` has them."""
+    shown = alohub(*command, "--help").out
+    assert "2  the " in shown or "2 failed for any reason" in shown
 
 
 def _raising(error: BaseException) -> object:

@@ -1,6 +1,11 @@
 """`alohub queues export`."""
 
+import importlib
 import json
+import os
+import signal
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +17,7 @@ from alohub_async.cli.errors import ExitCode
 from alohub_async.cli.export import progress_text
 from alohub_async.export import ExportProgress
 from alohub_async.files import read_queues
-from alohub_async.testing import Sandbox
+from alohub_async.testing import Delay, Sandbox
 from tests.cli.command import Alohub, Process, records
 
 EXPORT = ("queues", "export")
@@ -59,7 +64,7 @@ def test_interrupted(alohub: Alohub, tmp_path: Path) -> None:
     assert other.code == ExitCode.FAILED
     assert "page_size was 20, and is 30 now; finish that one, or start anew with --restart" in other.error
     assert alohub(*EXPORT, str(path), "--page-size", "20").code == 0
-    assert json.loads(path.with_name("queues.jsonl.report.json").read_bytes())["resumed"] == 1
+    assert json.loads(path.with_name("_queues.jsonl.report.json").read_bytes())["resumed"] == 1
 
 
 def test_a_wrong_key_is_corrected(alohub: Alohub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +112,7 @@ def test_progress_fits() -> None:
 
 
 def test_resume_after_ctrl_c(sandbox: Sandbox, start: Callable[..., Process], tmp_path: Path) -> None:
-    """Ctrl-C has its own exit code, and the same command resumes the export."""
+    """Ctrl-C has its own exit code, and the message says that the same command resumes."""
     sandbox.latency = 0.2
     path = tmp_path / "queues.jsonl"
     arguments = (*EXPORT, str(path), "--page-size", "5", "--prefetch", "0", "--base-url", str(sandbox.url))
@@ -115,12 +120,52 @@ def test_resume_after_ctrl_c(sandbox: Sandbox, start: Callable[..., Process], tm
     while not sandbox.requests.of(page=1):
         assert process.poll() is None
     process.send_signal(2)
-    assert process.communicate(timeout=20)[1] == ""
+    assert process.communicate(timeout=20)[1] == "alohub: interrupted; run the same command again to resume\n"
     assert process.returncode == ExitCode.INTERRUPTED
     assert not path.exists()
     sandbox.latency = 0.0
     again = start(*arguments, ALOHUB_API_KEY=sandbox.api_key)
     assert "45 queues, complete" in again.communicate(timeout=20)[0]
+
+
+def test_ctrl_c_after_restart(alohub: Alohub, tmp_path: Path) -> None:
+    """With `--restart` the same command would begin anew, so the message says to leave it out."""
+    path = tmp_path / "queues.jsonl"
+    _interrupt(alohub.sandbox, page=1)
+    outcome = alohub(*EXPORT, str(path), "--page-size", "20", "--restart")
+    assert outcome.code == ExitCode.INTERRUPTED
+    assert outcome.error == "interrupted; run it again without --restart to resume"
+    alohub.sandbox.fail(status=400, page=1)
+    assert alohub(*EXPORT, str(path), "--page-size", "20", "--restart").error.endswith(
+        "; run it again without --restart to resume"
+    )
+    assert "3 requests" not in alohub(*EXPORT, str(path), "--page-size", "20").out
+
+
+def _interrupt(sandbox: Sandbox, *, page: int) -> None:
+    """Press Ctrl-C when a page is requested."""
+    sandbox.fail(Delay(0.2), page=page, next=1)
+    threading.Thread(target=_press_when, args=(sandbox, page), daemon=True).start()
+
+
+def _press_when(sandbox: Sandbox, page: int) -> None:
+    deadline = time.monotonic() + 10
+    while not sandbox.requests.of(page=page) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_damaged_journal(alohub: Alohub, tmp_path: Path) -> None:
+    """The message names `--restart`, and that helps."""
+    path = tmp_path / "queues.jsonl"
+    alohub.sandbox.fail(status=400, page=1)
+    alohub(*EXPORT, str(path), "--page-size", "20")
+    journal = tmp_path / ".queues.jsonl.part"
+    journal.write_bytes(journal.read_bytes().replace(b"id", b"di", 1))
+    outcome = alohub(*EXPORT, str(path), "--page-size", "20")
+    assert outcome.code == ExitCode.FAILED
+    assert outcome.error.endswith("start anew with --restart")
+    assert alohub(*EXPORT, str(path), "--page-size", "20", "--restart").code == 0
 
 
 # Several tenants
@@ -161,6 +206,8 @@ def test_tenants(
     assert rows["b"].split()[1] == "7"
     assert "complete" in rows["b"]
     assert "UNAUTHORIZED" in rows["c"]
+    assert "is KEY_C the key of this tenant" in rows["c"]
+    assert "ALOHUB_API_KEY" not in outcome.out
     assert "set KEY_D" in rows["d"]
     assert len([*read_queues(out / "tenant=a" / "queues.parquet")]) == 45
     assert len([*read_queues(out / "tenant=b" / "queues.parquet")]) == 7
@@ -168,6 +215,94 @@ def test_tenants(
     monkeypatch.setenv("KEY_C", alohub.sandbox.api_key)
     monkeypatch.setenv("KEY_D", alohub.sandbox.api_key)
     assert alohub(*EXPORT, "--tenants", file, str(out)).code == 0
+
+
+@pytest.fixture(name="tenants")
+def _tenants(serve: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Sandbox]:
+    """Three tenants, in `tenants.toml`."""
+    sandboxes = [serve(queues=9, tenant_id=name) for name in "abc"]
+    tables = {
+        name: {"api_key_env": f"KEY_{name}", "base_url": str(sandbox.url), "tenant_id": name}
+        for name, sandbox in zip("abc", sandboxes, strict=True)
+    }
+    for name, sandbox in zip("abc", sandboxes, strict=True):
+        monkeypatch.setenv(f"KEY_{name}", sandbox.api_key)
+    _write(tmp_path / "tenants.toml", **tables)
+    return sandboxes
+
+
+def test_tenants_that_are_done_are_not_exported_again(alohub: Alohub, tenants: list[Sandbox], tmp_path: Path) -> None:
+    """After Ctrl-C the same command goes on with the tenants that are left; the next run exports all."""
+    command = (*EXPORT, "--tenants", str(tmp_path / "tenants.toml"), str(tmp_path / "out"), "--side-by-side", "1")
+    _interrupt(tenants[1], page=0)
+    outcome = alohub(*command)
+    assert outcome.code == ExitCode.INTERRUPTED
+    assert outcome.error == (
+        "interrupted; run the same command again to go on; tenants that are done are not exported again"
+    )
+    sent = [len(sandbox.requests) for sandbox in tenants]
+    assert sent[0] > 0
+    assert sent[2] == 0
+    outcome = alohub(*command)
+    assert outcome.code == 0
+    assert outcome.out.count("(exported before the interruption)") == 1
+    assert len(tenants[0].requests) == sent[0]
+    assert all(len(sandbox.requests) > 1 for sandbox in tenants)
+    for name in "abc":
+        assert len([*read_queues(tmp_path / "out" / f"tenant={name}" / "queues.parquet")]) == 9
+    assert "before" not in alohub(*command).out
+    assert len(tenants[0].requests) == 2 * sent[0]
+
+
+@pytest.mark.parametrize("change", ["--restart", "--details", "a file that is gone"])
+def test_what_is_exported_again(alohub: Alohub, tenants: list[Sandbox], tmp_path: Path, change: str) -> None:
+    """A tenant whose export was another one, or is gone, is exported again after Ctrl-C, and all with `--restart`."""
+    command = [*EXPORT, "--tenants", str(tmp_path / "tenants.toml"), str(tmp_path / "out"), "--side-by-side", "1"]
+    _interrupt(tenants[1], page=0)
+    assert alohub(*command).code == ExitCode.INTERRUPTED
+    sent = len(tenants[0].requests)
+    if change.startswith("--"):
+        command.append(change)
+        (tmp_path / "out" / "tenant=b" / ".queues.parquet.part").unlink(missing_ok=True)
+    else:
+        (tmp_path / "out" / "tenant=a" / "queues.parquet").unlink()
+    outcome = alohub(*command)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert len(tenants[0].requests) > sent
+
+
+def test_a_failure_is_no_interruption(
+    alohub: Alohub, tenants: list[Sandbox], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tenant that always fails does not keep the files of the others as they are."""
+    command = (*EXPORT, "--tenants", str(tmp_path / "tenants.toml"), str(tmp_path / "out"))
+    monkeypatch.setenv("KEY_c", "sk_live_wrong")
+    for runs in (1, 2):
+        assert alohub(*command).code == ExitCode.DENIED
+        assert len(tenants[0].requests) == 2 * runs
+
+
+def test_the_folder_is_a_data_set(alohub: Alohub, tenants: list[Sandbox], tmp_path: Path) -> None:
+    """Programs that read a whole folder find the queues, also while an export is interrupted."""
+    pandas: Any = importlib.import_module("pandas")
+    out = tmp_path / "out"
+    command = (*EXPORT, "--tenants", str(tmp_path / "tenants.toml"), str(out), "--side-by-side", "1")
+    _interrupt(tenants[1], page=0)
+    alohub(*command)
+    assert sorted(pandas.read_parquet(out)["id"]) == sorted(int(str(queue["callinId"])) for queue in tenants[0].queues)
+    assert alohub(*command).code == 0
+    assert pandas.read_parquet(out)["tenant"].value_counts().to_dict() == {"a": 9, "b": 9, "c": 9}
+    visible = {path.name for path in out.rglob("*") if path.is_file() and path.name[0] not in "._"}
+    assert visible == {"queues.parquet"}
+
+
+def test_an_option_of_a_tenant(alohub: Alohub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message about a tenant names what stands in its table, not an option that is refused there."""
+    monkeypatch.setenv("KEY_A", "sk_live_abc")
+    file = _write(tmp_path / "tenants.toml", a={"api_key_env": "KEY_A", "base_url": "http://example.com"})
+    outcome = alohub(*EXPORT, "--tenants", file, str(tmp_path / "out"))
+    assert "allow_http = true" in outcome.out
+    assert "--allow-http" not in outcome.out
 
 
 @pytest.mark.parametrize(

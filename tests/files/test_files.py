@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from alohub_async import FileError, InboundQueue, InvalidArgumentError
 from alohub_async.codec.converter import converter_for
 from alohub_async.files import read_queues, write_queues
-from alohub_async.files.atomic import file_error, remove_leftovers
+from alohub_async.files.atomic import file_error
 from alohub_async.testing import seed_queues
 from tests.strategies import any_text, json_scalars, json_values
 
@@ -267,12 +267,3 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert [*tmp_path.iterdir()] == []
-
-
-def test_leftovers_of_killed_writers_go(tmp_path: Path) -> None:
-    """Only temporary files of this path are removed."""
-    kept = tmp_path / ".queues.csv.parquet.00aa11bb.tmp"
-    for name in (".queues.csv.00aa11bb.tmp", kept.name):
-        (tmp_path / name).touch()
-    remove_leftovers(tmp_path / "queues.csv")
-    assert [*tmp_path.iterdir()] == [kept]
