@@ -2,9 +2,13 @@
 
 import random
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Final, TypeAlias
 
 from attrs import define, field
+
+from alohub_async.errors import InvalidArgumentError
+from alohub_async.validation import refuse
 
 WireRecord: TypeAlias = dict[str, object]
 """One record under its wire names."""
@@ -126,16 +130,20 @@ class RecordTable:
             self._next_id = max(self._next_id, queue_id + 1)
 
     @classmethod
-    def of(cls, queues: int | Iterable[Mapping[str, object]], *, seed: int) -> "RecordTable":
-        """Seed as many queues, or copy the given ones, kept as they are.
+    def of(cls, queues: int | Iterable[Mapping[str, object]], *, seed: int = 0) -> "RecordTable":
+        """Seed this number of queues, or copy the given ones unchanged.
 
         Raises:
-            ValueError: A negative number.
+            InvalidArgumentError: Neither a number of 0 or more, nor queues by wire name.
         """
-        if isinstance(queues, int) and queues < 0:
-            raise ValueError(f"queues must be how many, 0 or more, or the queues themselves; {queues!r} was given")
-        rows = seed_queues(queues, seed=seed) if isinstance(queues, int) else [dict(queue) for queue in queues]
-        return cls(rows)
+        is_number = isinstance(queues, int) and not isinstance(queues, bool)
+        with suppress(TypeError, ValueError):
+            if not isinstance(queues, int):
+                return cls([dict(queue) for queue in queues])
+            if is_number and queues >= 0:
+                return cls(seed_queues(queues, seed=seed))
+        allowed = "how many, 0 or more, or the queues themselves by wire name"
+        raise refuse("queues", allowed, queues, wrong_type=not is_number, error=InvalidArgumentError)
 
     def find(self, queue_id: int) -> WireRecord | None:
         """The queue of that id (the first, should several have it), or None."""

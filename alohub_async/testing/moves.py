@@ -65,7 +65,7 @@ class MoveScript:
 
 def _change_at_random(table: RecordTable, rng: random.Random) -> None:
     count = len(table.rows)
-    if rng.random() < 0.5:  # noqa: PLR2004  (one or the other)
+    if rng.getrandbits(1):
         table.insert(rng.randint(0, count), table.fresh())
     elif count:
         table.remove_at(rng.randrange(count))

@@ -84,4 +84,5 @@ def _make(settings: Mapping[str, Any]) -> "Sandbox":
     try:
         return Sandbox(**settings)
     except (TypeError, ValueError) as exc:
-        pytest.fail(f"alohub_sandbox cannot be set up so: {exc}", pytrace=False)
+        reason = str(exc)
+    pytest.fail(f"alohub_sandbox cannot be set up: {reason}", pytrace=False)

@@ -19,7 +19,8 @@ from alohub_async.testing.moves import Change
 from alohub_async.testing.request_log import RequestFilter, Requests
 from alohub_async.testing.server import Server
 from alohub_async.testing.service import Service
-from alohub_async.testing.settings import SandboxSettings
+from alohub_async.testing.settings import SandboxSettings, read_scopes
+from alohub_async.validation import check_count, check_share, check_text, validator
 
 _KEY_LETTERS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -46,8 +47,8 @@ class Sandbox(SandboxSettings):
     """
 
     _given: int | Iterable[Mapping[str, object]] = field(default=250, alias="queues", repr=False)
-    host: str = "127.0.0.1"
-    port: int = 0
+    host: str = field(default="127.0.0.1", validator=validator(check_text, pattern=".+", allowed="an address"))
+    port: int = field(default=0, validator=validator(check_count, least=0, most=65535))
     _service: Service = field(init=False, repr=False)
     _server: Server = field(init=False, repr=False)
     _rng: random.Random = field(init=False, repr=False)
@@ -58,7 +59,7 @@ class Sandbox(SandboxSettings):
         self._rng = random.Random(self.seed)
         table = RecordTable.of(self._given, seed=self.seed)
         self._foreign_queue_id = table.free_id()
-        foreign = RecordTable.of([{"callinId": self._foreign_queue_id, "callinName": "Công ty khác"}], seed=self.seed)
+        foreign = RecordTable.of([{"callinId": self._foreign_queue_id, "callinName": "Công ty khác"}])
         self._service = Service(self, {self.tenant_id: table, self.foreign_tenant_id: foreign})
         self._server = Server(self._service, self._rng)
         self._api_key = self.add_key(scopes=self.scopes)
@@ -115,9 +116,10 @@ class Sandbox(SandboxSettings):
         owner = self.tenant_id if tenant_id is None else tenant_id
         if owner not in self._service.tables:
             raise ValueError(f"tenant_id must be {self.tenant_id!r} or {self.foreign_tenant_id!r}; {owner!r} was given")
+        granted = read_scopes(scopes)
         with self._service.lock:
             key = "sk_live_" + "".join(self._rng.choices(_KEY_LETTERS, k=24))
-            self._service.grant(key, tenant_id=owner, scopes=scopes)
+            self._service.grant(key, tenant_id=owner, scopes=granted)
         return key
 
     def revoke_key(self, key: str) -> None:
@@ -187,7 +189,7 @@ class Sandbox(SandboxSettings):
         with self._service.lock:
             left, requests = self._service.faults.left(), self.requests
         if left:
-            raise AssertionError("\n".join(["faults that no request met:", *left, table(requests)]))
+            raise AssertionError("\n".join(["faults that no request has met:", *left, table(requests)]))
 
     def _expect(self, wanted: RequestFilter, times: int | None) -> None:
         __tracebackhide__ = True
@@ -295,8 +297,9 @@ class Sandbox(SandboxSettings):
         Raises:
             ValueError: A number out of range.
         """
-        if not 0 <= chance <= 1 or most < 1:
-            raise ValueError(f"chance must be from 0 to 1 and most 1 or more; {chance!r} and {most!r} were given")
+        check_count("seed", seed, least=None)
+        check_share("chance", chance, ends=True)
+        check_count("most", most, least=1)
         with self._service.lock:
             self._service.moves.add_random(seed=seed, chance=chance, most=most)
 

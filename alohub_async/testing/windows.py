@@ -20,6 +20,8 @@ from abc import ABC, abstractmethod
 from collections import deque
 from typing import Literal, assert_never
 
+from alohub_async.validation import check_count, check_seconds
+
 WindowKind = Literal["aligned", "first-request", "sliding-log", "sliding-counter", "token-bucket"]
 """The ways to count that `make_window` knows."""
 
@@ -36,8 +38,8 @@ class ServerWindow(ABC):
     """
 
     def __init__(self, limit: int, *, seconds: float = 10.0, count_denied: bool = False) -> None:
-        if limit < 0 or not seconds > 0:
-            raise ValueError(f"a window needs limit >= 0 and seconds > 0, got limit={limit}, seconds={seconds}")
+        check_count("limit", limit, least=0)
+        check_seconds("seconds", seconds)
         self.limit = limit
         self.seconds = seconds
         self.count_denied = count_denied
