@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 from attrs import define, field
 
@@ -138,12 +138,13 @@ class RecordTable:
         """
         is_number = isinstance(queues, int) and not isinstance(queues, bool)
         with suppress(TypeError, ValueError):
-            if not isinstance(queues, int):
+            if not isinstance(queues, int | str | Mapping):
                 return cls([dict(queue) for queue in queues])
-            if is_number and queues >= 0:
+            if isinstance(queues, int) and is_number and queues >= 0:
                 return cls(seed_queues(queues, seed=seed))
         allowed = "how many, 0 or more, or the queues themselves by wire name"
-        raise refuse("queues", allowed, queues, wrong_type=not is_number, error=InvalidArgumentError)
+        given = cast("object", queues)
+        raise refuse("queues", allowed, given, wrong_type=not is_number, error=InvalidArgumentError)
 
     def find(self, queue_id: int) -> WireRecord | None:
         """The queue of that id (the first, should several have it), or None."""

@@ -1,8 +1,7 @@
-"""The table of routes: what the sandbox answers to which method and path.
+"""The table of routes: the handler of each method and path.
 
-To add a resource, add its routes to `ROUTES`: `record_routes` makes list, get and update from a path, the scope of the
-key, the rows of a tenant, and a function that reads the body of an update. Faults, limits and the log know every route
-of the table.
+To add a resource, add its routes to `ROUTES`. `record_routes` makes list, get and update. Faults, limits and the log
+work for every route of the table.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from alohub_async.testing.contract import (
     json_answer,
     list_envelope,
     page_slice,
+    path_fits,
     problem,
     read_page_request,
     read_update,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @frozen
 class Call:
-    """A request with a key that is allowed to make it.
+    """A request with a valid key, tenant and scope.
 
     Attributes:
         service: The service with its data and settings.
@@ -58,7 +58,7 @@ class SandboxRoute:
         method: The HTTP method.
         template: The path, without the backend's prefix; `{id}` is its last segment, if it has one.
         scope: The scope that the key needs.
-        handler: Makes the answer.
+        handler: Makes the response.
     """
 
     method: str
@@ -72,11 +72,11 @@ class SandboxRoute:
 
 @frozen
 class Target:
-    """What a request is for.
+    """The route of a request.
 
     Attributes:
         route: The entry of the table.
-        backend: Whether it came with the backend's prefix `/api`.
+        backend: Whether the path has the backend's prefix `/api`.
         record_id: See `Call`.
     """
 
@@ -85,17 +85,19 @@ class Target:
     record_id: int
 
 
-def find_target(routes: Sequence[SandboxRoute], method: str, path: str) -> Target | None:
-    """The route of a request; None for an unknown path, and for a method that the path does not have.
+def is_backend(path: str) -> bool:
+    """Whether the path has the backend's prefix."""
+    return strip_prefix(path) != path
 
-    The contract has no 405; a gateway that knows no route for the pair answers 404.
+
+def find_target(routes: Sequence[SandboxRoute], method: str, path: str) -> Target | None:
+    """The route of a request; None for an unknown path, or a method that the path does not have.
+
+    The contract has no 405. A gateway without a route for the pair responds with 404.
     """
-    bare = strip_prefix(path)
-    head, _, last = bare.rpartition("/")
-    templates = {bare, f"{head}/{{id}}" if last else bare}
     for route in routes:
-        if route.method == method and route.template in templates:
-            return Target(route, backend=bare != path, record_id=whole_number(last) or 0)
+        if route.method == method and path_fits(route.template, path):
+            return Target(route, is_backend(path), whole_number(path.rpartition("/")[2]) or 0)
     return None
 
 
@@ -112,7 +114,7 @@ def record_routes(
         path: The path of the list.
         scope: The scope that the key needs.
         table_of: Returns the records of a call's tenant.
-        read_changes: Reads the body of an update: the changes by read name, or the message of a 400.
+        read_changes: Decodes the body of an update to changes by read name, or the message of a 400.
     """
 
     def list_page(call: Call) -> Answer:
@@ -137,7 +139,7 @@ def record_routes(
     def update_one(call: Call) -> Answer:
         table = table_of(call)
         record = table.find(call.record_id)
-        if record is None or table.hides(call.record_id):
+        if record is None or table.detail(call.record_id) is None:
             return problem(404)
         changes = read_changes(call.request.json)
         if isinstance(changes, str):
@@ -153,7 +155,7 @@ def record_routes(
     )
 
 
-# The vendor's page: "scope:queue" for each of the three.
+# The vendor's page: each of the three needs the scope `queue`.
 ROUTES: Final = record_routes(
     "/v1/queues/inbound",
     scope="queue",

@@ -13,6 +13,9 @@ from alohub_async.validation import check_choice, check_count, check_flag, check
 HeaderStyle: TypeAlias = Literal["scope-last", "scope-first"]
 """The word order: `X-RateLimit-Limit-Tenant`, or `X-RateLimit-Tenant-Limit`."""
 
+KeyStyle: TypeAlias = Literal["either", "x-api-key", "authorization", "both"]
+"""The headers with the key. `either`: `X-Api-Key`, or `Authorization` without one."""
+
 Latency: TypeAlias = float | tuple[float, float]
 """Seconds of round trip: a fixed time, or the least and the most."""
 
@@ -26,15 +29,11 @@ def latency_range(latency: Latency) -> tuple[float, float]:
 
 
 def _check_latency(name: str, value: Any) -> None:
-    match latency_range(value):
-        case (least, most):
-            check_seconds(name, least, zero=True)
-            check_seconds(name, most, zero=True)
-            if least <= most:
-                return
-        case _:
-            pass
-    raise refuse(name, "seconds, or (least, most)", value, wrong_type=False, error=InvalidArgumentError)
+    ends: tuple[Any, ...] = latency_range(value)
+    for seconds in ends:
+        check_seconds(name, seconds, zero=True)
+    if [*ends] != sorted(ends) or len(ends) != len(("least", "most")):
+        raise refuse(name, "seconds, or (least, most)", value, wrong_type=False, error=InvalidArgumentError)
 
 
 def read_scopes(scopes: Collection[str]) -> frozenset[str]:
@@ -47,8 +46,8 @@ def read_scopes(scopes: Collection[str]) -> frozenset[str]:
     return frozenset(scopes)
 
 
-def _one_of(literal: Any) -> Any:
-    return validator(check_choice, allowed=get_args(literal))
+def _one_of(allowed: tuple[str, ...]) -> Any:
+    return validator(check_choice, allowed=allowed)
 
 
 def _count(**arguments: Any) -> Any:
@@ -66,6 +65,8 @@ class SandboxSettings:
         seed: Seeds the queues, the key and the latency.
         tenant_id: The tenant that owns the queues. The default is the one in the vendor's examples.
         scopes: The scopes of `api_key`. The three endpoints need `queue` (the vendor's page).
+        access: The way of access that is served: the gateway's paths (`/v1/…`), the backend's (`/api/v1/…`), or any.
+        gateway_key: The headers from which the gateway reads the key; the vendor's page names both.
         tenant_limit: Requests per window of a tenant; None for no limit and no headers of this scope. The real
             figures are not documented.
         route_limit: The same for each route (method and path template) of a tenant.
@@ -73,6 +74,8 @@ class SandboxSettings:
         window_kind: How the server counts. It is not documented, so all kinds in use are available.
         count_denied: Whether a denied request counts, too.
         rate_limit_headers: The word order of the four rate-limit headers. Their names are not documented.
+        limit_headers_on: The responses with these headers: `always`, as on the vendor's page, or `counted`: not a 401
+            and the 404 of an unknown path.
         page_size_cap: The largest page, in records; None for no cap. It is not documented.
         cap_style: How the cap affects the offset: `rebase` (`page * cap`) or `truncate` (`page * size`: records that
             the cap cuts off are on no page).
@@ -87,14 +90,21 @@ class SandboxSettings:
         default="20260310", validator=validator(check_text, **_HEADER_VALUE), on_setattr=setters.frozen
     )
     scopes: frozenset[str] = field(default=frozenset({"queue"}), converter=read_scopes, on_setattr=setters.frozen)
+    access: Literal["any", "gateway", "backend"] = field(
+        default="any", validator=_one_of(("any", "gateway", "backend"))
+    )
+    gateway_key: KeyStyle = field(default="either", validator=_one_of(get_args(KeyStyle)))
     tenant_limit: int | None = field(default=100, validator=_count(least=0, optional=True))
     route_limit: int | None = field(default=50, validator=_count(least=0, optional=True))
     window: float = field(default=10.0, validator=validator(check_seconds), on_setattr=setters.frozen)
-    window_kind: WindowKind = field(default="first-request", validator=_one_of(WindowKind), on_setattr=setters.frozen)
+    window_kind: WindowKind = field(
+        default="first-request", validator=_one_of(get_args(WindowKind)), on_setattr=setters.frozen
+    )
     count_denied: bool = field(default=False, validator=validator(check_flag), on_setattr=setters.frozen)
-    rate_limit_headers: HeaderStyle = field(default="scope-last", validator=_one_of(HeaderStyle))
+    rate_limit_headers: HeaderStyle = field(default="scope-last", validator=_one_of(get_args(HeaderStyle)))
+    limit_headers_on: Literal["always", "counted"] = field(default="always", validator=_one_of(("always", "counted")))
     page_size_cap: int | None = field(default=None, validator=_count(least=1, optional=True))
-    cap_style: CapStyle = field(default="rebase", validator=_one_of(CapStyle))
-    total_style: TotalStyle = field(default="int", validator=_one_of(TotalStyle))
-    detail_style: DetailStyle = field(default="bare", validator=_one_of(DetailStyle))
+    cap_style: CapStyle = field(default="rebase", validator=_one_of(get_args(CapStyle)))
+    total_style: TotalStyle = field(default="int", validator=_one_of(get_args(TotalStyle)))
+    detail_style: DetailStyle = field(default="bare", validator=_one_of(get_args(DetailStyle)))
     latency: Latency = field(default=0.0, validator=validator(_check_latency))

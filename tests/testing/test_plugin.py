@@ -258,3 +258,63 @@ def test_run_without_fixtures_imports_no_dependencies(pytester: pytest.Pytester)
         assert "alohub_async.testing.plugin" in sys.modules
     """)
     _pytest(pytester).assert_outcomes(passed=1)
+
+
+def test_unmet_faults_fail_a_passed_test(pytester: pytest.Pytester) -> None:
+    """At the end of a passed test, faults and moves that have not happened are an error. A failed test has no other."""
+    pytester.makepyfile("""
+    import asyncio
+
+    def test_unmet(alohub_sandbox):
+        alohub_sandbox.fail(status=502, page=7)
+        alohub_sandbox.insert_queue(before_page=9)
+
+    def test_failed(alohub_sandbox):
+        alohub_sandbox.fail(status=502, page=7)
+        assert False
+
+    def test_met(alohub_client, alohub_sandbox):
+        alohub_sandbox.fail(status=502, next=None)
+        alohub_sandbox.fail(status=500, page=7)
+        try:
+            asyncio.run(alohub_client.queues.get_inbound(1))
+        except Exception:
+            pass
+        alohub_sandbox.heal()
+
+    def test_met_until_healed(alohub_client, alohub_sandbox):
+        alohub_sandbox.fail(status=404, next=None)
+        try:
+            asyncio.run(alohub_client.queues.get_inbound(1))
+        except Exception:
+            pass
+    """)
+    result = _pytest(pytester)
+    result.assert_outcomes(passed=3, failed=1, errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at teardown of test_unmet*",
+            "scripted, but not met by any request*",
+            "1 x Status(status=502,*) for any request page=7",
+            "1 x a move of the list, at a page that was not read",
+        ]
+    )
+
+
+def test_failure_of_the_sandbox_fails_the_test(pytester: pytest.Pytester) -> None:
+    """An error in a fault of the test's own is an error at its end, even if the client has retried."""
+    pytester.makepyfile("""
+    import asyncio
+    from alohub_async.testing import Fault
+
+    class Broken(Fault):
+        def spoil(self, answer):
+            return answer.body["x"]
+
+    def test_it(alohub_client, alohub_sandbox):
+        alohub_sandbox.fail(Broken())
+        asyncio.run(alohub_client.queues.get_inbound(1001226))
+    """)
+    result = _pytest(pytester)
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["E*RuntimeError: the sandbox failed to respond to GET /v1/queues/inbound/1001226:*"])

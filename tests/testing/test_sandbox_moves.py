@@ -34,7 +34,7 @@ async def test_queue_is_removed_at_once(sandbox: Sandbox, client: AlohubClient) 
     sandbox.remove_queue(gone)
     assert _ids(sandbox) == rest
     assert await _walk(client) == rest
-    with pytest.raises(ValueError, match="queue_id must be that of a queue in the list"):
+    with pytest.raises(ValueError, match="queue_id must be the id of a queue in the list"):
         sandbox.remove_queue(gone)
 
 
@@ -123,11 +123,11 @@ async def test_second_queue_with_the_same_id_is_found() -> None:
 
 async def test_wrong_arguments_are_refused(sandbox: Sandbox) -> None:
     """The message has the given and the allowed value."""
-    with pytest.raises(ValueError, match="before_page or after_page, 0 or more, and not both; 1 and 2 were given"):
+    with pytest.raises(ValueError, match="before_page or after_page, not both; 1 and 2 were given"):
         sandbox.insert_queue(before_page=1, after_page=2)
-    with pytest.raises(ValueError, match="-1 and None were given"):
+    with pytest.raises(ValueError, match="before_page must be an int of 0 or more, or None; -1 was given"):
         sandbox.insert_queue(before_page=-1)
-    with pytest.raises(TypeError, match="queue must have an int as its callinId; None was given"):
+    with pytest.raises(TypeError, match="queue must be one with an int as its callinId"):
         sandbox.insert_queue({"callinName": "không số"})
     wrong: list[dict[str, Any]] = [{"chance": 1.5}, {"chance": -0.1}, {"chance": "1"}, {"most": 0}, {"seed": 0.5}]
     for options in wrong:
