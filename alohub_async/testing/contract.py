@@ -95,6 +95,11 @@ def strip_prefix(path: str) -> str:
     return path.removeprefix(_BACKEND_PREFIX) if path.startswith(f"{_BACKEND_PREFIX}/") else path
 
 
+def is_backend(path: str) -> bool:
+    """Whether the path has the backend's prefix."""
+    return strip_prefix(path) != path
+
+
 def path_fits(pattern: str, path: str) -> bool:
     """Whether a path is that of the pattern, in which `{id}` is any segment. The backend's prefix does not matter."""
     wanted, found = strip_prefix(pattern).split("/"), strip_prefix(path).split("/")

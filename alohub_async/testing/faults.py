@@ -33,12 +33,13 @@ _GATEWAY_STATUSES: Final = {502, 503, 504}
 _TOO_MANY: Final = 429
 
 
-def _text(pattern: str = "(?s:.*)", *, optional: bool = False) -> Any:
-    return validator(check_text, pattern=pattern, allowed="a string", optional=optional)
+def _text(*, optional: bool = False, pattern: str = "(?s:.*)") -> Any:
+    allowed = "a string without control characters" if "x00" in pattern else "a string"
+    return validator(check_text, pattern=pattern, allowed=allowed, optional=optional)
 
 
-def _status(least: int = 200) -> Any:
-    return validator(check_count, least=least, most=599)
+_STATUS: Final[Any] = validator(check_count, least=200, most=599)
+_FLAG: Final[Any] = validator(check_flag)
 
 
 def _check_payload(name: str, value: object) -> None:
@@ -66,9 +67,8 @@ class Fault:
     def spoil(self, answer: Answer) -> Answer:
         """Return what is sent.
 
-        Args:
-            answer: The service's response at stage `after`; an empty one with the rate-limit headers at `instead`; an
-                empty one at `front`.
+        `answer` is the service's response at stage `after`, an empty one with the rate-limit headers at `instead`, and
+        an empty one at `front`.
         """
         raise NotImplementedError
 
@@ -90,16 +90,14 @@ class Status(Fault):
         budget_left: Whether a 429 shows the real budget. By default, nothing is left.
     """
 
-    status: int = field(default=500, validator=_status())
+    status: int = field(default=500, validator=_STATUS)
     error_code: str | None = field(default=None, kw_only=True, validator=_text(optional=True))
     error_message: str | None = field(default=None, kw_only=True, validator=_text(optional=True))
     retry_after: str | UnsetType | None = field(
-        default=UNSET,
-        kw_only=True,
-        validator=validator(check_text, pattern=r"[^\x00-\x1f\x7f]*", allowed="a string for the header", optional=True),
+        default=UNSET, kw_only=True, validator=_text(optional=True, pattern=r"[^\x00-\x1f\x7f]*")
     )
-    limit_headers: bool = field(default=True, kw_only=True, validator=validator(check_flag))
-    budget_left: bool = field(default=False, kw_only=True, validator=validator(check_flag))
+    limit_headers: bool = field(default=True, kw_only=True, validator=_FLAG)
+    budget_left: bool = field(default=False, kw_only=True, validator=_FLAG)
 
     @property
     def stage(self) -> Stage:
@@ -132,15 +130,12 @@ class Status(Fault):
 class Failure(Fault):
     """A failure with HTTP 200: `success` is `"0"`, as in the vendor's guide.
 
-    Attributes:
-        error_code: Its code; `"0"` in the guide's example.
-        error_message: Its message.
-        camel_case: Use the other spelling, `errorCode`/`errorMessage`.
+    `camel_case` uses the other spelling, `errorCode` and `errorMessage`.
     """
 
     error_code: str = field(default="0", validator=_text())
     error_message: str = field(default="Thao tác thất bại", validator=_text())
-    camel_case: bool = field(default=False, kw_only=True, validator=validator(check_flag))
+    camel_case: bool = field(default=False, kw_only=True, validator=_FLAG)
 
     def spoil(self, answer: Answer) -> Answer:
         """The failure with the rate-limit headers."""
@@ -151,18 +146,13 @@ class Failure(Fault):
 
 @frozen
 class JsonAnswer(Fault):
-    """Any payload with any status, instead of the service's own response.
+    """Any payload for `json.dumps` with any status, instead of the service's own response.
 
-    With a `path=` that the sandbox does not serve, it stands in for that endpoint.
-
-    Attributes:
-        payload: Anything `json.dumps` takes.
-        status: The HTTP status.
-        scope: The scope that such an endpoint needs.
+    With a `path=` that the sandbox does not serve, it stands in for an endpoint that needs this scope.
     """
 
     payload: object = field(validator=validator(_check_payload))
-    status: int = field(default=200, validator=_status())
+    status: int = field(default=200, validator=_STATUS)
     scope: str = field(default="queue", kw_only=True, validator=_text())
 
     def spoil(self, answer: Answer) -> Answer:
@@ -172,13 +162,9 @@ class JsonAnswer(Fault):
 
 @frozen
 class DropConnection(Fault):
-    """The connection is closed before any byte of the response is sent.
+    """The connection is closed without a response. If `processed`, an update takes effect and the limits count it."""
 
-    Attributes:
-        processed: Whether the service processes the request: an update takes effect and the limits count it.
-    """
-
-    processed: bool = field(default=False, validator=validator(check_flag))
+    processed: bool = field(default=False, validator=_FLAG)
 
     @property
     def stage(self) -> Stage:
@@ -214,14 +200,10 @@ class BadJson(Fault):
 
 @frozen
 class HtmlPage(Fault):
-    """The HTML error page of a gateway or load balancer in front of the service.
-
-    Attributes:
-        status: Its HTTP status.
-    """
+    """The HTML error page of a gateway or load balancer in front of the service, with this HTTP status."""
 
     _stage: ClassVar[Stage] = "front"
-    status: int = field(default=502, validator=_status())
+    status: int = field(default=502, validator=_STATUS)
 
     def spoil(self, answer: Answer) -> Answer:
         """The page."""
@@ -231,14 +213,10 @@ class HtmlPage(Fault):
 
 @frozen
 class EmptyBody(Fault):
-    """A response without a body from something in front of the service.
-
-    Attributes:
-        status: Its HTTP status.
-    """
+    """A response without a body, with this HTTP status, from something in front of the service."""
 
     _stage: ClassVar[Stage] = "front"
-    status: int = field(default=200, validator=_status())
+    status: int = field(default=200, validator=_STATUS)
 
     def spoil(self, answer: Answer) -> Answer:
         """The status alone."""
@@ -247,11 +225,7 @@ class EmptyBody(Fault):
 
 @frozen
 class Delay(Fault):
-    """The service's response, late. The request takes effect before the wait.
-
-    Attributes:
-        seconds: How much later.
-    """
+    """The service's response, this number of seconds late. The request takes effect before the wait."""
 
     _stage: ClassVar[Stage] = "after"
     seconds: float = field(validator=validator(check_seconds, zero=True))
@@ -265,11 +239,11 @@ class FaultOptions(TypedDict, total=False):
     """The keywords of `Sandbox.fail`."""
 
     next: int | None
-    status: int
+    status: int | None
     retry_after: str | None
-    method: str
-    path: str
-    page: int
+    method: str | None
+    path: str | None
+    page: int | None
 
 
 @define(eq=False)
@@ -278,6 +252,9 @@ class _Entry:
     wanted: RequestFilter
     left: int | None
     met: bool = False
+
+    def __str__(self) -> str:
+        return f"{'until healed:' if self.left is None else f'{self.left} x'} {self.fault!r} for {self.wanted}"
 
 
 @define(eq=False)
@@ -300,14 +277,13 @@ class FaultScript:
             self.paths.add(strip_prefix(wanted.path))
         self._entries.append(_Entry(fault, wanted, times))
 
-    def find(self, request: RecordedRequest) -> tuple[Fault, RequestFilter] | None:
-        """The next fault of this request and its filter, not used up yet."""
-        entry = next((entry for entry in self._entries if entry.wanted.accepts(request)), None)
-        return None if entry is None else (entry.fault, entry.wanted)
+    def find(self, request: RecordedRequest) -> _Entry | None:
+        """The entry of the next fault for this request, not used up yet."""
+        return next((entry for entry in self._entries if entry.wanted.accepts(request)), None)
 
     def take(self, request: RecordedRequest, *, front_only: bool = False) -> Fault | None:
-        """The next fault of this request, now used up; None if there is none, or it is of another stage."""
-        entry = next((entry for entry in self._entries if entry.wanted.accepts(request)), None)
+        """The next fault for this request, now used up; None if there is none, or it is of another stage."""
+        entry = self.find(request)
         if entry is None or (front_only and entry.fault.stage != "front"):
             return None
         entry.met = True
@@ -322,12 +298,8 @@ class FaultScript:
         return sum(1 if entry.left is None else entry.left for entry in self._entries)
 
     def left(self, *, unmet_only: bool = False) -> list[str]:
-        """A line for each of these faults; with `unmet_only` not for those that happen to all requests and did."""
-        return [
-            f"{'until healed:' if entry.left is None else f'{entry.left} x'} {entry.fault!r} for {entry.wanted}"
-            for entry in self._entries
-            if not (unmet_only and entry.left is None and entry.met)
-        ]
+        """A line for each of these faults; with `unmet_only` not for those of all requests that have happened."""
+        return [str(entry) for entry in self._entries if not (unmet_only and entry.left is None and entry.met)]
 
     def clear(self) -> None:
         """Remove all."""

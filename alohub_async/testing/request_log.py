@@ -1,13 +1,13 @@
 """The log of the sandbox's requests: one immutable record per transmission."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypedDict, Unpack
 
-from attrs import define, evolve, field, frozen
+from attrs import field, frozen
 from attrs.validators import optional
 from multidict import CIMultiDictProxy
 
-from alohub_async.testing.contract import Answer, path_fits, whole_number
+from alohub_async.testing.contract import path_fits, whole_number
 from alohub_async.validation import check_choice, check_count, check_text, validator
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -61,6 +61,9 @@ def _check_method(name: str, value: object) -> None:
     check_choice(name, value.upper() if isinstance(value, str) else value, METHODS)
 
 
+_PATH: Final = {"pattern": r"/([^?#{}]|\{id\})*", "allowed": "like /v1/queues/inbound/{id}, without host and query"}
+
+
 @frozen(kw_only=True)
 class RequestFilter:
     """Selects requests; a field that is None matches any.
@@ -75,15 +78,7 @@ class RequestFilter:
     """
 
     method: str | None = field(default=None, validator=optional(validator(_check_method)))
-    path: str | None = field(
-        default=None,
-        validator=validator(
-            check_text,
-            pattern=r"/([^?#{}]|\{id\})*",
-            allowed="a path such as /v1/queues/inbound/{id}, without host and query",
-            optional=True,
-        ),
-    )
+    path: str | None = field(default=None, validator=validator(check_text, optional=True, **_PATH))
     page: int | None = field(default=None, validator=validator(check_count, least=0, optional=True))
     status: int | None = field(default=None, validator=validator(check_count, least=100, most=599, optional=True))
     json: object = None
@@ -104,53 +99,23 @@ class RequestFilter:
         )
 
 
+class FilterOptions(TypedDict, total=False):
+    """The keywords of `Requests.of`."""
+
+    method: str | None
+    path: str | None
+    page: int | None
+    status: int | None
+    json: object
+
+
 class Requests(list[RecordedRequest]):
     """A snapshot of the transmissions, in order of arrival."""
 
-    def of(
-        self,
-        *,
-        method: str | None = None,
-        path: str | None = None,
-        page: int | None = None,
-        status: int | None = None,
-        json: object = None,
-    ) -> "Requests":
-        """Those that match all arguments; see `RequestFilter`."""
-        return self.matching(RequestFilter(method=method, path=path, page=page, status=status, json=json))
+    def of(self, **wanted: Unpack[FilterOptions]) -> "Requests":
+        """Those that match all keywords; see `RequestFilter`."""
+        return self.matching(RequestFilter(**wanted))
 
     def matching(self, wanted: RequestFilter) -> "Requests":
         """Those the filter accepts."""
         return Requests(request for request in self if wanted.accepts(request))
-
-
-@define(eq=False)
-class RequestLog:
-    """The requests in order of arrival, with or without a response yet."""
-
-    _records: dict[int, RecordedRequest] = field(init=False, factory=dict[int, RecordedRequest])
-    _next: int = field(init=False, default=0)
-
-    def arrived(self, request: RecordedRequest) -> int:
-        """Add the request, and return its number for `answered`."""
-        self._next += 1
-        self._records[self._next] = request
-        return self._next
-
-    def answered(self, number: int, answer: Answer) -> None:
-        """Record the response, unless the log was cleared since."""
-        if number in self._records:
-            self._records[number] = evolve(
-                self._records[number],
-                status=None if answer.cut == "before" else answer.status,
-                tenant_remaining=answer.tenant_remaining,
-                route_remaining=answer.route_remaining,
-            )
-
-    def requests(self) -> Requests:
-        """A snapshot."""
-        return Requests(self._records.values())
-
-    def clear(self) -> None:
-        """Remove all."""
-        self._records.clear()

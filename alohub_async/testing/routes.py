@@ -9,20 +9,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from attrs import frozen
 
-from alohub_async.testing.contract import (
-    UPDATED,
-    Answer,
-    detail_payload,
-    json_answer,
-    list_envelope,
-    page_slice,
-    path_fits,
-    problem,
-    read_page_request,
-    read_update,
-    strip_prefix,
-    whole_number,
-)
+from alohub_async.testing import contract
+from alohub_async.testing.contract import Answer
 from alohub_async.testing.data import RecordTable, WireRecord
 from alohub_async.testing.request_log import RecordedRequest
 
@@ -32,19 +20,16 @@ if TYPE_CHECKING:
 
 @frozen
 class Call:
-    """A request with a valid key, tenant and scope.
-
-    Attributes:
-        service: The service with its data and settings.
-        request: The request.
-        tenant_id: The key's tenant.
-        record_id: The id in the path; 0, which no record has, if there is none or it is not a number.
-    """
+    """A request with a valid key, tenant and scope; its id is 0, which no record has, if the path has none."""
 
     service: "Service"
     request: RecordedRequest
     tenant_id: str
-    record_id: int
+
+    @property
+    def record_id(self) -> int:
+        """The id in the path."""
+        return contract.whole_number(self.request.path.rpartition("/")[2]) or 0
 
 
 Handler: TypeAlias = Callable[[Call], Answer]
@@ -52,13 +37,9 @@ Handler: TypeAlias = Callable[[Call], Answer]
 
 @frozen
 class SandboxRoute:
-    """One entry of the table.
+    """One entry of the table: method, path without the backend's prefix, the scope of the key, and the handler.
 
-    Attributes:
-        method: The HTTP method.
-        template: The path, without the backend's prefix; `{id}` is its last segment, if it has one.
-        scope: The scope that the key needs.
-        handler: Makes the response.
+    `{id}` in the path is its last segment.
     """
 
     method: str
@@ -70,35 +51,13 @@ class SandboxRoute:
         return f"{self.method} {self.template}"
 
 
-@frozen
-class Target:
-    """The route of a request.
-
-    Attributes:
-        route: The entry of the table.
-        backend: Whether the path has the backend's prefix `/api`.
-        record_id: See `Call`.
-    """
-
-    route: SandboxRoute
-    backend: bool
-    record_id: int
-
-
-def is_backend(path: str) -> bool:
-    """Whether the path has the backend's prefix."""
-    return strip_prefix(path) != path
-
-
-def find_target(routes: Sequence[SandboxRoute], method: str, path: str) -> Target | None:
+def find_route(routes: Sequence[SandboxRoute], method: str, path: str) -> SandboxRoute | None:
     """The route of a request; None for an unknown path, or a method that the path does not have.
 
     The contract has no 405. A gateway without a route for the pair responds with 404.
     """
-    for route in routes:
-        if route.method == method and path_fits(route.template, path):
-            return Target(route, is_backend(path), whole_number(path.rpartition("/")[2]) or 0)
-    return None
+    fitting = (route for route in routes if route.method == method and contract.path_fits(route.template, path))
+    return next(fitting, None)
 
 
 def record_routes(
@@ -110,23 +69,22 @@ def record_routes(
 ) -> tuple[SandboxRoute, ...]:
     """List, get and update of the records under a path.
 
-    Args:
-        path: The path of the list.
-        scope: The scope that the key needs.
-        table_of: Returns the records of a call's tenant.
-        read_changes: Decodes the body of an update to changes by read name, or the message of a 400.
+    `table_of` returns the records of a call's tenant. `read_changes` decodes the body of an update to changes by read
+    name, or returns the message of a 400.
     """
 
     def list_page(call: Call) -> Answer:
         table, settings, moves = table_of(call), call.service.settings, call.service.moves
-        asked = read_page_request(call.request.query)
+        asked = contract.read_page_request(call.request.query)
         if isinstance(asked, str):
-            return problem(400, message=asked)
+            return contract.problem(400, message=asked)
         moving = table is call.service.tables[settings.tenant_id]
         if moving:
             moves.play("before", asked.page, table)
-        rows = table.rows[page_slice(asked, cap=settings.page_size_cap, cap_style=settings.cap_style)]
-        answer = json_answer(list_envelope(rows, total=len(table.rows), total_style=settings.total_style))
+        rows = table.rows[contract.page_slice(asked, cap=settings.page_size_cap, cap_style=settings.cap_style)]
+        answer = contract.json_answer(
+            contract.list_envelope(rows, total=len(table.rows), total_style=settings.total_style)
+        )
         if moving:
             moves.play("after", asked.page, table)
         return answer
@@ -134,18 +92,22 @@ def record_routes(
     def get_one(call: Call) -> Answer:
         record = table_of(call).detail(call.record_id)
         style = call.service.settings.detail_style
-        return problem(404) if record is None else json_answer(detail_payload(record, style=style))
+        return (
+            contract.problem(404)
+            if record is None
+            else contract.json_answer(contract.detail_payload(record, style=style))
+        )
 
     def update_one(call: Call) -> Answer:
         table = table_of(call)
         record = table.find(call.record_id)
         if record is None or table.detail(call.record_id) is None:
-            return problem(404)
+            return contract.problem(404)
         changes = read_changes(call.request.json)
         if isinstance(changes, str):
-            return problem(400, message=changes)
+            return contract.problem(400, message=changes)
         record.update(changes)
-        return json_answer(UPDATED)
+        return contract.json_answer(contract.UPDATED)
 
     one = f"{path}/{{id}}"
     return (
@@ -160,6 +122,6 @@ ROUTES: Final = record_routes(
     "/v1/queues/inbound",
     scope="queue",
     table_of=lambda call: call.service.tables[call.tenant_id],
-    read_changes=read_update,
+    read_changes=contract.read_update,
 )
 """The routes of the API."""

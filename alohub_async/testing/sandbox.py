@@ -69,11 +69,7 @@ class Sandbox(SandboxSettings):
 
     @property
     def url(self) -> URL:
-        """`http://127.0.0.1:…`, without a path.
-
-        Raises:
-            RuntimeError: The sandbox is not running.
-        """
+        """`http://127.0.0.1:…`, without a path. Raises a `RuntimeError` if the sandbox is not running."""
         url = self._server.url
         if url is None:
             raise RuntimeError("the sandbox is not running; use `with Sandbox() as sandbox:` or `async with`")
@@ -104,11 +100,9 @@ class Sandbox(SandboxSettings):
         return self._foreign_queue_id
 
     def add_key(self, *, scopes: Collection[str] = ("queue",), tenant_id: str | None = None) -> str:
-        """Make another key.
+        """Make another key: by default of the sandbox's tenant, otherwise of `foreign_tenant_id`.
 
-        Args:
-            scopes: Its scopes; without `queue`, every call is answered with 403.
-            tenant_id: Its tenant: the sandbox's tenant by default, or `foreign_tenant_id`.
+        Without the scope `queue`, every call is answered with 403.
         """
         owner, granted = self.tenant_id if tenant_id is None else tenant_id, read_scopes(scopes)
         if owner not in self._service.tables:
@@ -130,11 +124,9 @@ class Sandbox(SandboxSettings):
             self._service.keys.pop(key, None)
 
     def client(self, *, direct: bool = False, **options: Any) -> AlohubClient:
-        """A client of this sandbox.
+        """A client of this sandbox; `direct` uses the backend's paths with `Authorization` instead of the gateway's.
 
-        Args:
-            direct: Use the backend's paths with `Authorization` instead of the gateway's with `X-Api-Key`.
-            options: Those of `AlohubClient`. They win over the sandbox's key, tenant id, endpoint and window.
+        The options of `AlohubClient` win over the sandbox's key, tenant id, endpoint and window.
         """
         endpoint = (Endpoint.direct if direct else Endpoint)(self.url, allow_http=True)
         defaults: dict[str, Any] = {
@@ -150,7 +142,7 @@ class Sandbox(SandboxSettings):
     def requests(self) -> Requests:
         """A list of all transmissions, in order of arrival. `requests.of(page=3)` selects some of them."""
         with self._service.lock:
-            return self._service.log.requests()
+            return Requests(self._service.log.values())
 
     def clear(self) -> None:
         """Empty the request log."""
@@ -158,17 +150,13 @@ class Sandbox(SandboxSettings):
             self._service.log.clear()
 
     def assert_requested(self, method: str, path: str, *, times: int | None = None, json: object = None) -> None:
-        """Assert that a request was received.
+        """Assert that a request was received. The `AssertionError` has a table of the received requests.
 
         Args:
             method: The method.
             path: A literal path, or a template: `/v1/queues/inbound/{id}`.
             times: The exact number of such requests, failed attempts included; None for at least one.
             json: Only requests with this body; None for any.
-
-        Raises:
-            AssertionError: Not so; the message has a table of the received requests.
-            InvalidArgumentError: A method or path that never matches.
         """
         __tracebackhide__ = True  # pytest then shows the line of the test
         check_count("times", times, least=0, optional=True)
@@ -179,20 +167,12 @@ class Sandbox(SandboxSettings):
         self._expect(wanted, times)
 
     def assert_no_429(self) -> None:
-        """Assert that no request was refused for the rate limit.
-
-        Raises:
-            AssertionError: Some were; the message has a table of the received requests.
-        """
+        """Assert that no request was refused for the rate limit."""
         __tracebackhide__ = True
         self._expect(RequestFilter(status=429), 0)
 
     def assert_all_faults_met(self) -> None:
-        """Assert that every scripted fault has happened. Heal faults for all requests first.
-
-        Raises:
-            AssertionError: Some did not; the message lists them, and has a table of the received requests.
-        """
+        """Assert that every scripted fault has happened. Heal faults for all requests first."""
         __tracebackhide__ = True
         with self._service.lock:
             left, requests = self._service.faults.left(), self.requests
@@ -200,7 +180,7 @@ class Sandbox(SandboxSettings):
             raise AssertionError("\n".join(["faults that no request has met:", *left, table(requests)]))
 
     def unmet(self) -> str | None:
-        """The faults and moves that have not happened, as a message; None if all have.
+        """A message with the faults and moves that have not happened; None if all have.
 
         A fault for all requests counts as met if it has happened once.
         """
@@ -228,16 +208,13 @@ class Sandbox(SandboxSettings):
         return self._service.tables[self.tenant_id]
 
     def set_detail(self, queue_id: int, changes: Mapping[str, object]) -> None:
-        """Make a queue's detail differ from the list, which is not changed.
+        """Make the detail of a listed queue differ from the list, which is not changed.
 
         An update changes the list only, so these fields look as if the update was not taken.
 
         Args:
             queue_id: The id of a queue in the list.
             changes: The differing fields, by wire name: `{"timeWait": "90"}`. `{}` removes the difference.
-
-        Raises:
-            InvalidArgumentError: No such queue in the list.
         """
         check_instance("changes", changes, _MAPPING)
         with self._service.lock:
@@ -245,11 +222,7 @@ class Sandbox(SandboxSettings):
             self._table.set_detail(queue_id, dict(changes))
 
     def hide_detail(self, queue_id: int) -> None:
-        """Respond to a listed queue's detail and update with NOT_FOUND, until `set_detail`.
-
-        Raises:
-            InvalidArgumentError: No such queue in the list.
-        """
+        """Respond to detail and update of a listed queue with NOT_FOUND, until `set_detail`."""
         with self._service.lock:
             self._require_listed(queue_id)
             self._table.set_detail(queue_id, None)
@@ -268,19 +241,13 @@ class Sandbox(SandboxSettings):
         before_page: int | None = None,
         after_page: int | None = None,
     ) -> int:
-        """Add a queue to the list: now, or once during a walk.
+        """Add a queue to the list, now or once during a walk, and return its id.
 
         Args:
-            queue: The queue, by wire name; None generates one.
+            queue: The queue, by wire name. None generates one, whose id is new, and never that of a removed queue.
             index: Its place, as for `list.insert`.
             before_page: Before this page is read the next time, from 0.
             after_page: After that, so that the page shows the list as it was.
-
-        Returns:
-            Its id. A generated one is new, and never that of a removed queue.
-
-        Raises:
-            InvalidArgumentError: Both pages, a negative one, or a queue without an id.
         """
         if queue is not None:
             check_instance("queue", queue, _MAPPING)
@@ -296,16 +263,7 @@ class Sandbox(SandboxSettings):
             return queue_id
 
     def remove_queue(self, queue_id: int, *, before_page: int | None = None, after_page: int | None = None) -> None:
-        """Remove a queue from the list: now, or once during a walk. If it is gone by then, nothing happens.
-
-        Args:
-            queue_id: Its id.
-            before_page: As for `insert_queue`.
-            after_page: As for `insert_queue`.
-
-        Raises:
-            InvalidArgumentError: No such queue now, both pages, or a negative one.
-        """
+        """Remove a queue from the list, now or as with `insert_queue`. If it is gone by then, nothing happens."""
         with self._service.lock:
             self._require_listed(queue_id)
             self._move(lambda moved: moved.remove(queue_id), before_page, after_page)
@@ -313,10 +271,7 @@ class Sandbox(SandboxSettings):
     def move_at_random(self, *, seed: int = 0, chance: float = 0.5, most: int = 3) -> None:
         """Add and remove queues at random before pages are read, from now on; the same for the same seed.
 
-        Args:
-            seed: Any number.
-            chance: The probability that the list moves before a page is read, from 0 to 1.
-            most: The largest number of queues added or removed at a time, 1 or more.
+        `chance` is the probability for each page, `most` the largest number of queues added or removed at a time.
         """
         check_count("seed", seed, least=None)
         check_share("chance", chance, ends=True)
@@ -361,9 +316,6 @@ class Sandbox(SandboxSettings):
             options: `status` and `retry_after` are those of `Status`. `next` is the number of requests that the fault
                 happens to, by default 1; None for all until `heal()`. `method`, `path` and `page` select the requests;
                 `path` may be a template (`/v1/queues/inbound/{id}`), with or without the prefix `/api`.
-
-        Raises:
-            InvalidArgumentError: An argument is wrong, or the fault would never happen.
         """
         script: dict[str, Any] = {**options}
         times = script.pop("next", 1)
@@ -391,12 +343,7 @@ class Sandbox(SandboxSettings):
     # Life
 
     async def start(self) -> None:
-        """Start listening. A `with` block restarts its thread, at the same address.
-
-        Raises:
-            RuntimeError: It is already running, or belongs to another event loop.
-            OSError: The port is in use.
-        """
+        """Start listening. A `with` block restarts its thread, at the same address."""
         await self._server.start(self.host, self.port)
 
     async def close(self) -> None:

@@ -196,12 +196,12 @@ class Server:
         request = _record(self.service, http, body, at=asyncio.get_running_loop().time())
         answer, response, failure = problem(500), web.StreamResponse(status=500), _Failure()
         with self.service.lock:
-            number = self.service.log.arrived(request)
+            number = self.service.arrived(request)
             with failure:
                 answer = check_instance("the response of a fault", self.service.answer(request), Answer)
         await asyncio.sleep(answer.delay + self._leg())
         with self.service.lock:
-            self.service.log.answered(number, answer)
+            self.service.answered(number, answer)
         with failure:
             response = await _send(http, answer)
         if failure.error is not None:
@@ -227,12 +227,12 @@ async def stop_listening(server: asyncio.Server) -> None:
 
 def _record(service: Service, http: web.BaseRequest, body: bytes, *, at: float) -> RecordedRequest:
     """The request; its body is JSON only if it is declared so, as in all the vendor's examples."""
-    target = service.find(http.method, http.path)
+    route = service.find(http.method, http.path)
     return RecordedRequest(
         at=at,
         method=http.method,
         path=http.path,
-        route=None if target is None else str(target.route),
+        route=None if route is None else str(route),
         query={name: http.query[name] for name in http.query},
         headers=CIMultiDictProxy(CIMultiDict(http.headers)),
         json=read_json(body) if http.content_type == "application/json" else None,

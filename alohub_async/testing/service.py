@@ -3,16 +3,16 @@
 from collections.abc import Collection, Sequence
 from threading import RLock
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from alohub_async.errors import InvalidArgumentError
-from alohub_async.testing.contract import Answer, path_fits, problem, strip_prefix
+from alohub_async.testing.contract import Answer, is_backend, path_fits, problem, strip_prefix
 from alohub_async.testing.data import RecordTable
 from alohub_async.testing.faults import FaultScript, JsonAnswer, Status
 from alohub_async.testing.limits import Gate, RateLimits
 from alohub_async.testing.moves import MoveScript
-from alohub_async.testing.request_log import RecordedRequest, RequestFilter, RequestLog
-from alohub_async.testing.routes import ROUTES, Call, SandboxRoute, Target, find_target, is_backend
+from alohub_async.testing.request_log import RecordedRequest, RequestFilter
+from alohub_async.testing.routes import ROUTES, Call, SandboxRoute, find_route
 from alohub_async.testing.settings import SandboxSettings
 from alohub_async.validation import refuse
 
@@ -29,11 +29,7 @@ class KeyGrant:
 class Service:
     """The API's state and decisions.
 
-    Attributes:
-        settings: The settings of the sandbox.
-        tables: The inbound queues of each tenant.
-        routes: The table of routes, see `routes.py`.
-        lock: Held while any of this is read or changed, because the server may run in another thread.
+    The server may run in another thread, so the lock is held while any of this is read or changed.
     """
 
     settings: SandboxSettings
@@ -41,7 +37,8 @@ class Service:
     routes: Sequence[SandboxRoute] = ROUTES
     faults: FaultScript = field(init=False, factory=FaultScript)
     moves: MoveScript = field(init=False, factory=MoveScript)
-    log: RequestLog = field(init=False, factory=RequestLog)
+    log: dict[int, RecordedRequest] = field(init=False, factory=dict[int, RecordedRequest])
+    _arrivals: int = field(init=False, default=0)
     lock: RLock = field(init=False, factory=RLock, repr=False)
     keys: dict[str, KeyGrant] = field(init=False, factory=dict[str, KeyGrant], repr=False)
     limits: RateLimits = field(init=False)
@@ -49,15 +46,31 @@ class Service:
     def __attrs_post_init__(self) -> None:
         self.limits = RateLimits(self.settings)
 
-    def find(self, method: str, path: str) -> Target | None:
+    def find(self, method: str, path: str) -> SandboxRoute | None:
         """The route of a request; None if the table has none, or not for this way of access."""
         if self.settings.access == ("gateway" if is_backend(path) else "backend"):
             return None
-        return find_target(self.routes, method, path)
+        return find_route(self.routes, method, path)
 
     def grant(self, key: str, *, tenant_id: str, scopes: Collection[str]) -> None:
         """Accept a key."""
         self.keys[key] = KeyGrant(tenant_id, frozenset(scopes))
+
+    def arrived(self, request: RecordedRequest) -> int:
+        """Log the request, and return its number for `answered`."""
+        self._arrivals += 1
+        self.log[self._arrivals] = request
+        return self._arrivals
+
+    def answered(self, number: int, answer: Answer) -> None:
+        """Log the response, unless the log was cleared since."""
+        if number in self.log:
+            self.log[number] = evolve(
+                self.log[number],
+                status=None if answer.cut == "before" else answer.status,
+                tenant_remaining=answer.tenant_remaining,
+                route_remaining=answer.route_remaining,
+            )
 
     def check_filter(self, wanted: RequestFilter, *, times: int | None = None) -> None:
         """Refuse a filter that never matches: a page of a detail, or, with `times`, a path that nobody serves.
@@ -72,7 +85,7 @@ class Service:
         ):
             allowed = "for requests of a list: GET, and not the path of a detail"
             raise refuse("page", allowed, wanted.page, wrong_type=False, error=InvalidArgumentError)
-        known = {*self.faults.paths, *(strip_prefix(request.path) for request in self.log.requests())}
+        known = {*self.faults.paths, *(strip_prefix(request.path) for request in self.log.values())}
         if times is not None and not served and strip_prefix(path) not in known:
             paths = ", ".join(dict.fromkeys(route.template for route in self.routes))
             allowed = f"one that the sandbox serves ({paths}), or that was scripted or requested"
@@ -85,64 +98,57 @@ class Service:
         counted; both limits (429); then, counted, the scope (403), the other faults and the endpoint itself. A path
         that only a fault serves is checked in the same way.
         """
-        target = self.find(request.method, request.path)
         fault = self.faults.take(request, front_only=True)
         if fault is not None:
             return fault.spoil(Answer(200))
-        target = target or self._scripted(request)
-        if target is None:
+        route = self.find(request.method, request.path) or self._scripted(request)
+        if route is None:
             return self._uncounted(request, f"{request.method} {strip_prefix(request.path)}", 404)
-        grant = self._grant_of(request, target)
+        grant = self._grant_of(request)
         if grant is None:
-            return self._uncounted(request, str(target.route), 401)
-        gate = self.limits.gate(grant.tenant_id, str(target.route))
-        if gate.refuses(request.at):
-            gate.deny(request.at)
-            retry_after = {"Retry-After": str(gate.retry_after(request.at))}
-            return gate.sign(problem(429).with_headers(retry_after), request.at)
-        return self._admitted(request, target, grant, gate)
+            return self._uncounted(request, str(route), 401)
+        gate = self.limits.gate(grant.tenant_id, str(route), request.at)
+        if gate.refuses():
+            gate.charge(denied=True)
+            return gate.sign(problem(429).with_headers({"Retry-After": str(gate.retry_after())}))
+        return self._admitted(request, route, grant, gate)
 
-    def _scripted(self, request: RecordedRequest) -> Target | None:
+    def _scripted(self, request: RecordedRequest) -> SandboxRoute | None:
         """The route of a path that the table does not have, but a fault."""
-        found = self.faults.find(request)
-        if found is None:
+        entry = self.faults.find(request)
+        if entry is None:
             return None
-        fault, wanted = found
-        scope = fault.scope if isinstance(fault, JsonAnswer) else "queue"
-        path = strip_prefix(wanted.path or request.path)
-        route = SandboxRoute(request.method, path, scope, lambda _: problem(404))
-        return Target(route, is_backend(request.path), 0)
+        scope = entry.fault.scope if isinstance(entry.fault, JsonAnswer) else "queue"
+        path = strip_prefix(entry.wanted.path or request.path)
+        return SandboxRoute(request.method, path, scope, lambda _: problem(404))
 
     def _uncounted(self, request: RecordedRequest, route: str, status: int) -> Answer:
         if self.settings.limit_headers_on == "counted":
             return problem(status)
         named = request.headers.get("X-Tenant-ID", "")
         tenant_id = named if named in self.tables else self.settings.tenant_id
-        return self.limits.gate(tenant_id, route).sign(problem(status), request.at)
+        return self.limits.gate(tenant_id, route, request.at).sign(problem(status))
 
-    def _admitted(self, request: RecordedRequest, target: Target, grant: KeyGrant, gate: Gate) -> Answer:
-        allowed = target.route.scope in grant.scopes
+    def _admitted(self, request: RecordedRequest, route: SandboxRoute, grant: KeyGrant, gate: Gate) -> Answer:
+        allowed = route.scope in grant.scopes
         fault = self.faults.take(request) if allowed else None
-        if isinstance(fault, Status) and fault.is_429:
-            gate.deny(request.at)
-        else:
-            gate.charge(request.at)
+        gate.charge(denied=isinstance(fault, Status) and fault.is_429)
         answer = Answer(200)
         if not allowed:
             answer = problem(403)
         elif fault is None or fault.stage == "after":
-            answer = target.route.handler(Call(self, request, grant.tenant_id, target.record_id))
-        answer = gate.sign(answer, request.at)
+            answer = route.handler(Call(self, request, grant.tenant_id))
+        answer = gate.sign(answer)
         return answer if fault is None else fault.spoil(answer)
 
-    def _grant_of(self, request: RecordedRequest, target: Target) -> KeyGrant | None:
+    def _grant_of(self, request: RecordedRequest) -> KeyGrant | None:
         """The grant of the key; None if the key is missing, wrong, or not of the named tenant.
 
         The backend reads `Authorization` only; see the setting `gateway_key` for the gateway. The response to another
         tenant's `X-Tenant-ID` is not documented. Here the key is then a wrong one.
         """
         by_name = {name: request.headers.get(name) for name in ("x-api-key", "authorization")}
-        style = "authorization" if target.backend else self.settings.gateway_key
+        style = "authorization" if is_backend(request.path) else self.settings.gateway_key
         if style == "either":
             key = by_name["authorization"] if by_name["x-api-key"] is None else by_name["x-api-key"]
         elif style == "both":
