@@ -25,7 +25,7 @@ Validator: TypeAlias = Callable[[object, Any, Any], None]
 
 
 def refuse(
-    name: str, allowed: str, value: object, *, wrong_type: bool, error: ErrorType
+    name: str, allowed: str, value: object, *, wrong_type: bool = False, error: ErrorType = InvalidArgumentError
 ) -> ConfigurationError | InvalidArgumentError:
     """The error for a value that is not allowed."""
     if wrong_type and error is InvalidArgumentError:

@@ -35,7 +35,6 @@ _PROBLEMS: Final = {
 }
 _SYSTEM_ERROR: Final = ("FAIL", "Lỗi hệ thống")
 
-_DEFAULT_SIZE: Final = 20
 _MAX_NUMBER: Final = 2**63 - 1
 _MAX_NAME: Final = 255  # bytes of a file name, on most file systems
 
@@ -114,44 +113,29 @@ def whole_number(text: object) -> int | None:
     return number if number is not None and number <= _MAX_NUMBER else None
 
 
-@frozen
-class PageRequest:
-    """The requested page: its number, from 0, and its size in records."""
-
-    page: int
-    size: int
-
-
-def read_page_request(query: Mapping[str, str]) -> PageRequest | str:
-    """The requested page (by default 0, of 20 records), or the message of a 400.
+def read_page_request(query: Mapping[str, str]) -> tuple[int, int] | str:
+    """Page and size of the request (by default 0 and 20), or the message of a 400.
 
     The reaction to wrong values is not documented. Here anything but digits and a size of 0 is refused, and other
     parameters are ignored.
     """
-    page = whole_number(query.get("page", "0"))
-    size = whole_number(query.get("size", str(_DEFAULT_SIZE)))
+    page, size = whole_number(query.get("page", "0")), whole_number(query.get("size", "20"))
     if page is None:
         return "page phải là số nguyên, bắt đầu từ 0"
-    if not size:
-        return "size phải là số nguyên dương"
-    return PageRequest(page, size)
+    return (page, size) if size else "size phải là số nguyên dương"
 
 
-def page_slice(asked: PageRequest, *, cap: int | None, cap_style: CapStyle) -> slice:
+def page_slice(page: int, size: int, *, cap: int | None, cap_style: CapStyle) -> slice:
     """The page's part of the list. Whether and how the service caps the size is not documented."""
-    size = asked.size if cap is None else min(asked.size, cap)
-    start = asked.page * (size if cap_style == "rebase" else asked.size)
-    return slice(start, start + size)
+    length = size if cap is None else min(size, cap)
+    start = page * (length if cap_style == "rebase" else size)
+    return slice(start, start + length)
 
 
 def list_envelope(rows: Sequence[WireRecord], *, total: int, total_style: TotalStyle) -> dict[str, object]:
     """The envelope of a list, with the total in this style."""
-    totals: dict[TotalStyle, dict[str, object]] = {
-        "int": {"totalRecord": total},
-        "string": {"totalRecord": str(total)},
-        "missing": {},
-    }
-    return {"success": "1", "error_code": "SUCCESS", **totals[total_style], "data": list(rows)}
+    shown = {} if total_style == "missing" else {"totalRecord": str(total) if total_style == "string" else total}
+    return {"success": "1", "error_code": "SUCCESS", **shown, "data": list(rows)}
 
 
 def detail_payload(record: WireRecord, *, style: DetailStyle) -> dict[str, object]:
@@ -171,24 +155,20 @@ def _is_file_name(value: object) -> bool:
     return value.isprintable() and len(value.encode()) <= _MAX_NAME
 
 
+def _is_wait(value: object) -> bool:
+    return whole_number(value) is not None
+
+
+def _is_strategy(value: object) -> bool:
+    return type(value) is int and value in {1, 2, 3, 4, 99}
+
+
 # The update table of the vendor's page: write name, read name, check, and the table's description as the message.
 _WRITABLE: Final[dict[str, tuple[str, Callable[[object], bool], str]]] = {
     "moh_file_id": ("musicinQueue", _is_file_name, "moh_file_id phải là chuỗi tên file nhạc chờ"),
-    "max_wait_sec": (
-        "timeWait",
-        lambda value: whole_number(value) is not None,
-        "max_wait_sec phải là chuỗi số, đơn vị giây",
-    ),
-    "strategy": (
-        "strategy",
-        lambda value: type(value) is int and value in {1, 2, 3, 4, 99},
-        "strategy phải là số nguyên trong tập {1,2,3,4,99}",
-    ),
-    "announce_position": (
-        "nguongRanhRoi",
-        lambda value: value in ("0", "1"),
-        'announce_position phải là "0" hoặc "1"',
-    ),
+    "max_wait_sec": ("timeWait", _is_wait, "max_wait_sec phải là chuỗi số, đơn vị giây"),
+    "strategy": ("strategy", _is_strategy, "strategy phải là số nguyên trong tập {1,2,3,4,99}"),
+    "announce_position": ("nguongRanhRoi", ("0", "1").__contains__, 'announce_position phải là "0" hoặc "1"'),
 }
 
 

@@ -7,7 +7,6 @@ from typing import Final, TypeAlias, cast
 
 from attrs import define, field
 
-from alohub_async.errors import InvalidArgumentError
 from alohub_async.validation import read_digits, refuse
 
 WireRecord: TypeAlias = dict[str, object]
@@ -114,7 +113,7 @@ class RecordTable:
                 return cls(seed_queues(queues, seed=seed))
         allowed = "how many, 0 or more, or the queues themselves by wire name"
         given = cast("object", queues)
-        raise refuse("queues", allowed, given, wrong_type=not is_number, error=InvalidArgumentError)
+        raise refuse("queues", allowed, given, wrong_type=not is_number)
 
     def find(self, queue_id: int) -> WireRecord | None:
         """The first record with this id, or None."""

@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Final, Literal, TypeAlias, TypedDict, get_args
 
 from attrs import define, evolve, field, frozen
 
-from alohub_async.errors import InvalidArgumentError
 from alohub_async.testing.contract import Answer, gateway_page, json_answer, problem, strip_prefix
 from alohub_async.testing.request_log import RecordedRequest, RequestFilter
 from alohub_async.unset import UNSET, UnsetType
@@ -46,7 +45,7 @@ def _check_payload(name: str, value: object) -> None:
     try:
         json.dumps(value)
     except (TypeError, ValueError) as exc:
-        raise refuse(name, f"a JSON value ({exc})", value, wrong_type=True, error=InvalidArgumentError) from None
+        raise refuse(name, f"a JSON value ({exc})", value, wrong_type=True) from None
 
 
 @frozen

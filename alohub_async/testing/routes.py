@@ -78,15 +78,16 @@ def record_routes(
         asked = contract.read_page_request(call.request.query)
         if isinstance(asked, str):
             return contract.problem(400, message=asked)
+        page, size = asked
         moving = table is call.service.tables[settings.tenant_id]
         if moving:
-            moves.play("before", asked.page, table)
-        rows = table.rows[contract.page_slice(asked, cap=settings.page_size_cap, cap_style=settings.cap_style)]
+            moves.play("before", page, table)
+        rows = table.rows[contract.page_slice(page, size, cap=settings.page_size_cap, cap_style=settings.cap_style)]
         answer = contract.json_answer(
             contract.list_envelope(rows, total=len(table.rows), total_style=settings.total_style)
         )
         if moving:
-            moves.play("after", asked.page, table)
+            moves.play("after", page, table)
         return answer
 
     def get_one(call: Call) -> Answer:

@@ -83,11 +83,8 @@ class Sandbox(SandboxSettings):
     @property
     def env(self) -> dict[str, str]:
         """The variables for `AlohubClient.from_env()` and the `alohub` command, including the key."""
-        return {
-            "ALOHUB_BASE_URL": str(self.url),
-            "ALOHUB_API_KEY": self.api_key,
-            "ALOHUB_TENANT_ID": self.tenant_id,
-        }
+        names = ("ALOHUB_BASE_URL", "ALOHUB_API_KEY", "ALOHUB_TENANT_ID")
+        return dict(zip(names, (str(self.url), self.api_key, self.tenant_id), strict=True))
 
     @property
     def foreign_tenant_id(self) -> str:
@@ -106,13 +103,7 @@ class Sandbox(SandboxSettings):
         """
         owner, granted = self.tenant_id if tenant_id is None else tenant_id, read_scopes(scopes)
         if owner not in self._service.tables:
-            raise refuse(
-                "tenant_id",
-                f"{self.tenant_id!r} or {self.foreign_tenant_id!r}",
-                owner,
-                wrong_type=False,
-                error=InvalidArgumentError,
-            )
+            raise refuse("tenant_id", f"{self.tenant_id!r} or {self.foreign_tenant_id!r}", owner)
         key = f"sk_live_{secrets.token_hex(12)}"
         with self._service.lock:
             self._service.grant(key, tenant_id=owner, scopes=granted)
@@ -229,7 +220,7 @@ class Sandbox(SandboxSettings):
 
     def _require_listed(self, queue_id: int) -> None:
         if self._table.find(queue_id) is None:
-            raise refuse("queue_id", _LISTED, queue_id, wrong_type=False, error=InvalidArgumentError)
+            raise refuse("queue_id", _LISTED, queue_id)
 
     # A list that moves
 
@@ -256,9 +247,7 @@ class Sandbox(SandboxSettings):
             row = self._table.fresh() if queue is None else dict(queue)
             queue_id = row.get("callinId")
             if not isinstance(queue_id, int):
-                raise refuse(
-                    "queue", "one with an int as its callinId", queue, wrong_type=True, error=InvalidArgumentError
-                )
+                raise refuse("queue", "one with an int as its callinId", queue, wrong_type=True)
             self._move(lambda moved: moved.insert(index, row), before_page, after_page)
             return queue_id
 
@@ -294,9 +283,7 @@ class Sandbox(SandboxSettings):
         check_count("before_page", before_page, least=0, optional=True)
         check_count("after_page", after_page, least=0, optional=True)
         if before_page is not None and after_page is not None:
-            raise InvalidArgumentError(
-                f"give before_page or after_page, not both; {before_page} and {after_page} were given"
-            )
+            raise InvalidArgumentError(f"give before_page or after_page; {before_page} and {after_page} were given")
         if before_page is not None:
             self._service.moves.add(change, when="before", page=before_page)
         elif after_page is not None:

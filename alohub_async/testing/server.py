@@ -27,7 +27,7 @@ _OTHER_LOOP: Final = "the sandbox belongs to the event loop of its `async with`;
 
 @define(eq=False)
 class _Failure:
-    """The first error of the server itself. As a context manager it records an error, and suppresses it."""
+    """Records and suppresses an error of the server itself."""
 
     error: Exception | None = None
 
@@ -43,13 +43,7 @@ class _Failure:
 
 @define(eq=False)
 class Server:
-    """Listens, and lets the service respond to requests.
-
-    Attributes:
-        service: Used under its lock, because other threads may use it, too.
-        rng: Draws the latency.
-        entered: Whether it is in a block: `with` or `async with`.
-    """
+    """Listens, and lets the service respond, under its lock. `entered` says whether it is in a block."""
 
     service: Service
     rng: random.Random
@@ -72,10 +66,7 @@ class Server:
         return URL.build(scheme="http", host=host, port=port)
 
     async def start(self, host: str, port: int) -> None:
-        """Start listening: in a `with` block in its thread, otherwise in the running event loop.
-
-        A restart within a block takes the same port.
-        """
+        """Start listening: in the thread of a `with` block, else in the running loop; again at the same port."""
         if self._threaded:
             await asyncio.to_thread(self._start_thread, host, port)
         else:
@@ -210,10 +201,9 @@ class Server:
 
 
 async def stop_listening(server: asyncio.Server) -> None:
-    """Close the server without losing a connection.
+    """Close the server without losing a connection that asyncio has accepted, but its protocol does not know yet.
 
-    asyncio needs some rounds of the event loop between accepting a connection and telling its protocol. If the server
-    is closed in between, the connection stays open for ever (python/cpython#109564).
+    Such a connection would stay open for ever (python/cpython#109564).
     """
     for listening in server.sockets:
         with suppress(NotImplementedError):  # Windows' own event loop
@@ -242,13 +232,8 @@ def _record(service: Service, http: web.BaseRequest, body: bytes, *, at: float) 
 async def _send(http: web.BaseRequest, answer: Answer) -> web.StreamResponse:
     """Send the response, or the part of it that its cut allows."""
     if answer.cut == "nowhere":
-        response: web.StreamResponse = web.Response(
-            status=answer.status,
-            body=answer.body,
-            headers=answer.headers,
-            content_type=answer.content_type,
-            charset="utf-8",
-        )
+        headers = {**answer.headers, "Content-Type": f"{answer.content_type}; charset=utf-8"}
+        response: web.StreamResponse = web.Response(status=answer.status, body=answer.body, headers=headers)
         await response.prepare(http)
         return response
     response = web.StreamResponse(status=answer.status, headers=answer.headers)

@@ -5,7 +5,6 @@ from threading import RLock
 
 from attrs import define, evolve, field, frozen
 
-from alohub_async.errors import InvalidArgumentError
 from alohub_async.testing.contract import Answer, is_backend, path_fits, problem, strip_prefix
 from alohub_async.testing.data import RecordTable
 from alohub_async.testing.faults import FaultScript, JsonAnswer, Status
@@ -84,12 +83,12 @@ class Service:
             (wanted.method or "GET").upper() != "GET" or (served and all("{id}" in route.template for route in served))
         ):
             allowed = "for requests of a list: GET, and not the path of a detail"
-            raise refuse("page", allowed, wanted.page, wrong_type=False, error=InvalidArgumentError)
+            raise refuse("page", allowed, wanted.page)
         known = {*self.faults.paths, *(strip_prefix(request.path) for request in self.log.values())}
         if times is not None and not served and strip_prefix(path) not in known:
             paths = ", ".join(dict.fromkeys(route.template for route in self.routes))
             allowed = f"one that the sandbox serves ({paths}), or that was scripted or requested"
-            raise refuse("path", allowed, path, wrong_type=False, error=InvalidArgumentError)
+            raise refuse("path", allowed, path)
 
     def answer(self, request: RecordedRequest) -> Answer:
         """Process a request at its time of arrival, and return the response.

@@ -5,7 +5,6 @@ from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
 from attrs import define, field, setters
 
-from alohub_async.errors import InvalidArgumentError
 from alohub_async.testing.contract import CapStyle, DetailStyle, TotalStyle
 from alohub_async.testing.windows import WindowKind
 from alohub_async.validation import check_choice, check_count, check_flag, check_seconds, check_text, refuse, validator
@@ -33,7 +32,7 @@ def _check_latency(name: str, value: Any) -> None:
     for seconds in ends:
         check_seconds(name, seconds, zero=True)
     if [*ends] != sorted(ends) or len(ends) != len(("least", "most")):
-        raise refuse(name, "seconds, or (least, most)", value, wrong_type=False, error=InvalidArgumentError)
+        raise refuse(name, "seconds, or (least, most)", value)
 
 
 def read_scopes(scopes: Collection[str]) -> frozenset[str]:
@@ -42,7 +41,7 @@ def read_scopes(scopes: Collection[str]) -> frozenset[str]:
     names: list[object] = [] if isinstance(given, str) else [*given]
     if isinstance(given, str) or not all(isinstance(name, str) for name in names):
         allowed = "a collection of names, like {'queue'}"
-        raise refuse("scopes", allowed, given, wrong_type=True, error=InvalidArgumentError)
+        raise refuse("scopes", allowed, given, wrong_type=True)
     return frozenset(scopes)
 
 

@@ -123,7 +123,7 @@ async def test_second_queue_with_the_same_id_is_found() -> None:
 
 async def test_wrong_arguments_are_refused(sandbox: Sandbox) -> None:
     """The message has the given and the allowed value."""
-    with pytest.raises(ValueError, match="before_page or after_page, not both; 1 and 2 were given"):
+    with pytest.raises(ValueError, match="give before_page or after_page; 1 and 2 were given"):
         sandbox.insert_queue(before_page=1, after_page=2)
     with pytest.raises(ValueError, match="before_page must be an int of 0 or more, or None; -1 was given"):
         sandbox.insert_queue(before_page=-1)
