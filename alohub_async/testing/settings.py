@@ -61,7 +61,7 @@ class SandboxSettings:
     sandbox runs. A change applies from the next request on.
 
     Attributes:
-        seed: Seeds the queues, the key and the latency.
+        seed: Seeds the queues and the latency.
         tenant_id: The tenant that owns the queues. The default is the one in the vendor's examples.
         scopes: The scopes of `api_key`. The three endpoints need `queue` (the vendor's page).
         access: The way of access that is served: the gateway's paths (`/v1/…`), the backend's (`/api/v1/…`), or any.
