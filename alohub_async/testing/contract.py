@@ -11,7 +11,7 @@ from typing import Final, Literal, TypeAlias, cast
 from attrs import evolve, field, frozen
 
 from alohub_async.testing.data import WireRecord
-from alohub_async.validation import read_digits
+from alohub_async.validation import check_count, read_digits, validator
 
 TotalStyle: TypeAlias = Literal["int", "string", "missing"]
 """The form of `totalRecord`: `3`, `"3"`, or missing."""
@@ -54,7 +54,7 @@ class Answer:
         route_remaining: Requests left in the route's window.
     """
 
-    status: int
+    status: int = field(validator=validator(check_count, least=100, most=599))
     body: bytes = b""
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(factory=dict[str, str])

@@ -25,12 +25,11 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Note that a test has failed."""
-    report = yield
-    item.stash[_FAILED] = item.stash.get(_FAILED, False) or not report.passed
-    return report
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any]:
+    """Note that a test has not passed."""
+    outcome = yield
+    item.stash[_FAILED] = item.stash.get(_FAILED, False) or not outcome.get_result().passed
 
 
 @pytest.fixture

@@ -190,7 +190,8 @@ class Server:
             number = self.service.arrived(request)
             with failure:
                 answer = check_instance("the response of a fault", self.service.answer(request), Answer)
-        await asyncio.sleep(answer.delay + self._leg())
+        with failure:
+            await asyncio.sleep(answer.delay + self._leg())
         with self.service.lock:
             self.service.answered(number, answer)
         with failure:

@@ -37,11 +37,9 @@ def _check_latency(name: str, value: Any) -> None:
 
 def read_scopes(scopes: Collection[str]) -> frozenset[str]:
     """The scopes as a set. A string is refused: it would be a collection of letters."""
-    given = cast("Any", scopes)
-    names: list[object] = [] if isinstance(given, str) else [*given]
-    if isinstance(given, str) or not all(isinstance(name, str) for name in names):
-        allowed = "a collection of names, like {'queue'}"
-        raise refuse("scopes", allowed, given, wrong_type=True)
+    names: Any = scopes if isinstance(cast("object", scopes), Collection) else [scopes]
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise refuse("scopes", "a collection of names, like {'queue'}", scopes, wrong_type=True)
     return frozenset(scopes)
 
 

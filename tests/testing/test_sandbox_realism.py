@@ -6,7 +6,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 
 from alohub_async import AuthenticationError, PermissionDeniedError
 from alohub_async.testing import (
@@ -129,7 +129,20 @@ class _BadHeader(Fault):
         return answer.with_headers({"X-More": "a\r\nb"})
 
 
-@pytest.mark.parametrize("fault", [_Raises(), _NoAnswer(), _BadHeader()])
+@frozen
+class _BadDelay(Fault):
+    def spoil(self, answer: Answer) -> Answer:
+        late: Any = "1"
+        return evolve(answer, delay=late)
+
+
+@frozen
+class _BadStatus(Fault):
+    def spoil(self, answer: Answer) -> Answer:
+        return evolve(answer, status=1000)
+
+
+@pytest.mark.parametrize("fault", [_Raises(), _NoAnswer(), _BadHeader(), _BadDelay(), _BadStatus()])
 def test_failure_of_the_server_is_raised_at_the_end(fault: Fault) -> None:
     """An error in a fault of the test's own is raised at the end of the block, even if the client has retried."""
 
@@ -506,6 +519,7 @@ async def test_unusual_values_are_valid(raw: Raw, body: object) -> None:
         {"tenant_id": 20260310},
         {"scopes": "queue"},
         {"scopes": [1]},
+        {"scopes": None},
         {"tenant_limit": True},
         {"route_limit": 1.0},
         {"window": True},
