@@ -34,12 +34,7 @@ def refuse(
 
 
 def check_seconds(
-    name: str,
-    value: Any,
-    *,
-    zero: bool = False,
-    optional: bool = False,
-    error: ErrorType = InvalidArgumentError,
+    name: str, value: Any, *, zero: bool = False, optional: bool = False, error: ErrorType = InvalidArgumentError
 ) -> float | None:
     """Return a finite number of seconds above 0, with `zero` also 0, with `optional` also None."""
     if value is None and optional:

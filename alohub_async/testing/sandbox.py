@@ -83,8 +83,7 @@ class Sandbox(SandboxSettings):
     @property
     def env(self) -> dict[str, str]:
         """The variables for `AlohubClient.from_env()` and the `alohub` command, including the key."""
-        names = ("ALOHUB_BASE_URL", "ALOHUB_API_KEY", "ALOHUB_TENANT_ID")
-        return dict(zip(names, (str(self.url), self.api_key, self.tenant_id), strict=True))
+        return {"ALOHUB_BASE_URL": str(self.url), "ALOHUB_API_KEY": self.api_key, "ALOHUB_TENANT_ID": self.tenant_id}
 
     @property
     def foreign_tenant_id(self) -> str:

@@ -15,7 +15,9 @@ from abc import ABC, abstractmethod
 from collections import deque
 from typing import Final, Literal
 
-from alohub_async.validation import check_count, check_seconds
+from attrs import define, field
+
+from alohub_async.validation import check_count, check_seconds, validator
 
 WindowKind = Literal["aligned", "first-request", "sliding-log", "sliding-counter", "token-bucket"]
 """The kinds of `make_window`."""
@@ -23,6 +25,7 @@ WindowKind = Literal["aligned", "first-request", "sliding-log", "sliding-counter
 _ROUNDING = 1e-9  # requests: the tolerated error of sums of floats
 
 
+@define(eq=False)
 class ServerWindow(ABC):
     """The budget of one scope on the server.
 
@@ -32,12 +35,9 @@ class ServerWindow(ABC):
         count_denied: Whether a denied request counts like a served one.
     """
 
-    def __init__(self, limit: int, *, seconds: float = 10.0, count_denied: bool = False) -> None:
-        check_count("limit", limit, least=0)
-        check_seconds("seconds", seconds)
-        self.limit = limit
-        self.seconds = seconds
-        self.count_denied = count_denied
+    limit: int = field(validator=validator(check_count, least=0))
+    seconds: float = field(default=10.0, kw_only=True, validator=validator(check_seconds))
+    count_denied: bool = field(default=False, kw_only=True)
 
     def free(self, now: float) -> int:
         """Whole requests that are allowed now, 0 or more."""
@@ -115,12 +115,11 @@ class FirstRequestWindow(ServerWindow):
         return max(now, self._start + self.seconds)
 
 
+@define(eq=False)
 class SlidingLogWindow(ServerWindow):
     """Every request counts for exactly `seconds`."""
 
-    def __init__(self, limit: int, *, seconds: float = 10.0, count_denied: bool = False) -> None:
-        super().__init__(limit, seconds=seconds, count_denied=count_denied)
-        self._log: deque[float] = deque()
+    _log: deque[float] = field(init=False, factory=deque[float])
 
     def _left(self, now: float) -> int:
         while self._log and self._log[0] + self.seconds <= now:
