@@ -2,11 +2,12 @@
 
 import asyncio
 import random
+from collections.abc import Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
 from threading import Thread
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 from attrs import define, field
@@ -53,7 +54,7 @@ class Server:
     _closed: asyncio.Event = field(init=False, factory=asyncio.Event)
     _loop: asyncio.AbstractEventLoop | None = field(init=False, default=None)
     _thread: Thread | None = field(init=False, default=None)
-    _threaded: bool = field(init=False, default=False)
+    _home: asyncio.AbstractEventLoop | None = field(init=False, default=None)
     _port: int = field(init=False, default=0)
     _failures: list[tuple[str, Exception]] = field(init=False, factory=list[tuple[str, Exception]])
 
@@ -67,34 +68,38 @@ class Server:
 
     async def start(self, host: str, port: int) -> None:
         """Start listening: in the thread of a `with` block, else in the running loop; again at the same port."""
-        if self._threaded:
-            await asyncio.to_thread(self._start_thread, host, port)
-        else:
-            await self._start(host, port)
+        await self._at_home(self._start(host, port))
 
     async def close(self) -> None:
         """Stop listening and close all connections; no error if it is not running."""
-        if self._thread is not None:
-            await asyncio.to_thread(self._stop_thread)
-        else:
-            await self._close()
+        await self._at_home(self._close())
 
     async def wait_closed(self) -> None:
         """Wait until it is closed."""
-        if self._thread is not None:
-            await asyncio.to_thread(self._thread.join)
-        else:
-            await self._closed.wait()
+        await self._at_home(self._wait_closed())
 
     def enter(self, host: str, port: int) -> None:
         """Listen in a thread with its own event loop until `leave`; raises what `start` raises."""
-        self._start_thread(host, port)
-        self.entered = self._threaded = True
+        if self._thread is not None:
+            raise RuntimeError(_RUNS)
+        ready: Future[asyncio.AbstractEventLoop] = Future()
+        # A daemon, which does not keep an aborted test run alive.
+        self._thread = Thread(target=_run_loop, args=(ready,), name="alohub-sandbox", daemon=True)
+        self._thread.start()
+        self._home = ready.result()
+        try:
+            asyncio.run_coroutine_threadsafe(self._start(host, port), self._home).result()
+        except BaseException:
+            self._end_thread()
+            raise
+        self.entered = True
 
     def leave(self, error: BaseException | None) -> None:
         """End a block, and raise the first error of the server, or add it to that of the block."""
-        self._stop_thread()
-        self.entered, self._threaded, self._loop, self._port = False, False, None, 0
+        if self._home is not None:
+            asyncio.run_coroutine_threadsafe(self._close(), self._home).result()
+            self._end_thread()
+        self.entered, self._loop, self._port = False, None, 0
         self.raise_failure(error)
 
     def raise_failure(self, error: BaseException | None = None) -> None:
@@ -140,42 +145,22 @@ class Server:
         if not self.entered:
             self._loop = None
 
-    def _start_thread(self, host: str, port: int) -> None:
-        if self._thread is not None:
-            raise RuntimeError(_RUNS)
-        started: Future[None] = Future()
-        # A daemon, which does not keep an aborted test run alive.
-        thread = Thread(target=self._run, args=(host, port, started), name="alohub-sandbox", daemon=True)
-        thread.start()
-        try:
-            started.result()
-        except BaseException:
+    async def _wait_closed(self) -> None:
+        await self._closed.wait()
+
+    async def _at_home(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run this in the thread's event loop, or in the running one if there is no thread."""
+        if self._home is None:
+            await work
+        else:
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._home))
+
+    def _end_thread(self) -> None:
+        thread, home = self._thread, self._home
+        self._thread = self._home = None
+        if thread is not None and home is not None:
+            home.call_soon_threadsafe(home.stop)
             thread.join()
-            raise
-        self._thread = thread
-
-    def _stop_thread(self) -> None:
-        thread, self._thread = self._thread, None
-        if thread is not None and self._loop is not None:
-            self._loop.call_soon_threadsafe(self._closed.set)
-            thread.join()
-            self._loop = None
-
-    def _run(self, host: str, port: int, started: "Future[None]") -> None:
-        async def serve() -> None:
-            await self._start(host, port)
-            started.set_result(None)
-            try:
-                await self._closed.wait()
-            finally:
-                await self._close()
-
-        try:
-            asyncio.run(serve())
-        except BaseException as exc:
-            if started.done():
-                raise
-            started.set_exception(exc)
 
     def _leg(self) -> float:
         least, most = latency_range(self.service.settings.latency)
@@ -199,6 +184,13 @@ class Server:
         if failure.error is not None:
             self._failures.append((f"{request.method} {request.path}", failure.error))
         return response
+
+
+def _run_loop(ready: "Future[asyncio.AbstractEventLoop]") -> None:
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        ready.set_result(loop)
+        loop.run_forever()
 
 
 async def stop_listening(server: asyncio.Server) -> None:

@@ -1,6 +1,7 @@
 """The sandbox hides no mistakes: it refuses wrong scripts, reports its failures, and responds as real servers do."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -215,7 +216,9 @@ def test_restart_keeps_thread_and_address() -> None:
         assert sandbox.url == url
 
     with Sandbox(queues=3) as sandbox:
+        threads = {*threading.enumerate()}
         asyncio.run(restart(sandbox))
+        assert {*threading.enumerate()} == threads
         assert asyncio.run(_list(sandbox)) == 3  # the loop of `restart` is closed
     with pytest.raises(RuntimeError, match="not running"):
         _ = sandbox.url
