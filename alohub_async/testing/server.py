@@ -31,13 +31,14 @@ class _Failure:
     """Records and suppresses an error of the server itself."""
 
     error: Exception | None = None
+    sending: bool = False
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: TracebackType | None) -> bool:
-        if not isinstance(error, Exception) or isinstance(error, OSError):  # the client has disconnected
-            return False
+        if not isinstance(error, Exception) or (self.sending and isinstance(error, OSError)):
+            return False  # cancelled, or the client has disconnected
         self.error = self.error or error
         return True
 
@@ -179,6 +180,7 @@ class Server:
             await asyncio.sleep(answer.delay + self._leg())
         with self.service.lock:
             self.service.answered(number, answer)
+        failure.sending = True
         with failure:
             response = await _send(http, answer)
         if failure.error is not None:

@@ -85,7 +85,11 @@ class Service:
             allowed = "for requests of a list: GET, and not the path of a detail"
             raise refuse("page", allowed, wanted.page)
         known = {*self.faults.paths, *(strip_prefix(request.path) for request in self.log.values())}
-        if times is not None and not served and strip_prefix(path) not in known:
+        if (
+            times is not None
+            and not served
+            and not any(path_fits(path, name) or path_fits(name, path) for name in known)
+        ):
             paths = ", ".join(dict.fromkeys(route.template for route in self.routes))
             allowed = f"one that the sandbox serves ({paths}), or that was scripted or requested"
             raise refuse("path", allowed, path)

@@ -119,6 +119,13 @@ class _Raises(Fault):
 
 
 @frozen
+class _RaisesOSError(Fault):
+    def spoil(self, answer: Answer) -> Answer:
+        del answer
+        raise ConnectionResetError("mine")
+
+
+@frozen
 class _NoAnswer(Fault):
     def spoil(self, answer: Answer) -> Any:
         del answer
@@ -143,7 +150,7 @@ class _BadStatus(Fault):
         return evolve(answer, status=1000)
 
 
-@pytest.mark.parametrize("fault", [_Raises(), _NoAnswer(), _BadHeader(), _BadDelay(), _BadStatus()])
+@pytest.mark.parametrize("fault", [_Raises(), _RaisesOSError(), _NoAnswer(), _BadHeader(), _BadDelay(), _BadStatus()])
 def test_failure_of_the_server_is_raised_at_the_end(fault: Fault) -> None:
     """An error in a fault of the test's own is raised at the end of the block, even if the client has retried."""
 
@@ -419,6 +426,10 @@ async def test_requested_and_scripted_paths_can_be_expected(raw: Raw) -> None:
     await raw.get("/v1/teams")
     raw.sandbox.assert_requested("GET", "/v1/agents", times=1)
     raw.sandbox.assert_requested("GET", "/v1/teams", times=1)
+    raw.sandbox.fail(JsonAnswer([]), path="/v1/teams/{id}")
+    raw.sandbox.assert_requested("GET", "/v1/teams/7", times=0)
+    await raw.get("/v1/agents/7")
+    raw.sandbox.assert_requested("GET", "/v1/agents/{id}", times=1)
 
 
 @pytest.mark.parametrize(
