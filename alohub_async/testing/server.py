@@ -98,8 +98,10 @@ class Server:
     def leave(self, error: BaseException | None) -> None:
         """End a block, and raise the first error of the server, or add it to that of the block."""
         if self._home is not None:
-            asyncio.run_coroutine_threadsafe(self._close(), self._home).result()
-            self._end_thread()
+            try:
+                asyncio.run_coroutine_threadsafe(self._close(), self._home).result()
+            finally:
+                self._end_thread()
         self.entered, self._loop, self._port = False, None, 0
         self.raise_failure(error)
 
