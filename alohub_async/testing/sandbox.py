@@ -306,10 +306,12 @@ class Sandbox(SandboxSettings):
         script: dict[str, Any] = {**options}
         times = script.pop("next", 1)
         status = {name: script.pop(name) for name in ("status", "retry_after") if name in script}
-        if fault is not None and status:
+        if fault is not None and any(value is not None for value in status.values()):
             raise InvalidArgumentError(
                 "status and retry_after are parts of a Status fault; pass either them or a fault"
             )
+        if status.get("status", 500) is None:
+            del status["status"]
         wanted = RequestFilter(**script)
         with self._service.lock:
             self._service.check_filter(wanted)

@@ -252,6 +252,13 @@ async def test_faults_match_requests(raw: Raw) -> None:
     assert [(await raw.put(raw.first_id, UPDATE)).status for _ in range(2)] == [501, 200]
 
 
+async def test_options_may_be_none(raw: Raw) -> None:
+    """None stands for the default of `status`, for no `Retry-After`, and for any request."""
+    raw.sandbox.fail(HtmlPage(), status=None, retry_after=None, method=None, path=None, page=None)
+    raw.sandbox.fail(status=None)
+    assert [(await raw.get()).status for _ in range(3)] == [502, 500, 200]
+
+
 async def test_fault_until_healed(raw: Raw) -> None:
     """With next=None a fault happens to every matching request, until `heal`."""
     raw.sandbox.fail(next=None, status=503)
