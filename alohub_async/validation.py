@@ -6,6 +6,7 @@ made of.
 """
 
 import math
+import re
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
@@ -26,7 +27,7 @@ Validator: TypeAlias = Callable[[object, Any, Any], None]
 
 
 def refuse(
-    name: str, allowed: str, value: object, *, wrong_type: bool, error: ErrorType
+    name: str, allowed: str, value: object, *, wrong_type: bool = False, error: ErrorType = InvalidArgumentError
 ) -> ConfigurationError | InvalidArgumentError:
     """The error for a value that is not allowed."""
     if wrong_type and error is InvalidArgumentError:
@@ -35,22 +36,9 @@ def refuse(
 
 
 def check_seconds(
-    name: str,
-    value: Any,
-    *,
-    zero: bool = False,
-    optional: bool = False,
-    error: ErrorType = InvalidArgumentError,
+    name: str, value: Any, *, zero: bool = False, optional: bool = False, error: ErrorType = InvalidArgumentError
 ) -> float | None:
-    """Return a finite number of seconds.
-
-    Args:
-        name: Of the argument.
-        value: What was given.
-        zero: Whether 0 is allowed.
-        optional: Whether None is allowed.
-        error: What to raise.
-    """
+    """Return a finite number of seconds above 0, with `zero` also 0, with `optional` also None."""
     if value is None and optional:
         return None
     allowed = f"a number of seconds{', 0 or more' if zero else ' above 0'}{', or None' if optional else ''}"
@@ -69,21 +57,24 @@ def _is_finite(value: float) -> bool:
 
 
 def check_count(
-    name: str, value: Any, *, least: int, most: int | None = None, error: ErrorType = InvalidArgumentError
-) -> int:
-    """Return an int within a range, both ends included.
-
-    Args:
-        name: Of the argument.
-        value: What was given.
-        least: The least that is allowed.
-        most: The most that is allowed; None for no end.
-        error: What to raise.
-    """
-    allowed = f"an int of {least} or more" if most is None else f"an int from {least} to {most}"
+    name: str,
+    value: Any,
+    *,
+    least: int | None,
+    most: int | None = None,
+    optional: bool = False,
+    error: ErrorType = InvalidArgumentError,
+) -> int | None:
+    """Return an int from `least` to `most`, both included and None for no end; with `optional` also None."""
+    if value is None and optional:
+        return None
+    allowed = "an int"
+    if least is not None:
+        allowed = f"an int of {least} or more" if most is None else f"an int from {least} to {most}"
+    allowed += ", or None" if optional else ""
     if isinstance(value, bool) or not isinstance(value, int):
         raise refuse(name, allowed, value, wrong_type=True, error=error)
-    if value < least or (most is not None and value > most):
+    if (least is not None and value < least) or (most is not None and value > most):
         raise refuse(name, allowed, value, wrong_type=False, error=error)
     return value
 
@@ -113,11 +104,12 @@ def read_digits(value: object) -> int | None:
     return None
 
 
-def check_share(name: str, value: Any, *, error: ErrorType = InvalidArgumentError) -> float:
-    """Return a number above 0 and below 1."""
+def check_share(name: str, value: Any, *, ends: bool = False, error: ErrorType = InvalidArgumentError) -> float:
+    """Return a number above 0 and below 1; with `ends` also 0 or 1."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not 0 < value < 1:
-        raise refuse(name, "a number above 0 and below 1", value, wrong_type=not is_number, error=error)
+    if not is_number or not (0 < value < 1 or (ends and value in {0, 1})):
+        allowed = "a number from 0 to 1" if ends else "a number above 0 and below 1"
+        raise refuse(name, allowed, value, wrong_type=not is_number, error=error)
     return cast("float", value)
 
 
@@ -127,6 +119,23 @@ def check_number(name: str, value: Any, *, error: ErrorType = InvalidArgumentErr
     if not is_number or not _is_finite(value):
         raise refuse(name, "a number", value, wrong_type=not is_number, error=error)
     return cast("float", value)
+
+
+def check_text(
+    name: str,
+    value: Any,
+    *,
+    pattern: str,
+    allowed: str,
+    optional: bool = False,
+    error: ErrorType = InvalidArgumentError,
+) -> str | None:
+    """Return a string that the pattern matches; `allowed` describes it."""
+    if value is None and optional:
+        return None
+    if not isinstance(value, str) or re.fullmatch(pattern, value) is None:
+        raise refuse(name, allowed, value, wrong_type=not isinstance(value, str), error=error)
+    return value
 
 
 def check_flag(name: str, value: Any, *, error: ErrorType = InvalidArgumentError) -> bool:
@@ -158,12 +167,7 @@ def _article(noun: str) -> str:
 
 
 def validator(check: Callable[..., object], **arguments: Any) -> Validator:
-    """Make an attrs validator of one of the checks above. `UNSET` is always allowed: it stands for no value.
-
-    Args:
-        check: Takes the attribute's name and the value.
-        arguments: Its other arguments.
-    """
+    """Make an attrs validator of a check above, with these arguments. `UNSET`, which means no value, is allowed."""
 
     def validate(_: object, attribute: Any, value: Any) -> None:
         if not isinstance(value, UnsetType):

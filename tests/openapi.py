@@ -1,7 +1,7 @@
-"""The contract as an OpenAPI 3.1 description, and a server that holds each request against it.
+"""The contract as an OpenAPI 3.1 description, and a server that validates requests against it.
 
-The checking is JSON Schema's (OpenAPI 3.1 uses its 2020-12 dialect) over what the description says of path, query,
-headers, key and body; whatever it does not mention is refused, apart from what HTTP itself needs.
+JSON Schema (the 2020-12 dialect, as in OpenAPI 3.1) validates path, query, headers, key and body. Anything that is not
+described is refused, except what HTTP itself needs.
 """
 
 import importlib
@@ -16,7 +16,7 @@ from yarl import URL
 
 from tests.support import QUEUE
 
-# Loaded this way since the package brings no types, and its results are only printed.
+# Imported by name because the package has no types. Only its messages are used.
 _jsonschema: Any = importlib.import_module("jsonschema")
 
 _ENVELOPE: Final[dict[str, Any]] = {
@@ -123,7 +123,7 @@ DESCRIPTION: Final[dict[str, Any]] = {
     },
 }
 
-# Headers any HTTP client may send; the description is about the others.
+# Headers that any HTTP client may send. The description lists the others.
 _TRANSPORT_HEADERS: Final = {"host", "accept", "accept-encoding", "user-agent", "connection"}
 _BODY_HEADERS: Final = {"content-type", "content-length"}
 
@@ -144,14 +144,14 @@ def _resolved(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def violations(schema: Mapping[str, Any], value: object) -> list[str]:
-    """What is wrong with a value, by a schema of the description."""
+    """The violations of a schema of the description by a value."""
     whole = {**schema, "components": DESCRIPTION["components"]}  # for the references
     checker = _jsonschema.Draft202012Validator(whole)
     return [error.message for error in checker.iter_errors(value)]
 
 
 def check_description() -> None:
-    """Raise if a schema of the description is none."""
+    """Raise an error if a schema of the description is not valid."""
     for part in DESCRIPTION["components"]["schemas"].values():
         _jsonschema.Draft202012Validator.check_schema(part)
 
@@ -174,7 +174,7 @@ def _find(method: str, path: str) -> _Operation | None:
 
 
 def _typed(schema: Mapping[str, Any], text: str) -> object:
-    """A value of path, query or header as its schema's type says; text if it is not written like that."""
+    """A value of path, query or header in the type of its schema, or the text if it does not have that form."""
     if schema["type"] == "integer" and re.fullmatch("0|-?[1-9][0-9]*", text):
         return int(text)
     return text
@@ -198,7 +198,7 @@ def _check_parameters(request: web.BaseRequest, operation: _Operation) -> list[s
         elif parameter.get("required"):
             found.append(f"{place} {name} is missing")
     if len(request.query) != len(set(request.query)):
-        found.append("a query parameter is there twice")
+        found.append("a query parameter occurs twice")
     found += [f"query {name} is unknown" for name in request.query if name not in known["query"]]
     schemes = DESCRIPTION["components"]["securitySchemes"].values()
     allowed = known["header"] | _TRANSPORT_HEADERS | {scheme["name"].lower() for scheme in schemes}
@@ -206,7 +206,7 @@ def _check_parameters(request: web.BaseRequest, operation: _Operation) -> list[s
         allowed |= _BODY_HEADERS
     found += [f"header {name} is unknown" for name in request.headers if name.lower() not in allowed]
     if len(request.headers) != len({name.lower() for name in request.headers}):
-        found.append("a header is there twice")
+        found.append("a header occurs twice")
     return found
 
 
@@ -222,7 +222,7 @@ def _check_key(request: web.BaseRequest, key: str) -> list[str]:
 def _check_body(request: web.BaseRequest, operation: _Operation, body: bytes) -> list[str]:
     wanted = operation.spec.get("requestBody")
     if wanted is None:
-        return ["a body where none belongs"] if body else []
+        return ["a body where none is allowed"] if body else []
     media = wanted["content"].get(request.headers.get("Content-Type", ""))
     if media is None:
         return ["an unknown media type"]
@@ -235,12 +235,12 @@ def _check_body(request: web.BaseRequest, operation: _Operation, body: bytes) ->
 
 @define(eq=False)
 class CheckingServer:
-    """Answers what the description allows with the vendor's examples, and all else with 400 and what is wrong.
+    """Responds to valid requests with the vendor's examples, and to all others with 400 and the violations.
 
     Attributes:
-        key: The one key that is right.
-        accepted: Method, path with query, and body of each request that was right.
-        refused: What was wrong, request by request.
+        key: The only valid key.
+        accepted: Method, path with query, and body of each valid request.
+        refused: The violations of each other request.
     """
 
     key: str = "sk_live_right"

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 any_text: st.SearchStrategy[str] = st.text(st.characters(exclude_categories=()), max_size=12)
-"""Any string Python can hold, lone surrogates and control characters among them."""
+"""Any Python string, including lone surrogates and control characters."""
 
 json_scalars: st.SearchStrategy[Any] = st.one_of(
     st.none(),
@@ -17,7 +17,7 @@ json_scalars: st.SearchStrategy[Any] = st.one_of(
     st.sampled_from(["0", "1", "2", "99", "120", "007", "-1", "1.0", " 1", "1 ", "", "٣", "²", "1" * 19, "1" * 20]),
     any_text,
 )
-"""JSON scalars, often values that almost match a field of the API."""
+"""JSON scalars, many of them almost valid for a field of the API."""
 
 json_values: st.SearchStrategy[Any] = st.recursive(
     json_scalars,

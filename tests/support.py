@@ -25,7 +25,7 @@ CALLS: Final[Mapping[str, Callable[[AlohubClient], Coroutine[Any, Any, object]]]
     "request": lambda client: client.request("GET", LIST),
     "paginate": lambda client: client.paginate(LIST).collect(),
 }
-"""Everything a client can be asked, by name."""
+"""Every kind of call of a client, by name."""
 
 QUEUE: Final[Mapping[str, object]] = {
     "callinId": 1001226,
@@ -85,14 +85,14 @@ def json_reply(payload: object, *, status: int = 200, headers: Mapping[str, str]
 
 @frozen
 class RawRequest:
-    """A request as it came off a socket.
+    """A request as received on a socket.
 
     Attributes:
         method: The method.
         target: The request target, usually path and query.
         headers: By name in any case.
-        body: As long as `Content-Length` says.
-        connection: The number of the connection it came over, from 1.
+        body: Its body, of the length of `Content-Length`.
+        connection: The number of its connection, from 1.
     """
 
     method: str
@@ -103,11 +103,11 @@ class RawRequest:
 
 
 Step: TypeAlias = bytes | float | Literal["close"]
-"""What a `RawServer` does: send these bytes, wait so many seconds, or close the connection."""
+"""A step of a `RawServer`: bytes to send, seconds to wait, or closing the connection."""
 
 
 def http(body: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> bytes:
-    """Return a complete HTTP response; anything but bytes is encoded as JSON."""
+    """Return a complete HTTP response. A body that is not bytes is encoded as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     fields = {"Content-Type": "application/json", "Content-Length": str(len(content)), **(headers or {})}
     lines = [f"HTTP/1.1 {status} Reason", *(f"{name}: {value}" for name, value in fields.items())]
@@ -134,7 +134,7 @@ class RawServer:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Its URL."""
         assert self._server is not None
         host, port = self._server.sockets[0].getsockname()
         return f"http://{host}:{port}"
@@ -214,6 +214,6 @@ def deaf_socket() -> Generator[str]:
 
 @asynccontextmanager
 async def deaf_endpoint() -> AsyncGenerator[str]:
-    """Yield such a URL in an event loop."""
+    """Yield the URL of a `deaf_socket`, as an async context manager."""
     with deaf_socket() as url:
         yield url

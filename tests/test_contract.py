@@ -1,4 +1,4 @@
-"""The contract of the API, row by row, over sockets: what the SDK sends, and what it makes of each answer."""
+"""The contract of the API, over sockets: the requests of the SDK, and its result for each response."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -51,7 +51,7 @@ HTTP_LIBRARY_HEADERS = {"Host", "Accept-Encoding"}
 
 
 def envelope(*records: object, **other: object) -> dict[str, object]:
-    """The list's envelope of the vendor's page."""
+    """The envelope of a list on the vendor's page."""
     return {"success": "1", "error_code": "SUCCESS", "totalRecord": len(records), "data": list(records), **other}
 
 
@@ -87,7 +87,7 @@ async def test_each_way_of_access_has_its_own_headers_and_path(
     path: str,
     names: set[str],
 ) -> None:
-    """The gateway gets `X-Api-Key` and the tenant if there is one; the backend the bare key and no tenant."""
+    """The gateway receives `X-Api-Key` and the tenant if one is set, the backend the bare key and no tenant."""
     async with AlohubClient(sandbox.api_key, endpoint=endpoint(sandbox), tenant_id=tenant_id) as client:
         assert await client.queues.list_inbound().first() is not None
     sent = sandbox.requests[0]
@@ -117,7 +117,7 @@ async def test_each_way_of_access_has_its_own_headers_and_path(
 async def test_key_and_tenant_headers_can_be_chosen(
     sandbox: Sandbox, *, direct: bool, key_header: KeyHeader, names: set[str], send_tenant: bool
 ) -> None:
-    """Whatever the way of access, the user can have either key header or both, and the tenant or not."""
+    """For both ways of access, either key header or both can be sent, with or without the tenant."""
     endpoint = attrs.evolve(
         _backend(sandbox) if direct else _gateway(sandbox), key_header=key_header, send_tenant=send_tenant
     )
@@ -139,8 +139,8 @@ async def test_key_and_tenant_headers_can_be_chosen(
         (Endpoint.direct("https://pbx.example"), "pbx.example:443"),
     ],
 )
-async def test_known_endpoints_are_reached_by_tls(endpoint: Endpoint | None, host: str) -> None:
-    """The vendor's hosts are asked for with TLS: a proxy on the way is told the host alone, and never the key."""
+async def test_known_endpoints_use_tls(endpoint: Endpoint | None, host: str) -> None:
+    """The vendor's hosts are connected to by TLS. A proxy receives only the host name, never the key."""
     async with (
         RawServer(lambda _: [http(b"", status=403)]) as proxy,
         aiohttp.ClientSession(proxy=proxy.url) as session,
@@ -155,8 +155,8 @@ async def test_known_endpoints_are_reached_by_tls(endpoint: Endpoint | None, hos
 # GET list
 
 
-async def test_list_asks_for_page_and_size(sandbox: Sandbox, client: AlohubClient) -> None:
-    """A list request is a GET with `page` from 0 and `size`, and nothing else in query or body."""
+async def test_list_sends_page_and_size(sandbox: Sandbox, client: AlohubClient) -> None:
+    """A list request is a GET with `page`, from 0, and `size`. It has no other parameters and no body."""
     queues = await client.queues.list_inbound(page_size=10).collect()
     assert [(sent.method, sent.path, dict(sent.query), sent.json) for sent in sandbox.requests] == [
         ("GET", LIST, {"page": str(page), "size": "10"}, None) for page in range(3)
@@ -164,14 +164,14 @@ async def test_list_asks_for_page_and_size(sandbox: Sandbox, client: AlohubClien
     assert [found.id for found in queues] == [stored["callinId"] for stored in sandbox.queues]
 
 
-async def test_list_asks_for_a_hundred_unless_told(sandbox: Sandbox, client: AlohubClient) -> None:
-    """The SDK's own page size is 100, always said."""
+async def test_default_page_size_is_100(sandbox: Sandbox, client: AlohubClient) -> None:
+    """The SDK's default page size is 100, and is always sent."""
     await client.queues.list_inbound().collect()
     assert dict(sandbox.requests[0].query) == {"page": "0", "size": "100"}
 
 
-async def test_record_of_the_vendors_page_is_understood(sandbox: Sandbox, client: AlohubClient) -> None:
-    """The list answer of the vendor's page gives the queue it shows."""
+async def test_record_of_the_vendors_page_is_decoded(sandbox: Sandbox, client: AlohubClient) -> None:
+    """The list response of the vendor's page is decoded to its queue."""
     sandbox.fail(json_reply(envelope(QUEUE)))
     assert await client.queues.list_inbound().collect() == [
         InboundQueue(
@@ -219,10 +219,10 @@ async def test_record_of_the_vendors_page_is_understood(sandbox: Sandbox, client
         ("callinNumber", "number", None, None),
     ],
 )
-async def test_each_field_is_read_in_each_form(
+async def test_each_field_is_decoded_from_each_form(
     sandbox: Sandbox, client: AlohubClient, *, wire: str, name: str, raw: object, value: object
 ) -> None:
-    """Each field of the table fits its type, in the list as in the detail, and leaves nothing in `extra`."""
+    """Each documented form is decoded to the field's type, in list and detail, and `extra` is empty."""
     record = queue(**{wire: raw})
     sandbox.fail(json_reply(envelope(record)))
     sandbox.fail(json_reply(record))
@@ -254,10 +254,10 @@ async def test_each_field_is_read_in_each_form(
         ("callinNumber", "number", 1900),
     ],
 )
-async def test_value_that_does_not_fit_neither_raises_nor_lies(
+async def test_invalid_value_is_none_and_kept_in_extra(
     sandbox: Sandbox, client: AlohubClient, wire: str, name: str, raw: object
 ) -> None:
-    """It is None and kept raw in `extra`, and the other records of the page are whole; strictly, it raises."""
+    """An invalid value is None and kept in `extra`; other records are unaffected. With `strict` it raises."""
     sandbox.fail(json_reply(envelope(QUEUE, queue(callinId=2) | {wire: raw})), next=2)
     good, bad = await client.queues.list_inbound().collect()
     assert good.name == "test"
@@ -270,7 +270,7 @@ async def test_value_that_does_not_fit_neither_raises_nor_lies(
 
 
 async def test_unknown_strategy_and_unknown_fields_survive(sandbox: Sandbox, client: AlohubClient) -> None:
-    """A strategy and fields added later are kept as they came, and the strategy is never written back."""
+    """An unknown strategy and unknown fields are kept, and an unknown strategy cannot be written."""
     sandbox.fail(json_reply(queue(strategy=7, colour="đỏ", nested={"a": [1, None]})), next=2)
     found = await client.queues.get_inbound(FIRST)
     assert found.strategy is not None
@@ -284,8 +284,8 @@ async def test_unknown_strategy_and_unknown_fields_survive(sandbox: Sandbox, cli
 
 @pytest.mark.parametrize("total_style", ["int", "string", "missing"])
 @pytest.mark.parametrize("page_size", [1, 10, 25, 100])
-async def test_whole_list_comes_whatever_the_total_is(total_style: TotalStyle, page_size: int) -> None:
-    """With the total as a number, as a string or missing, each record comes once."""
+async def test_list_is_complete_with_each_form_of_the_total(total_style: TotalStyle, page_size: int) -> None:
+    """With the total as a number, as a string or missing, each record is yielded once."""
     async with Sandbox(queues=25, total_style=total_style) as sandbox, sandbox.client() as client:
         pager = client.queues.list_inbound(page_size=page_size)
         ids = [found.id async for found in pager]
@@ -295,20 +295,16 @@ async def test_whole_list_comes_whatever_the_total_is(total_style: TotalStyle, p
 
 
 @pytest.mark.parametrize("total", [None, "", "many", -3, 1.5, True, [25], {"n": 25}])
-async def test_total_that_makes_no_sense_counts_as_missing(
-    sandbox: Sandbox, client: AlohubClient, total: object
-) -> None:
-    """Such a total neither fails the walk nor ends it early: an empty page does."""
+async def test_invalid_total_counts_as_missing(sandbox: Sandbox, client: AlohubClient, total: object) -> None:
+    """An invalid total neither fails the walk nor ends it. An empty page ends it."""
     for page in (envelope(QUEUE), envelope(queue(callinId=2)), envelope()):
         sandbox.fail(json_reply(page | {"totalRecord": total}))
     assert [found.id async for found in client.queues.list_inbound(page_size=1)] == [1001226, 2]
 
 
 @pytest.mark.parametrize("totals", [(4, 3, 3), (2, 3, 3), ("3", 3, "3"), (3, None, 3), (None, 3, 3)])
-async def test_total_that_changes_between_pages_is_followed(
-    sandbox: Sandbox, client: AlohubClient, totals: tuple[object, ...]
-) -> None:
-    """The latest total counts, growing or shrinking or there at times only: nothing is lost and nothing twice.
+async def test_latest_total_counts(sandbox: Sandbox, client: AlohubClient, totals: tuple[object, ...]) -> None:
+    """A total that grows, shrinks or is missing on some pages neither loses nor repeats a record.
 
     After the last full page, an empty one confirms the total.
     """
@@ -323,10 +319,10 @@ async def test_total_that_changes_between_pages_is_followed(
 @pytest.mark.parametrize("cap", [1, 7, 20, 25])
 @pytest.mark.parametrize("page_size", [3, 20, 21, 100])
 @pytest.mark.parametrize("total_style", ["int", "missing"])
-async def test_server_that_caps_the_page_size_is_followed(
+async def test_server_may_cap_the_page_size(
     cap: int, page_size: int, cap_style: CapStyle, total_style: TotalStyle
 ) -> None:
-    """A server that quietly returns fewer than asked, in whichever way it counts offsets, loses no record."""
+    """No record is lost if the server returns shorter pages than requested, whichever way it counts offsets."""
     async with (
         Sandbox(
             queues=25,
@@ -356,8 +352,8 @@ async def test_server_that_caps_the_page_size_is_followed(
         1,
     ],
 )
-async def test_json_of_another_shape_is_said_so(sandbox: Sandbox, client: AlohubClient, payload: object) -> None:
-    """Such a list or detail raises `APIResponseError` at once, never a `KeyError` or the like."""
+async def test_json_of_an_unknown_shape_is_an_error(sandbox: Sandbox, client: AlohubClient, payload: object) -> None:
+    """A list or detail of an unknown shape raises `APIResponseError` without a retry."""
     sandbox.fail(json_reply(payload), next=2)
     for call in (client.queues.list_inbound().collect(), client.queues.get_inbound(1)):
         with pytest.raises(APIResponseError, match="JSON of an unknown shape"):
@@ -370,8 +366,8 @@ async def test_json_of_another_shape_is_said_so(sandbox: Sandbox, client: Alohub
 
 @pytest.mark.parametrize("style", ["bare", "object", "list"])
 @pytest.mark.parametrize("direct", [False, True])
-async def test_detail_is_read_bare_and_enveloped(*, style: DetailStyle, direct: bool) -> None:
-    """The bare object, an envelope around it, and an envelope with a list of one give the queue of the list."""
+async def test_detail_is_decoded_bare_and_enveloped(*, style: DetailStyle, direct: bool) -> None:
+    """A bare object, an envelope with an object, and an envelope with a list of one object give the same queue."""
     async with Sandbox(queues=3, detail_style=style) as sandbox, sandbox.client(direct=direct) as client:
         listed = [found async for found in client.queues.list_inbound()]
         assert [await client.queues.get_inbound(id_of(found)) for found in listed] == listed
@@ -381,15 +377,15 @@ async def test_detail_is_read_bare_and_enveloped(*, style: DetailStyle, direct: 
 
 
 @pytest.mark.parametrize("data", [[], [QUEUE, QUEUE], [1], {}, None])
-async def test_detail_without_its_one_record_is_said_so(sandbox: Sandbox, client: AlohubClient, data: object) -> None:
-    """An envelope with no record, or several, is not a detail."""
+async def test_detail_must_have_one_record(sandbox: Sandbox, client: AlohubClient, data: object) -> None:
+    """An envelope with no record or several records is not a detail."""
     sandbox.fail(json_reply({"success": "1", "error_code": "SUCCESS", "data": data}))
     with pytest.raises(APIResponseError, match="an object with 'callinId', bare or under 'data'"):
         await client.queues.get_inbound(FIRST)
 
 
 async def test_detail_of_another_tenant_is_not_found(sandbox: Sandbox, client: AlohubClient) -> None:
-    """Another tenant's queue does not exist for this key, neither to read nor to write."""
+    """Another tenant's queue can be neither read nor updated with this key."""
     for call in (
         client.queues.get_inbound(sandbox.foreign_queue_id),
         client.queues.update_inbound(sandbox.foreign_queue_id, max_wait=1),
@@ -439,7 +435,7 @@ async def test_update_has_the_write_names_and_types(
     direct: bool,
     as_object: bool,
 ) -> None:
-    """Each field goes out under its write name, as string or integer as the table says, alone in the body."""
+    """Each field is sent with its write name and its documented type, without other fields."""
     before = dict(sandbox.queues[0])
     async with sandbox.client(direct=direct) as client:
         if as_object:
@@ -451,13 +447,13 @@ async def test_update_has_the_write_names_and_types(
     assert (sent.method, dict(sent.query)) == ("PUT", {})
     assert sent.path == f"{'/api' if direct else ''}{LIST}/{FIRST}"
     assert sent.json == body
-    assert json.dumps(sent.json) == json.dumps(body)  # 1 is not "1", nor True
+    assert json.dumps(sent.json) == json.dumps(body)  # 1 is neither "1" nor True
     assert sent.headers["Content-Type"] == "application/json"
     assert sandbox.queues[0] == before | stored
 
 
 async def test_update_is_utf8_json_with_its_length() -> None:
-    """The body is UTF-8 JSON without a charset in its type, and its length is said."""
+    """The body is UTF-8 JSON with `Content-Length` and without a charset in its media type."""
     async with (
         RawServer(lambda _: [http({"success": "1", "error_code": "SUCCESS"})]) as server,
         AlohubClient("sk_live_x", endpoint=server.url) as client,
@@ -514,10 +510,10 @@ async def test_update_is_utf8_json_with_its_length() -> None:
         {"deadline": "5", "max_wait": 1},
     ],
 )
-async def test_update_that_cannot_be_right_is_refused_before_it_is_sent(
+async def test_invalid_update_is_refused_before_it_is_sent(
     sandbox: Sandbox, client: AlohubClient, arguments: dict[str, Any]
 ) -> None:
-    """It is an `InvalidArgumentError`, which is a `ValueError` (or `TypeError`), and nothing goes out."""
+    """An invalid update raises `InvalidArgumentError`, a `ValueError`, and no request is sent."""
     changes = [arguments.pop("changes")] if "changes" in arguments else []
     with pytest.raises(InvalidArgumentError) as caught:
         await client.queues.update_inbound(arguments.pop("queue_id", FIRST), *changes, **arguments)
@@ -527,10 +523,8 @@ async def test_update_that_cannot_be_right_is_refused_before_it_is_sent(
 
 
 @pytest.mark.parametrize("queue_id", [0, -1, True, "1", 1.0, None, [1]])
-async def test_get_of_what_is_no_id_is_refused_before_it_is_sent(
-    sandbox: Sandbox, client: AlohubClient, queue_id: Any
-) -> None:
-    """An id that is no positive integer is told so."""
+async def test_invalid_id_is_refused_before_it_is_sent(sandbox: Sandbox, client: AlohubClient, queue_id: Any) -> None:
+    """An id that is not a positive integer raises `InvalidArgumentError`, and no request is sent."""
     with pytest.raises(InvalidArgumentError, match="queue_id must be"):
         await client.queues.get_inbound(queue_id)
     assert sandbox.requests == []
@@ -553,7 +547,7 @@ ROWS = [
 async def test_each_error_code_has_its_class(
     sandbox: Sandbox, status: int, error_code: str, kind: type[APIStatusError], call: str
 ) -> None:
-    """Every row of the error table raises its class, with status, code and the Vietnamese message."""
+    """Every row of the error table raises its class, with status, code and Vietnamese message."""
     sandbox.fail(Status(status, error_message="Không được, thử lại sau", retry_after="3"))
     async with sandbox.client(retry=ONCE) as client:
         with pytest.raises(APIStatusError) as caught:
@@ -570,8 +564,8 @@ async def test_each_error_code_has_its_class(
     assert (error.resume_token is None) == (call not in {"list", "paginate"})
 
 
-async def test_service_itself_says_each_of_them(sandbox: Sandbox) -> None:
-    """Not by script: a wrong key, a key without the scope, bad input and a spent limit give their classes."""
+async def test_errors_of_the_service_have_their_classes(sandbox: Sandbox) -> None:
+    """A wrong key, a missing scope, bad input and a used-up limit raise their classes, without scripted faults."""
     scopeless = sandbox.add_key(scopes=("calls",))
     refused: list[tuple[dict[str, Any], type[APIStatusError]]] = [
         ({"api_key": "sk_live_wrong"}, AuthenticationError),
@@ -596,7 +590,7 @@ async def test_service_itself_says_each_of_them(sandbox: Sandbox) -> None:
 async def test_failure_under_http_200_is_an_error(
     sandbox: Sandbox, client: AlohubClient, *, camel_case: bool, call: str
 ) -> None:
-    """`success` other than "1" under HTTP 200 is `RequestFailedError`, in both spellings, and is not tried again."""
+    """A `success` other than "1" with HTTP 200 raises `RequestFailedError` in both spellings, without a retry."""
     sandbox.fail(Failure("0", "Thao tác thất bại", camel_case=camel_case))
     with pytest.raises(RequestFailedError) as caught:
         await CALLS[call](client)
@@ -606,10 +600,8 @@ async def test_failure_under_http_200_is_an_error(
 
 
 @pytest.mark.parametrize("success", ["0", 0, False, "", "false", "2", None, [], {}])
-async def test_success_is_the_string_one_and_nothing_else(
-    sandbox: Sandbox, client: AlohubClient, success: object
-) -> None:
-    """Any other `success` is a failure, even if data came with it."""
+async def test_only_the_string_1_is_success(sandbox: Sandbox, client: AlohubClient, success: object) -> None:
+    """Any other `success` is a failure, even with data."""
     sandbox.fail(json_reply(envelope(QUEUE, success=success, error_code="0")))
     with pytest.raises(RequestFailedError):
         await client.queues.list_inbound().collect()
@@ -617,10 +609,10 @@ async def test_success_is_the_string_one_and_nothing_else(
 
 @pytest.mark.parametrize(("_status", "error_code", "kind"), ROWS)
 @pytest.mark.parametrize("camel_case", [False, True])
-async def test_known_code_decides_the_class_under_http_200(
+async def test_known_code_selects_the_class_under_http_200(
     sandbox: Sandbox, *, _status: int, error_code: str, kind: type[APIStatusError], camel_case: bool
 ) -> None:
-    """A documented code under HTTP 200 raises the class it has under its own status."""
+    """A documented code with HTTP 200 raises the same class as with its own status."""
     sandbox.fail(Failure(error_code, camel_case=camel_case))
     async with sandbox.client(retry=ONCE) as client:
         with pytest.raises(APIStatusError) as caught:
@@ -630,7 +622,7 @@ async def test_known_code_decides_the_class_under_http_200(
 
 
 async def test_known_code_alone_is_a_failure(sandbox: Sandbox, client: AlohubClient) -> None:
-    """A documented error code under HTTP 200 is a failure even if `success` is missing."""
+    """A documented error code with HTTP 200 is a failure even without `success`."""
     sandbox.fail(json_reply({"errorCode": "NOT_FOUND", "errorMessage": "Không tìm thấy"}))
     with pytest.raises(NotFoundError, match="Không tìm thấy"):
         await client.queues.get_inbound(FIRST)
@@ -640,10 +632,10 @@ async def test_known_code_alone_is_a_failure(sandbox: Sandbox, client: AlohubCli
 @pytest.mark.parametrize(
     ("page", "content_type"), [(b"<html><h1>Bad Gateway</h1></html>", "text/html"), (b"", "text/plain")]
 )
-async def test_gateway_that_fails_without_json_is_a_server_error(
+async def test_gateway_error_without_json_is_a_server_error(
     sandbox: Sandbox, status: int, page: bytes, content_type: str
 ) -> None:
-    """An HTML page or nothing at all under 5xx is `InternalServerError` with its status; the page is kept in part."""
+    """An HTML page or an empty body with 5xx raises `InternalServerError` with status and body."""
     sandbox.fail(Reply(page, status=status, content_type=content_type))
     async with sandbox.client(retry=ONCE) as client:
         with pytest.raises(InternalServerError) as caught:
@@ -653,8 +645,8 @@ async def test_gateway_that_fails_without_json_is_a_server_error(
     assert error.body == page.decode()
 
 
-async def test_html_502_is_gone_at_the_next_attempt(sandbox: Sandbox) -> None:
-    """A 502 page from in front of the backend is tried again, for reads and for updates."""
+async def test_html_502_is_retried(sandbox: Sandbox) -> None:
+    """A 502 page of a gateway is retried, for reads and updates."""
     async with sandbox.client(retry=RetryPolicy(backoff=0)) as client:
         for call in CALLS.values():
             sandbox.clear()
@@ -664,8 +656,8 @@ async def test_html_502_is_gone_at_the_next_attempt(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("fault", [EmptyBody(200), HtmlPage(200), BadJson()])
-async def test_success_without_json_is_no_success(sandbox: Sandbox, fault: EmptyBody | HtmlPage | BadJson) -> None:
-    """An empty body, a page or half a JSON under HTTP 200 is `APIResponseError` that shows what came."""
+async def test_http_200_without_json_is_an_error(sandbox: Sandbox, fault: EmptyBody | HtmlPage | BadJson) -> None:
+    """An empty body, an HTML page or truncated JSON with HTTP 200 raises `APIResponseError` with the body."""
     sandbox.fail(fault, next=2)
     async with sandbox.client(retry=ONCE) as client:
         for call in (client.queues.get_inbound(FIRST), client.queues.update_inbound(FIRST, max_wait=1)):
@@ -681,8 +673,8 @@ async def test_success_without_json_is_no_success(sandbox: Sandbox, fault: Empty
     "body", [b'{"success": NaN}', b"\xff\xfe", b"[" * 100_000, b'{"a":1}{"b":2}', b"\xef\xbb\xbf "]
 )
 @pytest.mark.usefixtures("no_garbage")
-async def test_what_only_looks_like_json_is_none(sandbox: Sandbox, body: bytes) -> None:
-    """Odd bytes are `APIResponseError`, never an exception of the decoder's."""
+async def test_malformed_json_is_an_error(sandbox: Sandbox, body: bytes) -> None:
+    """Malformed JSON raises `APIResponseError`, never an exception of the decoder."""
     sandbox.fail(Reply(body))
     async with sandbox.client(retry=ONCE) as client:
         with pytest.raises(APIResponseError, match="no JSON"):
@@ -705,8 +697,8 @@ async def test_what_only_looks_like_json_is_none(sandbox: Sandbox, body: bytes) 
         (599, InternalServerError),
     ],
 )
-async def test_message_of_a_gateway_is_kept(sandbox: Sandbox, status: int, kind: type[APIStatusError]) -> None:
-    """`{"message": …}` of a gateway gives the class of the status, its message and its request id."""
+async def test_message_of_a_gateway_is_in_the_error(sandbox: Sandbox, status: int, kind: type[APIStatusError]) -> None:
+    """`{"message": …}` of a gateway raises the class of the status, with message and request id."""
     sandbox.fail(json_reply({"message": "said Kong"}, status=status, headers={"X-Kong-Request-Id": "abc123"}))
     async with sandbox.client(retry=ONCE) as client:
         with pytest.raises(APIStatusError, match="said Kong") as caught:
@@ -717,8 +709,8 @@ async def test_message_of_a_gateway_is_kept(sandbox: Sandbox, status: int, kind:
 
 
 @pytest.mark.parametrize("payload", [None, [], "no", 7, {"message": 7}, {"error_code": []}, {"error_message": ""}])
-async def test_error_with_json_of_any_shape_is_still_its_class(sandbox: Sandbox, payload: object) -> None:
-    """Whatever JSON comes under an error status, the class is that of the status."""
+async def test_error_with_json_of_any_shape_has_the_class_of_its_status(sandbox: Sandbox, payload: object) -> None:
+    """With an error status, any JSON raises the class of the status."""
     sandbox.fail(json_reply(payload, status=404))
     async with sandbox.client(retry=ONCE) as client:
         with pytest.raises(NotFoundError) as caught:
@@ -729,7 +721,7 @@ async def test_error_with_json_of_any_shape_is_still_its_class(sandbox: Sandbox,
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("call", CALLS)
 async def test_redirects_are_never_followed(sandbox: Sandbox, status: int, call: str) -> None:
-    """A redirect is an error; where it points to is never asked, so the key does not travel."""
+    """A redirect is an error. Its target receives no request, and therefore no key."""
     async with RawServer(lambda _: [http(QUEUE)]) as elsewhere, sandbox.client() as client:
         sandbox.fail(Reply(status=status, headers={"Location": f"{elsewhere.url}/v1/queues/inbound/1"}))
         with pytest.raises(APIStatusError, match="redirects are not followed") as caught:
@@ -743,8 +735,8 @@ async def test_redirects_are_never_followed(sandbox: Sandbox, status: int, call:
 
 
 @pytest.mark.parametrize("style", ["scope-last", "scope-first"])
-async def test_both_word_orders_of_the_limits_are_read(style: HeaderStyle) -> None:
-    """The four headers are understood in either order, for the tenant and for the route."""
+async def test_both_word_orders_of_the_limit_headers_are_read(style: HeaderStyle) -> None:
+    """The four headers are read in both word orders, for tenant and route."""
     async with (
         Sandbox(queues=3, tenant_limit=40, route_limit=30, rate_limit_headers=style) as sandbox,
         sandbox.client() as client,
@@ -769,10 +761,10 @@ async def test_both_word_orders_of_the_limits_are_read(style: HeaderStyle) -> No
         ({}, None),
     ],
 )
-async def test_other_names_of_the_limits_are_read(
+async def test_other_names_of_the_limit_headers_are_read(
     sandbox: Sandbox, client: AlohubClient, headers: Mapping[str, str], limit: int | None
 ) -> None:
-    """Any case, the unscoped names and the drafts' are understood; nonsense counts as not told."""
+    """Names in any case, without scope, and of the IETF drafts are read. An invalid value counts as missing."""
     sandbox.fail(json_reply(QUEUE, headers=headers))
     await client.queues.get_inbound(FIRST)
     tenant = client.rate_limits.tenant
@@ -781,23 +773,23 @@ async def test_other_names_of_the_limits_are_read(
 
 @pytest.mark.looptime
 @pytest.mark.parametrize("call", CALLS)
-async def test_429_is_tried_again_after_retry_after(sandbox: Sandbox, client: AlohubClient, call: str) -> None:
-    """After a 429 the call waits the seconds asked, and then succeeds."""
+async def test_429_is_retried_after_retry_after(sandbox: Sandbox, client: AlohubClient, call: str) -> None:
+    """After a 429 the call waits for the seconds of `Retry-After`, then succeeds."""
     sandbox.fail(status=429, retry_after="7")
     await CALLS[call](client)
     first, second = sandbox.requests
     assert 7 <= second.at - first.at < 8
 
 
-async def test_answers_for_endpoints_not_listed_are_given_whole(sandbox: Sandbox, client: AlohubClient) -> None:
-    """`request` gives the payload as it came, envelope and all."""
+async def test_request_returns_the_payload_unchanged(sandbox: Sandbox, client: AlohubClient) -> None:
+    """`request` returns the payload with its envelope."""
     sandbox.fail(JsonAnswer({"success": "1", "data": {"a": "ă"}}), path="/v1/other")
     answer = await client.request("GET", "/v1/other")
     assert answer.payload == {"success": "1", "data": {"a": "ă"}}
 
 
 async def test_every_failure_is_an_alohub_error(sandbox: Sandbox) -> None:
-    """A connection that is refused is ours too."""
+    """A refused connection raises an `AlohubError`."""
     url = sandbox.url
     await sandbox.close()
     async with AlohubClient("sk_live_x", endpoint=str(url), retry=ONCE) as client:

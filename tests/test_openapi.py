@@ -1,4 +1,4 @@
-"""Every request the SDK can make, held against an OpenAPI description of the contract, over sockets."""
+"""Requests of the SDK are valid by an OpenAPI description of the contract, over sockets."""
 
 import itertools
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -20,8 +20,8 @@ async def _server() -> AsyncGenerator[CheckingServer]:
         yield server
 
 
-def test_description_is_sound() -> None:
-    """The schemas are schemas."""
+def test_description_is_valid() -> None:
+    """All schemas of the description are valid JSON Schema."""
     check_description()
 
 
@@ -40,7 +40,7 @@ WAYS: list[Access] = [_gateway, _backend]
 
 
 async def _call_everything(client: AlohubClient) -> int:
-    """Make every kind of call; returns how many requests that is."""
+    """Make every kind of call, and return the number of requests."""
     assert len(await client.queues.list_inbound().collect()) == 3
     assert len(await client.queues.list_inbound(page_size=1).collect()) == 3
     assert len([page async for page in client.queues.list_inbound(page_size=1).pages()]) == 3
@@ -58,16 +58,17 @@ async def _call_everything(client: AlohubClient) -> int:
     await client.request("PUT", f"{LIST}/7", json={"announce_position": "1"})
     assert len(await client.paginate(LIST, page_size=1, model=InboundQueue).collect()) == 3
     assert len(await client.paginate(LIST, page_size=1, key="callinId").collect()) == 3
-    return 4 + 3 + 3 + 1 + 2 + 2 + 2 + 4 + 3 + 3  # the first asks twice for page 0: the server sends one record a page
+    # The server sends one record per page, so the first call sends page 0 twice.
+    return 4 + 3 + 3 + 1 + 2 + 2 + 2 + 4 + 3 + 3
 
 
 @pytest.mark.parametrize("access", WAYS)
 @pytest.mark.parametrize("key_header", [None, "x-api-key", "authorization", "both"])
 @pytest.mark.parametrize("tenant_id", [None, "20260310"])
-async def test_every_call_is_accepted_by_either_way_of_access(
+async def test_every_call_is_valid_for_both_ways_of_access(
     server: CheckingServer, access: Access, key_header: KeyHeader | None, tenant_id: str | None
 ) -> None:
-    """Lists, details, updates and the escape hatches pass, whichever headers carry key and tenant."""
+    """Lists, details, updates, `request` and `paginate` are valid, whichever headers carry key and tenant."""
     endpoint = access(server)
     if key_header is not None:
         endpoint = attrs.evolve(endpoint, key_header=key_header)
@@ -88,12 +89,12 @@ FIELDS: Mapping[str, list[Any]] = {
 
 
 @pytest.mark.parametrize("names", [names for n in range(1, 5) for names in itertools.combinations(FIELDS, n)])
-async def test_every_update_is_accepted(server: CheckingServer, names: tuple[str, ...]) -> None:
-    """Each set of fields, with each of its values at least once, makes a body the description allows."""
+async def test_every_update_is_valid(server: CheckingServer, names: tuple[str, ...]) -> None:
+    """Every combination of fields gives a valid body, and each value occurs at least once."""
     async with AlohubClient(server.key, endpoint=Endpoint(server.url)) as client:
         most = max(len(FIELDS[name]) for name in names)
-        for turn in range(most):
-            changes = {name: FIELDS[name][turn % len(FIELDS[name])] for name in names}
+        for index in range(most):
+            changes = {name: FIELDS[name][index % len(FIELDS[name])] for name in names}
             await client.queues.update_inbound(1001226, **changes)
             await client.queues.update_inbound(1001226, InboundQueueUpdate(**changes))
     assert server.refused == []
@@ -129,10 +130,10 @@ async def test_every_update_is_accepted(server: CheckingServer, names: tuple[str
         ("PUT", f"{LIST}/1", {"Content-Type": "text/plain"}, '{"strategy":1}', "media type"),
     ],
 )
-async def test_checker_refuses_what_the_contract_does_not_know(
+async def test_server_refuses_what_is_not_described(
     server: CheckingServer, *, method: str, path: str, headers: dict[str, str], body: str | None, problem: str
 ) -> None:
-    """The checks bite: each request that is wrong in one thing is refused for that thing."""
+    """A request with one violation is refused with that violation."""
     sent = {"X-Api-Key": server.key, **({} if body is None else {"Content-Type": "application/json"}), **headers}
     async with (
         aiohttp.ClientSession(str(server.url)) as session,
@@ -143,8 +144,8 @@ async def test_checker_refuses_what_the_contract_does_not_know(
     assert problem in "; ".join(problems)
 
 
-async def test_checker_wants_a_key(server: CheckingServer) -> None:
-    """Without a key header nothing is right."""
+async def test_server_requires_a_key(server: CheckingServer) -> None:
+    """A request without a key header is refused."""
     async with aiohttp.ClientSession(str(server.url)) as session, session.get(LIST) as response:
         assert response.status == 400
     assert server.refused == [["no key"]]

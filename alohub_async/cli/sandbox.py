@@ -37,7 +37,7 @@ def sandbox_command(
         int, typer.Option(metavar="N", min=0, max=65535, help="Port to listen on; 0 for a free port.")
     ] = 8080,
     queues: Annotated[int, typer.Option(metavar="N", min=0, help="Number of queues.")] = 250,
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the generated queues and API key.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the generated queues.")] = 0,
     latency: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="Delay of each response.")] = 0,
     page_size_cap: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Maximum page size of the server.  [default: none]")

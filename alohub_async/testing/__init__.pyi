@@ -22,6 +22,7 @@ from alohub_async.testing.request_log import RequestFilter as RequestFilter
 from alohub_async.testing.request_log import Requests as Requests
 from alohub_async.testing.sandbox import Sandbox as Sandbox
 from alohub_async.testing.settings import HeaderStyle as HeaderStyle
+from alohub_async.testing.settings import KeyStyle as KeyStyle
 from alohub_async.testing.settings import Latency as Latency
 from alohub_async.testing.settings import SandboxSettings as SandboxSettings
 from alohub_async.testing.windows import WindowKind as WindowKind

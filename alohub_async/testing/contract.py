@@ -1,26 +1,26 @@
-"""What the API does with a request, as pure functions: routes, errors, pages, updates.
+"""The API's errors, pages and updates, as pure functions.
 
-Every wire fact is the vendor's page unless the docstring says that nobody told us and what was chosen.
+Every wire fact is from the vendor's page, unless the docstring says that it is not documented.
 """
 
 import json
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, TypeAlias, cast
 
 from attrs import evolve, field, frozen
 
 from alohub_async.testing.data import WireRecord
+from alohub_async.validation import check_count, read_digits, validator
 
 TotalStyle: TypeAlias = Literal["int", "string", "missing"]
-"""How `totalRecord` arrives: `3`, `"3"`, or not at all."""
+"""The form of `totalRecord`: `3`, `"3"`, or missing."""
 
 DetailStyle: TypeAlias = Literal["bare", "object", "list"]
-"""How a detail arrives: the object alone (the vendor's page), or enveloped, `data` an object or a list of one."""
+"""The form of a detail: bare (the vendor's page), or an envelope whose `data` is an object or a list of one."""
 
 CapStyle: TypeAlias = Literal["rebase", "truncate"]
-"""What a page-size cap does to the offset: `page * cap`, or `page * size` (the page only gets shorter)."""
+"""The offset of a capped page: `page * cap`, or `page * size` (the page is only shorter)."""
 
 # The vendor's page: gateway examples have no prefix, backend examples ({{host}}/api/v1/…) have this one.
 _BACKEND_PREFIX: Final = "/api"
@@ -35,26 +35,26 @@ _PROBLEMS: Final = {
 }
 _SYSTEM_ERROR: Final = ("FAIL", "Lỗi hệ thống")
 
-_DEFAULT_SIZE: Final = 20
-_LONGEST_NUMBER: Final = 18  # digits: what certainly fits a 64-bit integer
+_MAX_NUMBER: Final = 2**63 - 1
+_MAX_NAME: Final = 255  # bytes of a file name, on most file systems
 
 
 @frozen
 class Answer:
-    """One answer before it is sent.
+    """A response before it is sent.
 
     Attributes:
         status: The HTTP status.
-        body: The body, as bytes.
+        body: The body.
         content_type: Its media type, without charset.
         headers: Headers besides `Content-Type` and `Content-Length`.
         delay: Seconds to wait before it is sent.
-        cut: Where the connection is closed: after the whole answer, before anything, or in the middle of the body.
-        tenant_remaining: What the tenant's window had left, None without such a limit or before the tenant is known.
-        route_remaining: What the route's window had left.
+        cut: Where the connection is closed: nowhere, before the response, or in the middle of its body.
+        tenant_remaining: Requests left in the tenant's window; None without such a limit or tenant.
+        route_remaining: Requests left in the route's window.
     """
 
-    status: int
+    status: int = field(validator=validator(check_count, least=100, most=599))
     body: bytes = b""
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(factory=dict[str, str])
@@ -64,20 +64,26 @@ class Answer:
     route_remaining: int | None = None
 
     def with_headers(self, headers: Mapping[str, str]) -> "Answer":
-        """The same answer with more headers."""
+        """The response with more headers."""
         return evolve(self, headers={**self.headers, **headers})
 
 
 def json_answer(payload: object, *, status: int = 200) -> Answer:
-    """An answer with a JSON body, UTF-8 without escapes where UTF-8 can say it (half a surrogate pair it cannot)."""
+    """A response with a JSON body in UTF-8, with escapes only for lone surrogates."""
     try:
         return Answer(status, json.dumps(payload, ensure_ascii=False).encode())
     except UnicodeEncodeError:
         return Answer(status, json.dumps(payload).encode())
 
 
+def gateway_page(status: int) -> Answer:
+    """The HTML page of a gateway in front of the service."""
+    page = f"<html>\n<head><title>{status}</title></head>\n<body><h1>{status}</h1></body>\n</html>\n"
+    return Answer(status, page.encode(), "text/html")
+
+
 def problem(status: int, *, code: str | None = None, message: str | None = None) -> Answer:
-    """An error in the contract's shape; code and message are the error table's unless given."""
+    """An error in the contract's form, by default with code and message of the error table."""
     usual_code, usual_message = _PROBLEMS.get(status, _SYSTEM_ERROR)
     body = {"success": "0", "error_code": code or usual_code, "error_message": message or usual_message}
     return json_answer(body, status=status)
@@ -88,119 +94,121 @@ def strip_prefix(path: str) -> str:
     return path.removeprefix(_BACKEND_PREFIX) if path.startswith(f"{_BACKEND_PREFIX}/") else path
 
 
-def whole_number(text: str) -> int | None:
-    """The number that ASCII digits mean; None for anything else."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER else None
+def is_backend(path: str) -> bool:
+    """Whether the path has the backend's prefix."""
+    return strip_prefix(path) != path
 
 
-@frozen
-class PageRequest:
-    """The page asked for: its number from 0, and its size in records."""
+def path_fits(pattern: str, path: str) -> bool:
+    """Whether a path is that of the pattern, in which `{id}` is any segment. The backend's prefix does not matter."""
+    wanted, found = strip_prefix(pattern).split("/"), strip_prefix(path).split("/")
+    return len(wanted) == len(found) and all(
+        part == name or (part == "{id}" and name != "") for part, name in zip(wanted, found, strict=True)
+    )
 
-    page: int
-    size: int
+
+def whole_number(text: object) -> int | None:
+    """The number of a string of ASCII digits; None for anything else, and for more than 64 bits hold."""
+    number = read_digits(text)
+    return number if number is not None and number <= _MAX_NUMBER else None
 
 
-def read_page_request(query: Mapping[str, str]) -> PageRequest | str:
-    """The page asked for (defaults 0 and 20, the vendor's page), or the message of a 400.
+def read_page_request(query: Mapping[str, str]) -> tuple[int, int] | str:
+    """Page and size of the request (by default 0 and 20), or the message of a 400.
 
-    What the service does with garbage is not documented; here anything but digits, a size of 0, or more than 18
-    digits is refused. Other parameters are ignored.
+    The reaction to wrong values is not documented. Here anything but digits and a size of 0 is refused, and other
+    parameters are ignored.
     """
-    page = whole_number(query.get("page", "0"))
-    size = whole_number(query.get("size", str(_DEFAULT_SIZE)))
+    page, size = whole_number(query.get("page", "0")), whole_number(query.get("size", "20"))
     if page is None:
         return "page phải là số nguyên, bắt đầu từ 0"
-    if not size:
-        return "size phải là số nguyên dương"
-    return PageRequest(page, size)
+    return (page, size) if size else "size phải là số nguyên dương"
 
 
-def page_slice(asked: PageRequest, *, cap: int | None, cap_style: CapStyle) -> slice:
-    """Which records of the list the page holds.
-
-    Whether the service caps the size, and what it does to the offset, is not documented: hence the two styles.
-    """
-    size = asked.size if cap is None else min(asked.size, cap)
-    start = asked.page * (size if cap_style == "rebase" else asked.size)
-    return slice(start, start + size)
+def page_slice(page: int, size: int, *, cap: int | None, cap_style: CapStyle) -> slice:
+    """The page's part of the list. Whether and how the service caps the size is not documented."""
+    length = size if cap is None else min(size, cap)
+    start = page * (length if cap_style == "rebase" else size)
+    return slice(start, start + length)
 
 
 def list_envelope(rows: Sequence[WireRecord], *, total: int, total_style: TotalStyle) -> dict[str, object]:
-    """The list's envelope as on the vendor's page, with the total in the chosen style."""
-    totals: dict[TotalStyle, dict[str, object]] = {
-        "int": {"totalRecord": total},
-        "string": {"totalRecord": str(total)},
-        "missing": {},
-    }
-    return {"success": "1", "error_code": "SUCCESS", **totals[total_style], "data": list(rows)}
+    """The envelope of a list, with the total in this style."""
+    shown = {} if total_style == "missing" else {"totalRecord": str(total) if total_style == "string" else total}
+    return {"success": "1", "error_code": "SUCCESS", **shown, "data": list(rows)}
 
 
 def detail_payload(record: WireRecord, *, style: DetailStyle) -> dict[str, object]:
-    """A record's detail: bare as on the vendor's page, or enveloped."""
+    """A record's detail in this style."""
     if style == "bare":
         return record
     return {"success": "1", "error_code": "SUCCESS", "data": record if style == "object" else [record]}
 
 
 UPDATED: Final = {"success": "1", "error_code": "SUCCESS", "error_message": "Inbound queue updated successfully"}
-"""The answer to an update that was taken (the vendor's page)."""
+"""The response to an update."""
 
 
 def _is_file_name(value: object) -> bool:
-    return isinstance(value, str) and bool(value)
+    if not isinstance(value, str) or not value.strip() or value in {".", ".."} or {"/", "\\"} & {*value}:
+        return False
+    return value.isprintable() and len(value.encode()) <= _MAX_NAME
 
 
 def _is_wait(value: object) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"[0-9]+", value) is not None
+    return whole_number(value) is not None
 
 
 def _is_strategy(value: object) -> bool:
     return type(value) is int and value in {1, 2, 3, 4, 99}
 
 
-def _is_switch(value: object) -> bool:
-    return isinstance(value, str) and value in {"0", "1"}
-
-
-@frozen
-class _Writable:
-    read_name: str
-    accepts: Callable[[object], bool]
-    message: str
-
-
-# The update table of the vendor's page: write name -> read name, form, and what it says of the form.
-_WRITABLE: Final = {
-    "moh_file_id": _Writable("musicinQueue", _is_file_name, "moh_file_id phải là chuỗi tên file nhạc chờ"),
-    "max_wait_sec": _Writable("timeWait", _is_wait, "max_wait_sec phải là chuỗi số, đơn vị giây"),
-    "strategy": _Writable("strategy", _is_strategy, "strategy phải là số nguyên trong tập {1,2,3,4,99}"),
-    "announce_position": _Writable("nguongRanhRoi", _is_switch, 'announce_position phải là "0" hoặc "1"'),
+# The update table of the vendor's page: write name, read name, check, and the table's description as the message.
+_WRITABLE: Final[dict[str, tuple[str, Callable[[object], bool], str]]] = {
+    "moh_file_id": ("musicinQueue", _is_file_name, "moh_file_id phải là chuỗi tên file nhạc chờ"),
+    "max_wait_sec": ("timeWait", _is_wait, "max_wait_sec phải là chuỗi số, đơn vị giây"),
+    "strategy": ("strategy", _is_strategy, "strategy phải là số nguyên trong tập {1,2,3,4,99}"),
+    "announce_position": ("nguongRanhRoi", ("0", "1").__contains__, 'announce_position phải là "0" hoặc "1"'),
 }
 
 
 def read_update(body: object) -> WireRecord | str:
-    """The changes under their read names, or the message of a 400.
+    """The changes by read name, or the message of a 400.
 
-    At least one field, each in the documented form. That an unknown field, null or an empty file name is refused is a
-    choice: the vendor's page is silent on them.
-
-    Args:
-        body: The decoded body; anything but an object (None when it was not JSON) is refused.
+    There must be at least one field, each in the documented form. What the service does with unknown fields, null and
+    impossible file names is not documented. Here they are refused.
     """
     if not isinstance(body, dict):
         return "Body phải là một JSON object"
     changes: WireRecord = {}
     for name, value in cast("dict[str, object]", body).items():
-        rule = _WRITABLE.get(name)
-        if rule is None:
+        if name not in _WRITABLE:
             return f"Field không hợp lệ: {name}"
-        if not rule.accepts(value):
-            return rule.message
-        changes[rule.read_name] = value
+        read_name, accepts, message = _WRITABLE[name]
+        if not accepts(value):
+            return message
+        changes[read_name] = value
     return changes or "Cần ít nhất 1 field để cập nhật"
 
 
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    if len(pairs) != len(dict(pairs)):
+        raise ValueError("duplicate keys")
+    return dict(pairs)
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(name)
+
+
+def read_json(body: bytes) -> object:
+    """The decoded body; None if it is not JSON. Duplicate keys, NaN and Infinity are not JSON."""
+    try:
+        return json.loads(body, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return None
+
+
 def whole_seconds(seconds: float) -> int:
-    """`Retry-After` in whole seconds: rounded up (but not over an error of floating point), at least 1."""
+    """`Retry-After`: whole seconds, rounded up, at least 1. Floating-point errors do not round up."""
     return max(1, math.ceil(seconds - 1e-9))

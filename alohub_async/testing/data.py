@@ -1,10 +1,13 @@
-"""The sandbox's records: seeded queues as they look on the wire, and the table that holds a tenant's."""
+"""The sandbox's records: seeded queues by wire name, and the table of a tenant's records."""
 
 import random
 from collections.abc import Iterable, Mapping
-from typing import Final, TypeAlias
+from contextlib import suppress
+from typing import Final, TypeAlias, cast
 
 from attrs import define, field
+
+from alohub_async.validation import read_digits, refuse
 
 WireRecord: TypeAlias = dict[str, object]
 """One record under its wire names."""
@@ -16,38 +19,13 @@ FIRST_ID: Final = 1_001_226
 """The first seeded id: the one of the vendor's examples."""
 
 _WORK: Final = (
-    "Chăm sóc khách hàng",
-    "Tổng đài bán hàng",
-    "Hỗ trợ kỹ thuật",
-    "Khiếu nại và bảo hành",
-    "Đặt lịch khám bệnh",
-    "Tư vấn tín dụng",
-    "Đặt vé máy bay",
-    "Giao nhận hàng hoá",
-    "Thu hồi công nợ",
-    "Khách hàng thân thiết",
-    "Đường dây nóng",
-    "Tiếp nhận sự cố điện",
-    "Tuyển sinh",
-    "Đặt bàn nhà hàng",
-    "Hàng chờ ngoài giờ",
+    "Chăm sóc khách hàng, Tổng đài bán hàng, Hỗ trợ kỹ thuật, Khiếu nại và bảo hành, Đặt lịch khám bệnh,"
+    " Tư vấn tín dụng, Đặt vé máy bay, Giao nhận hàng hoá, Thu hồi công nợ, Khách hàng thân thiết, Đường dây nóng,"
+    " Tiếp nhận sự cố điện, Tuyển sinh, Đặt bàn nhà hàng, Hàng chờ ngoài giờ"
 )
 _PLACES: Final = (
-    "Hà Nội",
-    "TP. Hồ Chí Minh",
-    "Đà Nẵng",
-    "Hải Phòng",
-    "Cần Thơ",
-    "Huế",
-    "Nha Trang",
-    "Đắk Lắk",
-    "Quảng Ninh",
-    "Thừa Thiên",
-    "Bà Rịa - Vũng Tàu",
-    "Vĩnh Phúc",
-    "Phú Thọ",
-    "Kiên Giang",
-    "toàn quốc",
+    "Hà Nội, TP. Hồ Chí Minh, Đà Nẵng, Hải Phòng, Cần Thơ, Huế, Nha Trang, Đắk Lắk, Quảng Ninh, Thừa Thiên,"
+    " Bà Rịa - Vũng Tàu, Vĩnh Phúc, Phú Thọ, Kiên Giang, toàn quốc"
 )
 _MUSIC: Final = ("waiting.wav", "waiting.wav", "nhac_cho_tet.wav", "gioi_thieu_cong_ty.wav", "moh-2026.mp3", None)
 _WAITS: Final = ("30", "60", "90", "120", "120", "180", "300", "600", "0", None)
@@ -67,10 +45,9 @@ def _number(rng: random.Random) -> str | None:
 
 
 def seed_queues(count: int, *, seed: int = 0) -> list[WireQueue]:
-    """Make `count` queues, always the same for the same seed; fewer are the beginning of more.
+    """Make `count` queues, always the same for the same seed; fewer queues are the first ones of more.
 
-    Wire names and types are those of the contract's list example: ids as integers (with gaps), waits as strings of
-    digits, announcements as `"0"`/`"1"`, numbers as strings with their leading zeros, nulls here and there.
+    Types are those of the contract's example: integer ids with gaps, strings of digits, and nulls here and there.
     """
     rng = random.Random(seed)
     queue_id = FIRST_ID
@@ -79,7 +56,7 @@ def seed_queues(count: int, *, seed: int = 0) -> list[WireQueue]:
         queues.append(
             {
                 "callinId": queue_id,
-                "callinName": f"{rng.choice(_WORK)} {rng.choice(_PLACES)}",
+                "callinName": f"{rng.choice(_WORK.split(', '))} {rng.choice(_PLACES.split(', '))}",
                 "strategy": rng.choice(_STRATEGIES),
                 "musicinQueue": rng.choice(_MUSIC),
                 "timeWait": rng.choice(_WAITS),
@@ -104,87 +81,82 @@ class RecordTable:
     rows: list[WireRecord]
     id_field: str = "callinId"
     _by_id: dict[int, WireRecord] = field(init=False, repr=False, factory=dict[int, WireRecord])
-    _details: dict[int, Mapping[str, object] | None] = field(
-        init=False, repr=False, factory=dict[int, Mapping[str, object] | None]
-    )
-    _next_id: int = field(init=False, repr=False, default=0)
+    _details: dict[int, WireRecord | None] = field(init=False, repr=False, factory=dict[int, WireRecord | None])
+    _next_id: int = field(init=False, repr=False, default=FIRST_ID)
 
     def __attrs_post_init__(self) -> None:
         for row in self.rows:
-            self._note(row)
+            self._index(row)
 
-    def _id_of(self, record: Mapping[str, object]) -> int | None:
+    def _id_of(self, record: WireRecord) -> int | None:
         value = record.get(self.id_field)
-        if isinstance(value, str) and value.isascii() and value.isdigit():
-            return int(value)
-        return value if isinstance(value, int) else None
+        return value if isinstance(value, int) else read_digits(value)
 
-    def _note(self, row: WireRecord) -> None:
+    def _index(self, row: WireRecord) -> None:
         queue_id = self._id_of(row)
         if queue_id is not None:
             self._by_id.setdefault(queue_id, row)
             self._next_id = max(self._next_id, queue_id + 1)
 
     @classmethod
-    def of(cls, queues: int | Iterable[Mapping[str, object]], *, seed: int) -> "RecordTable":
-        """Seed as many queues, or copy the given ones, kept as they are.
+    def of(cls, queues: int | Iterable[Mapping[str, object]], *, seed: int = 0) -> "RecordTable":
+        """Seed this number of queues, or copy the given ones unchanged.
 
         Raises:
-            ValueError: A negative number.
+            InvalidArgumentError: Neither a number of 0 or more, nor queues by wire name.
         """
-        if isinstance(queues, int) and queues < 0:
-            raise ValueError(f"queues must be how many, 0 or more, or the queues themselves; {queues!r} was given")
-        rows = seed_queues(queues, seed=seed) if isinstance(queues, int) else [dict(queue) for queue in queues]
-        return cls(rows)
+        is_number = isinstance(queues, int) and not isinstance(queues, bool)
+        with suppress(TypeError, ValueError):
+            if not isinstance(queues, int | str | Mapping):
+                return cls([dict(queue) for queue in queues])
+            if isinstance(queues, int) and is_number and queues >= 0:
+                return cls(seed_queues(queues, seed=seed))
+        allowed = "how many, 0 or more, or the queues themselves by wire name"
+        given = cast("object", queues)
+        raise refuse("queues", allowed, given, wrong_type=not is_number)
 
     def find(self, queue_id: int) -> WireRecord | None:
-        """The queue of that id (the first, should several have it), or None."""
+        """The first record with this id, or None."""
         return self._by_id.get(queue_id)
 
-    def set_detail(self, queue_id: int, changes: Mapping[str, object] | None) -> None:
-        """Have the detail of that id differ from the list in these fields; None hides it."""
+    def set_detail(self, queue_id: int, changes: WireRecord | None) -> None:
+        """Make the detail differ from the list in these fields; None hides it."""
         self._details[queue_id] = changes
 
-    def hides(self, queue_id: int) -> bool:
-        """Whether a queue of that id is to be had from the list only."""
-        return self._details.get(queue_id, {}) is None
-
     def detail(self, queue_id: int) -> WireRecord | None:
-        """The queue of that id as its detail shows it, or None."""
+        """The record as its detail shows it; None if there is none or it is hidden."""
         queue = self.find(queue_id)
         changes = self._details.get(queue_id, {})
         return None if queue is None or changes is None else {**queue, **changes}
 
     def free_id(self) -> int:
-        """An id that no queue here has."""
+        """An id that no record has."""
         return max(self._by_id, default=FIRST_ID) + 1_000
 
     def fresh(self) -> WireRecord:
-        """A queue with an id that no queue here has or had; it is not in the list yet."""
-        self._next_id = max(self._next_id, FIRST_ID) + 1
+        """A new queue, not in the list yet, with an id that no record has or had."""
+        self._next_id += 1
         [queue] = seed_queues(1, seed=self._next_id)
         return {**queue, "callinId": self._next_id - 1}
 
     def insert(self, index: int, queue: WireRecord) -> None:
-        """Put a queue in the list, as `list.insert` does."""
+        """Insert a record into the list, as `list.insert` does."""
         self.rows.insert(index, queue)
-        self._note(queue)
+        self._index(queue)
 
-    def remove(self, queue_id: int) -> bool:
-        """Take the queue of that id out of the list; False if there is none."""
+    def remove(self, queue_id: int) -> None:
+        """Remove the record with this id from the list, if there is one."""
         queue = self._by_id.get(queue_id)
-        if queue is None:
-            return False
-        self.remove_at(next(index for index, row in enumerate(self.rows) if row is queue))
-        return True
+        if queue is not None:
+            self.remove_at(next(index for index, row in enumerate(self.rows) if row is queue))
 
     def remove_at(self, index: int) -> None:
-        """Take the queue at that place out of the list."""
+        """Remove the record at this index from the list."""
         gone = self.rows.pop(index)
         queue_id = self._id_of(gone)
         if queue_id is not None and self._by_id.get(queue_id) is gone:
             del self._by_id[queue_id]
-            if len(self._by_id) < len(self.rows):  # then another one may have its id
-                again = next((row for row in self.rows if self._id_of(row) == queue_id), None)
-                if again is not None:
-                    self._by_id[queue_id] = again
+            if len(self._by_id) < len(self.rows):  # another record may have the same id
+                twin = next((row for row in self.rows if self._id_of(row) == queue_id), None)
+                if twin is not None:
+                    self._by_id[queue_id] = twin

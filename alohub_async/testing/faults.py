@@ -1,86 +1,143 @@
-"""Faults as small values, and the script that decides which requests they affect."""
+"""Faults as small values, and the script that selects the requests they happen to."""
 
+import json
 from collections import deque
-from typing import Literal, TypeAlias
+from typing import Any, ClassVar, Final, Literal, TypeAlias, TypedDict, get_args
 
 from attrs import define, evolve, field, frozen
-from attrs.validators import ge, instance_of
 
-from alohub_async.testing.contract import Answer, json_answer, problem
+from alohub_async.testing.contract import Answer, gateway_page, json_answer, problem, strip_prefix
 from alohub_async.testing.request_log import RecordedRequest, RequestFilter
+from alohub_async.unset import UNSET, UnsetType
+from alohub_async.validation import (
+    check_choice,
+    check_count,
+    check_flag,
+    check_instance,
+    check_seconds,
+    check_text,
+    refuse,
+    validator,
+)
 
 Stage: TypeAlias = Literal["front", "instead", "after"]
 """Where a fault happens.
 
-`front`: before the service saw the request: no key is checked, no limit counts it, no rate-limit header is sent.
-`instead`: the key was right and the limits counted the request, but the service did not do it.
-`after`: the service did it (an update took effect), then the answer was spoilt.
+`front`: in front of the service. No key is checked, no limit counts the request, no rate-limit header is sent.
+`instead`: the key is right and the limits count the request, but the service does not process it.
+`after`: the service processes the request (an update takes effect), then the response is spoilt.
 """
+
+_GATEWAY_STATUSES: Final = {502, 503, 504}
+_TOO_MANY: Final = 429
+
+
+def _text(*, optional: bool = False, pattern: str = "(?s:.*)") -> Any:
+    allowed = "a string without control characters" if "x00" in pattern else "a string"
+    return validator(check_text, pattern=pattern, allowed=allowed, optional=optional)
+
+
+_STATUS: Final[Any] = validator(check_count, least=200, most=599)
+_FLAG: Final[Any] = validator(check_flag)
+
+
+def _check_payload(name: str, value: object) -> None:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError) as exc:
+        raise refuse(name, f"a JSON value ({exc})", value, wrong_type=True) from None
 
 
 @frozen
 class Fault:
-    """Something that goes wrong once. The classes below are the kinds; subclass this one for your own.
+    """A failure that happens to one request. The classes below are the kinds; subclass this one for your own.
 
-    A fault at the `instead` or `after` stage is not used up by a request with a wrong key or one that a limit refused.
+    A fault of the stages `instead` and `after` is not used up by a request with a wrong key, or one that a limit
+    refuses.
     """
+
+    _stage: ClassVar[Stage] = "instead"
 
     @property
     def stage(self) -> Stage:
         """Where it happens."""
-        return "instead"
+        return self._stage
 
     def spoil(self, answer: Answer) -> Answer:
-        """What is sent.
+        """Return what is sent.
 
-        Args:
-            answer: The service's answer for stage `after`; an empty one with the rate-limit headers for `instead`; an
-                empty one for `front`.
+        `answer` is the service's response at stage `after`, an empty one with the rate-limit headers at `instead`, and
+        an empty one at `front`.
         """
         raise NotImplementedError
 
 
 @frozen
 class Status(Fault):
-    """An error of the service, in the contract's shape.
+    """An error status. 502, 503 and 504 come from a gateway, as an HTML page without limit headers.
 
-    A 429 by script is not charged to the limits, as a real one is not.
+    The others, and any status with a code or message, come from the service, in the contract's form. A scripted 429 is
+    not charged to the limits.
 
     Attributes:
-        status: Any HTTP status.
-        error_code: By default the contract's code for that status (`FAIL` if it has none).
-        error_message: By default the contract's message for that status.
-        retry_after: The `Retry-After` header, verbatim: seconds, decimals, a date, garbage. None sends none.
+        status: The HTTP status, 200 to 599.
+        error_code: By default the contract's code for the status (`FAIL` if it has none).
+        error_message: By default the contract's message for the status.
+        retry_after: The `Retry-After` header, verbatim: seconds, decimals, a date, garbage. None sends none. By
+            default a 429 has `1`.
+        limit_headers: Whether the service sends the rate-limit headers.
+        budget_left: Whether a 429 shows the real budget. By default, nothing is left.
     """
 
-    status: int = field(default=500, validator=[instance_of(int), ge(200)])
-    error_code: str | None = field(default=None, kw_only=True)
-    error_message: str | None = field(default=None, kw_only=True)
-    retry_after: str | None = field(default=None, kw_only=True)
+    status: int = field(default=500, validator=_STATUS)
+    error_code: str | None = field(default=None, kw_only=True, validator=_text(optional=True))
+    error_message: str | None = field(default=None, kw_only=True, validator=_text(optional=True))
+    retry_after: str | UnsetType | None = field(
+        default=UNSET, kw_only=True, validator=_text(optional=True, pattern=r"[^\x00-\x1f\x7f]*")
+    )
+    limit_headers: bool = field(default=True, kw_only=True, validator=_FLAG)
+    budget_left: bool = field(default=False, kw_only=True, validator=_FLAG)
+
+    @property
+    def stage(self) -> Stage:
+        """`front` for a gateway's status, else `instead`."""
+        is_gateway = self.status in _GATEWAY_STATUSES and self.error_code is None and self.error_message is None
+        return "front" if is_gateway else "instead"
 
     def spoil(self, answer: Answer) -> Answer:
-        """The error, with the rate-limit headers it came with."""
-        error = problem(self.status, code=self.error_code, message=self.error_message)
-        extra = {} if self.retry_after is None else {"Retry-After": self.retry_after}
-        return evolve(answer, status=error.status, body=error.body).with_headers(extra)
+        """The error with its headers."""
+        if self.stage == "front":
+            error = gateway_page(self.status)
+        else:
+            error = problem(self.status, code=self.error_code, message=self.error_message)
+            if self.limit_headers:
+                error = evolve(answer, status=error.status, body=error.body)
+        if self.is_429 and not self.budget_left:
+            empty = {name: "0" for name in error.headers if "Remaining" in name}
+            error = evolve(error.with_headers(empty), tenant_remaining=0, route_remaining=0)
+        usual = "1" if self.is_429 else None
+        retry_after = usual if isinstance(self.retry_after, UnsetType) else self.retry_after
+        return error if retry_after is None else error.with_headers({"Retry-After": retry_after})
+
+    @property
+    def is_429(self) -> bool:
+        """Whether it refuses the request for the rate limit."""
+        return self.status == _TOO_MANY
 
 
 @frozen
 class Failure(Fault):
-    """A failure under HTTP 200: `success` is `"0"`, as the vendor's guide shows it.
+    """A failure with HTTP 200: `success` is `"0"`, as in the vendor's guide.
 
-    Attributes:
-        error_code: Its code; the guide's example is `"0"`.
-        error_message: Its message.
-        camel_case: Use the other spelling, `errorCode`/`errorMessage`.
+    `camel_case` uses the other spelling, `errorCode` and `errorMessage`.
     """
 
-    error_code: str = "0"
-    error_message: str = "Thao tác thất bại"
-    camel_case: bool = field(default=False, kw_only=True)
+    error_code: str = field(default="0", validator=_text())
+    error_message: str = field(default="Thao tác thất bại", validator=_text())
+    camel_case: bool = field(default=False, kw_only=True, validator=_FLAG)
 
     def spoil(self, answer: Answer) -> Answer:
-        """The failure, with the rate-limit headers it came with."""
+        """The failure with the rate-limit headers."""
         code, message = ("errorCode", "errorMessage") if self.camel_case else ("error_code", "error_message")
         payload = {"success": "0", code: self.error_code, message: self.error_message}
         return evolve(answer, status=200, body=json_answer(payload).body)
@@ -88,106 +145,77 @@ class Failure(Fault):
 
 @frozen
 class JsonAnswer(Fault):
-    """Any payload with any status, instead of the service's own answer.
+    """Any payload for `json.dumps` with any status, instead of the service's own response.
 
-    With a `path=` that the sandbox does not serve, it stands in for that endpoint.
-
-    Attributes:
-        payload: Anything `json.dumps` takes.
-        status: The HTTP status.
+    With a `path=` that the sandbox does not serve, it stands in for an endpoint that needs this scope.
     """
 
-    payload: object
-    status: int = 200
+    payload: object = field(validator=validator(_check_payload))
+    status: int = field(default=200, validator=_STATUS)
+    scope: str = field(default="queue", kw_only=True, validator=_text())
 
     def spoil(self, answer: Answer) -> Answer:
-        """The payload, with the rate-limit headers it came with."""
+        """The payload with the rate-limit headers."""
         return evolve(answer, status=self.status, body=json_answer(self.payload).body)
 
 
 @frozen
 class DropConnection(Fault):
-    """The connection is closed before a single byte is sent back.
+    """The connection is closed without a response. If `processed`, an update takes effect and the limits count it."""
 
-    Attributes:
-        processed: Whether the service did the request first: then an update took effect and the limits counted it.
-    """
-
-    processed: bool = False
+    processed: bool = field(default=False, validator=_FLAG)
 
     @property
     def stage(self) -> Stage:
-        """`after` when processed, else `front`."""
+        """`after` if processed, else `front`."""
         return "after" if self.processed else "front"
 
     def spoil(self, answer: Answer) -> Answer:
-        """An answer of which nothing is sent."""
+        """A response of which nothing is sent."""
         return evolve(answer, cut="before")
 
 
 @frozen
 class TruncatedBody(Fault):
-    """The service's answer breaks off: `Content-Length` is the whole, half of it is sent, the connection is closed."""
+    """The service's response breaks off: half of its `Content-Length` is sent, then the connection is closed."""
 
-    @property
-    def stage(self) -> Stage:
-        """`after`: the request took effect."""
-        return "after"
+    _stage: ClassVar[Stage] = "after"
 
     def spoil(self, answer: Answer) -> Answer:
-        """An answer cut inside."""
+        """A response that is cut in its body."""
         return evolve(answer, cut="inside")
 
 
 @frozen
 class BadJson(Fault):
-    """The service's answer is whole HTTP but its JSON breaks off in the middle."""
+    """The service's response is complete HTTP, but its JSON breaks off in the middle."""
 
-    @property
-    def stage(self) -> Stage:
-        """`after`: the request took effect."""
-        return "after"
+    _stage: ClassVar[Stage] = "after"
 
     def spoil(self, answer: Answer) -> Answer:
-        """The first half of the body, correctly declared."""
+        """A response with half of the body."""
         return evolve(answer, body=answer.body[: len(answer.body) // 2])
 
 
 @frozen
 class HtmlPage(Fault):
-    """The HTML error page of a gateway or load balancer in front of the service.
+    """The HTML error page of a gateway or load balancer in front of the service, with this HTTP status."""
 
-    Attributes:
-        status: Its HTTP status.
-    """
-
-    status: int = 502
-
-    @property
-    def stage(self) -> Stage:
-        """`front`."""
-        return "front"
+    _stage: ClassVar[Stage] = "front"
+    status: int = field(default=502, validator=_STATUS)
 
     def spoil(self, answer: Answer) -> Answer:
         """The page."""
-        page = f"<html>\n<head><title>{self.status}</title></head>\n<body><h1>{self.status}</h1></body>\n</html>\n"
-        return evolve(answer, status=self.status, body=page.encode(), content_type="text/html")
+        del answer
+        return gateway_page(self.status)
 
 
 @frozen
 class EmptyBody(Fault):
-    """An answer without a body from something in front of the service.
+    """A response without a body, with this HTTP status, from something in front of the service."""
 
-    Attributes:
-        status: Its HTTP status.
-    """
-
-    status: int = 200
-
-    @property
-    def stage(self) -> Stage:
-        """`front`."""
-        return "front"
+    _stage: ClassVar[Stage] = "front"
+    status: int = field(default=200, validator=_STATUS)
 
     def spoil(self, answer: Answer) -> Answer:
         """The status alone."""
@@ -196,22 +224,25 @@ class EmptyBody(Fault):
 
 @frozen
 class Delay(Fault):
-    """The service's own answer, late.
+    """The service's response, this number of seconds late. The request takes effect before the wait."""
 
-    Attributes:
-        seconds: How much later. The request takes effect before the wait.
-    """
-
-    seconds: float = field(validator=ge(0))
-
-    @property
-    def stage(self) -> Stage:
-        """`after`."""
-        return "after"
+    _stage: ClassVar[Stage] = "after"
+    seconds: float = field(validator=validator(check_seconds, zero=True))
 
     def spoil(self, answer: Answer) -> Answer:
-        """The same answer with a delay."""
+        """The same response with a delay."""
         return evolve(answer, delay=self.seconds)
+
+
+class FaultOptions(TypedDict, total=False):
+    """The keywords of `Sandbox.fail`."""
+
+    next: int | None
+    status: int | None
+    retry_after: str | None
+    method: str | None
+    path: str | None
+    page: int | None
 
 
 @define(eq=False)
@@ -219,23 +250,42 @@ class _Entry:
     fault: Fault
     wanted: RequestFilter
     left: int | None
+    met: bool = False
+
+    def __str__(self) -> str:
+        return f"{'until healed:' if self.left is None else f'{self.left} x'} {self.fault!r} for {self.wanted}"
 
 
 @define(eq=False)
 class FaultScript:
-    """Faults that wait for a matching request, in the order in which they were scripted."""
+    """Faults that wait for a matching request, in the order of the script.
 
+    Attributes:
+        paths: Each path that had a fault.
+    """
+
+    paths: set[str] = field(init=False, factory=set[str])
     _entries: deque[_Entry] = field(init=False, factory=deque[_Entry])
 
     def add(self, fault: Fault, *, wanted: RequestFilter, times: int | None) -> None:
-        """Script a fault for as many matching requests; None for all, until cleared."""
+        """Script a fault for this number of matching requests; None for all, until cleared."""
+        check_instance("fault", fault, Fault)
+        check_choice("stage", fault.stage, get_args(Stage))
+        check_count("next", times, least=1, optional=True)
+        if wanted.path is not None:
+            self.paths.add(strip_prefix(wanted.path))
         self._entries.append(_Entry(fault, wanted, times))
 
+    def find(self, request: RecordedRequest) -> _Entry | None:
+        """The entry of the next fault for this request, not used up yet."""
+        return next((entry for entry in self._entries if entry.wanted.accepts(request)), None)
+
     def take(self, request: RecordedRequest, *, front_only: bool = False) -> Fault | None:
-        """The fault for this request, used up; None when there is none, or when it is not its stage yet."""
-        entry = next((entry for entry in self._entries if entry.wanted.accepts(request)), None)
+        """The next fault for this request, now used up; None if there is none, or it is of another stage."""
+        entry = self.find(request)
         if entry is None or (front_only and entry.fault.stage != "front"):
             return None
+        entry.met = True
         if entry.left is not None:
             entry.left -= 1
             if not entry.left:
@@ -243,17 +293,13 @@ class FaultScript:
         return entry.fault
 
     def waiting(self) -> int:
-        """How many scripted faults nobody met yet; one for all requests counts once."""
+        """The number of faults that have not happened yet; one for all requests counts once."""
         return sum(1 if entry.left is None else entry.left for entry in self._entries)
 
-    def left(self) -> list[str]:
-        """Each of those, in words."""
-        return [f"{_times(entry.left)} {entry.fault!r} for {entry.wanted}" for entry in self._entries]
+    def left(self, *, unmet_only: bool = False) -> list[str]:
+        """A line for each of these faults; with `unmet_only` not for those of all requests that have happened."""
+        return [str(entry) for entry in self._entries if not (unmet_only and entry.left is None and entry.met)]
 
     def clear(self) -> None:
-        """Forget all."""
+        """Remove all."""
         self._entries.clear()
-
-
-def _times(left: int | None) -> str:
-    return "until healed:" if left is None else f"{left} x"

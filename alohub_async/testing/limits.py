@@ -1,4 +1,4 @@
-"""The two budgets of a request, its tenant's and its route's: checked and charged together."""
+"""The two budgets of a request, its tenant's and its route's, checked and charged together."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ from alohub_async.testing.contract import Answer, whole_seconds
 from alohub_async.testing.settings import HeaderStyle, SandboxSettings
 from alohub_async.testing.windows import ServerWindow, make_window
 
-# The names are not documented; both word orders occur in the wild.
+# The names are not documented. Both word orders are in use.
 _HEADER_NAMES: Final[dict[HeaderStyle, tuple[str, str]]] = {
     "scope-last": ("X-RateLimit-Limit-{scope}", "X-RateLimit-Remaining-{scope}"),
     "scope-first": ("X-RateLimit-{scope}-Limit", "X-RateLimit-{scope}-Remaining"),
@@ -17,78 +17,57 @@ _HEADER_NAMES: Final[dict[HeaderStyle, tuple[str, str]]] = {
 
 @frozen
 class Gate:
-    """The windows one request must pass; a scope without a limit has none.
+    """The windows of one request by scope, at its time of arrival; a scope without a limit has none."""
 
-    Times are the event loop's, in seconds.
-    """
-
-    tenant: ServerWindow | None
-    route: ServerWindow | None
+    now: float
+    windows: dict[str, ServerWindow]
     header_style: HeaderStyle
 
-    def _windows(self) -> list[ServerWindow]:
-        return [window for window in (self.tenant, self.route) if window is not None]
+    def refuses(self) -> bool:
+        """Whether a window has nothing left."""
+        return any(window.free(self.now) == 0 for window in self.windows.values())
 
-    def refuses(self, now: float) -> bool:
-        """Whether either window has nothing left."""
-        return any(window.free(now) <= 0 for window in self._windows())
+    def charge(self, *, denied: bool = False) -> None:
+        """Count the request in each window; a denied one only with `count_denied`."""
+        for window in self.windows.values():
+            (window.deny if denied else window.take)(self.now)
 
-    def charge(self, now: float) -> None:
-        """Count an admitted request in both."""
-        for window in self._windows():
-            window.take(now)
+    def retry_after(self) -> int:
+        """Whole seconds until both windows admit a request, at least 1."""
+        return whole_seconds(max((window.retry_after(self.now) for window in self.windows.values()), default=0.0))
 
-    def deny(self, now: float) -> None:
-        """Record a refused request in both; they count it only with `count_denied`."""
-        for window in self._windows():
-            window.deny(now)
-
-    def retry_after(self, now: float) -> int:
-        """Whole seconds until both would admit a request, at least 1."""
-        longest = max((window.retry_after(now) for window in self._windows()), default=0.0)
-        return whole_seconds(longest)
-
-    def sign(self, answer: Answer, now: float) -> Answer:
-        """The answer with the rate-limit headers (limit and remaining of each scope: the vendor's page has four)."""
+    def sign(self, answer: Answer) -> Answer:
+        """The response with limit and remaining of each scope, the four headers of the vendor's page."""
         limit_name, remaining_name = _HEADER_NAMES[self.header_style]
+        left = {scope: window.free(self.now) for scope, window in self.windows.items()}
         headers: dict[str, str] = {}
-        left: list[int | None] = []
-        for scope, window in (("Tenant", self.tenant), ("Route", self.route)):
-            left.append(None if window is None else max(0, window.free(now)))
-            if window is not None:
-                headers[limit_name.format(scope=scope)] = str(window.limit)
-                headers[remaining_name.format(scope=scope)] = str(left[-1])
-        return evolve(answer.with_headers(headers), tenant_remaining=left[0], route_remaining=left[1])
+        for scope, window in self.windows.items():
+            headers[limit_name.format(scope=scope)] = str(window.limit)
+            headers[remaining_name.format(scope=scope)] = str(left[scope])
+        signed = answer.with_headers(headers)
+        return evolve(signed, tenant_remaining=left.get("Tenant"), route_remaining=left.get("Route"))
 
 
 @define(eq=False)
 class RateLimits:
-    """The windows of all tenants and of all their routes, made when first needed."""
+    """The windows of all tenants and of all their routes, made on first use."""
 
     _settings: SandboxSettings
     _windows: dict[tuple[str, str], ServerWindow] = field(init=False, factory=dict[tuple[str, str], ServerWindow])
 
-    def gate(self, tenant_id: str, route: str) -> Gate:
-        """The windows that a request of that tenant for that route must pass, with the current limits.
+    def gate(self, tenant_id: str, route: str, now: float) -> Gate:
+        """The windows of a request, with the current limits.
 
-        What the service takes for a route is not documented; here it is method and path template, per tenant.
+        What the service counts as a route is not documented. Here it is method and path template, per tenant.
         """
-        settings = self._settings
-        return Gate(
-            tenant=self._window((tenant_id, ""), settings.tenant_limit),
-            route=self._window((tenant_id, route), settings.route_limit),
-            header_style=settings.rate_limit_headers,
-        )
-
-    def _window(self, key: tuple[str, str], limit: int | None) -> ServerWindow | None:
-        if limit is None:
-            return None
-        window = self._windows.get(key)
-        if window is None:
-            settings = self._settings
-            window = make_window(
-                settings.window_kind, limit, seconds=settings.window, count_denied=settings.count_denied
-            )
-            self._windows[key] = window
-        window.limit = limit
-        return window
+        settings, windows = self._settings, dict[str, ServerWindow]()
+        for scope, key, limit in (("Tenant", "", settings.tenant_limit), ("Route", route, settings.route_limit)):
+            if limit is not None:
+                window = self._windows.get((tenant_id, key))
+                if window is None:
+                    kind, seconds, count_denied = settings.window_kind, settings.window, settings.count_denied
+                    window = make_window(kind, limit, seconds=seconds, count_denied=count_denied)
+                    self._windows[tenant_id, key] = window
+                window.limit = limit
+                windows[scope] = window
+        return Gate(now, windows, settings.rate_limit_headers)

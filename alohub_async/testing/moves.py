@@ -4,37 +4,30 @@ import random
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from alohub_async.testing.data import RecordTable
 
 When: TypeAlias = Literal["before", "after"]
-"""Right before a page is read, so that it shows the list as it is then; or right after, so that it does not."""
+"""Before a page is read, so that it shows the moved list, or after, so that it does not."""
 
 Change: TypeAlias = Callable[[RecordTable], object]
 """A change of the list."""
-
-
-@frozen
-class _Move:
-    when: When
-    page: int
-    change: Change
 
 
 @define(eq=False)
 class MoveScript:
     """The changes of the list while its pages are read."""
 
-    _moves: list[_Move] = field(init=False, factory=list[_Move])
+    _moves: list[tuple[When, int, Change]] = field(init=False, factory=list[tuple[When, int, Change]])
     _at_random: Change | None = field(init=False, default=None)
 
     def add(self, change: Change, *, when: When, page: int) -> None:
         """Script a change for the next time that this page is read."""
-        self._moves.append(_Move(when, page, change))
+        self._moves.append((when, page, change))
 
     def add_random(self, *, seed: int, chance: float, most: int) -> None:
-        """From now on, change something at random before pages are read."""
+        """Add and remove records at random before pages are read, from now on."""
         rng = random.Random(seed)
 
         def change(table: RecordTable) -> None:
@@ -57,15 +50,15 @@ class MoveScript:
         """Make the changes that are due before or after this page is read."""
         if when == "before" and self._at_random is not None:
             self._at_random(table)
-        due = [move for move in self._moves if (move.when, move.page) == (when, page)]
+        due = [move for move in self._moves if move[:2] == (when, page)]
         for move in due:
             self._moves.remove(move)
-            move.change(table)
+            move[2](table)
 
 
 def _change_at_random(table: RecordTable, rng: random.Random) -> None:
     count = len(table.rows)
-    if rng.random() < 0.5:  # noqa: PLR2004  (one or the other)
+    if rng.getrandbits(1):
         table.insert(rng.randint(0, count), table.fresh())
     elif count:
         table.remove_at(rng.randrange(count))

@@ -1,6 +1,6 @@
-"""The pytest plugin: a sandbox, a client of it, and the variables that lead other code to it, for each test.
+"""The pytest plugin: a sandbox, its client and its environment variables for each test.
 
-pytest loads this at every start where the package is installed, so it imports the rest only when a fixture is used.
+pytest loads this at every start if the package is installed, so it imports the rest only when a fixture is used.
 """
 
 from collections.abc import Generator, Mapping
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from alohub_async.testing import Sandbox
 
 _MARK: Final = "alohub_sandbox"
+_FAILED: Final = pytest.StashKey[bool]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -22,6 +23,13 @@ def pytest_configure(config: pytest.Config) -> None:
         f"{_MARK}(queues=250, tenant_limit=100, ...): the settings of this test's alohub_sandbox,"
         " those of alohub_async.testing.Sandbox.",
     )
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any]:
+    """Note that a test has not passed."""
+    outcome = yield
+    item.stash[_FAILED] = item.stash.get(_FAILED, False) or not outcome.get_result().passed
 
 
 @pytest.fixture
@@ -34,11 +42,15 @@ def alohub_sandbox_settings() -> Mapping[str, Any]:
 def alohub_sandbox(request: pytest.FixtureRequest, alohub_sandbox_settings: Mapping[str, Any]) -> Generator["Sandbox"]:
     """A running `alohub_async.testing.Sandbox`, new for each test.
 
-    It serves in a thread of its own: tests may be plain functions, or coroutines under whichever plugin runs them.
+    It serves in a separate thread: tests may be plain functions, or coroutines under any plugin. At the end of a
+    passed test, faults and moves that have not happened are an error.
     """
     settings = {**alohub_sandbox_settings, **_marked(request)}
     with _make(settings) as sandbox:
         yield sandbox
+        unmet = sandbox.unmet()
+        if unmet is not None and not request.node.stash.get(_FAILED, False):
+            pytest.fail(unmet, pytrace=False)
 
 
 @pytest.fixture
@@ -63,7 +75,7 @@ def alohub_env(alohub_sandbox: "Sandbox", monkeypatch: pytest.MonkeyPatch) -> Ma
 
 
 def _marked(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """What the markers say: the test's own before its class's before its module's."""
+    """The settings of all markers: the test's own override its class's, and these its module's."""
     settings: dict[str, Any] = {}
     for mark in request.node.iter_markers(_MARK):
         if mark.args:
@@ -84,4 +96,5 @@ def _make(settings: Mapping[str, Any]) -> "Sandbox":
     try:
         return Sandbox(**settings)
     except (TypeError, ValueError) as exc:
-        pytest.fail(f"alohub_sandbox cannot be set up so: {exc}", pytrace=False)
+        reason = str(exc)
+    pytest.fail(f"alohub_sandbox cannot be set up: {reason}", pytrace=False)

@@ -1,14 +1,18 @@
-"""What the sandbox was asked: one immutable record per transmission."""
+"""The log of the sandbox's requests: one immutable record per transmission."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypedDict, Unpack
 
-from attrs import define, evolve, field, frozen
+from attrs import field, frozen
+from attrs.validators import optional
 from multidict import CIMultiDictProxy
 
-from alohub_async.testing.contract import Answer, strip_prefix
+from alohub_async.testing.contract import path_fits, whole_number
+from alohub_async.validation import check_choice, check_count, check_text, validator
 
-# Headers whose values a repr shows; of all others (a key may travel in any) only the names.
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+# Headers whose values a repr shows. Any other header may carry a key.
 _SHOWN: Final = frozenset({"accept", "content-length", "content-type", "host", "user-agent"})
 
 
@@ -18,20 +22,20 @@ def _redacted(headers: Mapping[str, str]) -> str:
 
 @frozen
 class RecordedRequest:
-    """One transmission as it reached the sandbox.
+    """One transmission as received by the sandbox.
 
     Attributes:
-        at: The event loop's time at which it arrived (and was counted), in seconds; see `latency` of the sandbox.
+        at: The event loop's time when it arrived and was counted, in seconds; see `latency` of the sandbox.
         method: In capitals.
         path: As sent, without the query.
-        route: Method and path template, like `"GET /v1/queues/inbound/{id}"`: the same for both ways of access, and
-            what a route's limit counts. None for a path the API does not have.
+        route: Method and path template, like `"GET /v1/queues/inbound/{id}"`, the same for both ways of access. A
+            route's limit counts it. None for a path that the API does not have.
         query: The first value of each parameter.
         headers: By name in any case. The repr shows the values of a few harmless ones only.
-        json: The decoded body; None without one or when it was not JSON.
-        status: The status it was answered; None while it waits, or when the connection was dropped without a status.
-        tenant_remaining: What the tenant's window had left after it; None when nothing was counted.
-        route_remaining: What the route's window had left after it.
+        json: The decoded body; None without one or if it is not JSON.
+        status: The status of the response; None until it is sent, and if the connection was dropped.
+        tenant_remaining: Requests left in the tenant's window afterwards; None if nothing was counted.
+        route_remaining: Requests left in the route's window.
     """
 
     at: float
@@ -47,11 +51,17 @@ class RecordedRequest:
 
     @property
     def page(self) -> int | None:
-        """The page of a list request (0 when it named none); None for other requests."""
-        if self.method != "GET" or self.route is None or "{id}" in self.route:
+        """The page of a list request (0 if it has none); None for other requests."""
+        if self.method != "GET" or "{id}" in (self.route or ""):
             return None
-        text = self.query.get("page", "0")
-        return int(text) if text.isascii() and text.isdigit() else None
+        return whole_number(self.query.get("page", None if self.route is None else "0"))
+
+
+def _check_method(name: str, value: object) -> None:
+    check_choice(name, value.upper() if isinstance(value, str) else value, METHODS)
+
+
+_PATH: Final = {"pattern": r"/([^?#{}]|\{id\})*", "allowed": "like /v1/queues/inbound/{id}, without host and query"}
 
 
 @frozen(kw_only=True)
@@ -63,81 +73,49 @@ class RequestFilter:
         path: A literal path (`/v1/queues/inbound/1001226`) or a template (`/v1/queues/inbound/{id}`); the backend's
             prefix `/api` does not matter.
         page: The page of a list request.
-        status: The status it was answered.
+        status: The status of the response.
         json: The decoded body.
     """
 
-    method: str | None = None
-    path: str | None = None
-    page: int | None = None
-    status: int | None = None
+    method: str | None = field(default=None, validator=optional(validator(_check_method)))
+    path: str | None = field(default=None, validator=validator(check_text, optional=True, **_PATH))
+    page: int | None = field(default=None, validator=validator(check_count, least=0, optional=True))
+    status: int | None = field(default=None, validator=validator(check_count, least=100, most=599, optional=True))
     json: object = None
 
     def __str__(self) -> str:
-        """Like `PUT /v1/queues/inbound/{id}`, and what else is asked of the request."""
         named = {"page": self.page, "status": self.status, "json": self.json}
         parts = [f"{name}={value!r}" for name, value in named.items() if value is not None]
         return " ".join([self.method.upper() if self.method else "any", self.path or "request", *parts])
 
     def accepts(self, request: RecordedRequest) -> bool:
         """Whether the request matches."""
-        template = request.route.partition(" ")[2] if request.route else None
         return (
             (self.method is None or self.method.upper() == request.method)
-            and (self.path is None or strip_prefix(self.path) in {strip_prefix(request.path), template})
+            and (self.path is None or path_fits(self.path, request.path))
             and (self.page is None or self.page == request.page)
             and (self.status is None or self.status == request.status)
             and (self.json is None or self.json == request.json)
         )
 
 
+class FilterOptions(TypedDict, total=False):
+    """The keywords of `Requests.of`."""
+
+    method: str | None
+    path: str | None
+    page: int | None
+    status: int | None
+    json: object
+
+
 class Requests(list[RecordedRequest]):
     """A snapshot of the transmissions, in order of arrival."""
 
-    def of(
-        self,
-        *,
-        method: str | None = None,
-        path: str | None = None,
-        page: int | None = None,
-        status: int | None = None,
-        json: object = None,
-    ) -> "Requests":
-        """Those that match all given; see `RequestFilter`."""
-        return self.matching(RequestFilter(method=method, path=path, page=page, status=status, json=json))
+    def of(self, **wanted: Unpack[FilterOptions]) -> "Requests":
+        """Those that match all keywords; see `RequestFilter`."""
+        return self.matching(RequestFilter(**wanted))
 
     def matching(self, wanted: RequestFilter) -> "Requests":
         """Those the filter accepts."""
         return Requests(request for request in self if wanted.accepts(request))
-
-
-@define(eq=False)
-class RequestLog:
-    """The requests in order of arrival, whether answered yet or not."""
-
-    _records: dict[int, RecordedRequest] = field(init=False, factory=dict[int, RecordedRequest])
-    _next: int = field(init=False, default=0)
-
-    def arrived(self, request: RecordedRequest) -> int:
-        """Write the request down; returns the number to give back to `answered`."""
-        self._next += 1
-        self._records[self._next] = request
-        return self._next
-
-    def answered(self, number: int, answer: Answer) -> None:
-        """Record its answer, unless the log was cleared in between."""
-        if number in self._records:
-            self._records[number] = evolve(
-                self._records[number],
-                status=None if answer.cut == "before" else answer.status,
-                tenant_remaining=answer.tenant_remaining,
-                route_remaining=answer.route_remaining,
-            )
-
-    def requests(self) -> Requests:
-        """All of them."""
-        return Requests(self._records.values())
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._records.clear()

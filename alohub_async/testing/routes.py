@@ -1,8 +1,7 @@
-"""The table of routes: what the sandbox answers to which method and path.
+"""The table of routes: the handler of each method and path.
 
-To add a resource, add its routes to `ROUTES`: `record_routes` makes list, get and update from a path, the scope of the
-key, the rows of a tenant, and a function that reads the body of an update. Faults, limits and the log know every route
-of the table.
+To add a resource, add its routes to `ROUTES`. `record_routes` makes list, get and update. Faults, limits and the log
+work for every route of the table.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,19 +9,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from attrs import frozen
 
-from alohub_async.testing.contract import (
-    UPDATED,
-    Answer,
-    detail_payload,
-    json_answer,
-    list_envelope,
-    page_slice,
-    problem,
-    read_page_request,
-    read_update,
-    strip_prefix,
-    whole_number,
-)
+from alohub_async.testing import contract
+from alohub_async.testing.contract import Answer
 from alohub_async.testing.data import RecordTable, WireRecord
 from alohub_async.testing.request_log import RecordedRequest
 
@@ -32,19 +20,16 @@ if TYPE_CHECKING:
 
 @frozen
 class Call:
-    """A request with a key that is allowed to make it.
-
-    Attributes:
-        service: The service with its data and settings.
-        request: The request.
-        tenant_id: The key's tenant.
-        record_id: The id in the path; 0, which no record has, if there is none or it is not a number.
-    """
+    """A request with a valid key, tenant and scope; its id is 0, which no record has, if the path has none."""
 
     service: "Service"
     request: RecordedRequest
     tenant_id: str
-    record_id: int
+
+    @property
+    def record_id(self) -> int:
+        """The id in the path."""
+        return contract.whole_number(self.request.path.rpartition("/")[2]) or 0
 
 
 Handler: TypeAlias = Callable[[Call], Answer]
@@ -52,13 +37,9 @@ Handler: TypeAlias = Callable[[Call], Answer]
 
 @frozen
 class SandboxRoute:
-    """One entry of the table.
+    """One entry of the table: method, path without the backend's prefix, the scope of the key, and the handler.
 
-    Attributes:
-        method: The HTTP method.
-        template: The path, without the backend's prefix; `{id}` is its last segment, if it has one.
-        scope: The scope that the key needs.
-        handler: Makes the answer.
+    `{id}` in the path is its last segment.
     """
 
     method: str
@@ -70,33 +51,13 @@ class SandboxRoute:
         return f"{self.method} {self.template}"
 
 
-@frozen
-class Target:
-    """What a request is for.
+def find_route(routes: Sequence[SandboxRoute], method: str, path: str) -> SandboxRoute | None:
+    """The route of a request; None for an unknown path, or a method that the path does not have.
 
-    Attributes:
-        route: The entry of the table.
-        backend: Whether it came with the backend's prefix `/api`.
-        record_id: See `Call`.
+    The contract has no 405. A gateway without a route for the pair responds with 404.
     """
-
-    route: SandboxRoute
-    backend: bool
-    record_id: int
-
-
-def find_target(routes: Sequence[SandboxRoute], method: str, path: str) -> Target | None:
-    """The route of a request; None for an unknown path, and for a method that the path does not have.
-
-    The contract has no 405; a gateway that knows no route for the pair answers 404.
-    """
-    bare = strip_prefix(path)
-    head, _, last = bare.rpartition("/")
-    templates = {bare, f"{head}/{{id}}" if last else bare}
-    for route in routes:
-        if route.method == method and route.template in templates:
-            return Target(route, backend=bare != path, record_id=whole_number(last) or 0)
-    return None
+    fitting = (route for route in routes if route.method == method and contract.path_fits(route.template, path))
+    return next(fitting, None)
 
 
 def record_routes(
@@ -108,42 +69,46 @@ def record_routes(
 ) -> tuple[SandboxRoute, ...]:
     """List, get and update of the records under a path.
 
-    Args:
-        path: The path of the list.
-        scope: The scope that the key needs.
-        table_of: Returns the records of a call's tenant.
-        read_changes: Reads the body of an update: the changes by read name, or the message of a 400.
+    `table_of` returns the records of a call's tenant. `read_changes` decodes the body of an update to changes by read
+    name, or returns the message of a 400.
     """
 
     def list_page(call: Call) -> Answer:
         table, settings, moves = table_of(call), call.service.settings, call.service.moves
-        asked = read_page_request(call.request.query)
+        asked = contract.read_page_request(call.request.query)
         if isinstance(asked, str):
-            return problem(400, message=asked)
+            return contract.problem(400, message=asked)
+        page, size = asked
         moving = table is call.service.tables[settings.tenant_id]
         if moving:
-            moves.play("before", asked.page, table)
-        rows = table.rows[page_slice(asked, cap=settings.page_size_cap, cap_style=settings.cap_style)]
-        answer = json_answer(list_envelope(rows, total=len(table.rows), total_style=settings.total_style))
+            moves.play("before", page, table)
+        rows = table.rows[contract.page_slice(page, size, cap=settings.page_size_cap, cap_style=settings.cap_style)]
+        answer = contract.json_answer(
+            contract.list_envelope(rows, total=len(table.rows), total_style=settings.total_style)
+        )
         if moving:
-            moves.play("after", asked.page, table)
+            moves.play("after", page, table)
         return answer
 
     def get_one(call: Call) -> Answer:
         record = table_of(call).detail(call.record_id)
         style = call.service.settings.detail_style
-        return problem(404) if record is None else json_answer(detail_payload(record, style=style))
+        return (
+            contract.problem(404)
+            if record is None
+            else contract.json_answer(contract.detail_payload(record, style=style))
+        )
 
     def update_one(call: Call) -> Answer:
         table = table_of(call)
         record = table.find(call.record_id)
-        if record is None or table.hides(call.record_id):
-            return problem(404)
+        if record is None or table.detail(call.record_id) is None:
+            return contract.problem(404)
         changes = read_changes(call.request.json)
         if isinstance(changes, str):
-            return problem(400, message=changes)
+            return contract.problem(400, message=changes)
         record.update(changes)
-        return json_answer(UPDATED)
+        return contract.json_answer(contract.UPDATED)
 
     one = f"{path}/{{id}}"
     return (
@@ -153,11 +118,11 @@ def record_routes(
     )
 
 
-# The vendor's page: "scope:queue" for each of the three.
+# The vendor's page: each of the three needs the scope `queue`.
 ROUTES: Final = record_routes(
     "/v1/queues/inbound",
     scope="queue",
     table_of=lambda call: call.service.tables[call.tenant_id],
-    read_changes=read_update,
+    read_changes=contract.read_update,
 )
 """The routes of the API."""

@@ -1,27 +1,30 @@
 """A stand-in for the Alohub service: a real HTTP server on this machine that follows the contract."""
 
-import asyncio
 import random
+import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, Unpack
 
 from attrs import define, field
 from yarl import URL
 
 from alohub_async.client import AlohubClient
 from alohub_async.config import Endpoint
+from alohub_async.errors import InvalidArgumentError
 from alohub_async.rate_limits import RateLimiter
 from alohub_async.testing.data import RecordTable, WireQueue
 from alohub_async.testing.expectations import mismatch, table
-from alohub_async.testing.faults import Fault, Status
+from alohub_async.testing.faults import Fault, FaultOptions, Status
 from alohub_async.testing.moves import Change
 from alohub_async.testing.request_log import RequestFilter, Requests
 from alohub_async.testing.server import Server
 from alohub_async.testing.service import Service
-from alohub_async.testing.settings import SandboxSettings
+from alohub_async.testing.settings import SandboxSettings, read_scopes
+from alohub_async.validation import check_count, check_instance, check_share, check_text, refuse, validator
 
-_KEY_LETTERS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+_MAPPING: Final[Any] = Mapping  # an abstract class to type checkers
+_LISTED: Final = "the id of a queue in the list"
 
 
 @define(kw_only=True, eq=False)
@@ -37,41 +40,36 @@ class Sandbox(SandboxSettings):
     Both ways of access are served: the gateway's paths (`/v1/…`) and the backend's (`/api/v1/…`).
 
     `async with` serves in the running event loop and uses its clock, so a test with a fast-forwarded loop gets
-    fast-forwarded windows. Plain `with` serves in a thread of its own, with or without event loops in the test. In both
-    cases everything but `start`, `close` and `run_forever` may be used from any thread.
+    fast-forwarded windows. Plain `with` serves in a separate thread, with or without event loops in the test. In both
+    cases everything but `start`, `close` and `run_forever` may be used from any thread. An error in the server itself,
+    such as one of your own `Fault`, is raised at the end of the block.
 
     Attributes:
         host: The address to listen on.
-        port: The port; 0 takes a free one, see `url`.
+        port: The port; 0 for a free one, see `url`.
     """
 
     _given: int | Iterable[Mapping[str, object]] = field(default=250, alias="queues", repr=False)
-    host: str = "127.0.0.1"
-    port: int = 0
+    host: str = field(default="127.0.0.1", validator=validator(check_text, pattern=".+", allowed="an address"))
+    port: int = field(default=0, validator=validator(check_count, least=0, most=65535))
     _service: Service = field(init=False, repr=False)
     _server: Server = field(init=False, repr=False)
-    _rng: random.Random = field(init=False, repr=False)
     _api_key: str = field(init=False, repr=False)
     _foreign_queue_id: int = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        self._rng = random.Random(self.seed)
-        table = RecordTable.of(self._given, seed=self.seed)
-        self._foreign_queue_id = table.free_id()
-        foreign = RecordTable.of([{"callinId": self._foreign_queue_id, "callinName": "Công ty khác"}], seed=self.seed)
-        self._service = Service(self, {self.tenant_id: table, self.foreign_tenant_id: foreign})
-        self._server = Server(self._service, self._rng)
+        queues = RecordTable.of(self._given, seed=self.seed)
+        self._foreign_queue_id = queues.free_id()
+        foreign = RecordTable.of([{"callinId": self._foreign_queue_id, "callinName": "Công ty khác"}])
+        self._service = Service(self, {self.tenant_id: queues, self.foreign_tenant_id: foreign})
+        self._server = Server(self._service, random.Random(self.seed))
         self._api_key = self.add_key(scopes=self.scopes)
 
     # Access
 
     @property
     def url(self) -> URL:
-        """Where the sandbox listens: `http://127.0.0.1:…`, without a path.
-
-        Raises:
-            RuntimeError: The sandbox is not running.
-        """
+        """`http://127.0.0.1:…`, without a path. Raises a `RuntimeError` if the sandbox is not running."""
         url = self._server.url
         if url is None:
             raise RuntimeError("the sandbox is not running; use `with Sandbox() as sandbox:` or `async with`")
@@ -79,21 +77,13 @@ class Sandbox(SandboxSettings):
 
     @property
     def api_key(self) -> str:
-        """The key of the sandbox's tenant, generated for this sandbox."""
+        """The key of the sandbox's tenant. Each sandbox has another one."""
         return self._api_key
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment variables that point `AlohubClient.from_env()` and the `alohub` command here, key included.
-
-        Raises:
-            RuntimeError: The sandbox is not running.
-        """
-        return {
-            "ALOHUB_BASE_URL": str(self.url),
-            "ALOHUB_API_KEY": self.api_key,
-            "ALOHUB_TENANT_ID": self.tenant_id,
-        }
+        """The variables for `AlohubClient.from_env()` and the `alohub` command, including the key."""
+        return {"ALOHUB_BASE_URL": str(self.url), "ALOHUB_API_KEY": self.api_key, "ALOHUB_TENANT_ID": self.tenant_id}
 
     @property
     def foreign_tenant_id(self) -> str:
@@ -106,18 +96,16 @@ class Sandbox(SandboxSettings):
         return self._foreign_queue_id
 
     def add_key(self, *, scopes: Collection[str] = ("queue",), tenant_id: str | None = None) -> str:
-        """Make another key.
+        """Make another key: by default of the sandbox's tenant, otherwise of `foreign_tenant_id`.
 
-        Args:
-            scopes: Its scopes; without `queue`, every call is answered with 403.
-            tenant_id: Its tenant: the sandbox's tenant by default, or `foreign_tenant_id`.
+        Without the scope `queue`, every call is answered with 403.
         """
-        owner = self.tenant_id if tenant_id is None else tenant_id
+        owner, granted = self.tenant_id if tenant_id is None else tenant_id, read_scopes(scopes)
         if owner not in self._service.tables:
-            raise ValueError(f"tenant_id must be {self.tenant_id!r} or {self.foreign_tenant_id!r}; {owner!r} was given")
+            raise refuse("tenant_id", f"{self.tenant_id!r} or {self.foreign_tenant_id!r}", owner)
+        key = f"sk_live_{secrets.token_hex(12)}"
         with self._service.lock:
-            key = "sk_live_" + "".join(self._rng.choices(_KEY_LETTERS, k=24))
-            self._service.grant(key, tenant_id=owner, scopes=scopes)
+            self._service.grant(key, tenant_id=owner, scopes=granted)
         return key
 
     def revoke_key(self, key: str) -> None:
@@ -126,11 +114,9 @@ class Sandbox(SandboxSettings):
             self._service.keys.pop(key, None)
 
     def client(self, *, direct: bool = False, **options: Any) -> AlohubClient:
-        """A client of this sandbox.
+        """A client of this sandbox; `direct` uses the backend's paths with `Authorization` instead of the gateway's.
 
-        Args:
-            direct: Use the backend's paths with `Authorization` instead of the gateway's with `X-Api-Key`.
-            options: `AlohubClient`'s own; they win over the sandbox's key, tenant id, endpoint and window.
+        The options of `AlohubClient` win over the sandbox's key, tenant id, endpoint and window.
         """
         endpoint = (Endpoint.direct if direct else Endpoint)(self.url, allow_http=True)
         defaults: dict[str, Any] = {
@@ -144,9 +130,9 @@ class Sandbox(SandboxSettings):
 
     @property
     def requests(self) -> Requests:
-        """Every transmission so far, in order of arrival. It is a list; `requests.of(page=3)` selects some of it."""
+        """A list of all transmissions, in order of arrival. `requests.of(page=3)` selects some of them."""
         with self._service.lock:
-            return self._service.log.requests()
+            return Requests(self._service.log.values())
 
     def clear(self) -> None:
         """Empty the request log."""
@@ -154,40 +140,45 @@ class Sandbox(SandboxSettings):
             self._service.log.clear()
 
     def assert_requested(self, method: str, path: str, *, times: int | None = None, json: object = None) -> None:
-        """Check that a request came.
+        """Assert that a request was received. The `AssertionError` has a table of the received requests.
 
         Args:
             method: The method.
             path: A literal path, or a template: `/v1/queues/inbound/{id}`.
-            times: The expected number of such requests, failed attempts included; None for one or more.
+            times: The exact number of such requests, failed attempts included; None for at least one.
             json: Only requests with this body; None for any.
-
-        Raises:
-            AssertionError: It was not so; the message has a table of what came instead.
         """
         __tracebackhide__ = True  # pytest then shows the line of the test
-        self._expect(RequestFilter(method=method, path=path, json=json), times)
+        check_count("times", times, least=0, optional=True)
+        check_text("method", method, pattern="(?s:.+)", allowed="a method")
+        wanted = RequestFilter(method=method, path=path, json=json)
+        with self._service.lock:
+            self._service.check_filter(wanted, times=times)
+        self._expect(wanted, times)
 
     def assert_no_429(self) -> None:
-        """Check that no request was refused for the rate limit.
-
-        Raises:
-            AssertionError: Some were; the message has a table of all that came.
-        """
+        """Assert that no request was refused for the rate limit."""
         __tracebackhide__ = True
         self._expect(RequestFilter(status=429), 0)
 
     def assert_all_faults_met(self) -> None:
-        """Check that every scripted fault has happened. A fault for all requests must be healed first.
-
-        Raises:
-            AssertionError: Some did not; the message names them and has a table of all that came.
-        """
+        """Assert that every scripted fault has happened. Heal faults for all requests first."""
         __tracebackhide__ = True
         with self._service.lock:
             left, requests = self._service.faults.left(), self.requests
         if left:
-            raise AssertionError("\n".join(["faults that no request met:", *left, table(requests)]))
+            raise AssertionError("\n".join(["faults that no request has met:", *left, table(requests)]))
+
+    def unmet(self) -> str | None:
+        """A message with the faults and moves that have not happened; None if all have.
+
+        A fault for all requests counts as met if it has happened once.
+        """
+        with self._service.lock:
+            left = self._service.faults.left(unmet_only=True)
+            moves = self._service.moves.waiting()
+        left += [f"{moves} x a move of the list, at a page that was not read"] if moves else []
+        return "\n".join(["scripted, but not met by any request (see heal and stop_moving):", *left]) if left else None
 
     def _expect(self, wanted: RequestFilter, times: int | None) -> None:
         __tracebackhide__ = True
@@ -199,7 +190,7 @@ class Sandbox(SandboxSettings):
 
     @property
     def queues(self) -> Sequence[WireQueue]:
-        """The tenant's queues as they are stored now, under their wire names, in the list's order; not a copy."""
+        """The tenant's queues as they are stored now, by wire name, in the list's order; not a copy."""
         return self._table.rows
 
     @property
@@ -207,34 +198,28 @@ class Sandbox(SandboxSettings):
         return self._service.tables[self.tenant_id]
 
     def set_detail(self, queue_id: int, changes: Mapping[str, object]) -> None:
-        """Make a queue's detail differ from the list, which stays as it is.
+        """Make the detail of a listed queue differ from the list, which is not changed.
 
-        An update changes the list; these fields of the detail stay, which makes an update look as if it was not taken.
+        An update changes the list only, so these fields look as if the update was not taken.
 
         Args:
             queue_id: The id of a queue in the list.
             changes: The differing fields, by wire name: `{"timeWait": "90"}`. `{}` removes the difference.
-
-        Raises:
-            ValueError: No such queue in the list.
         """
+        check_instance("changes", changes, _MAPPING)
         with self._service.lock:
             self._require_listed(queue_id)
             self._table.set_detail(queue_id, dict(changes))
 
     def hide_detail(self, queue_id: int) -> None:
-        """Keep a queue in the list only: its detail and its update are answered with NOT_FOUND, until `set_detail`.
-
-        Raises:
-            ValueError: No such queue in the list.
-        """
+        """Respond to detail and update of a listed queue with NOT_FOUND, until `set_detail`."""
         with self._service.lock:
             self._require_listed(queue_id)
             self._table.set_detail(queue_id, None)
 
     def _require_listed(self, queue_id: int) -> None:
         if self._table.find(queue_id) is None:
-            raise ValueError(f"queue_id must be that of a queue in the list; {queue_id!r} was given")
+            raise refuse("queue_id", _LISTED, queue_id)
 
     # A list that moves
 
@@ -246,57 +231,39 @@ class Sandbox(SandboxSettings):
         before_page: int | None = None,
         after_page: int | None = None,
     ) -> int:
-        """Add a queue to the list: now, or once during a walk.
+        """Add a queue to the list, now or once during a walk, and return its id.
 
         Args:
-            queue: The queue, by wire name; None generates one.
+            queue: The queue, by wire name. None generates one, whose id is new, and never that of a removed queue.
             index: Its place, as for `list.insert`.
-            before_page: Right before this page is read the next time, counted from 0.
-            after_page: Right after that, so that the page shows the list as it was.
-
-        Returns:
-            Its id; a seeded one's is new, and never that of a removed queue.
-
-        Raises:
-            ValueError: Both pages, or a negative one.
-            TypeError: A queue without an id.
+            before_page: Before this page is read the next time, from 0.
+            after_page: After that, so that the page shows the list as it was.
         """
+        if queue is not None:
+            check_instance("queue", queue, _MAPPING)
+        check_count("index", index, least=None)
         with self._service.lock:
             row = self._table.fresh() if queue is None else dict(queue)
             queue_id = row.get("callinId")
             if not isinstance(queue_id, int):
-                raise TypeError(f"queue must have an int as its callinId; {queue_id!r} was given")
+                raise refuse("queue", "one with an int as its callinId", queue, wrong_type=True)
             self._move(lambda moved: moved.insert(index, row), before_page, after_page)
             return queue_id
 
     def remove_queue(self, queue_id: int, *, before_page: int | None = None, after_page: int | None = None) -> None:
-        """Remove a queue from the list: now, or once during a walk. If it is gone by then, nothing happens.
-
-        Args:
-            queue_id: Its id.
-            before_page: As for `insert_queue`.
-            after_page: As for `insert_queue`.
-
-        Raises:
-            ValueError: No such queue now, both pages, or a negative one.
-        """
+        """Remove a queue from the list, now or as with `insert_queue`. If it is gone by then, nothing happens."""
         with self._service.lock:
             self._require_listed(queue_id)
             self._move(lambda moved: moved.remove(queue_id), before_page, after_page)
 
     def move_at_random(self, *, seed: int = 0, chance: float = 0.5, most: int = 3) -> None:
-        """From now on, add and remove queues at random places before pages are read; the same for the same seed.
+        """Add and remove queues at random before pages are read, from now on; the same for the same seed.
 
-        Args:
-            seed: Any number.
-            chance: The probability that the list moves before a page is read, from 0 to 1.
-            most: The largest number of queues added or removed at a time, 1 or more.
-
-        Raises:
-            ValueError: A number out of range.
+        `chance` is the probability for each page, `most` the largest number of queues added or removed at a time.
         """
-        if not 0 <= chance <= 1 or most < 1:
-            raise ValueError(f"chance must be from 0 to 1 and most 1 or more; {chance!r} and {most!r} were given")
+        check_count("seed", seed, least=None)
+        check_share("chance", chance, ends=True)
+        check_count("most", most, least=1)
         with self._service.lock:
             self._service.moves.add_random(seed=seed, chance=chance, most=most)
 
@@ -312,53 +279,43 @@ class Sandbox(SandboxSettings):
             self._service.moves.clear()
 
     def _move(self, change: Change, before_page: int | None, after_page: int | None) -> None:
-        page = after_page if before_page is None else before_page
-        if page is None:
-            change(self._table)
-        elif page < 0 or (before_page is not None and after_page is not None):
-            raise ValueError(
-                "give before_page or after_page, 0 or more, and not both;"
-                f" {before_page!r} and {after_page!r} were given"
-            )
+        check_count("before_page", before_page, least=0, optional=True)
+        check_count("after_page", after_page, least=0, optional=True)
+        if before_page is not None and after_page is not None:
+            raise InvalidArgumentError(f"give before_page or after_page; {before_page} and {after_page} were given")
+        if before_page is not None:
+            self._service.moves.add(change, when="before", page=before_page)
+        elif after_page is not None:
+            self._service.moves.add(change, when="after", page=after_page)
         else:
-            self._service.moves.add(change, when="after" if before_page is None else "before", page=page)
+            change(self._table)
 
     # Faults
 
-    def fail(
-        self,
-        fault: Fault | None = None,
-        *,
-        next: int | None = 1,  # noqa: A002 (reads as it should: fail(next=3, status=502))
-        status: int | None = None,
-        retry_after: str | None = None,
-        method: str | None = None,
-        path: str | None = None,
-        page: int | None = None,
-    ) -> None:
-        """Script a fault for the next matching requests. Faults are used in the order in which they were scripted.
+    def fail(self, fault: Fault | None = None, **options: Unpack[FaultOptions]) -> None:
+        """Script a fault for the next matching requests. Faults happen in the order of the script.
 
         `fail(next=3, status=502)`, `fail(status=429, retry_after="2.5")`, `fail(DropConnection(), method="PUT")`.
 
         Args:
             fault: The fault; see `alohub_async.testing.Fault`. By default `Status(status or 500)`.
-            next: The number of requests that it affects; None for all until `heal()`.
-            status: Short for `Status(status)`: an error in the contract's shape.
-            retry_after: With it, the `Retry-After` header, verbatim.
-            method: Only requests of this method.
-            path: Only this path, or this template (`/v1/queues/inbound/{id}`), with or without the prefix `/api`.
-            page: Only list requests for this page.
-
-        Raises:
-            ValueError: A fault together with a status or retry_after, or `next` below 1.
+            options: `status` and `retry_after` are those of `Status`. `next` is the number of requests that the fault
+                happens to, by default 1; None for all until `heal()`. `method`, `path` and `page` select the requests;
+                `path` may be a template (`/v1/queues/inbound/{id}`), with or without the prefix `/api`.
         """
-        if fault is not None and (status is not None or retry_after is not None):
-            raise ValueError("status and retry_after are parts of a Status fault; pass either them or a fault")
-        if next is not None and next < 1:
-            raise ValueError(f"next must be 1 or more, or None for all; {next!r} was given")
-        chosen = fault or Status(500 if status is None else status, retry_after=retry_after)
+        script: dict[str, Any] = {**options}
+        times = script.pop("next", 1)
+        status = {name: script.pop(name) for name in ("status", "retry_after") if name in script}
+        if fault is not None and any(value is not None for value in status.values()):
+            raise InvalidArgumentError(
+                "status and retry_after are parts of a Status fault; pass either them or a fault"
+            )
+        if status.get("status", 500) is None:
+            del status["status"]
+        wanted = RequestFilter(**script)
         with self._service.lock:
-            self._service.faults.add(chosen, wanted=RequestFilter(method=method, path=path, page=page), times=next)
+            self._service.check_filter(wanted)
+            self._service.faults.add(Status(**status) if fault is None else fault, wanted=wanted, times=times)
 
     @property
     def faults_left(self) -> int:
@@ -374,41 +331,39 @@ class Sandbox(SandboxSettings):
     # Life
 
     async def start(self) -> None:
-        """Start listening.
-
-        Raises:
-            RuntimeError: It is listening already.
-            OSError: The port is taken.
-        """
+        """Start listening. A `with` block restarts its thread, at the same address."""
         await self._server.start(self.host, self.port)
 
     async def close(self) -> None:
         """Stop listening and close all connections; no error if it is not running. The request log stays."""
-        if self._server.in_thread:
-            await asyncio.to_thread(self._server.stop_thread)
-        else:
-            await self._server.close()
+        await self._server.close()
+        self._server.raise_failure()
 
     async def run_forever(self) -> None:
         """Serve until cancelled or closed; starts the sandbox if it is not running."""
         if self._server.url is None:
             await self.start()
-        await self._server.wait_closed()
+        try:
+            await self._server.wait_closed()
+        finally:
+            await self.close()
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        await self._server.start(self.host, self.port)
+        self._server.entered = True
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self.close()
+        await self._server.close()
+        self._server.leave(exc)
 
     def __enter__(self) -> Self:
-        self._server.start_thread(self.host, self.port)
+        self._server.enter(self.host, self.port)
         return self
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._server.stop_thread()
+        self._server.leave(exc)

@@ -1,71 +1,142 @@
-"""The socket in front of the service: HTTP in, HTTP out, in the caller's event loop or in a thread of its own."""
+"""The socket in front of the service: HTTP in, HTTP out, in the caller's event loop or in a separate thread."""
 
 import asyncio
-import json
 import random
+from collections.abc import Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
 from threading import Thread
-from typing import Final
+from types import TracebackType
+from typing import Any, Final
 
 from aiohttp import web
 from attrs import define, field
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from alohub_async.testing.contract import Answer
+from alohub_async.testing.contract import Answer, problem, read_json
 from alohub_async.testing.request_log import RecordedRequest
 from alohub_async.testing.service import Service
 from alohub_async.testing.settings import latency_range
+from alohub_async.validation import check_instance
 
-# Seconds a request in flight gets when the server closes.
-_SHUTDOWN: Final = 0.05
-_ROUNDS_TO_ACCEPT: Final = 3  # of the event loop, and one to spare; see `stop_listening`
+_SHUTDOWN: Final = 0.05  # seconds for requests in flight when the server closes
+_ROUNDS_TO_ACCEPT: Final = 3  # of the event loop, with one to spare; see `stop_listening`
 _RUNS: Final = "the sandbox is already running"
+_OTHER_LOOP: Final = "the sandbox belongs to the event loop of its `async with`; start and close it there"
+
+
+@define(eq=False)
+class _Failure:
+    """Records and suppresses an error of the server itself."""
+
+    error: Exception | None = None
+    sending: bool = False
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: TracebackType | None) -> bool:
+        if not isinstance(error, Exception) or (self.sending and isinstance(error, OSError)):
+            return False  # cancelled, or the client has disconnected
+        self.error = self.error or error
+        return True
 
 
 @define(eq=False)
 class Server:
-    """Listens, and lets the service answer the requests.
-
-    Attributes:
-        service: Used under its lock, so that other threads may use it, too.
-        rng: Draws the latency.
-    """
+    """Listens, and lets the service respond, under its lock. `entered` says whether it is in a block."""
 
     service: Service
     rng: random.Random
+    entered: bool = field(init=False, default=False)
     _runner: web.ServerRunner | None = field(init=False, default=None)
     _listening: asyncio.Server | None = field(init=False, default=None)
     _closed: asyncio.Event = field(init=False, factory=asyncio.Event)
-    _thread: Thread | None = field(init=False, default=None)
     _loop: asyncio.AbstractEventLoop | None = field(init=False, default=None)
+    _thread: Thread | None = field(init=False, default=None)
+    _home: asyncio.AbstractEventLoop | None = field(init=False, default=None)
+    _port: int = field(init=False, default=0)
+    _failures: list[tuple[str, Exception]] = field(init=False, factory=list[tuple[str, Exception]])
 
     @property
     def url(self) -> URL | None:
-        """Where it listens; None when it does not."""
+        """Its URL; None if it is not listening."""
         if self._listening is None:
             return None
         host, port = self._listening.sockets[0].getsockname()[:2]
         return URL.build(scheme="http", host=host, port=port)
 
     async def start(self, host: str, port: int) -> None:
-        """Begin to listen."""
+        """Start listening: in the thread of a `with` block, else in the running loop; again at the same port."""
+        await self._at_home(self._start(host, port))
+
+    async def close(self) -> None:
+        """Stop listening and close all connections; no error if it is not running."""
+        await self._at_home(self._close())
+
+    async def wait_closed(self) -> None:
+        """Wait until it is closed."""
+        await self._at_home(self._wait_closed())
+
+    def enter(self, host: str, port: int) -> None:
+        """Listen in a thread with its own event loop until `leave`; raises what `start` raises."""
+        if self._thread is not None:
+            raise RuntimeError(_RUNS)
+        ready: Future[asyncio.AbstractEventLoop] = Future()
+        # A daemon, which does not keep an aborted test run alive.
+        self._thread = Thread(target=_run_loop, args=(ready,), name="alohub-sandbox", daemon=True)
+        self._thread.start()
+        self._home = ready.result()
+        try:
+            asyncio.run_coroutine_threadsafe(self._start(host, port), self._home).result()
+        except BaseException:
+            self._end_thread()
+            raise
+        self.entered = True
+
+    def leave(self, error: BaseException | None) -> None:
+        """End a block, and raise the first error of the server, or add it to that of the block."""
+        if self._home is not None:
+            try:
+                asyncio.run_coroutine_threadsafe(self._close(), self._home).result()
+            finally:
+                self._end_thread()
+        self.entered, self._loop, self._port = False, None, 0
+        self.raise_failure(error)
+
+    def raise_failure(self, error: BaseException | None = None) -> None:
+        """Raise the first error of the server, or add it to this error."""
+        if not self._failures:
+            return
+        (request, cause), *_ = self._failures
+        self._failures.clear()
+        message = f"the sandbox failed to respond to {request}: {type(cause).__name__}: {cause}"
+        if error is None:
+            raise RuntimeError(message) from cause
+        error.add_note(message)
+
+    async def _start(self, host: str, port: int) -> None:
         if self._runner is not None:
             raise RuntimeError(_RUNS)
+        loop = asyncio.get_running_loop()
+        if self._loop not in {None, loop}:
+            raise RuntimeError(_OTHER_LOOP)
         server = web.Server(self._handle, access_log=None)
         runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN)
         await runner.setup()
         try:
-            # aiohttp would hide what it listens with, see `stop_listening`.
-            self._listening = await asyncio.get_running_loop().create_server(server, host, port)
+            # Not by aiohttp's site, which hides the server that `stop_listening` needs.
+            self._listening = await loop.create_server(server, host, port or self._port)
         except BaseException:
             await runner.cleanup()
             raise
-        self._runner, self._closed = runner, asyncio.Event()
+        self._runner, self._loop, self._closed = runner, loop, asyncio.Event()
+        self._port = self._listening.sockets[0].getsockname()[1]
 
-    async def close(self) -> None:
-        """Stop listening and close all connections; no error when it does not run."""
+    async def _close(self) -> None:
+        if self._runner is not None and self._loop is not asyncio.get_running_loop():
+            raise RuntimeError(_OTHER_LOOP)
         runner, listening = self._runner, self._listening
         self._runner = self._listening = None
         if runner is not None and listening is not None:
@@ -74,53 +145,25 @@ class Server:
             finally:
                 await runner.cleanup()
         self._closed.set()
+        if not self.entered:
+            self._loop = None
 
-    async def wait_closed(self) -> None:
-        """Wait until somebody closes it, and close it when cancelled."""
-        try:
-            await self._closed.wait()
-        finally:
-            await self.close()
+    async def _wait_closed(self) -> None:
+        await self._closed.wait()
 
-    @property
-    def in_thread(self) -> bool:
-        """Whether it runs in a thread of its own."""
-        return self._thread is not None
+    async def _at_home(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run this in the thread's event loop, or in the running one if there is no thread."""
+        if self._home is None:
+            await work
+        else:
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._home))
 
-    def start_thread(self, host: str, port: int) -> None:
-        """Listen in a thread with an event loop of its own, until `stop_thread`; raises what `start` raises."""
-        if self._thread is not None:
-            raise RuntimeError(_RUNS)
-        started: Future[asyncio.AbstractEventLoop] = Future()
-        # A daemon, so that a test run that dies is not kept alive.
-        thread = Thread(target=self._run, args=(host, port, started), name="alohub-sandbox", daemon=True)
-        thread.start()
-        try:
-            self._loop = started.result()
-        except BaseException:
+    def _end_thread(self) -> None:
+        thread, home = self._thread, self._home
+        self._thread = self._home = None
+        if thread is not None and home is not None:
+            home.call_soon_threadsafe(home.stop)
             thread.join()
-            raise
-        self._thread = thread
-
-    def stop_thread(self) -> None:
-        """Close it there and wait for the thread's end; no error when there is none."""
-        thread, self._thread = self._thread, None
-        if thread is not None and self._loop is not None:
-            self._loop.call_soon_threadsafe(self._closed.set)
-            thread.join()
-
-    def _run(self, host: str, port: int, started: "Future[asyncio.AbstractEventLoop]") -> None:
-        async def serve() -> None:
-            await self.start(host, port)
-            started.set_result(asyncio.get_running_loop())
-            await self.wait_closed()
-
-        try:
-            asyncio.run(serve())
-        except BaseException as exc:
-            if started.done():
-                raise
-            started.set_exception(exc)
 
     def _leg(self) -> float:
         least, most = latency_range(self.service.settings.latency)
@@ -128,25 +171,39 @@ class Server:
 
     async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
         body = await http.read()
-        await _pause(self._leg())
+        await asyncio.sleep(self._leg())
         request = _record(self.service, http, body, at=asyncio.get_running_loop().time())
+        answer, response, failure = problem(500), web.StreamResponse(status=500), _Failure()
         with self.service.lock:
-            number = self.service.log.arrived(request)
-            answer = self.service.answer(request)
-        await _pause(answer.delay + self._leg())
+            number = self.service.arrived(request)
+            with failure:
+                answer = check_instance("the response of a fault", self.service.answer(request), Answer)
+        with failure:
+            await asyncio.sleep(answer.delay + self._leg())
         with self.service.lock:
-            self.service.log.answered(number, answer)
-        return await _send(http, answer)
+            self.service.answered(number, answer)
+        failure.sending = True
+        with failure:
+            response = await _send(http, answer)
+        if failure.error is not None:
+            self._failures.append((f"{request.method} {request.path}", failure.error))
+        return response
+
+
+def _run_loop(ready: "Future[asyncio.AbstractEventLoop]") -> None:
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        ready.set_result(loop)
+        loop.run_forever()
 
 
 async def stop_listening(server: asyncio.Server) -> None:
-    """Close it so that no connection is lost track of.
+    """Close the server without losing a connection that asyncio has accepted, but its protocol does not know yet.
 
-    asyncio takes some rounds of the event loop from when it accepts a connection until the protocol knows of it. If the
-    server is closed in between, the connection is open for ever (python/cpython#109564).
+    Such a connection would stay open for ever (python/cpython#109564).
     """
     for listening in server.sockets:
-        with suppress(NotImplementedError):  # of Windows' own event loop
+        with suppress(NotImplementedError):  # Windows' own event loop
             asyncio.get_running_loop().remove_reader(listening)
     try:
         for _ in range(_ROUNDS_TO_ACCEPT):
@@ -155,41 +212,29 @@ async def stop_listening(server: asyncio.Server) -> None:
         server.close()
 
 
-async def _pause(seconds: float) -> None:
-    if seconds > 0:
-        await asyncio.sleep(seconds)
-
-
 def _record(service: Service, http: web.BaseRequest, body: bytes, *, at: float) -> RecordedRequest:
-    """What arrived; a body counts as JSON only when it is declared as such (as all the vendor's examples do)."""
-    target = service.find(http.method, http.path)
-    try:
-        payload = json.loads(body) if http.content_type == "application/json" else None
-    except ValueError:
-        payload = None
+    """The request; its body is JSON only if it is declared so, as in all the vendor's examples."""
+    route = service.find(http.method, http.path)
     return RecordedRequest(
         at=at,
         method=http.method,
         path=http.path,
-        route=None if target is None else str(target.route),
+        route=None if route is None else str(route),
         query={name: http.query[name] for name in http.query},
         headers=CIMultiDictProxy(CIMultiDict(http.headers)),
-        json=payload,
+        json=read_json(body) if http.content_type == "application/json" else None,
     )
 
 
 async def _send(http: web.BaseRequest, answer: Answer) -> web.StreamResponse:
-    """Send the answer, or as much of it as its cut lets through."""
+    """Send the response, or the part of it that its cut allows."""
     if answer.cut == "nowhere":
-        return web.Response(
-            status=answer.status,
-            body=answer.body,
-            headers=answer.headers,
-            content_type=answer.content_type,
-            charset="utf-8",
-        )
+        headers = {**answer.headers, "Content-Type": f"{answer.content_type}; charset=utf-8"}
+        response: web.StreamResponse = web.Response(status=answer.status, body=answer.body, headers=headers)
+        await response.prepare(http)
+        return response
     response = web.StreamResponse(status=answer.status, headers=answer.headers)
-    if http.transport is None or http.transport.is_closing():  # the client hung up
+    if http.transport is None or http.transport.is_closing():  # the client has disconnected
         return response
     if answer.cut == "inside":
         response.content_type = answer.content_type

@@ -1,21 +1,19 @@
-"""The service behind the socket: one request in, one answer out, at a given time. It has no I/O and no clock."""
+"""The service behind the socket: the response to a request at a given time. It has no I/O and no clock."""
 
 from collections.abc import Collection, Sequence
 from threading import RLock
-from typing import Final
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
-from alohub_async.testing.contract import Answer, problem
+from alohub_async.testing.contract import Answer, is_backend, path_fits, problem, strip_prefix
 from alohub_async.testing.data import RecordTable
-from alohub_async.testing.faults import FaultScript, Status
+from alohub_async.testing.faults import FaultScript, JsonAnswer, Status
 from alohub_async.testing.limits import Gate, RateLimits
 from alohub_async.testing.moves import MoveScript
-from alohub_async.testing.request_log import RecordedRequest, RequestLog
-from alohub_async.testing.routes import ROUTES, Call, SandboxRoute, Target, find_target
+from alohub_async.testing.request_log import RecordedRequest, RequestFilter
+from alohub_async.testing.routes import ROUTES, Call, SandboxRoute, find_route
 from alohub_async.testing.settings import SandboxSettings
-
-_REFUSED: Final = 429
+from alohub_async.validation import refuse
 
 
 @frozen
@@ -30,11 +28,7 @@ class KeyGrant:
 class Service:
     """The API's state and decisions.
 
-    Attributes:
-        settings: The settings of the sandbox.
-        tables: The inbound queues of each tenant.
-        routes: The table of routes, see `routes.py`.
-        lock: Held while any of this is read or changed: a test may do so while the server answers in its thread.
+    The server may run in another thread, so the lock is held while any of this is read or changed.
     """
 
     settings: SandboxSettings
@@ -42,7 +36,8 @@ class Service:
     routes: Sequence[SandboxRoute] = ROUTES
     faults: FaultScript = field(init=False, factory=FaultScript)
     moves: MoveScript = field(init=False, factory=MoveScript)
-    log: RequestLog = field(init=False, factory=RequestLog)
+    log: dict[int, RecordedRequest] = field(init=False, factory=dict[int, RecordedRequest])
+    _arrivals: int = field(init=False, default=0)
     lock: RLock = field(init=False, factory=RLock, repr=False)
     keys: dict[str, KeyGrant] = field(init=False, factory=dict[str, KeyGrant], repr=False)
     limits: RateLimits = field(init=False)
@@ -50,63 +45,120 @@ class Service:
     def __attrs_post_init__(self) -> None:
         self.limits = RateLimits(self.settings)
 
-    def find(self, method: str, path: str) -> Target | None:
-        """The route of a request; None if the table has none."""
-        return find_target(self.routes, method, path)
+    def find(self, method: str, path: str) -> SandboxRoute | None:
+        """The route of a request; None if the table has none, or not for this way of access."""
+        if self.settings.access == ("gateway" if is_backend(path) else "backend"):
+            return None
+        return find_route(self.routes, method, path)
 
     def grant(self, key: str, *, tenant_id: str, scopes: Collection[str]) -> None:
         """Accept a key."""
         self.keys[key] = KeyGrant(tenant_id, frozenset(scopes))
 
-    def answer(self, request: RecordedRequest) -> Answer:
-        """Handle a request at its time of arrival, and return the answer.
+    def arrived(self, request: RecordedRequest) -> int:
+        """Log the request, and return its number for `answered`."""
+        self._arrivals += 1
+        self.log[self._arrivals] = request
+        return self._arrivals
 
-        In this order: faults in front of the service; unknown path (404, not counted); key and tenant (401, not
-        counted: no tenant is known); both limits (429); then, counted and with rate-limit headers, the other faults,
-        the scope (403) and the endpoint itself.
+    def answered(self, number: int, answer: Answer) -> None:
+        """Log the response, unless the log was cleared since."""
+        if number in self.log:
+            self.log[number] = evolve(
+                self.log[number],
+                status=None if answer.cut == "before" else answer.status,
+                tenant_remaining=answer.tenant_remaining,
+                route_remaining=answer.route_remaining,
+            )
+
+    def check_filter(self, wanted: RequestFilter, *, times: int | None = None) -> None:
+        """Refuse a filter that never matches: a page of a detail, or, with `times`, a path that nobody serves.
+
+        Raises:
+            InvalidArgumentError: It never matches.
         """
-        target = self.find(request.method, request.path)
-        fault = self.faults.take(request, front_only=target is not None)
-        if target is None:
-            unknown = problem(404)
-            return unknown if fault is None else fault.spoil(unknown)
+        path = wanted.path or ROUTES[0].template
+        served = [route for route in self.routes if path_fits(route.template, path)]
+        if wanted.page is not None and (
+            (wanted.method or "GET").upper() != "GET" or (served and all("{id}" in route.template for route in served))
+        ):
+            allowed = "for requests of a list: GET, and not the path of a detail"
+            raise refuse("page", allowed, wanted.page)
+        known = {*self.faults.paths, *(strip_prefix(request.path) for request in self.log.values())}
+        if (
+            times is not None
+            and not served
+            and not any(path_fits(path, name) or path_fits(name, path) for name in known)
+        ):
+            paths = ", ".join(dict.fromkeys(route.template for route in self.routes))
+            allowed = f"one that the sandbox serves ({paths}), or that was scripted or requested"
+            raise refuse("path", allowed, path)
+
+    def answer(self, request: RecordedRequest) -> Answer:
+        """Process a request at its time of arrival, and return the response.
+
+        In this order: faults in front of the service; an unknown path (404) and a wrong key (401), which are not
+        counted; both limits (429); then, counted, the scope (403), the other faults and the endpoint itself. A path
+        that only a fault serves is checked in the same way.
+        """
+        fault = self.faults.take(request, front_only=True)
         if fault is not None:
             return fault.spoil(Answer(200))
-        grant = self._grant_of(request, target)
+        route = self.find(request.method, request.path) or self._scripted(request)
+        if route is None:
+            return self._uncounted(request, f"{request.method} {strip_prefix(request.path)}", 404)
+        grant = self._grant_of(request)
         if grant is None:
-            return problem(401)
-        gate = self.limits.gate(grant.tenant_id, str(target.route))
-        if gate.refuses(request.at):
-            gate.deny(request.at)
-            retry_after = {"Retry-After": str(gate.retry_after(request.at))}
-            return gate.sign(problem(_REFUSED).with_headers(retry_after), request.at)
-        return self._admitted(request, target, grant, gate)
+            return self._uncounted(request, str(route), 401)
+        gate = self.limits.gate(grant.tenant_id, str(route), request.at)
+        if gate.refuses():
+            gate.charge(denied=True)
+            return gate.sign(problem(429).with_headers({"Retry-After": str(gate.retry_after())}))
+        return self._admitted(request, route, grant, gate)
 
-    def _admitted(self, request: RecordedRequest, target: Target, grant: KeyGrant, gate: Gate) -> Answer:
-        fault = self.faults.take(request)
-        if isinstance(fault, Status) and fault.status == _REFUSED:
-            gate.deny(request.at)
-        else:
-            gate.charge(request.at)
-        untouched = fault is None or fault.stage == "after"
-        answer = gate.sign(self._handle(request, target, grant) if untouched else Answer(200), request.at)
+    def _scripted(self, request: RecordedRequest) -> SandboxRoute | None:
+        """The route of a path that the table does not have, but a fault."""
+        entry = self.faults.find(request)
+        if entry is None:
+            return None
+        scope = entry.fault.scope if isinstance(entry.fault, JsonAnswer) else "queue"
+        path = strip_prefix(entry.wanted.path or request.path)
+        return SandboxRoute(request.method, path, scope, lambda _: problem(404))
+
+    def _uncounted(self, request: RecordedRequest, route: str, status: int) -> Answer:
+        if self.settings.limit_headers_on == "counted":
+            return problem(status)
+        named = request.headers.get("X-Tenant-ID", "")
+        tenant_id = named if named in self.tables else self.settings.tenant_id
+        return self.limits.gate(tenant_id, route, request.at).sign(problem(status))
+
+    def _admitted(self, request: RecordedRequest, route: SandboxRoute, grant: KeyGrant, gate: Gate) -> Answer:
+        allowed = route.scope in grant.scopes
+        fault = self.faults.take(request) if allowed else None
+        gate.charge(denied=isinstance(fault, Status) and fault.is_429)
+        answer = Answer(200)
+        if not allowed:
+            answer = problem(403)
+        elif fault is None or fault.stage == "after":
+            answer = route.handler(Call(self, request, grant.tenant_id))
+        answer = gate.sign(answer)
         return answer if fault is None else fault.spoil(answer)
 
-    def _grant_of(self, request: RecordedRequest, target: Target) -> KeyGrant | None:
-        """Whose key it is, None when missing, wrong, or not the named tenant's.
+    def _grant_of(self, request: RecordedRequest) -> KeyGrant | None:
+        """The grant of the key; None if the key is missing, wrong, or not of the named tenant.
 
-        The gateway takes `X-Api-Key`, or `Authorization` without one (the vendor's page names both); the backend takes
-        `Authorization` only. What the service says to another tenant's `X-Tenant-ID` is not documented: here the key is
-        then a wrong one.
+        The backend reads `Authorization` only; see the setting `gateway_key` for the gateway. The response to another
+        tenant's `X-Tenant-ID` is not documented. Here the key is then a wrong one.
         """
-        names = ("Authorization",) if target.backend else ("X-Api-Key", "Authorization")
-        key = next((request.headers[name] for name in names if name in request.headers), None)
+        by_name = {name: request.headers.get(name) for name in ("x-api-key", "authorization")}
+        style = "authorization" if is_backend(request.path) else self.settings.gateway_key
+        if style == "either":
+            key = by_name["authorization"] if by_name["x-api-key"] is None else by_name["x-api-key"]
+        elif style == "both":
+            key = by_name["x-api-key"] if len({*by_name.values()}) == 1 else None
+        else:
+            key = by_name[style]
         grant = None if key is None else self.keys.get(key)
         if grant is None or request.headers.get("X-Tenant-ID", grant.tenant_id) != grant.tenant_id:
             return None
         return grant
-
-    def _handle(self, request: RecordedRequest, target: Target, grant: KeyGrant) -> Answer:
-        if target.route.scope not in grant.scopes:
-            return problem(403)
-        return target.route.handler(Call(self, request, grant.tenant_id, target.record_id))

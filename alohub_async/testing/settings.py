@@ -1,23 +1,25 @@
-"""The sandbox's settings: plain attributes, checked when set, most of them settable while it runs."""
+"""The sandbox's settings: attributes that are checked whenever they are set."""
 
-import math
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
 from attrs import define, field, setters
-from attrs.validators import gt, in_, instance_of, lt
 
 from alohub_async.testing.contract import CapStyle, DetailStyle, TotalStyle
 from alohub_async.testing.windows import WindowKind
-
-if TYPE_CHECKING:
-    from attrs import Attribute
+from alohub_async.validation import check_choice, check_count, check_flag, check_seconds, check_text, refuse, validator
 
 HeaderStyle: TypeAlias = Literal["scope-last", "scope-first"]
 """The word order: `X-RateLimit-Limit-Tenant`, or `X-RateLimit-Tenant-Limit`."""
 
+KeyStyle: TypeAlias = Literal["either", "x-api-key", "authorization", "both"]
+"""The headers with the key. `either`: `X-Api-Key`, or `Authorization` without one."""
+
 Latency: TypeAlias = float | tuple[float, float]
 """Seconds of round trip: a fixed time, or the least and the most."""
+
+# A tenant id is the value of a header.
+_HEADER_VALUE: Final = {"pattern": "[!-~]([ -~]*[!-~])?", "allowed": "printable ASCII without spaces around it"}
 
 
 def latency_range(latency: Latency) -> tuple[float, float]:
@@ -25,70 +27,81 @@ def latency_range(latency: Latency) -> tuple[float, float]:
     return latency if isinstance(latency, tuple) else (latency, latency)
 
 
-def _check_latency(_: object, __: "Attribute[Any]", value: Latency) -> None:
-    least, most = latency_range(value)
-    if not 0 <= least <= most < math.inf:
-        raise ValueError(f"latency must be seconds, 0 or more, or (least, most); {value!r} was given")
+def _check_latency(name: str, value: Any) -> None:
+    ends: tuple[Any, ...] = latency_range(value)
+    for seconds in ends:
+        check_seconds(name, seconds, zero=True)
+    if [*ends] != sorted(ends) or len(ends) != len(("least", "most")):
+        raise refuse(name, "seconds, or (least, most)", value)
 
 
-def _check_limit(_: object, attribute: "Attribute[Any]", value: object) -> None:
-    if value is not None and (not isinstance(value, int) or value < 0):
-        raise ValueError(f"{attribute.name} must be an int of 0 or more, or None for no limit; {value!r} was given")
-
-
-def _check_cap(_: object, attribute: "Attribute[Any]", value: object) -> None:
-    if value is not None and (not isinstance(value, int) or value < 1):
-        raise ValueError(f"{attribute.name} must be an int of 1 or more, or None for none; {value!r} was given")
-
-
-def _as_scopes(scopes: Collection[str]) -> frozenset[str]:
-    if isinstance(scopes, str):  # a collection of letters
-        raise TypeError(f"scopes must be a collection of names, like {{{scopes!r}}}; {scopes!r} was given")
+def read_scopes(scopes: Collection[str]) -> frozenset[str]:
+    """The scopes as a set. A string is refused: it would be a collection of letters."""
+    names: Any = scopes if isinstance(cast("object", scopes), Collection) else [scopes]
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise refuse("scopes", "a collection of names, like {'queue'}", scopes, wrong_type=True)
     return frozenset(scopes)
+
+
+def _one_of(allowed: tuple[str, ...]) -> Any:
+    return validator(check_choice, allowed=allowed)
+
+
+def _count(**arguments: Any) -> Any:
+    return validator(check_count, **arguments)
 
 
 @define(kw_only=True, eq=False)
 class SandboxSettings:
     """How the sandbox behaves where the contract leaves it open, or where a test needs something else.
 
-    All settings but `seed`, `tenant_id`, `scopes`, `window`, `window_kind` and `count_denied` may be changed while the
-    sandbox runs. They hold from the next request on.
+    All settings but `seed`, `tenant_id`, `scopes`, `window`, `window_kind` and `count_denied` can be changed while the
+    sandbox runs. A change applies from the next request on.
 
     Attributes:
-        seed: Seeds the queues, the key and the latency.
-        tenant_id: The tenant whose queues these are. The default is the one in the vendor's examples.
-        scopes: The scopes of `api_key`; the three endpoints need `queue` (the vendor's page).
-        tenant_limit: Requests a tenant may make in one window; None for no limit and no headers of this scope. The
-            real figures are not documented.
+        seed: Seeds the queues and the latency.
+        tenant_id: The tenant that owns the queues. The default is the one in the vendor's examples.
+        scopes: The scopes of `api_key`. The three endpoints need `queue` (the vendor's page).
+        access: The way of access that is served: the gateway's paths (`/v1/…`), the backend's (`/api/v1/…`), or any.
+        gateway_key: The headers from which the gateway reads the key; the vendor's page names both.
+        tenant_limit: Requests per window of a tenant; None for no limit and no headers of this scope. The real
+            figures are not documented.
         route_limit: The same for each route (method and path template) of a tenant.
         window: The window's length in seconds; 10 on the vendor's page.
-        window_kind: How the server counts. This is not documented, so all kinds in use are available.
-        count_denied: Whether a refused request counts, too.
-        rate_limit_headers: The word order of the four rate-limit headers; their names are not documented.
-        page_size_cap: The largest page, in records; None for none. Not documented.
+        window_kind: How the server counts. It is not documented, so all kinds in use are available.
+        count_denied: Whether a denied request counts, too.
+        rate_limit_headers: The word order of the four rate-limit headers. Their names are not documented.
+        limit_headers_on: The responses with these headers: `always`, as on the vendor's page, or `counted`: not a 401
+            and the 404 of an unknown path.
+        page_size_cap: The largest page, in records; None for no cap. It is not documented.
         cap_style: How the cap affects the offset: `rebase` (`page * cap`) or `truncate` (`page * size`: records that
             the cap cuts off are on no page).
         total_style: The form of `totalRecord`; an integer on the vendor's page.
         detail_style: The form of a detail; bare on the vendor's page.
-        latency: Seconds of round trip, half before the request is counted and half after: fixed, or a range from which
-            each half is drawn separately, so that answers can overtake each other.
+        latency: Seconds of round trip, half before the request is counted and half after. With a range, each half is
+            drawn separately, so responses can overtake each other.
     """
 
-    seed: int = field(default=0, on_setattr=setters.frozen)
-    tenant_id: str = field(default="20260310", validator=instance_of(str), on_setattr=setters.frozen)
-    scopes: frozenset[str] = field(default=frozenset({"queue"}), converter=_as_scopes, on_setattr=setters.frozen)
-    tenant_limit: int | None = field(default=100, validator=_check_limit)
-    route_limit: int | None = field(default=50, validator=_check_limit)
-    window: float = field(
-        default=10.0, validator=[instance_of((int, float)), gt(0), lt(math.inf)], on_setattr=setters.frozen
+    seed: int = field(default=0, validator=_count(least=None), on_setattr=setters.frozen)
+    tenant_id: str = field(
+        default="20260310", validator=validator(check_text, **_HEADER_VALUE), on_setattr=setters.frozen
     )
+    scopes: frozenset[str] = field(default=frozenset({"queue"}), converter=read_scopes, on_setattr=setters.frozen)
+    access: Literal["any", "gateway", "backend"] = field(
+        default="any", validator=_one_of(("any", "gateway", "backend"))
+    )
+    gateway_key: KeyStyle = field(default="either", validator=_one_of(get_args(KeyStyle)))
+    tenant_limit: int | None = field(default=100, validator=_count(least=0, optional=True))
+    route_limit: int | None = field(default=50, validator=_count(least=0, optional=True))
+    window: float = field(default=10.0, validator=validator(check_seconds), on_setattr=setters.frozen)
     window_kind: WindowKind = field(
-        default="first-request", validator=in_(get_args(WindowKind)), on_setattr=setters.frozen
+        default="first-request", validator=_one_of(get_args(WindowKind)), on_setattr=setters.frozen
     )
-    count_denied: bool = field(default=False, on_setattr=setters.frozen)
-    rate_limit_headers: HeaderStyle = field(default="scope-last", validator=in_(get_args(HeaderStyle)))
-    page_size_cap: int | None = field(default=None, validator=_check_cap)
-    cap_style: CapStyle = field(default="rebase", validator=in_(get_args(CapStyle)))
-    total_style: TotalStyle = field(default="int", validator=in_(get_args(TotalStyle)))
-    detail_style: DetailStyle = field(default="bare", validator=in_(get_args(DetailStyle)))
-    latency: Latency = field(default=0.0, validator=_check_latency)
+    count_denied: bool = field(default=False, validator=validator(check_flag), on_setattr=setters.frozen)
+    rate_limit_headers: HeaderStyle = field(default="scope-last", validator=_one_of(get_args(HeaderStyle)))
+    limit_headers_on: Literal["always", "counted"] = field(default="always", validator=_one_of(("always", "counted")))
+    page_size_cap: int | None = field(default=None, validator=_count(least=1, optional=True))
+    cap_style: CapStyle = field(default="rebase", validator=_one_of(get_args(CapStyle)))
+    total_style: TotalStyle = field(default="int", validator=_one_of(get_args(TotalStyle)))
+    detail_style: DetailStyle = field(default="bare", validator=_one_of(get_args(DetailStyle)))
+    latency: Latency = field(default=0.0, validator=validator(_check_latency))

@@ -1,65 +1,59 @@
-"""How a server counts: five kinds of rate-limit window, as pure state. The clock is an argument.
+"""Five kinds of rate-limit window, as pure state. The clock is an argument.
 
-The vendor documents a number of requests over 10 seconds, but not how they are counted. Gateways count in one of five
-ways. Each is a class here, behind one interface, so that a test server or a simulation can use any of them. All times
-are seconds of one monotonic clock, the same for every call on one window, never going back.
+The vendor documents a number of requests per 10 seconds, but not how they are counted. All times are seconds of one
+monotonic clock. Some gateways also count the requests they deny (`count_denied`).
 
-- `aligned`: a counter that starts again whenever the clock passes a multiple of the window.
-- `first-request`: a counter that starts again one window after the first request it counted.
-- `sliding-log`: the time of each request is kept; those of the last window count.
-- `sliding-counter`: two aligned counters; the previous one counts by the share of it that a window ending now still
-  sees. Cheap to keep in a shared store, so a common default of gateway products.
-- `token-bucket`: `limit` tokens at most, one taken by each request, refilled evenly at `limit` per window.
-
-Some gateways count the requests they deny as well (`count_denied`): a client that hammers a full window then locks
-itself out. A window whose `limit` is 0 never allows anything.
+- `aligned`: a counter that restarts at each multiple of the window's length.
+- `first-request`: a counter that restarts one window after the first request it counted.
+- `sliding-log`: the requests of the last window count.
+- `sliding-counter`: two aligned counters; the previous one is weighted by its share of the window that ends now.
+- `token-bucket`: at most `limit` tokens; each request takes one, and they are refilled evenly at `limit` per window.
 """
 
 import math
 from abc import ABC, abstractmethod
 from collections import deque
-from typing import Literal, assert_never
+from typing import Final, Literal
+
+from attrs import define, field
+
+from alohub_async.validation import check_count, check_seconds, validator
 
 WindowKind = Literal["aligned", "first-request", "sliding-log", "sliding-counter", "token-bucket"]
-"""The ways to count that `make_window` knows."""
+"""The kinds of `make_window`."""
 
-_ROUNDING = 1e-9  # requests: what sums of floats may be off by without a request being denied for it
+_ROUNDING = 1e-9  # requests: the tolerated error of sums of floats
 
 
+@define(eq=False)
 class ServerWindow(ABC):
-    """The budget of one scope as the server keeps it.
+    """The budget of one scope on the server.
 
     Attributes:
-        limit: Requests allowed in one window. May be changed at any time and counts from then on.
+        limit: Requests per window; 0 allows none. It can be changed at any time.
         seconds: The length of the window.
         count_denied: Whether a denied request counts like a served one.
     """
 
-    def __init__(self, limit: int, *, seconds: float = 10.0, count_denied: bool = False) -> None:
-        if limit < 0 or not seconds > 0:
-            raise ValueError(f"a window needs limit >= 0 and seconds > 0, got limit={limit}, seconds={seconds}")
-        self.limit = limit
-        self.seconds = seconds
-        self.count_denied = count_denied
+    limit: int = field(validator=validator(check_count, least=0))
+    seconds: float = field(default=10.0, kw_only=True, validator=validator(check_seconds))
+    count_denied: bool = field(default=False, kw_only=True)
 
     def free(self, now: float) -> int:
-        """Whole requests that would be allowed at this moment, 0 or more."""
+        """Whole requests that are allowed now, 0 or more."""
         return max(0, self._left(now))
 
     def take(self, now: float) -> None:
-        """Count one request. The caller has asked `free` first, or counts past the limit on purpose."""
+        """Count one request, whether it is allowed or not."""
         self._count(now)
 
     def deny(self, now: float) -> None:
-        """Note a denied request: it counts like a served one if `count_denied`, else not at all."""
+        """Count a denied request if `count_denied`."""
         if self.count_denied:
             self._count(now)
 
     def retry_after(self, now: float) -> float:
-        """Seconds until one request would be allowed if no other came before it; 0 when one is allowed now.
-
-        With a limit of 0 no wait would help; it is one window then, since a server's header needs a number.
-        """
+        """Seconds until a request is allowed; 0 if one is now, and one window if the limit is 0."""
         if self.free(now) > 0:
             return 0.0
         if self.limit == 0:
@@ -68,19 +62,19 @@ class ServerWindow(ABC):
 
     @abstractmethod
     def _left(self, now: float) -> int:
-        """Whole requests left; below 0 when the limit was lowered or denied requests count."""
+        """Whole requests left; negative if the limit was lowered or denied requests count."""
 
     @abstractmethod
     def _count(self, now: float) -> None:
-        """Count one request, whether there is room or not."""
+        """Count one request."""
 
     @abstractmethod
     def _next_free(self, now: float) -> float:
-        """When one request will be allowed; asked only when none is now and the limit is above 0."""
+        """When the next request is allowed, if none is now and the limit is above 0."""
 
 
 class AlignedWindow(ServerWindow):
-    """Fixed windows that turn at the multiples of `seconds` on the clock."""
+    """Fixed windows that begin at multiples of `seconds`."""
 
     _index: int = 0
     _served: int = 0
@@ -121,12 +115,11 @@ class FirstRequestWindow(ServerWindow):
         return max(now, self._start + self.seconds)
 
 
+@define(eq=False)
 class SlidingLogWindow(ServerWindow):
     """Every request counts for exactly `seconds`."""
 
-    def __init__(self, limit: int, *, seconds: float = 10.0, count_denied: bool = False) -> None:
-        super().__init__(limit, seconds=seconds, count_denied=count_denied)
-        self._log: deque[float] = deque()
+    _log: deque[float] = field(init=False, factory=deque[float])
 
     def _left(self, now: float) -> int:
         while self._log and self._log[0] + self.seconds <= now:
@@ -142,12 +135,10 @@ class SlidingLogWindow(ServerWindow):
 
 
 class SlidingCounterWindow(ServerWindow):
-    """Aligned counters, the previous one weighted by how much of it a window that ends now still sees.
+    """Aligned counters; the previous one is weighted by its share of a window that ends now.
 
-    A request is allowed if the estimate *with* it does not exceed the limit (`estimate + 1 <= limit`), and what is left
-    is rounded down: gateways increment first and compare then, in floating point. At a steady rate that serves
-    `limit - 1` a window. Others round the weighted part down before they add the current count, which allows up to
-    one request more; a client that copes with the stricter form copes with that one.
+    A request is allowed if the estimate with it does not exceed the limit, and what is left is rounded down. Some
+    gateways round the weighted part down first, which allows up to one request more.
     """
 
     _index: int = 0
@@ -179,10 +170,7 @@ class SlidingCounterWindow(ServerWindow):
 
 
 class TokenBucketWindow(ServerWindow):
-    """A bucket that is full at first and refills evenly.
-
-    Denied requests that count take tokens that are not there: the debt is at most one full bucket.
-    """
+    """A bucket that is full at first. Denied requests that count make a debt of at most one full bucket."""
 
     _at: float = -math.inf
     _tokens: float = 0.0
@@ -209,8 +197,17 @@ class TokenBucketWindow(ServerWindow):
         return now + (1.0 - self._tokens) * self.seconds / self.limit
 
 
+_KINDS: Final[dict[WindowKind, type[ServerWindow]]] = {
+    "aligned": AlignedWindow,
+    "first-request": FirstRequestWindow,
+    "sliding-log": SlidingLogWindow,
+    "sliding-counter": SlidingCounterWindow,
+    "token-bucket": TokenBucketWindow,
+}
+
+
 def make_window(kind: WindowKind, limit: int, *, seconds: float = 10.0, count_denied: bool = False) -> ServerWindow:
-    """Make an empty window of the given kind.
+    """Make an empty window of this kind.
 
     Example:
         >>> window = make_window("sliding-log", 2)
@@ -218,24 +215,5 @@ def make_window(kind: WindowKind, limit: int, *, seconds: float = 10.0, count_de
         >>> window.take(1.0)
         >>> window.free(2.0), window.retry_after(2.0), window.free(10.0)
         (0, 8.0, 1)
-
-    Args:
-        kind: How the server counts.
-        limit: Requests allowed in one window, 0 or more.
-        seconds: The length of the window.
-        count_denied: Whether denied requests count too.
     """
-    match kind:
-        case "aligned":
-            window: type[ServerWindow] = AlignedWindow
-        case "first-request":
-            window = FirstRequestWindow
-        case "sliding-log":
-            window = SlidingLogWindow
-        case "sliding-counter":
-            window = SlidingCounterWindow
-        case "token-bucket":
-            window = TokenBucketWindow
-        case _:
-            assert_never(kind)
-    return window(limit, seconds=seconds, count_denied=count_denied)
+    return _KINDS[kind](limit, seconds=seconds, count_denied=count_denied)

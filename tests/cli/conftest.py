@@ -18,12 +18,14 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(name="serve")
-def _serve() -> Generator[Callable[..., Sandbox]]:
-    """Starts sandboxes that stop at the end of the test."""
+def _serve(monkeypatch: pytest.MonkeyPatch) -> Generator[Callable[..., Sandbox]]:
+    """Starts sandboxes that stop at the end of the test. `ALOHUB_API_KEY` is the key of the latest."""
     with ExitStack() as running:
 
         def serve(**settings: Any) -> Sandbox:
-            return running.enter_context(Sandbox(**settings))
+            sandbox = running.enter_context(Sandbox(**settings))
+            monkeypatch.setenv("ALOHUB_API_KEY", sandbox.api_key)
+            return sandbox
 
         yield serve
 

@@ -1,4 +1,4 @@
-"""The pytest plugin as users have it: test files run by pytest in a process of its own, warnings being errors."""
+"""The pytest plugin as users have it: pytest runs test files in a separate process, and warnings are errors."""
 
 import json
 import subprocess
@@ -26,7 +26,7 @@ _HEAD = """
 
 
 def _pytest(pytester: pytest.Pytester, *arguments: str, plugins: tuple[str, ...] = ()) -> pytest.RunResult:
-    """Run what was made, with the plugin under test and these others alone."""
+    """Run the test files with the plugin under test and the named ones only."""
     named = [part for plugin in ("alohub_async.testing.plugin", *plugins) for part in ("-p", plugin)]
     return pytester.runpytest_subprocess("-W", "error", "--strict-markers", *named, *arguments)
 
@@ -40,7 +40,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_synchronous_tests(pytester: pytest.Pytester) -> None:
-    """A plain function runs loops of its own, more than one, and nothing is left open that would warn."""
+    """A plain function runs several event loops, and no open resource causes a warning."""
     pytester.makepyfile(
         _HEAD
         + _BUSY
@@ -62,7 +62,7 @@ def test_synchronous_tests(pytester: pytest.Pytester) -> None:
 
 @pytest.mark.parametrize("mode", ["strict", "auto"])
 def test_pytest_asyncio(pytester: pytest.Pytester, mode: str) -> None:
-    """Coroutines under either mode of pytest-asyncio, with a loop for each test or for all."""
+    """Coroutines run in both modes of pytest-asyncio, with one event loop per test or per session."""
     mark = "@pytest.mark.asyncio" if mode == "strict" else ""
     pytester.makepyfile(
         _HEAD
@@ -89,7 +89,7 @@ def test_pytest_asyncio(pytester: pytest.Pytester, mode: str) -> None:
 
 
 def test_anyio(pytester: pytest.Pytester) -> None:
-    """Coroutines under anyio's plugin, over asyncio."""
+    """Coroutines run under anyio's plugin with its asyncio backend."""
     pytester.makepyfile(
         _HEAD
         + _BUSY
@@ -110,7 +110,7 @@ def test_anyio(pytester: pytest.Pytester) -> None:
 
 
 def test_code_that_reads_the_environment(pytester: pytest.Pytester) -> None:
-    """`alohub_env` leads a client made from the environment, and a process of its own, to the sandbox."""
+    """With `alohub_env`, `from_env` and a separate process use the sandbox."""
     pytester.makepyfile(
         _HEAD
         + """
@@ -125,12 +125,12 @@ def test_code_that_reads_the_environment(pytester: pytest.Pytester) -> None:
         assert asyncio.run(count()) == 7
         assert alohub_sandbox.requests[0].headers["X-Tenant-ID"] == alohub_sandbox.tenant_id
 
-    def test_in_another(alohub_env, alohub_sandbox):
+    def test_in_another_process(alohub_env, alohub_sandbox):
         code = "import alohub_async.cli; alohub_async.cli.main()"
         subprocess.run([sys.executable, "-c", code, "queues", "list"], check=True)
         alohub_sandbox.assert_requested("GET", "/v1/queues/inbound", times=1)
 
-    def test_is_gone_afterwards():
+    def test_variables_are_removed():
         assert not {"ALOHUB_BASE_URL", "ALOHUB_API_KEY", "ALOHUB_TENANT_ID"} & os.environ.keys()
     """
     )
@@ -141,7 +141,7 @@ def test_code_that_reads_the_environment(pytester: pytest.Pytester) -> None:
 
 
 def test_nearest_setting_wins(pytester: pytest.Pytester) -> None:
-    """Settings come from the fixture, then the module's, the class's, and the test's marker."""
+    """The marker of the test overrides that of the class, of the module, and the fixture's settings."""
     pytester.makeconftest("""
     import pytest
 
@@ -165,20 +165,20 @@ def test_nearest_setting_wins(pytester: pytest.Pytester) -> None:
 
 
 @pytest.mark.parametrize(
-    ("marker", "told"),
+    ("marker", "message"),
     [
         ("tennant_limit=5", "alohub_sandbox has no setting tennant_limit; it has *queues,*tenant_limit*"),
         ("50", "@pytest.mark.alohub_sandbox takes settings by name only; (50,) was given*"),
-        ("tenant_limit=-1", "*tenant_limit must be an int of 0 or more, or None for no limit; -1 was given*"),
-        ("tenant_limit='9'", "*tenant_limit must be an int of 0 or more, or None for no limit; '9' was given*"),
-        ("queues=-1", "*queues must be how many, 0 or more, or the queues themselves; -1 was given*"),
+        ("tenant_limit=-1", "*tenant_limit must be an int of 0 or more, or None; -1 was given*"),
+        ("tenant_limit='9'", "*tenant_limit must be an int of 0 or more, or None; '9' was given*"),
+        ("queues=-1", "*queues must be how many, 0 or more, or the queues themselves by wire name; -1 was given*"),
         ("window_kind='leaky'", "*window_kind*sliding-log*leaky*"),
         ("scopes='queue'", "*scopes must be a collection of names, like {'queue'}; 'queue' was given*"),
-        ("tenant_id=20260310", "*tenant_id*str*20260310*"),
+        ("tenant_id=20260310", "*tenant_id must be printable ASCII*; 20260310 was given*"),
     ],
 )
-def test_bad_setting_is_told_in_a_line(pytester: pytest.Pytester, marker: str, told: str) -> None:
-    """The message says what was given and what is allowed; no traceback hides it."""
+def test_wrong_setting_is_reported_in_one_line(pytester: pytest.Pytester, marker: str, message: str) -> None:
+    """The message has the given and the allowed value, without a traceback."""
     pytester.makepyfile(f"""
     import pytest
 
@@ -188,22 +188,22 @@ def test_bad_setting_is_told_in_a_line(pytester: pytest.Pytester, marker: str, t
     """)
     result = _pytest(pytester)
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines([told])
+    result.stdout.fnmatch_lines([message])
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
-def test_marker_is_explained(pytester: pytest.Pytester) -> None:
-    """`pytest --markers` and `pytest --fixtures` tell of it all."""
+def test_marker_and_fixtures_are_described(pytester: pytest.Pytester) -> None:
+    """`pytest --markers` and `pytest --fixtures` describe the marker and all fixtures."""
     _pytest(pytester, "--markers").stdout.fnmatch_lines(["@pytest.mark.alohub_sandbox(queues=250,*"])
-    told = _pytest(pytester, "--fixtures").stdout
-    told.fnmatch_lines_random(["alohub_sandbox *", "alohub_client *", "alohub_env *", "alohub_sandbox_settings *"])
+    listed = _pytest(pytester, "--fixtures").stdout
+    listed.fnmatch_lines_random(["alohub_sandbox *", "alohub_client *", "alohub_env *", "alohub_sandbox_settings *"])
 
 
 # Failures
 
 
-def test_failing_expectation_shows_the_tests_line_and_the_requests(pytester: pytest.Pytester) -> None:
-    """The report has the line of the test and a table of what came, and neither our code nor the key."""
+def test_failed_assertion_shows_the_line_of_the_test_and_the_requests(pytester: pytest.Pytester) -> None:
+    """The report has the line of the test and a table of the requests, but neither the sandbox's code nor the key."""
     pytester.makepyfile("""
     import asyncio
 
@@ -216,8 +216,8 @@ def test_failing_expectation_shows_the_tests_line_and_the_requests(pytester: pyt
     result.stdout.fnmatch_lines(
         [
             '>       alohub_sandbox.assert_requested("PUT", "/v1/queues/inbound/{id}")',
-            "E       AssertionError: expected at least one, came 0: PUT /v1/queues/inbound/{id}",
-            "E       Requests that came:",
+            "E       AssertionError: expected at least 1 request, received 0: PUT /v1/queues/inbound/{id}",
+            "E       Received requests:",
             r"E       [[]0]  GET  /v1/queues/inbound?page=0&size=250  200",
         ]
     )
@@ -229,13 +229,13 @@ def test_failing_expectation_shows_the_tests_line_and_the_requests(pytester: pyt
 
 
 def test_plugin_is_registered() -> None:
-    """Whoever installs the package has it."""
+    """Installing the package installs the plugin."""
     [found] = entry_points(group="pytest11", name="alohub")
     assert found.value == "alohub_async.testing.plugin"
 
 
-def test_plugin_imports_next_to_nothing() -> None:
-    """Loaded into a fresh interpreter that has pytest, it brings five small modules of ours and no other."""
+def test_plugin_imports_only_what_it_needs() -> None:
+    """In a new interpreter with pytest, the plugin imports five small modules of this package and no others."""
     code = (
         "import json, sys, pytest\n"
         "before = {*sys.modules}\n"
@@ -247,8 +247,8 @@ def test_plugin_imports_next_to_nothing() -> None:
     assert json.loads(done.stdout) == [*modules, "alohub_async.testing", "alohub_async.testing.plugin"]
 
 
-def test_run_that_uses_no_fixture_stays_light(pytester: pytest.Pytester) -> None:
-    """A user's tests of other things load none of what the sandbox is made of."""
+def test_run_without_fixtures_imports_no_dependencies(pytester: pytest.Pytester) -> None:
+    """Tests without these fixtures import none of the sandbox's dependencies."""
     pytester.makepyfile("""
     import sys
 
@@ -258,3 +258,63 @@ def test_run_that_uses_no_fixture_stays_light(pytester: pytest.Pytester) -> None
         assert "alohub_async.testing.plugin" in sys.modules
     """)
     _pytest(pytester).assert_outcomes(passed=1)
+
+
+def test_unmet_faults_fail_a_passed_test(pytester: pytest.Pytester) -> None:
+    """At the end of a passed test, faults and moves that have not happened are an error. A failed test has no other."""
+    pytester.makepyfile("""
+    import asyncio
+
+    def test_unmet(alohub_sandbox):
+        alohub_sandbox.fail(status=502, page=7)
+        alohub_sandbox.insert_queue(before_page=9)
+
+    def test_failed(alohub_sandbox):
+        alohub_sandbox.fail(status=502, page=7)
+        assert False
+
+    def test_met(alohub_client, alohub_sandbox):
+        alohub_sandbox.fail(status=502, next=None)
+        alohub_sandbox.fail(status=500, page=7)
+        try:
+            asyncio.run(alohub_client.queues.get_inbound(1))
+        except Exception:
+            pass
+        alohub_sandbox.heal()
+
+    def test_met_until_healed(alohub_client, alohub_sandbox):
+        alohub_sandbox.fail(status=404, next=None)
+        try:
+            asyncio.run(alohub_client.queues.get_inbound(1))
+        except Exception:
+            pass
+    """)
+    result = _pytest(pytester)
+    result.assert_outcomes(passed=3, failed=1, errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at teardown of test_unmet*",
+            "scripted, but not met by any request*",
+            "1 x Status(status=502,*) for any request page=7",
+            "1 x a move of the list, at a page that was not read",
+        ]
+    )
+
+
+def test_failure_of_the_sandbox_fails_the_test(pytester: pytest.Pytester) -> None:
+    """An error in a fault of the test's own is an error at its end, even if the client has retried."""
+    pytester.makepyfile("""
+    import asyncio
+    from alohub_async.testing import Fault
+
+    class Broken(Fault):
+        def spoil(self, answer):
+            return answer.body["x"]
+
+    def test_it(alohub_client, alohub_sandbox):
+        alohub_sandbox.fail(Broken())
+        asyncio.run(alohub_client.queues.get_inbound(1001226))
+    """)
+    result = _pytest(pytester)
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["E*RuntimeError: the sandbox failed to respond to GET /v1/queues/inbound/1001226:*"])

@@ -43,7 +43,7 @@ async def test_hidden_queue_is_only_in_the_list(sandbox: Sandbox, client: Alohub
 def test_queue_must_be_in_the_list() -> None:
     """An id of no queue is refused."""
     sandbox = Sandbox(queues=1)
-    with pytest.raises(ValueError, match="queue_id must be that of a queue in the list; 5 was given"):
+    with pytest.raises(ValueError, match="queue_id must be the id of a queue in the list; 5 was given"):
         sandbox.set_detail(5, {})
-    with pytest.raises(ValueError, match="queue_id must be that of a queue in the list; 5 was given"):
+    with pytest.raises(ValueError, match="queue_id must be the id of a queue in the list; 5 was given"):
         sandbox.hide_detail(5)

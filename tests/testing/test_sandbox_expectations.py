@@ -1,4 +1,4 @@
-"""What tests say of the requests that came, and what they are told when it was not so."""
+"""The sandbox's assertions about requests, and their messages."""
 
 from collections.abc import AsyncIterator
 
@@ -16,12 +16,12 @@ async def _raw() -> AsyncIterator[Raw]:
         yield raw
 
 
-def _told(caught: pytest.ExceptionInfo[AssertionError]) -> list[str]:
+def _lines(caught: pytest.ExceptionInfo[AssertionError]) -> list[str]:
     return str(caught.value).splitlines()
 
 
-async def test_requests_are_a_list_of_that_moment(raw: Raw) -> None:
-    """They index, slice, count and compare as lists do, and what comes later is not in them."""
+async def test_requests_are_a_snapshot(raw: Raw) -> None:
+    """`requests` is a list: it has indexes, slices and a length. Later requests are not added to it."""
     before = raw.sandbox.requests
     for page in range(3):
         await raw.get(page=page)
@@ -31,8 +31,8 @@ async def test_requests_are_a_list_of_that_moment(raw: Raw) -> None:
     assert (requests[0].page, requests[-1].page, len(requests[1:])) == (0, 2, 2)
 
 
-async def test_requests_of_a_kind(raw: Raw) -> None:
-    """A filter on a filter narrows it further; the body is one of the things to go by."""
+async def test_requests_are_filtered(raw: Raw) -> None:
+    """A filtered list can be filtered again. The body is one of the criteria."""
     await raw.get(page=1)
     await raw.put(raw.first_id, {"strategy": 2})
     await raw.put(1, {"strategy": 2})
@@ -43,8 +43,8 @@ async def test_requests_of_a_kind(raw: Raw) -> None:
     assert updates.of(json={"strategy": 3}) == []
 
 
-async def test_expected_requests_that_came(raw: Raw) -> None:
-    """At least one, or just so many, by literal path, template and body."""
+async def test_expected_requests_were_received(raw: Raw) -> None:
+    """At least one request, or an exact number, matches by literal path, template and body."""
     await raw.put(raw.first_id, {"strategy": 2})
     await raw.put(1, {"strategy": 3})
     sandbox = raw.sandbox
@@ -54,74 +54,79 @@ async def test_expected_requests_that_came(raw: Raw) -> None:
     sandbox.assert_requested("GET", LIST, times=0)
 
 
-async def test_expected_request_that_did_not_come(raw: Raw) -> None:
-    """The message says what was expected, how often it came, and shows what came instead, without a key."""
+async def test_missing_request_fails_the_assertion(raw: Raw) -> None:
+    """The message has the expected and the actual number, and a table of all requests, without keys."""
     await raw.get(page=1, size=5, token=raw.sandbox.api_key)
     await raw.put(raw.first_id, {"strategy": 2})
     with pytest.raises(AssertionError) as caught:
         raw.sandbox.assert_requested("PUT", DETAIL, times=2, json={"strategy": 2})
-    assert _told(caught) == [
-        "expected 2, came 1: PUT /v1/queues/inbound/{id} json={'strategy': 2}",
-        "Requests that came:",
+    assert _lines(caught) == [
+        "expected 2 requests, received 1: PUT /v1/queues/inbound/{id} json={'strategy': 2}",
+        "Received requests:",
         "[0]  GET  /v1/queues/inbound?page=1&size=5  200",
         '[1]  PUT  /v1/queues/inbound/1001226        200  {"strategy": 2}',
     ]
     assert raw.sandbox.api_key not in str(caught.value)
 
 
-def test_expected_request_when_none_came() -> None:
-    """Then the message says so."""
+def test_missing_request_with_an_empty_log() -> None:
+    """Without any request, the message says so."""
     with pytest.raises(AssertionError) as caught:
         Sandbox().assert_requested("GET", LIST)
-    assert _told(caught) == ["expected at least one, came 0: GET /v1/queues/inbound", "No request came."]
+    assert _lines(caught) == [
+        "expected at least 1 request, received 0: GET /v1/queues/inbound",
+        "No requests were received.",
+    ]
 
 
 async def test_long_tables_and_bodies_are_cut(raw: Raw) -> None:
-    """The latest twenty requests are shown, and what fits a line of a body."""
+    """The table shows the latest 20 requests and the beginning of each body."""
     for _ in range(30):
         await raw.get()
     await raw.put(raw.first_id, {"moh_file_id": "x" * 100})
     with pytest.raises(AssertionError) as caught:
         raw.sandbox.assert_requested("GET", LIST, times=31)
-    _, title, cut, first, *_, last = _told(caught)
-    assert (title, cut, first[:4]) == ("Requests that came:", "… 11 before these", "[11]")
+    _, title, cut, first, *_, last = _lines(caught)
+    assert (title, cut, first[:4]) == ("Received requests:", "… 11 earlier", "[11]")
     assert last.startswith("[30]  PUT ")
     assert last.endswith('  {"moh_file_id": "' + "x" * 43 + "…")
 
 
-async def test_429_are_found() -> None:
-    """`assert_no_429` fails once the limit refused somebody."""
+async def test_assert_no_429() -> None:
+    """`assert_no_429` fails after a limit has refused a request."""
     async with open_raw(tenant_limit=1) as raw:
         await raw.get()
         raw.sandbox.assert_no_429()
         await raw.get()
-        with pytest.raises(AssertionError, match=r"^expected 0, came 1: any request status=429\n") as caught:
+        with pytest.raises(
+            AssertionError, match=r"^expected 0 requests, received 1: any request status=429\n"
+        ) as caught:
             raw.sandbox.assert_no_429()
-        assert _told(caught)[-1] == "[1]  GET  /v1/queues/inbound  429"
+        assert _lines(caught)[-1] == "[1]  GET  /v1/queues/inbound  429"
 
 
-async def test_faults_that_nobody_met_are_named(raw: Raw) -> None:
-    """`assert_all_faults_met` fails while faults are left, and says which and for what."""
+async def test_unmet_faults_are_named(raw: Raw) -> None:
+    """`assert_all_faults_met` fails while faults are left, and lists them with their requests."""
     raw.sandbox.fail(DropConnection(), method="PUT", path=DETAIL, next=2)
     raw.sandbox.fail(HtmlPage(), page=3, next=None)
     await raw.get()
     with pytest.raises(AssertionError) as caught:
         raw.sandbox.assert_all_faults_met()
-    assert _told(caught) == [
-        "faults that no request met:",
+    assert _lines(caught) == [
+        "faults that no request has met:",
         "2 x DropConnection(processed=False) for PUT /v1/queues/inbound/{id}",
         "until healed: HtmlPage(status=502) for any request page=3",
-        "Requests that came:",
+        "Received requests:",
         "[0]  GET  /v1/queues/inbound  200",
     ]
     raw.sandbox.heal()
     raw.sandbox.assert_all_faults_met()
 
 
-async def test_unanswered_requests_are_shown_as_such(raw: Raw) -> None:
-    """A dropped connection has no status."""
+async def test_request_without_a_response_is_marked(raw: Raw) -> None:
+    """A request whose connection was dropped has no status."""
     raw.sandbox.fail(DropConnection())
     async with raw.sandbox.client() as client:
         await client.queues.get_inbound(raw.first_id)
-    with pytest.raises(AssertionError, match=r"\[0\]  GET  /v1/queues/inbound/1001226  no answer\n\[1\] .*  200$"):
+    with pytest.raises(AssertionError, match=r"\[0\]  GET  /v1/queues/inbound/1001226  no response\n\[1\] .*  200$"):
         raw.sandbox.assert_requested("GET", DETAIL, times=1)

@@ -1,4 +1,4 @@
-"""The sandbox's list moves: by script, at random by seed, and never with an id that was there before."""
+"""Moves of the sandbox's list, by script or at random. Removed ids are never used again."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ async def _walk(client: AlohubClient, **options: Any) -> list[int]:
 
 
 async def test_queue_is_inserted_at_once(sandbox: Sandbox, client: AlohubClient) -> None:
-    """It is in the list at its place, and can be had by its id."""
+    """A new queue is in the list at its index, and its detail can be read."""
     before = _ids(sandbox)
     new = sandbox.insert_queue(index=3)
     given = sandbox.insert_queue({**QUEUE, "callinId": 7, "callinName": "mới"})
@@ -29,17 +29,17 @@ async def test_queue_is_inserted_at_once(sandbox: Sandbox, client: AlohubClient)
 
 
 async def test_queue_is_removed_at_once(sandbox: Sandbox, client: AlohubClient) -> None:
-    """It is neither in the list nor to be had."""
+    """A removed queue is not in the list, and has no detail."""
     gone, *rest = _ids(sandbox)
     sandbox.remove_queue(gone)
     assert _ids(sandbox) == rest
     assert await _walk(client) == rest
-    with pytest.raises(ValueError, match="queue_id must be that of a queue in the list"):
+    with pytest.raises(ValueError, match="queue_id must be the id of a queue in the list"):
         sandbox.remove_queue(gone)
 
 
 async def test_page_shows_the_list_as_it_was_before_a_move_after_it(sandbox: Sandbox, client: AlohubClient) -> None:
-    """A queue that is added in front after page 0 pushes the last one of page 0 onto page 1."""
+    """A queue inserted at the front after page 0 moves the last queue of page 0 to page 1."""
     ids = _ids(sandbox)
     sandbox.insert_queue(after_page=0)
     assert sandbox.moves_left == 1
@@ -50,14 +50,14 @@ async def test_page_shows_the_list_as_it_was_before_a_move_after_it(sandbox: San
 
 
 async def test_page_shows_the_list_as_it_is_after_a_move_before_it(sandbox: Sandbox, client: AlohubClient) -> None:
-    """A queue of page 0 that is removed before page 1 lets one slide onto page 0 unseen."""
+    """A queue of page 0 removed before page 1 moves a queue from page 1 to page 0, where the walk misses it."""
     ids = _ids(sandbox)
     sandbox.remove_queue(ids[0], before_page=1)
     assert await _walk(client) == [*ids[:10], *ids[11:]]
 
 
-async def test_repair_finds_what_slid_away(sandbox: Sandbox, client: AlohubClient) -> None:
-    """The walk that repairs hands out every queue that was there the whole time."""
+async def test_repair_finds_missed_queues(sandbox: Sandbox, client: AlohubClient) -> None:
+    """A walk with repair yields every queue that was in the list all the time."""
     ids = _ids(sandbox)
     sandbox.remove_queue(ids[0], before_page=1)
     sandbox.insert_queue(after_page=1)
@@ -68,8 +68,8 @@ async def test_repair_finds_what_slid_away(sandbox: Sandbox, client: AlohubClien
     assert pager.drift.settled
 
 
-async def test_scripted_removal_of_what_is_gone_does_nothing(sandbox: Sandbox, client: AlohubClient) -> None:
-    """By the time its page is read, somebody else may have removed it."""
+async def test_scripted_removal_of_a_removed_queue_does_nothing(sandbox: Sandbox, client: AlohubClient) -> None:
+    """A queue may have been removed before its scripted removal is due."""
     ids = _ids(sandbox)
     sandbox.remove_queue(ids[0], before_page=1)
     sandbox.remove_queue(ids[0])
@@ -78,7 +78,7 @@ async def test_scripted_removal_of_what_is_gone_does_nothing(sandbox: Sandbox, c
 
 
 async def test_moves_at_random_are_those_of_the_seed() -> None:
-    """The same seed moves the list in the same way; another one does not."""
+    """The same seed gives the same moves, another seed gives others."""
 
     async def moved(seed: int) -> list[Any]:
         async with Sandbox(queues=40, tenant_limit=None, route_limit=None) as sandbox, sandbox.client() as client:
@@ -92,8 +92,8 @@ async def test_moves_at_random_are_those_of_the_seed() -> None:
     assert await moved(1) == await moved(1) != await moved(2)
 
 
-async def test_no_id_is_given_twice(sandbox: Sandbox) -> None:
-    """Not even that of a queue that was removed."""
+async def test_ids_are_not_reused(sandbox: Sandbox) -> None:
+    """An inserted queue never has the id of a removed one."""
     given: set[int] = {*_ids(sandbox)}
     for _ in range(10):
         new = sandbox.insert_queue()
@@ -102,8 +102,8 @@ async def test_no_id_is_given_twice(sandbox: Sandbox) -> None:
         sandbox.remove_queue(new)
 
 
-async def test_only_a_page_that_is_read_moves_the_list(sandbox: Sandbox, client: AlohubClient) -> None:
-    """A fault in place of the page, a wrong key or a refused request leave the script as it is."""
+async def test_only_a_served_page_moves_the_list(sandbox: Sandbox, client: AlohubClient) -> None:
+    """A fault instead of the page leaves the script unchanged."""
     sandbox.insert_queue(before_page=0)
     sandbox.fail(json_reply({}, status=502))
     sandbox.fail(status=500)
@@ -112,8 +112,8 @@ async def test_only_a_page_that_is_read_moves_the_list(sandbox: Sandbox, client:
     assert (sandbox.moves_left, len(sandbox.queues)) == (0, 26)
 
 
-async def test_twin_of_a_removed_queue_is_found() -> None:
-    """Should two queues have one id, the second is had once the first is gone."""
+async def test_second_queue_with_the_same_id_is_found() -> None:
+    """If two queues have the same id, the second is found after the first is removed."""
     twins = [{**QUEUE, "callinName": name} for name in ("một", "hai")]
     async with Sandbox(queues=twins) as sandbox, sandbox.client() as client:
         queue_id = int(str(QUEUE["callinId"]))
@@ -121,14 +121,16 @@ async def test_twin_of_a_removed_queue_is_found() -> None:
         assert (await client.queues.get_inbound(queue_id)).name == "hai"
 
 
-async def test_nonsense_is_refused(sandbox: Sandbox) -> None:
-    """The message says what was given and what is allowed."""
-    with pytest.raises(ValueError, match="before_page or after_page, 0 or more, and not both; 1 and 2 were given"):
+async def test_wrong_arguments_are_refused(sandbox: Sandbox) -> None:
+    """The message has the given and the allowed value."""
+    with pytest.raises(ValueError, match="give before_page or after_page; 1 and 2 were given"):
         sandbox.insert_queue(before_page=1, after_page=2)
-    with pytest.raises(ValueError, match="-1 and None were given"):
+    with pytest.raises(ValueError, match="before_page must be an int of 0 or more, or None; -1 was given"):
         sandbox.insert_queue(before_page=-1)
-    with pytest.raises(TypeError, match="queue must have an int as its callinId; None was given"):
+    with pytest.raises(TypeError, match="queue must be one with an int as its callinId"):
         sandbox.insert_queue({"callinName": "không số"})
-    for options in ({"chance": 1.5}, {"chance": -0.1}, {"most": 0}):
-        with pytest.raises(ValueError, match="chance must be from 0 to 1 and most 1 or more"):
-            sandbox.move_at_random(**options)  # pyright: ignore[reportArgumentType]
+    wrong: list[dict[str, Any]] = [{"chance": 1.5}, {"chance": -0.1}, {"chance": "1"}, {"most": 0}, {"seed": 0.5}]
+    for options in wrong:
+        [name] = options
+        with pytest.raises(ValueError, match=f"{name} must be"):
+            sandbox.move_at_random(**options)

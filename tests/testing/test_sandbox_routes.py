@@ -1,13 +1,13 @@
-"""The sandbox answers by a table of routes, to which another resource can be added."""
+"""The sandbox's table of routes, to which another resource can be added."""
 
 import random
 
 import pytest
 
 from alohub_async import AlohubClient, NotFoundError
-from alohub_async.testing import SandboxSettings
+from alohub_async.testing import Requests, SandboxSettings
 from alohub_async.testing.data import RecordTable
-from alohub_async.testing.routes import ROUTES, find_target, record_routes
+from alohub_async.testing.routes import ROUTES, find_route, record_routes
 from alohub_async.testing.server import Server
 from alohub_async.testing.service import Service
 
@@ -17,7 +17,7 @@ def _read_agent(body: object) -> dict[str, object] | str:
 
 
 async def test_resource_added_to_the_table_is_listed_got_and_updated() -> None:
-    """Its routes have limits, scopes, faults and a log as all others have."""
+    """The routes of an added resource have limits, scopes, faults and a log, like all others."""
     agents = RecordTable([{"agentId": n, "agentName": f"Nguyễn {n}"} for n in range(1, 26)], id_field="agentId")
     routes = record_routes("/v1/agents", scope="agent", table_of=lambda _: agents, read_changes=_read_agent)
     settings = SandboxSettings()
@@ -37,15 +37,14 @@ async def test_resource_added_to_the_table_is_listed_got_and_updated() -> None:
             assert {*client.rate_limits.routes} == {"GET /v1/agents", "GET /v1/agents/{id}", "PUT /v1/agents/{id}"}
     finally:
         await server.close()
-    logged = service.log.requests()
+    logged = Requests(service.log.values())
     assert [request.page for request in logged] == [0, 1, 2, None, None, None]
     assert {request.route for request in logged} == {str(route) for route in routes}
 
 
 def test_table_finds_a_route_by_method_and_path() -> None:
-    """With or without the backend's prefix; an unknown pair has none."""
-    found = find_target(ROUTES, "GET", "/api/v1/queues/inbound/7")
-    assert found is not None
-    assert (str(found.route), found.backend, found.record_id) == ("GET /v1/queues/inbound/{id}", True, 7)
+    """A route is found with or without the backend's prefix; an unknown pair of method and path has none."""
+    found = find_route(ROUTES, "GET", "/api/v1/queues/inbound/7")
+    assert str(found) == "GET /v1/queues/inbound/{id}"
     for method, path in (("DELETE", "/v1/queues/inbound/7"), ("GET", "/v1/queues/inbound/7/8"), ("GET", "/v1/queues")):
-        assert find_target(ROUTES, method, path) is None
+        assert find_route(ROUTES, method, path) is None

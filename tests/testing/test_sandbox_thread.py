@@ -56,7 +56,7 @@ async def test_server_can_be_closed_during_a_test() -> None:
             await sandbox.close()
             with pytest.raises(APIConnectionError):
                 await client.queues.get_inbound(FIRST)
-        assert _threads() == []
+    assert _threads() == []
 
 
 def test_environment_variables() -> None:
