@@ -12,15 +12,12 @@ ErrorT = TypeVar("ErrorT", bound=BaseException)
 
 _READ: Final = 8192  # bytes of a body that are looked at
 _EXCERPT: Final = 500  # characters of a body that an error carries
-_LONGEST_REST: Final = 60  # characters that a cut key may leave
 
 
 def excerpt_of(body: bytes) -> str:
     """The printable beginning of a body, redacted."""
     # Redacted before it is truncated, so that no part of a key remains at the end.
-    text = redacted(body[:_READ].decode(errors="replace"))
-    if len(body) > _READ:
-        text = text[:-_LONGEST_REST]
+    text = redacted(body[:_READ].decode(errors="replace"), cut=len(body) > _READ)
     return "".join(char if char.isprintable() else " " for char in text[:_EXCERPT]).strip()
 
 
