@@ -51,6 +51,12 @@ class Secret(Generic[T]):
             self._pattern = re.compile("|".join(forms), re.IGNORECASE)
         return self._pattern.sub(_SHOWN, text)
 
+    def strike_end(self, text: str) -> str:
+        """The text without a beginning of the secret at its end that is too short for `strike`."""
+        beginnings = (form[:length] for form in self._beginnings for length in range(_PART - 1, 0, -1))
+        end = text[-_PART:].lower()
+        return text[: -next((len(each) for each in beginnings if end.endswith(each)), 0) or None]
+
     def __repr__(self) -> str:
         return "Secret('[redacted]')"
 
@@ -66,11 +72,15 @@ def hide(value: Any) -> Secret[Any]:
 _KNOWN: Final[WeakValueDictionary[str, Any]] = WeakValueDictionary()
 
 
-def redacted(text: str) -> str:
-    """The text without any secret that is in use; a lone surrogate, which cannot be printed, is escaped."""
+def redacted(text: str, *, cut: bool = False) -> str:
+    """The text without any secret that is in use; a lone surrogate, which cannot be printed, is escaped.
+
+    Where a text was `cut`, even one character that a secret begins with is struck out.
+    """
     for reference in _KNOWN.valuerefs():  # a list, so threads may add to it meanwhile
         if (secret := reference()) is not None and len(secret.revealed) >= _MIN_LENGTH:
             text = secret.strike(text)
+            text = secret.strike_end(text) if cut else text
     return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 

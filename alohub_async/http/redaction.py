@@ -13,14 +13,12 @@ ErrorT = TypeVar("ErrorT", bound=BaseException)
 
 _READ: Final = 8192  # bytes of a body that are looked at
 _EXCERPT: Final = 500  # characters of a body that an error carries
-_LONGEST_REST: Final = 60  # characters that a cut key may leave
 
 
 def shown(text: str, most: int) -> str:
     """The beginning of a text, redacted and printable, in one line of at most `most` characters."""
     # Redacted before it is truncated, so that no part of a key remains at the end.
-    safe = redacted(text[:_READ])
-    return printable(safe[:-_LONGEST_REST] if len(text) > _READ else safe, most)
+    return printable(redacted(text[:_READ], cut=len(text) > _READ), most)
 
 
 def excerpt_of(body: bytes) -> str:
