@@ -85,7 +85,7 @@ def conflict(what: str, found: object, expected: Mapping[str, Any]) -> ConflictE
     differences = {name: pair for name, pair in differences.items() if pair[0] != pair[1]}
     if not differences:
         return None
-    said = "; ".join(f"{name} is {now!r}, not {then!r}" for name, (then, now) in differences.items())
+    said = "; ".join(f"{name} is {now!r:.200}, not {then!r:.200}" for name, (then, now) in differences.items())
     return ConflictError(f"{what} is not as expected: {said}; nothing was written", differences=differences)
 
 
