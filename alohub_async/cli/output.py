@@ -2,9 +2,9 @@
 
 import os
 import sys
-import unicodedata
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
+from itertools import islice
 from typing import Final
 
 import attrs
@@ -16,10 +16,12 @@ from rich.text import Text
 from alohub_async.files import json_text
 from alohub_async.models import InboundQueue, QueueStrategy, wire_names
 from alohub_async.plurals import counted
+from alohub_async.printable import escaped, printable
 
 _NO_VALUE: Final = "-"
 _UNWRAPPED: Final = 10_000  # columns; output that does not go to a terminal is not wrapped
-_JOINERS: Final = "\u200c\u200d"  # format characters that are parts of words and emoji
+_MAX_TEXT: Final = 2000  # characters of a cell, or of a line
+_MAX_EXTRA: Final = 100  # fields that the SDK does not know, of one queue
 _COLUMNS: Final = {
     "id": "ID",
     "name": "Name",
@@ -36,15 +38,16 @@ class OutputClosedError(Exception):
     """The reader of the output closed it."""
 
 
-def write(text: str, *, as_utf8: bool = False) -> None:
+def write(text: str, *, as_json: bool = False) -> None:
     """Write to stdout and flush.
 
-    With `as_utf8`, write UTF-8 and plain line feeds whatever the encoding of stdout, as programs expect of JSON.
+    With `as_json`, write UTF-8 and plain line feeds whatever the encoding of stdout, as programs expect of JSON, and
+    escape the characters in its strings that cannot be seen.
     """
     try:
-        if as_utf8 and hasattr(sys.stdout, "buffer"):  # a StringIO has none
+        if as_json and hasattr(sys.stdout, "buffer"):  # a StringIO has none
             sys.stdout.flush()
-            sys.stdout.buffer.write(text.encode())
+            sys.stdout.buffer.write(escaped(text).encode())
         else:
             sys.stdout.write(text)
         sys.stdout.flush()
@@ -56,7 +59,7 @@ def write(text: str, *, as_utf8: bool = False) -> None:
 
 def write_json(value: object) -> None:
     """Write one indented JSON document to stdout."""
-    write(json_text(value, indent=2), as_utf8=True)
+    write(json_text(value, indent=2), as_json=True)
 
 
 def write_stderr(line: str) -> None:
@@ -67,12 +70,8 @@ def write_stderr(line: str) -> None:
 
 
 def one_line(text: str) -> str:
-    """The text without line breaks and terminal control characters, which the name of a queue may contain."""
-    return "".join(char if _is_printable(char) else "�" for char in " ".join(text.split()))
-
-
-def _is_printable(char: str) -> bool:
-    return char in _JOINERS or unicodedata.category(char) not in {"Cc", "Cf", "Cs"}
+    """The text for a terminal: names and messages of the API may be long, and hold control characters."""
+    return printable(text, _MAX_TEXT)
 
 
 # Tables
@@ -135,8 +134,10 @@ def print_queue(queue: InboundQueue) -> None:
     for field in attrs.fields(InboundQueue):
         if field.name != "extra":
             table.add_row(Text(field.name), _cell(queue, field.name))
-    for name, value in queue.extra.items():
+    for name, value in islice(queue.extra.items(), _MAX_EXTRA):
         table.add_row(Text(one_line(f"extra.{name}")), Text(one_line(json_text(value))))
+    if len(queue.extra) > _MAX_EXTRA:
+        table.add_row(Text("extra"), Text(f"{len(queue.extra) - _MAX_EXTRA} more; --json shows all"))
     print_rich(table)
 
 

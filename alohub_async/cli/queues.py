@@ -43,7 +43,7 @@ def list_command(
         pager = client.queues.list_inbound(page_size=page_size, deadline=access.deadline)
         if as_jsonl:
             async for page in pager.pages():
-                write("".join(json_text(queue_record(queue)) for queue in page.items), as_utf8=True)
+                write("".join(json_text(queue_record(queue)) for queue in page.items), as_json=True)
         elif as_json:
             write_json([queue_record(queue) for queue in await _collect(pager)])
         else:

@@ -35,8 +35,10 @@ _seconds: Final = validator(check_seconds, zero=True, error=ConfigurationError)
 def _statuses(value: Any) -> frozenset[int]:
     if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
         raise refuse("retry_statuses", "a set of HTTP statuses", value, wrong_type=True, error=ConfigurationError)
-    name = "each of retry_statuses"
-    return frozenset(check_count(name, status, least=400, most=599, error=ConfigurationError) for status in value)
+    statuses = frozenset(value)
+    for status in statuses:
+        check_count("each of retry_statuses", status, least=400, most=599, error=ConfigurationError)
+    return statuses
 
 
 @attrs.frozen(kw_only=True)

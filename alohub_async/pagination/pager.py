@@ -188,8 +188,8 @@ class Pager(AsyncIterable[T]):
             return
         self._signs = signs
         raise PageDriftError(
-            f"the list {self._source.start.listed} moved while it was walked ({drift}); records may be missing: walk it"
-            ' again, or with consistency="repair"; the token continues nevertheless',
+            f"the list {self._source.start.listed} moved while it was walked ({drift!s:.500}); records may be missing:"
+            ' walk it again, or with consistency="repair"; the token continues nevertheless',
             duplicates=drift.duplicates,
             totals=drift.totals,
         )

@@ -210,7 +210,7 @@ class WalkingSource(Generic[T]):
         progress, drift = self._progress, self.drift
         if drift.moved:
             _logger.warning(
-                "the list %s moved while it was walked (%s); records may be missing", self.start.listed, drift
+                "the list %s moved while it was walked (%.500s); records may be missing", self.start.listed, drift
             )
         elif self._is_short:
             _logger.warning(

@@ -148,7 +148,7 @@ def conflict(what: str, found: Record, expected: Mapping[str, Any]) -> ConflictE
     differences = {name: pair for name, pair in differences.items() if pair[0] != pair[1]}
     if not differences:
         return None
-    shown = {name: told_apart(*pair, show=repr) for name, pair in differences.items()}
+    shown = {name: told_apart(*pair, show="{!r:.200}".format) for name, pair in differences.items()}
     said = "; ".join(f"{name} is {now}, not {then}" for name, (then, now) in shown.items())
     return ConflictError(f"{what} is not as expected: {said}; nothing was written", differences=differences)
 

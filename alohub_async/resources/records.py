@@ -9,6 +9,7 @@ import attrs
 from alohub_async.codec.converter import FieldError, converter_for
 from alohub_async.errors import APIResponseError, InvalidArgumentTypeError
 from alohub_async.models import Record
+from alohub_async.printable import printable
 
 T = TypeVar("T")
 RecordT = TypeVar("RecordT", bound=Record)
@@ -81,7 +82,8 @@ def page_of_models(model: Any, *, strict: bool) -> StructurePage[Any]:
             except (BaseValidationError, ValueError, TypeError, KeyError) as exc:
                 why = "; ".join(transform_error(exc)) if isinstance(exc, BaseValidationError) else f"{exc!r:.200}"
                 raise APIResponseError(
-                    f"page {page}, index {index}: the record does not fit {model.__name__}: {why}", status=200
+                    f"page {page}, index {index}: the record does not fit {model.__name__}: {printable(why)}",
+                    status=200,
                 ) from exc
         return items
 

@@ -410,11 +410,15 @@ async def test_queue_without_an_id_can_neither_be_got_nor_updated() -> None:
     assert len(server.requests) == 1
 
 
+def _no_decoders(_: type) -> Decoders:
+    return Decoders(None, None)
+
+
 @pytest.mark.parametrize("speed", [True, False])
 async def test_whole_float_is_the_same_queue_everywhere(monkeypatch: pytest.MonkeyPatch, *, speed: bool) -> None:
     """`1001226.0` is the id 1001226 to lists, duplicates and totals, with and without the extra `speed`."""
     if not speed:
-        monkeypatch.setattr("alohub_async.resources.resource.decoders", lambda _: Decoders(None, None))
+        monkeypatch.setattr("alohub_async.resources.resource.decoders", _no_decoders)
     pages = [[queue(callinId=1.0), queue(callinId=2)], [queue(callinId=2.0), queue(callinId="3")]]
     answers = [http({"success": "1", "totalRecord": 4.0, "data": page}) for page in [*pages, []]]
     async with (

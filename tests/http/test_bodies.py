@@ -61,7 +61,8 @@ CODINGS: Final[dict[str, tuple[str, Callable[[bytes], bytes]]]] = {
 
 
 def _client(server: RawServer, **options: Any) -> AlohubClient:
-    return AlohubClient(KEY, endpoint=server.url, **{"retry": TWICE_MORE, **options})
+    keywords: dict[str, Any] = {"retry": TWICE_MORE, **options}
+    return AlohubClient(KEY, endpoint=server.url, **keywords)
 
 
 @pytest.mark.parametrize("call", CALLS)

@@ -479,3 +479,53 @@ def test_any_json_answer_is_a_payload_or_our_error(payload: Any, status: int) ->
             read()
         except APIResponseError as error:
             assert "GET /x" in str(error)  # noqa: PT017  (either outcome is right)
+
+
+# What an answer can put into a message
+
+
+HOSTILE = "a\x1b[2J\x9b\u202e\u200b\u200d\ufeff\u3164\ud800\r\nb"
+
+
+def _is_short_and_printable(error: APIStatusError | APIResponseError) -> bool:
+    return str(error).isprintable() and len(str(error)) < 2000 and "\u3164" not in str(error)
+
+
+@pytest.mark.parametrize("status", [200, 400, 404, 429, 500])
+@pytest.mark.parametrize("text", [HOSTILE, "x" * 100_000, HOSTILE * 10_000])
+def test_text_of_a_failure_is_short_and_printable(text: str, status: int) -> None:
+    """Message, code and request id fit into one line of a log, whatever the answer put there."""
+    body = {"success": "0", "error_code": text, "error_message": text}
+    raw = json.dumps(body).encode()
+    with pytest.raises(APIStatusError) as caught:
+        _decode(Response(status, CIMultiDict({"X-Request-Id": text}), raw))
+    error = caught.value
+    assert _is_short_and_printable(error)
+    for part in (error.message, error.error_code, error.request_id, error.body):
+        assert part
+        assert part.isprintable()
+        assert len(part) <= 1000
+
+
+@pytest.mark.parametrize("count", [1, 12, 13, 100_000])
+def test_names_of_an_object_of_unknown_shape_are_few(count: int) -> None:
+    """An object with very many fields, or very long ones, makes a short message."""
+    payload: dict[str, Any] = {f"{number:06}{HOSTILE}{'x' * 1000}": None for number in range(count)}
+    for read in (
+        lambda: read_list(payload, request="GET /x"),
+        lambda: read_record(payload, id_field="callinId", request="GET /x"),
+        lambda: read_success(payload, request="GET /x"),
+    ):
+        with pytest.raises(APIResponseError, match=r"an object with .*000000a") as caught:
+            read()
+        assert _is_short_and_printable(caught.value)
+        assert (f"and {count - 12} more" in str(caught.value)) == (count > 12)
+
+
+def test_key_at_the_cut_of_a_message_is_not_shown_in_part() -> None:
+    """A text that is cut inside the key shows no beginning of it."""
+    for before in range(4080, 4100):
+        with pytest.raises(APIStatusError) as caught:
+            _decode(_response({"message": KEY * 160 + "x" * (before % 24) + KEY * 100}, 404))
+        assert "sk_live" not in str(caught.value)
+        assert "sk_live" not in caught.value.body
