@@ -9,6 +9,8 @@ from attrs import define, field, frozen
 from alohub_async import AlohubClient, AlohubError, InboundQueueUpdate, Outcome, Pager
 from alohub_async.changes import Change, Result, Status, apply_plan, plan_changes
 from alohub_async.export import export_inbound
+from alohub_async.export.job import report_path
+from alohub_async.export.journal import journal_path
 from alohub_async.files import read_queues
 from alohub_async.testing import Sandbox
 from tests.support import FIRST, LIST
@@ -298,12 +300,18 @@ class Export(Scenario):
     """`export_inbound`."""
 
     details: bool = False
-    NAMES: ClassVar[Sequence[str]] = ("queues.jsonl", "queues.jsonl.part", "queues.jsonl.report.json")
+    TARGET: ClassVar[str] = "queues.jsonl"
+    FILES: ClassVar[Sequence[str]] = (
+        TARGET,
+        report_path(Path(TARGET)).name,
+        journal_path(Path(TARGET)).name,
+    )
+    """The files that an export may leave: the last one only until it is done."""
 
     @property
     def path(self) -> Path:
         """The target."""
-        return self.folder / self.NAMES[0]
+        return self.folder / self.TARGET
 
     async def act(self) -> None:
         """Export."""
@@ -315,10 +323,10 @@ class Export(Scenario):
         if self.path.exists():
             self._check()
         report = await export_inbound(client, self.path, page_size=PAGE, details=self.details)
-        left = sorted(path.name for path in self.folder.iterdir() if not path.name.startswith("queues.jsonl"))
+        left = {path.name for path in self.folder.iterdir()} - {*self.FILES[:-1]}
         return [
             *([] if report.complete else [f"not complete at the end: {report.reason}"]),
-            *([f"left: {left}"] if left or (self.folder / self.NAMES[1]).exists() else []),
+            *([f"left: {sorted(left)}"] if left else []),
             *self._check(),
         ]
 

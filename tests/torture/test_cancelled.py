@@ -61,7 +61,7 @@ async def _run(world: World, point: Cancelled, counted: list[int]) -> None:
             task = await steps.run(scenario.act())
         counted.append(steps.counted)
         world.check_threads()
-        world.check_folder(Export.NAMES)
+        world.check_folder(Export.FILES)
         with tempfile.TemporaryFile() as bystander:  # it has the next free descriptor
             _check_end(world, task, steps)
             await _check_rest(world, client, sandbox, steps)

@@ -81,7 +81,7 @@ async def _run(world: World, point: Failing, counted: list[int]) -> None:
         counted.append(len(gateway.log))
         world.check(error is None or isinstance(error, AlohubError), f"an error that is not ours: {error!r}")
         world.check_threads()
-        world.check_folder(Export.NAMES)
+        world.check_folder(Export.FILES)
         check_idle(world, client)
         await asyncio.sleep(_SOON)  # what was on its way has arrived
         log = [*gateway.log]
