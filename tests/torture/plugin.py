@@ -18,6 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the long mode, and the seed that selects the points of the short one."""
     group = parser.getgroup("torture")
     group.addoption("--torture", action="store_true", help="try all points of tests/torture (half an hour)")
+    group.addoption("--torture-point", default="", help="try only the points of this pattern, and excuse nothing")
     group.addoption("--torture-seed", type=int, default=_SEED, help=f"selects the tried points (default: {_SEED})")
 
 
@@ -25,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def _torture(request: pytest.FixtureRequest) -> Generator[Torture]:
     """A harness; after the test, its counts are part of the report."""
     long, seed = request.config.getoption("torture"), request.config.getoption("torture_seed")
-    torture = Torture(long=bool(long), seed=int(seed or 0))
+    torture = Torture(long=bool(long), seed=int(seed or 0), only=str(request.config.getoption("torture_point")))
     started = time.perf_counter()
     yield torture
     counts = {**torture.counts(), "seconds": time.perf_counter() - started}

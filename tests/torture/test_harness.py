@@ -49,3 +49,11 @@ def test_known_violation_that_is_gone_fails(*, long: bool) -> None:
     """The entry must be removed."""
     with pytest.raises(AssertionError, match="fails no longer"):
         Torture(long=long, seed=1, known=[KNOWN]).try_points(POINTS, _nothing, short=5)
+
+
+def test_points_are_named() -> None:
+    """Only these are tried, and what is known is shown, too."""
+    torture = Torture(long=False, seed=1, only="h/4?", known=[KNOWN])
+    with pytest.raises(AssertionError, match="1 x h/47: it is seven"):
+        torture.try_points(POINTS, _sevens, short=5)
+    assert torture.counts()["tried"] == 10
