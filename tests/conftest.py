@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from alohub_async import AlohubClient
 from alohub_async.testing import Sandbox
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "tests.torture.plugin"]
 
 
 def pytest_configure() -> None:

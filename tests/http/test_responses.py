@@ -512,7 +512,7 @@ def test_names_of_an_object_of_unknown_shape_are_few(count: int) -> None:
     """An object with very many fields, or very long ones, makes a short message."""
     payload: dict[str, Any] = {f"{number:06}{HOSTILE}{'x' * 1000}": None for number in range(count)}
     for read in (
-        lambda: read_list(payload, request="GET /x"),
+        lambda: read_list(payload, request="GET /x", is_first=True),
         lambda: read_record(payload, id_field="callinId", request="GET /x"),
         lambda: read_success(payload, request="GET /x"),
     ):

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any
 
 import attrs
@@ -15,6 +14,7 @@ from alohub_async.pagination import FetchedPage, Pager, WalkingSource
 from alohub_async.testing import Sandbox
 from tests.pagination.server import Server, beginning, no_total
 from tests.support import LIST, until
+from tests.torture.steps import Steps
 
 
 @attrs.define(kw_only=True)
@@ -348,7 +348,10 @@ async def test_cancelled_at_any_await_nothing_is_sent_any_more(prefetch: int, *,
             sandbox.client() as client,
         ):
             pager = client.queues.list_inbound(page_size=5, prefetch=prefetch, details=details)
-            counted = await _cancelled_at(at, pager)
+            steps = Steps(at)
+            walk = await steps.run(_walk(pager, []))
+            assert walk.cancelled() == steps.hit == (steps.counted >= at)
+            counted = steps.counted
             await asyncio.sleep(0.2)  # requests in flight have arrived
             sent = len(sandbox.requests)
             await asyncio.sleep(100)
@@ -364,40 +367,6 @@ async def test_cancelled_at_any_await_nothing_is_sent_any_more(prefetch: int, *,
 def _servers() -> set["asyncio.Task[Any]"]:
     """Return the tasks of the sandbox."""
     return {task for task in asyncio.all_tasks() if "RequestHandler" in repr(task.get_coro())}
-
-
-async def _cancelled_at(at: int, pager: Pager[Any]) -> int:
-    """Walk in a task that is cancelled at the await of this number; return how many awaits there were."""
-    counted = 0
-
-    class Counting:
-        def __await__(self) -> Any:
-            nonlocal counted
-            walk = _walk(pager, [])
-            step = partial(walk.send, None)
-            try:
-                while True:
-                    waits_for = step()
-                    counted += 1
-                    if counted == at:
-                        task = asyncio.current_task()
-                        assert task is not None
-                        asyncio.get_running_loop().call_soon(task.cancel)
-                    try:
-                        yield waits_for
-                        step = partial(walk.send, None)
-                    except BaseException as error:  # noqa: BLE001  (it is thrown into the walk)
-                        step = partial(walk.throw, error)
-            except StopIteration:
-                return
-
-    async def count() -> None:
-        await Counting()
-
-    task = asyncio.create_task(count())
-    await asyncio.wait([task])
-    assert task.cancelled() == (counted >= at)
-    return counted
 
 
 async def test_break_leaves_no_request_behind(sandbox: Sandbox, client: AlohubClient) -> None:
