@@ -362,9 +362,13 @@ def _new_session() -> aiohttp.ClientSession:
 
 
 def _for_aiohttp(timeouts: Timeouts, *, lent: bool) -> aiohttp.ClientTimeout:
-    """The timeouts that aiohttp enforces: in a user's session also `read`, since its connector is not ours."""
-    read = timeouts.read if lent else None
-    return aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect, sock_read=read)
+    """The timeouts that aiohttp enforces.
+
+    In a user's session, aiohttp's `connect` would count waiting for one of its connections as well, so there a name
+    lookup counts in `total` alone. `read` is ours, but for a connector that is not.
+    """
+    connect, read = (None, timeouts.read) if lent else (timeouts.connect, None)
+    return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=timeouts.connect, sock_read=read)
 
 
 def _reason(exc: BaseException) -> str:

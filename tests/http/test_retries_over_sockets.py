@@ -22,7 +22,9 @@ from alohub_async import (
     APITimeoutError,
     AuthenticationError,
     DeadlineExceededError,
+    Endpoint,
     InboundQueue,
+    InboundQueueUpdate,
     InternalServerError,
     Pager,
     RateLimiter,
@@ -971,6 +973,57 @@ async def test_deadline_remembers_an_earlier_transmission() -> None:
         with pytest.raises(DeadlineExceededError) as caught:
             await client.queues.update_inbound(1, max_wait=1, deadline=5)
         assert not caught.value.maybe_sent
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "deadline"),
+    [(Timeouts(connect=2, total=9), None), (Timeouts(connect=9, total=2), None), (Timeouts(), 2.0)],
+    ids=["connect", "total", "deadline"],
+)
+@pytest.mark.looptime
+async def test_name_lookup_that_is_cut_off_was_not_sent(
+    monkeypatch: pytest.MonkeyPatch, timeouts: Timeouts, deadline: float | None
+) -> None:
+    """Whatever ends it, nothing was written to a connection."""
+
+    async def hang(*_: object, **__: object) -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", hang)
+    endpoint = Endpoint("https://queues.example")
+    async with AlohubClient(KEY, endpoint=endpoint, retry=ONCE, timeouts=timeouts) as client:
+        with pytest.raises(APITimeoutError) as caught:
+            await client.queues.update_inbound(1, max_wait=1, deadline=deadline)
+    assert (caught.value.maybe_sent, caught.value.attempts) == (False, 1)
+    assert now() < 2.1
+
+
+@pytest.mark.looptime
+async def test_error_of_the_limiter_tells_what_was_sent_before(sandbox: Sandbox) -> None:
+    """A wait that is refused after an attempt has that attempt's record."""
+    sandbox.fail(Status(429, retry_after="9"), next=None)
+    async with sandbox.client(max_rate_limit_wait=5) as client:
+        with pytest.raises(RateLimitWaitError) as caught:
+            await client.queues.update_inbound(FIRST, max_wait=1)
+        assert (caught.value.maybe_sent, caught.value.attempts) == (True, 1)
+        with pytest.raises(RateLimitWaitError) as caught:
+            await client.queues.update_inbound(FIRST, max_wait=1)
+        assert (caught.value.maybe_sent, caught.value.attempts) == (False, 0)
+
+
+@pytest.mark.looptime
+async def test_error_of_an_edit_describes_all_of_it(sandbox: Sandbox) -> None:
+    """The attempts of all its requests count, and only the update can make it `maybe_sent`."""
+    async with sandbox.client(retry=ONCE) as client:
+        sandbox.fail(HtmlPage(503), method="GET")
+        with pytest.raises(InternalServerError) as read:
+            await client.queues.edit_inbound(FIRST, InboundQueueUpdate(max_wait=77))
+        assert (read.value.maybe_sent, read.value.attempts) == (False, 1)
+        sandbox.fail(Delay(0), method="GET")
+        sandbox.fail(Delay(9), method="GET")
+        with pytest.raises(DeadlineExceededError, match=r"its deadline of 4\.00 s") as caught:
+            await client.queues.edit_inbound(FIRST, InboundQueueUpdate(max_wait=78), deadline=4)
+        assert (caught.value.maybe_sent, caught.value.maybe_written, caught.value.attempts) == (True, True, 3)
 
 
 # The budget of a tenant, end to end
