@@ -50,7 +50,7 @@ class ExportReport:
         consistency: The option as given.
         requests: Requests sent, retries included.
         denied: How many of them were answered with 429.
-        waited: Time that requests waited for the rate limit, in seconds, added up over all requests.
+        waited: Seconds during which requests waited for the rate limit; waits at the same time count once.
         seconds: Duration of the export, in seconds, without the time between its runs.
         resumed: How often it was resumed.
         size: Size of the file in bytes.

@@ -254,7 +254,9 @@ class RateLimiter:
         scheduler = self._scheduler
         now, route_queues = scheduler.clock(), scheduler.route_queues
         return RateLimitStatus(
-            tenant=scheduler.status(scheduler.tenant, [*route_queues.values()], now),
-            routes={str(key): scheduler.status(each.bucket, [each], now) for key, each in route_queues.items()},
+            tenant=scheduler.status(scheduler.tenant, [*route_queues.values()], scheduler.waited, now),
+            routes={
+                str(key): scheduler.status(each.bucket, [each], each.waited, now) for key, each in route_queues.items()
+            },
             denied=sum(each.denied for each in route_queues.values()),
         )

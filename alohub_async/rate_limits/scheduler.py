@@ -16,7 +16,7 @@ from alohub_async.rate_limits.bucket import Bucket, Ticket
 from alohub_async.rate_limits.headers import HeaderReader, Scope
 from alohub_async.rate_limits.priorities import PriorityPolicy, Waiter
 from alohub_async.rate_limits.status import RateLimit, ScopeStatus
-from alohub_async.rate_limits.wait_queues import RouteQueue, RouteQueues
+from alohub_async.rate_limits.wait_queues import RouteQueue, RouteQueues, WaitingTime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +61,7 @@ class Scheduler:
         tenant: The tenant's bucket.
         route_queues: Each route's bucket and waiters.
         waiting: The permits that wait.
+        waited: How long permits have waited.
         loop: The event loop that uses it; None before the first.
         clock: The time of that loop; 0.0 before the first.
     """
@@ -70,6 +71,7 @@ class Scheduler:
         self.tenant: Bucket = Bucket(window, max_block)
         self.route_queues: RouteQueues[WaitingPermit] = RouteQueues(window, max_block)
         self.waiting: set[WaitingPermit] = set()
+        self.waited: WaitingTime = WaitingTime()
         self.loop: asyncio.AbstractEventLoop | None = None
         self.clock: Callable[[], float] = float
         self._policy = PriorityPolicy[WaitingPermit](bulk_leaves=bulk_leaves, window=window)
@@ -91,6 +93,7 @@ class Scheduler:
         self.clock = self.loop.time
         self._timer = self._granted = None
         self.waiting.clear()  # they ended with the other loop
+        self.waited.clear()
         for route_queue in self.route_queues.values():
             route_queue.clear()
 
@@ -107,6 +110,8 @@ class Scheduler:
         self._refuse_long_wait(permit, started)
         queue = route_queue.queues[permit.priority]
         self.waiting.add(permit)
+        self.waited.begin(started)
+        route_queue.waited.begin(started)
         try:
             async with asyncio.timeout(permit.max_wait):
                 tickets = await self._wait(permit)
@@ -121,11 +126,12 @@ class Scheduler:
             raise
         finally:
             self.waiting.discard(permit)
-            waited = self.clock() - started
-            route_queue.waited += waited
+            now = self.clock()
+            self.waited.end(now)
+            route_queue.waited.end(now)
             self.wake()
         if permit.max_wait is not None:
-            permit.max_wait = max(0.0, permit.max_wait - waited)
+            permit.max_wait = max(0.0, permit.max_wait - (now - started))
         return tickets
 
     async def _wait(self, permit: WaitingPermit) -> Tickets:
@@ -243,7 +249,9 @@ class Scheduler:
             waiting = "1 request waits" if count == 1 else f"{count} requests wait"
             _logger.warning("the rate limit is used up: %s, the next for %.1f s", waiting, due - now)
 
-    def status(self, bucket: Bucket, route_queues: Sequence[RouteQueue[WaitingPermit]], now: float) -> ScopeStatus:
+    def status(
+        self, bucket: Bucket, route_queues: Sequence[RouteQueue[WaitingPermit]], waited: WaitingTime, now: float
+    ) -> ScopeStatus:
         """The state of a bucket that these routes spend from."""
         return ScopeStatus(
             limit=bucket.limit,
@@ -252,7 +260,7 @@ class Scheduler:
             waiting=sum(route_queue.waiting for route_queue in route_queues),
             next_due=max(0.0, bucket.ready_at(now) - now),
             denied=bucket.denials,
-            waited=sum(route_queue.waited for route_queue in route_queues),
+            waited=waited.seconds(now),
             sent=sum(route_queue.sent for route_queue in route_queues),
         )
 

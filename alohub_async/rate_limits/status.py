@@ -32,7 +32,7 @@ class ScopeStatus:
         waiting: Requests that wait.
         next_due: Seconds until the next one may go: 0.0 for now, `math.inf` if it depends on an answer.
         denied: 429s so far.
-        waited: Seconds that requests have waited, in all.
+        waited: Seconds during which at least one request waited; waits at the same time count once.
         sent: Requests sent so far.
     """
 

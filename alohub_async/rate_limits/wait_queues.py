@@ -61,13 +61,41 @@ class WaitQueue(Generic[WaiterT]):
         self._waiters.popleft()
 
 
+class WaitingTime:
+    """The time during which at least one request waited: waits at the same time count once."""
+
+    def __init__(self) -> None:
+        self._seconds = self._since = 0.0
+        self._waiters = 0
+
+    def begin(self, now: float) -> None:
+        """A request begins to wait."""
+        if not self._waiters:
+            self._since = now
+        self._waiters += 1
+
+    def end(self, now: float) -> None:
+        """A request has ended to wait."""
+        self._waiters -= 1
+        if not self._waiters:
+            self._seconds += now - self._since
+
+    def clear(self) -> None:
+        """Nothing waits any more: the event loop has ended."""
+        self._waiters = 0
+
+    def seconds(self, now: float) -> float:
+        """The time so far."""
+        return self._seconds + (now - self._since if self._waiters else 0.0)
+
+
 class RouteQueue(Generic[WaiterT]):
     """One route: its budget, and the requests that wait for it.
 
     Attributes:
         bucket: Its budget.
         queues: Its waiters, by priority.
-        waited: Seconds that its requests have waited, in all.
+        waited: How long its requests have waited.
         sent: Requests sent so far.
         denied: 429s among them.
     """
@@ -75,7 +103,7 @@ class RouteQueue(Generic[WaiterT]):
     def __init__(self, bucket: Bucket) -> None:
         self.bucket: Bucket = bucket
         self.queues: dict[Priority, WaitQueue[WaiterT]] = {}
-        self.waited: float = 0.0
+        self.waited: WaitingTime = WaitingTime()
         self.sent: int = 0
         self.denied: int = 0
         self.clear()
@@ -94,6 +122,7 @@ class RouteQueue(Generic[WaiterT]):
 
     def clear(self) -> None:
         """Remove all waiters."""
+        self.waited.clear()
         self.queues = {priority: WaitQueue[WaiterT]() for priority in _PRIORITIES}
 
 
