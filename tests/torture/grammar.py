@@ -74,7 +74,7 @@ class Hostile:
             headers.append((b"Content-Type", b"application/json"))
         lines = [b"%s %s" % (self.version, self.status), *(b"%s: %s" % pair for pair in headers), b"", b""]
         data = self.before + b"\r\n".join(lines) + self.body
-        size = self.pieces or len(data) or 1
+        size = self.pieces if self.pieces > 0 and len(data) < _KIB64 else len(data)
         return [*(data[start : start + size] for start in range(0, len(data), size)), *self.after]
 
 
@@ -235,7 +235,7 @@ def _lengths(_: Call, right: bytes) -> Answers:
     yield "bytes: stalled in the body", Hostile(body=right[:10], length=b"%d" % size, after=[1000.0], verdict="wrong")
     drip: list[Step] = [step for byte in right[10:] for step in (bytes([byte]), 7.0)]
     yield "bytes: dripping", Hostile(body=right[:10], length=b"%d" % size, after=drip, verdict="wrong")
-    yield "bytes: endless", Hostile(body=b" " * (80 << 20), length=b"", after=_SHUT, verdict="wrong")
+    yield "bytes: endless", Hostile(length=b"", after=[b" " * (1 << 20)] * 80 + ["close"], verdict="wrong")
 
 
 def _headers(_: Call, right: bytes) -> Answers:
