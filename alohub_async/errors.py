@@ -54,7 +54,8 @@ class AlohubError(Exception):
             the item that could not be fetched. None elsewhere.
         attempts: Attempts of the failed call, over all its requests; 0 if none was made.
         maybe_sent: Whether any request of the failed call may have reached the server. False only if none was written
-            to a connection. For an edit, only the update counts.
+            to a connection. For an edit, only the update counts. In a session of your own, it is also True if a
+            deadline cuts off the opening of a connection.
         maybe_written: Set on errors of an edit: whether its update was written, or may still be. False elsewhere.
     """
 

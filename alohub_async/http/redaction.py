@@ -1,14 +1,11 @@
 """What an error may show of a response: an excerpt at most. `alohub_async.secret` strikes the key out of it."""
 
-from collections.abc import Callable
-from typing import Final, ParamSpec, TypeVar
+from typing import Final, TypeVar
 
 from alohub_async.errors import AlohubError
 from alohub_async.printable import printable
 from alohub_async.secret import redacted
 
-P = ParamSpec("P")
-T = TypeVar("T")
 ErrorT = TypeVar("ErrorT", bound=BaseException)
 
 _READ: Final = 8192  # bytes of a body that are looked at
@@ -32,13 +29,3 @@ def bare(error: ErrorT) -> ErrorT:
     error.__cause__ = bare(cause) if isinstance(cause, AlohubError) else None
     error.__context__ = None
     return error.with_traceback(None)
-
-
-def decoded(read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What a function reads out of a payload. Its errors leave without frames: these hold the payload."""
-    try:
-        return read(*args, **kwargs)
-    except AlohubError as error:
-        del args, kwargs
-        failed = bare(error)
-    raise failed

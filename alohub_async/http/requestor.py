@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 import attrs
 
@@ -50,6 +50,10 @@ def _redact(record: logging.LogRecord) -> bool:
 
 
 _logger.addFilter(_redact)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+ErrorT = TypeVar("ErrorT", bound=BaseException)
 
 _TRANSIENT: Final = (APIConnectionError, APIResponseError, APIStatusError)
 
@@ -116,6 +120,21 @@ class Call:
         self.next_key: Secret[str] | None = None
         self.asked_again: bool = False
 
+    def describe(self, error: ErrorT) -> ErrorT:
+        """Make an error describe the whole call, and drop the frames that may hold headers and bodies."""
+        if isinstance(error, AlohubError):
+            error.attempts, error.maybe_sent = self.attempts, self.maybe_sent
+        return bare(error)
+
+    def decoded(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What a function reads out of the payload."""
+        try:
+            return read(*args, **kwargs)
+        except AlohubError as error:
+            del args, kwargs
+            failed = self.describe(error)
+        raise failed
+
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Requestor:
@@ -167,11 +186,8 @@ class Requestor:
                 raise  # a key provider's own
             error: BaseException = _deadline_exceeded(call, "the time is over")
             error.__cause__ = call.error
-        except AlohubError as exc:
-            error = bare(exc)
-            exc.attempts, exc.maybe_sent = call.attempts, call.maybe_sent
-        except asyncio.CancelledError as exc:
-            error = bare(exc)
+        except (AlohubError, asyncio.CancelledError) as exc:
+            error = call.describe(exc)
         else:
             return call
         raise error  # here, so that it has no context

@@ -125,7 +125,14 @@ class Connections:
         self._middlewares = (_send_once, *getattr(session, "_middlewares", ()))
         self._lent = lent
         self._timeouts = Timeouts()
-        self._aiohttp_timeouts = _for_aiohttp(self._timeouts, lent=lent)
+        connector = session.connector
+        most = (
+            0
+            if connector is None
+            else min(connector.limit or max_connections, connector.limit_per_host or max_connections)
+        )
+        self._may_queue = lent and most < max_connections  # in the connector, for one of its connections
+        self._aiohttp_timeouts = self._for_aiohttp(self._timeouts)
         self._limits = TimeLimits(asyncio.get_running_loop())
         self._closing = _closing(session, lent=lent)
 
@@ -173,7 +180,7 @@ class Connections:
             APIConnectionError: No complete answer.
         """
         if timeouts is not self._timeouts:
-            self._timeouts, self._aiohttp_timeouts = timeouts, _for_aiohttp(timeouts, lent=self._lent)
+            self._timeouts, self._aiohttp_timeouts = timeouts, self._for_aiohttp(timeouts)
         attempt = TimeLimit(self._limits, timeouts.total, idle=timeouts.read)
         _attempt.set(attempt)
         sent = self._lent  # a user's connector does not report when it has a connection
@@ -215,6 +222,14 @@ class Connections:
         finally:
             if sent or attempt.is_alive:
                 call.maybe_sent = True
+
+    def _for_aiohttp(self, timeouts: Timeouts) -> aiohttp.ClientTimeout:
+        """The timeouts that aiohttp enforces; in a user's session also `read`, since its connector is not ours.
+
+        aiohttp's `connect` counts the name lookup, but also waiting for a connection of the connector.
+        """
+        connect, read = None if self._may_queue else timeouts.connect, timeouts.read if self._lent else None
+        return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=timeouts.connect, sock_read=read)
 
     async def aclose(self) -> None:
         """Close everything, in its own event loop or after that is closed."""
@@ -359,16 +374,6 @@ def _new_session() -> aiohttp.ClientSession:
         connector=_Connector(limit=0),
         cookie_jar=aiohttp.DummyCookieJar(),
     )
-
-
-def _for_aiohttp(timeouts: Timeouts, *, lent: bool) -> aiohttp.ClientTimeout:
-    """The timeouts that aiohttp enforces.
-
-    In a user's session, aiohttp's `connect` would count waiting for one of its connections as well, so there a name
-    lookup counts in `total` alone. `read` is ours, but for a connector that is not.
-    """
-    connect, read = (None, timeouts.read) if lent else (timeouts.connect, None)
-    return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=timeouts.connect, sock_read=read)
 
 
 def _reason(exc: BaseException) -> str:

@@ -10,7 +10,6 @@ from yarl import URL
 
 from alohub_async.background_tasks import wait_until_done
 from alohub_async.errors import InvalidArgumentError, NotFoundError
-from alohub_async.http.redaction import decoded
 from alohub_async.http.requestor import Requestor
 from alohub_async.http.requests import Request, build_request
 from alohub_async.http.responses import read_list
@@ -99,7 +98,7 @@ def make_pager(requestor: Requestor, source: Listing[T], given: Mapping[str, Any
             return FetchedPage([], [], None, absent=True)
         if call.payload.__class__ is tuple:  # decoded from the bytes
             return FetchedPage(*call.payload)
-        return decoded(_page_of, source, page, call.payload, request)
+        return call.decoded(_page_of, source, page, call.payload, request)
 
     def forecast(pages: int, records: int) -> Estimate:
         limiter = requestor.limiter

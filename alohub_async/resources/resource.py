@@ -24,7 +24,6 @@ from alohub_async.errors import (
     InternalServerError,
     InvalidArgumentTypeError,
 )
-from alohub_async.http.redaction import decoded
 from alohub_async.http.requestor import Requestor
 from alohub_async.http.requests import Request, encode_json
 from alohub_async.http.responses import read_record, read_success
@@ -125,7 +124,7 @@ class Resource(Generic[RecordT, UpdateT]):
         call = await self._requestor.send(request, options, self._decoders.record)
         if isinstance(call.payload, cls):  # decoded from the bytes
             return call.payload, call.attempts
-        return decoded(self._record_of, call.payload, request), call.attempts
+        return call.decoded(self._record_of, call.payload, request), call.attempts
 
     def _record_of(self, payload: object, request: Request) -> RecordT:
         record = read_record(payload, id_field=self._id_field, request=request)
@@ -151,7 +150,7 @@ class Resource(Generic[RecordT, UpdateT]):
         call = await (requestor or self._requestor).send(request, options)
         message = None
         if call.payload is not None:  # an answer without content (204) is a success, too
-            message = decoded(read_success, call.payload, request=request).get("error_message")
+            message = call.decoded(read_success, call.payload, request=request).get("error_message")
         return UpdateResult(record_id, message if isinstance(message, str) else None, call.attempts), call.attempts
 
     async def edit(

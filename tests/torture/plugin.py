@@ -17,7 +17,7 @@ _SEED: Final = 20260310
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the long mode, and the seed that selects the points of the short one."""
     group = parser.getgroup("torture")
-    group.addoption("--torture", action="store_true", help="try all points of tests/torture (half an hour)")
+    group.addoption("--torture", action="store_true", help="try all points of tests/torture (an hour)")
     group.addoption("--torture-point", default="", help="try only the points of this pattern, and excuse nothing")
     group.addoption("--torture-seed", type=int, default=_SEED, help=f"selects the tried points (default: {_SEED})")
 
