@@ -632,14 +632,14 @@ async def _consistency() -> None:
             sandbox.fail(json_reply(told))
 
     for name in WALKS:
-        async with Sandbox(queues=20) as sandbox, sandbox.client() as client:
+        async with Sandbox(queues=21) as sandbox, sandbox.client() as client:
             await walk(name, client, consistency="repair").collect()
             assert len(sandbox.requests) == 2
             script(sandbox, (1, 3), (2, 4))
             with pytest.raises(PageDriftError):
                 await walk(name, client, consistency="raise", page_size=1, prefetch=0).collect()
         for max_passes in (2, 4):
-            async with Sandbox(queues=20) as sandbox, sandbox.client() as client:
+            async with Sandbox(queues=21) as sandbox, sandbox.client() as client:
                 script(sandbox, *((number, 1) for number in range(1, 9)))  # each walk sees another list
                 pager = walk(name, client, consistency="repair", max_passes=max_passes)
                 await pager.collect()

@@ -140,6 +140,55 @@ async def test_queues_without_an_id(tmp_path: Path) -> None:
     assert (report.complete, report.written) == (True, 3)
 
 
+def _page(ids: list[object], total: int) -> JsonAnswer:
+    records = [{"callinId": each, "callinName": f"line {each}"} for each in ids]
+    return JsonAnswer({"success": "1", "totalRecord": total, "data": records})
+
+
+@pytest.mark.parametrize("consistency", ["detect", "repair"])
+@pytest.mark.parametrize("details", [False, True])
+async def test_a_server_that_caps_its_count(tmp_path: Path, consistency: Any, *, details: bool) -> None:
+    """250 queues of which it counts 100: all are written, and only then the file is called complete."""
+    async with Sandbox(queues=250, tenant_limit=None, route_limit=None) as sandbox, sandbox.client() as client:
+        ids = [queue["callinId"] for queue in sandbox.queues]
+        for number in range(6):
+            sandbox.fail(_page(ids[number * 50 :][:50], 100), method="GET", page=number, next=None)
+        path = tmp_path / "queues.jsonl"
+        report = await export_inbound(client, path, page_size=50, consistency=consistency, details=details)
+    assert [queue.id for queue in read_queues(path)] == ids
+    assert (report.complete, report.written) == (True, 250)
+
+
+async def test_ids_are_equal_only_as_written(tmp_path: Path) -> None:
+    """Digits with zeros before them, numbers and texts are different ids; none is dropped."""
+    ids = ["1", "01", "001", "x", 5, "05", -3, "-3"]
+    async with Sandbox(queues=0) as sandbox, sandbox.client() as client:
+        sandbox.fail(_page(ids, len(ids)), next=None)
+        path = tmp_path / "queues.jsonl"
+        report = await export_inbound(client, path)
+    assert (report.complete, report.written, len([*read_queues(path)])) == (True, 8, 8)
+
+
+async def test_an_export_of_a_list_that_shrank_resumes(tmp_path: Path) -> None:
+    """The page at which it stopped does not exist any more: the first page tells where the list ends now."""
+    path = tmp_path / "queues.jsonl"
+    async with (
+        Sandbox(queues=50, tenant_limit=None, route_limit=None) as sandbox,
+        sandbox.client(retry=RetryPolicy(max_retries=0)) as client,
+    ):
+        sandbox.fail(status=500, page=3)
+        with pytest.raises(AlohubError):
+            await export_inbound(client, path, page_size=10, prefetch=0)
+        for queue in sandbox.queues[12:]:
+            sandbox.remove_queue(queue["callinId"])
+        sandbox.fail(status=404, page=3, next=None)
+        report = await export_inbound(client, path, page_size=10, prefetch=0)
+        sandbox.heal()
+        kept = [queue["callinId"] for queue in sandbox.queues]
+    assert report.complete
+    assert {*kept} <= {queue.id for queue in read_queues(path)}
+
+
 async def test_details_are_looked_up_once(client: AlohubClient, sandbox: Sandbox, tmp_path: Path) -> None:
     """Each queue is as `get_inbound` returns it; later passes look up new queues only."""
     gone = int(str(sandbox.queues[7]["callinId"]))
