@@ -17,11 +17,7 @@ _MAX_CANCELLED: Final = 64  # cancelled waiters that are not worth removing
 
 
 class WaitQueue(Generic[WaiterT]):
-    """The waiters of one route and one priority, oldest first.
-
-    Attributes:
-        waiting: How many wait.
-    """
+    """The waiters of one route and one priority, oldest first."""
 
     def __init__(self) -> None:
         self.waiting: int = 0
@@ -62,22 +58,14 @@ class WaitQueue(Generic[WaiterT]):
 
 
 class RouteQueue(Generic[WaiterT]):
-    """One route: its budget, and the requests that wait for it.
-
-    Attributes:
-        bucket: Its budget.
-        queues: Its waiters, by priority.
-        waited: Seconds that its requests have waited, in all.
-        sent: Requests sent so far.
-        denied: 429s among them.
-    """
+    """One route: its budget, and the requests that wait for it."""
 
     def __init__(self, bucket: Bucket) -> None:
         self.bucket: Bucket = bucket
         self.queues: dict[Priority, WaitQueue[WaiterT]] = {}
-        self.waited: float = 0.0
+        self.waited: float = 0.0  # seconds, of all its requests
         self.sent: int = 0
-        self.denied: int = 0
+        self.denied: int = 0  # 429s among them
         self.clear()
 
     @property
