@@ -1,6 +1,7 @@
 """`Secret`, a value that nothing shows, and the one redactor of all errors and log lines."""
 
 import re
+from binascii import b2a_base64
 from collections.abc import Callable
 from typing import Any, Final, Generic, NoReturn, Self, TypeVar, final
 from weakref import WeakValueDictionary
@@ -16,10 +17,9 @@ _ESCAPE: Final = re.compile(r"[%\\&]")
 
 @final
 class Secret(Generic[T]):
-    """A value that no repr, format, pickle or traceback with locals shows.
+    """A value that no repr, format, pickle or traceback with locals shows; two of the same text are one object.
 
-    As long as a secret text is there, it is struck out of every error and log line of this package. Two of the same
-    text are one object.
+    As long as a secret text is there, it is struck out of every error and log line of this package.
 
     Attributes:
         revealed: The value. Keep it in no variable: a traceback may show that.
@@ -95,23 +95,19 @@ def repr_of_fields(self: Any) -> str:
 
 def cleaned(value: Any) -> Any:
     """The value of an error's attribute: redacted if it is text, or a mapping of texts; otherwise as it is."""
-    if isinstance(value, str):
-        return redacted(value)
-    if hasattr(value, "items"):
-        pairs = [*value.items()]
-        clean = [(cleaned(name), cleaned(text)) for name, text in pairs]
-        return value if clean == pairs else type(value)(clean)
-    return value
+    if not hasattr(value, "items"):
+        return redacted(value) if isinstance(value, str) else value
+    pairs = [*value.items()]
+    clean = [(cleaned(name), cleaned(text)) for name, text in pairs]
+    return value if clean == pairs else type(value)(clean)
 
 
 def _forms(key: str) -> list[str]:
     """The key, and what of its Base64 and its hex is the same whatever stands before and after it."""
     if len(key) < _MIN_ENCODED:
         return [key]
-    from base64 import b64encode
-
     data = key.encode(errors="replace")
-    encoded = [b64encode(bytes(skip) + data)[-(-skip * 8 // 6) : (skip + len(data)) * 8 // 6] for skip in range(3)]
+    encoded = [b2a_base64(bytes(skip) + data)[-(-skip * 8 // 6) : (skip + len(data)) * 8 // 6] for skip in range(3)]
     return [key, *(form.decode() for form in encoded), data.hex()]
 
 
@@ -126,11 +122,6 @@ def _in_base64(char: str) -> str:
 
 def _escaped(char: str) -> str:
     """One character: plain, or escaped as in URLs, JSON, Python, or HTML, once or repeatedly."""
-    number, named = ord(char), {"&": "amp;", "<": "lt;", ">": "gt;", '"': "quot;"}.get(char)
-    forms = [
-        rf"%(?:25)*{number:02x}",
-        rf"\\+(?:u00|x){number:02x}",
-        rf"&(?:amp;)*(?:\#(?:0*{number}|x0*{number:x});{f'|{named}' if named else ''})",
-        rf"\\*{re.escape(char)}",
-    ]
-    return f"(?:{'|'.join(forms)})"
+    number, named = ord(char), {"&": "|amp;", "<": "|lt;", ">": "|gt;", '"': "|quot;"}.get(char, "")
+    in_html = rf"&(?:amp;)*(?:\#(?:0*{number}|x0*{number:x});{named})"
+    return rf"(?:%(?:25)*{number:02x}|\\+(?:u00|x){number:02x}|{in_html}|\\*{re.escape(char)})"

@@ -23,12 +23,7 @@ _MISSING: Final = object()
 
 
 class FieldError(ValueError):
-    """A value does not match its documented type.
-
-    Attributes:
-        field: Wire name of the field.
-        value: The raw value.
-    """
+    """A value does not match its documented type: the wire name of the field, and the raw value."""
 
     def __init__(self, field: str, value: object) -> None:
         super().__init__(field, value)
@@ -127,8 +122,9 @@ def _record_hook(cls: type, converter: "Converter", *, strict: bool) -> Callable
     return structure
 
 
-def _page_hook(cls: type, converter: "Converter") -> Callable[[Any, Any], Any]:
-    """Return a function that structures a list of records of the SDK's class `cls`, all at once if possible."""
+def _page_hook(page: Any, converter: "Converter") -> Callable[[Any, Any], Any]:
+    """Return a function that structures a list of the SDK's records, all at once if possible."""
+    (cls,) = get_args(page)
     fill: Callable[[Any], Any] = page_filler(cls, field_readers(cls, converter), "items")
     structure = converter.get_structure_hook(cls)
 
@@ -154,8 +150,7 @@ def _model_hook(cls: type[Any], converter: "Converter") -> Callable[[Any, Any], 
 def converter_for(*, strict: bool) -> "Converter":
     """Return the converter, which is created on first use.
 
-    Args:
-        strict: Raise `FieldError` for a value of an unexpected type instead of keeping it in `extra`.
+    If `strict`, it raises `FieldError` for a value of an unexpected type instead of keeping it in `extra`.
     """
     from cattrs import Converter
 
@@ -163,17 +158,7 @@ def converter_for(*, strict: bool) -> "Converter":
     converter.register_structure_hook(int, _int)
     converter.register_structure_hook(str, _str)
     converter.register_structure_hook(bool, _bool)
-
-    def model_hook(cls: type) -> Callable[[Any, Any], Any]:
-        return _model_hook(cls, converter)
-
-    def record_hook(cls: type) -> Callable[[Any, Any], Any]:
-        return _record_hook(cls, converter, strict=strict)
-
-    def page_hook(page: Any) -> Callable[[Any, Any], Any]:
-        return _page_hook(get_args(page)[0], converter)
-
-    converter.register_structure_hook_factory(attrs.has, model_hook)
-    converter.register_structure_hook_factory(_is_record, record_hook)
-    converter.register_structure_hook_factory(_is_page, page_hook)
+    converter.register_structure_hook_factory(attrs.has, _model_hook)
+    converter.register_structure_hook_factory(_is_record, functools.partial(_record_hook, strict=strict))
+    converter.register_structure_hook_factory(_is_page, _page_hook)
     return converter

@@ -40,13 +40,9 @@ _LENIENT: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=
 def decode_json(body: bytes, *, strict: bool = False) -> Any:
     """Decode JSON; the result does not depend on whether the extra `speed` is installed.
 
-    Args:
-        body: What came.
-        strict: Refuse control characters in strings, and bytes that are not UTF-8. Otherwise such a string is read; a
-            byte of another encoding becomes `�`.
-
-    Raises:
-        ValueError: The body is not JSON, has a number that is not finite, or is nested too deeply.
+    Raise `ValueError` if the body is not JSON, has a number that is not finite, or is nested too deeply. If `strict`,
+    also refuse control characters in strings, and bytes that are not UTF-8. Otherwise such a string is read; a byte of
+    another encoding becomes `�`.
     """
     fast = _fast_decode()
     if fast is not None:

@@ -9,7 +9,7 @@ the envelope, read the list or the record, structure each record.
 import functools
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias, TypeVar, cast
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 from alohub_async.codec.converter import converter_for, field_readers
 from alohub_async.codec.decoding import read_total
@@ -32,23 +32,14 @@ _id_of: Final = attrgetter("id")
 
 
 class Decoders(NamedTuple):
-    """The decoders of one record class.
-
-    Attributes:
-        list: Of list answers.
-        record: Of detail answers.
-    """
+    """The decoders of one record class, for list answers and for detail answers."""
 
     list: ListDecoder[Any] | None
     record: RecordDecoder[Any] | None
 
 
 def decoders(cls: type[Record]) -> Decoders:
-    """The decoders of a record class, made once; None and None without the extra `speed`.
-
-    Args:
-        cls: The record class. Its `id` is an int that is never null.
-    """
+    """The decoders of a record class whose `id` is an int, made once; None and None without the extra `speed`."""
     hashable: Any = cls  # mypy does not know that a class is
     return _make_decoders(hashable)
 
@@ -62,26 +53,21 @@ def _make_decoders(cls: Any) -> Decoders:
     readers = field_readers(cls, converter_for(strict=True))
     raw_record: Any = msgspec.defstruct(
         f"{cls.__name__}OnTheWire",
-        [(reader.attribute, _type_on_the_wire(reader)) for reader in readers],
+        [(reader.attribute, _type_on_the_wire(reader, msgspec.Meta)) for reader in readers],
         rename={reader.attribute: reader.wire for reader in readers},
         forbid_unknown_fields=True,  # they belong into `extra`
         gc=False,  # it holds strings and numbers alone
     )
-    fill: Callable[[Any], list[Any]] = page_filler(cls, readers, "attributes")
-    return Decoders(_list_decoder(raw_record, fill), _record_decoder(raw_record, fill))
-
-
-def _list_decoder(raw_record: Any, fill: Callable[[Any], list[Any]]) -> ListDecoder[Any]:
-    import msgspec
-
     fields = [("success", Literal["1"]), ("data", list[raw_record])]
     ignored = [(name, Any, None) for name in ("totalRecord", "error_code", "error_message")]
-    envelope = msgspec.defstruct("ListOnTheWire", [*fields, *ignored], forbid_unknown_fields=True)
-    decode = cast("Callable[[bytes], Any]", msgspec.json.Decoder(envelope).decode)
+    envelope: Any = msgspec.defstruct("ListOnTheWire", [*fields, *ignored], forbid_unknown_fields=True)
+    read_envelope: Callable[[bytes], Any] = msgspec.json.Decoder(envelope).decode
+    read_record: Callable[[bytes], Any] = msgspec.json.Decoder(raw_record).decode
+    fill: Callable[[Any], list[Any]] = page_filler(cls, readers, "attributes")
 
     def decode_list(body: bytes) -> DecodedList[Any] | None:
         try:
-            answer = decode(body)
+            answer = read_envelope(body)
             items = fill(answer.data)
             total = answer.totalRecord
             if type(total) is not int or not 0 <= total < 1 << 63:
@@ -90,28 +76,18 @@ def _list_decoder(raw_record: Any, fill: Callable[[Any], list[Any]]) -> ListDeco
             return None
         return items, [*map(_id_of, items)], total
 
-    return decode_list
-
-
-def _record_decoder(raw_record: Any, fill: Callable[[Any], list[Any]]) -> RecordDecoder[Any]:
-    import msgspec
-
-    decode = cast("Callable[[bytes], Any]", msgspec.json.Decoder(raw_record).decode)
-
     def decode_record(body: bytes) -> Any:
         try:
-            return fill((decode(body),))[0]
+            return fill((read_record(body),))[0]
         except Exception:  # noqa: BLE001  (the plain way says what is wrong)
             return None
 
-    return decode_record
+    return Decoders(decode_list, decode_record)
 
 
-def _type_on_the_wire(reader: FieldReader) -> Any:
-    import msgspec
-
+def _type_on_the_wire(reader: FieldReader, meta: Any) -> Any:
     if not reader.is_plain("attributes"):
         return int | str | None
     if reader.kind is int and reader.minimum is not None:
-        return Annotated[int, msgspec.Meta(ge=reader.minimum)]
+        return Annotated[int, meta(ge=reader.minimum)]
     return reader.kind | None if reader.nullable else reader.kind

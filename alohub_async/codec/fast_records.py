@@ -32,36 +32,20 @@ class UnusualPageError(Exception):
 
 
 class FieldReader(NamedTuple):
-    """Reads one attribute of a record.
+    """Reads one attribute of a record."""
 
-    Attributes:
-        name: Its name in the constructor.
-        attribute: Its name on the object.
-        wire: Its wire name.
-        kind: Its type, without None.
-        structure: Converts a raw value to that type; raises if it cannot.
-        optional: Whether its type allows None.
-        nullable: Whether the API may send null.
-        has_default: Whether the class has a default for it.
-        minimum: The least valid value; None if there is none.
-    """
-
-    name: str
-    attribute: str
-    wire: str
-    kind: Any
-    structure: Callable[[Any, Any], Any]
-    optional: bool
-    nullable: bool
+    name: str  # in the constructor
+    attribute: str  # its name on the object
+    wire: str  # its wire name
+    kind: Any  # its type, without None
+    structure: Callable[[Any, Any], Any]  # converts a raw value to that type; raises if it cannot
+    optional: bool  # whether its type allows None
+    nullable: bool  # whether the API may send null
     has_default: bool
     minimum: int | None
 
     def read(self, raw: object) -> Any:
-        """Return the value for a raw value.
-
-        Raises:
-            ValueError: The raw value is invalid.
-        """
+        """Return the value for a raw value; raise `ValueError` for an invalid one."""
         value = self.structure(raw, self.kind)
         if self.minimum is not None and value < self.minimum:
             raise ValueError(f"below {self.minimum}")
@@ -74,17 +58,14 @@ class FieldReader(NamedTuple):
 
 
 class _ValueCache:
-    """The values that the general readers returned for raw strings, ints and None, which equal no other key.
-
-    Attributes:
-        values: The value by attribute, then by raw value.
-    """
+    """The values that the general readers returned for raw strings, ints and None, which equal no other key."""
 
     def __init__(self, readers: Sequence[FieldReader], source: Source) -> None:
         self._readers = [reader for reader in readers if not reader.is_plain(source)]
         self._raw_of: list[Callable[[Any], Any]] = [
             itemgetter(reader.wire) if source == "items" else attrgetter(reader.attribute) for reader in self._readers
         ]
+        # by attribute, then by raw value
         self.values: dict[str, dict[Any, Any]] = {reader.attribute: {} for reader in self._readers}
 
     def learn(self, raws: Sequence[Any]) -> bool:
@@ -104,11 +85,9 @@ class _ValueCache:
 def page_filler(cls: type[T], readers: Sequence[FieldReader], source: Source) -> Callable[[Sequence[Any]], list[T]]:
     """Return a function that creates all records of a page, or raises `UnusualPageError`.
 
-    Args:
-        cls: A frozen, slotted attrs class whose constructor only sets its fields.
-        readers: The readers of its fields, without `extra`.
-        source: Where the raw values are. Attributes, under the names of the class, are assumed to hold only strings,
-            ints and None, and plain values as their own type.
+    `cls` is a frozen, slotted attrs class whose constructor only sets its fields: those of `readers`, and `extra`. With
+    the source "attributes", the raw values are assumed to be strings, ints and None, and plain values of their own
+    type; the attributes have the names of the class.
     """
     code = f"""
 def fill(raws, learnt=False):

@@ -20,17 +20,9 @@ class DecodingError(Exception):
 
 
 class Decompressor:
-    """Decodes one body."""
+    """Decodes one body with this `Content-Encoding`; raises `DecodingError` if it cannot."""
 
     def __init__(self, coding: str) -> None:
-        """Start with the first byte.
-
-        Args:
-            coding: The value of `Content-Encoding`.
-
-        Raises:
-            DecodingError: The coding is unknown here.
-        """
         self._coding = coding.strip().lower().removeprefix("x-")
         known = _codings().get(self._coding)
         if known is None:
@@ -40,11 +32,7 @@ class Decompressor:
         self._members = 0
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
-        """Decode the next bytes of the body; no piece is much larger than 256 KiB.
-
-        Raises:
-            DecodingError: The body is not encoded like that.
-        """
+        """Decode the next bytes of the body; no piece is much larger than 256 KiB."""
         more = bool(data)
         while more:
             if self._step is None:
@@ -63,11 +51,7 @@ class Decompressor:
             yield piece
 
     def finish(self) -> None:
-        """Check that nothing is missing.
-
-        Raises:
-            DecodingError: The body ended early.
-        """
+        """Check that the body has not ended early."""
         if self._step is not None:
             raise DecodingError(f"it ends before its Content-Encoding {self._coding!r} does")
 

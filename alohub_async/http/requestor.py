@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 import attrs
 
@@ -30,12 +30,9 @@ from alohub_async.http.responses import ApiResponse, Response, decode_response, 
 from alohub_async.http.retries import RetryQuota
 from alohub_async.http.transport import Transport
 from alohub_async.options import CallOptions, ClientOptions, whole_deadline
-from alohub_async.rate_limits import RateLimiter
+from alohub_async.rate_limits import Permit, RateLimiter
 from alohub_async.secret import Secret, hide, redacted
 from alohub_async.unset import UNSET
-
-if TYPE_CHECKING:
-    from alohub_async.rate_limits import Permit
 
 _logger = logging.getLogger("alohub_async")
 
@@ -58,67 +55,23 @@ ErrorT = TypeVar("ErrorT", bound=BaseException)
 _TRANSIENT: Final = (APIConnectionError, APIResponseError, APIStatusError)
 
 
+@attrs.define(eq=False, repr=False)
 class Call:
-    """One call, from its first attempt to its result.
+    """One call, from its first attempt to its result."""
 
-    Attributes:
-        request: What is sent.
-        decode: See `decode_response`.
-        permit: The limiter's permit, entered anew for each attempt.
-        deadline: Seconds for the call; None for no end.
-        ends: When the deadline is over, in the loop's seconds; inf without one.
-        attempts: Transmissions so far.
-        maybe_sent: Whether any attempt may have reached the server, see `transport.Call`.
-        error: The last attempt's error, if it failed.
-        key: The key of the last attempt.
-        next_key: The key of the next attempt, if the provider returned it after a 401.
-        asked_again: Whether the provider was asked after a 401.
-        response: The last answer.
-        payload: The decoded answer, once there is one.
-    """
-
-    __slots__ = (
-        "asked_again",
-        "attempts",
-        "deadline",
-        "decode",
-        "ends",
-        "error",
-        "key",
-        "maybe_sent",
-        "next_key",
-        "payload",
-        "permit",
-        "request",
-        "response",
-    )
-
-    key: Secret[str]
-    response: Response
-    payload: Any
-
-    def __init__(
-        self, requestor: "Requestor", request: Request, options: CallOptions, decode: Callable[[bytes], object] | None
-    ) -> None:
-        defaults = requestor.options
-        wait = options.max_rate_limit_wait
-        priority = defaults.priority if options.priority is UNSET else options.priority
-        self.request: Request = request
-        self.decode: Callable[[bytes], object] | None = decode
-        self.permit: Permit = requestor.limiter.acquire(
-            request.route,
-            priority="normal" if priority is UNSET else priority,
-            max_wait=defaults.max_rate_limit_wait if wait is UNSET else wait,
-            max_retry_after=defaults.retry.max_retry_after,
-        )
-        deadline = defaults.deadline if options.deadline is UNSET else options.deadline
-        self.deadline: float | None = None if deadline is UNSET else deadline
-        self.ends: float = math.inf
-        self.attempts: int = 0
-        self.maybe_sent: bool = False
-        self.error: AlohubError | None = None
-        self.next_key: Secret[str] | None = None
-        self.asked_again: bool = False
+    request: Request
+    decode: Callable[[bytes], object] | None
+    permit: Permit  # entered anew for each attempt
+    deadline: float | None  # seconds for the call; None for no end
+    ends: float = math.inf  # when the deadline is over, in the loop's seconds
+    attempts: int = 0  # so far
+    maybe_sent: bool = False  # see `transport.Call`
+    error: AlohubError | None = None  # of the last attempt, if it failed
+    next_key: Secret[str] | None = None  # of the next attempt, if the provider returned it after a 401
+    asked_again: bool = False  # whether the provider was asked after a 401
+    key: Secret[str] = attrs.field(init=False)  # of the last attempt
+    response: Response = attrs.field(init=False, repr=False)  # the last one; hidden, since rich shows fields in frames
+    payload: Any = attrs.field(init=False, repr=False)
 
     def describe(self, error: ErrorT) -> ErrorT:
         """Make an error describe the whole call, and drop the frames that may hold headers and bodies."""
@@ -138,19 +91,10 @@ class Call:
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Requestor:
-    """Sends requests. Copies of a client share everything here but the options.
-
-    Attributes:
-        api_key: The key, or what returns it.
-        options: The client's; its call options are the defaults of each call.
-        transport: Sends.
-        limiter: Decides when a request may go.
-        quota: Retries that the client may still spend.
-        headers: The headers of attempts.
-    """
+    """Sends requests. Copies of a client share everything here but the options."""
 
     api_key: Secret[str] | KeyProvider
-    options: ClientOptions
+    options: ClientOptions  # its call options are the defaults of each call
     transport: Transport
     limiter: RateLimiter
     quota: RetryQuota
@@ -159,19 +103,23 @@ class Requestor:
     async def send(
         self, request: Request, options: CallOptions, decode: Callable[[bytes], object] | None = None
     ) -> Call:
-        """Send a request until it succeeds, fails for good, or the time is over.
-
-        Args:
-            request: What to send.
-            options: How; `UNSET` is the client's.
-            decode: See `decode_response`.
+        """Send a request until it succeeds, fails for good, or the time is over. For `decode` see `decode_response`.
 
         Raises:
             DeadlineExceededError: It cannot be done within the deadline.
             RateLimitWaitError: It would have to wait longer than it may.
             AlohubError: The last attempt's error.
         """
-        call = Call(self, request, options, decode)
+        defaults, wait = self.options, options.max_rate_limit_wait
+        priority = defaults.priority if options.priority is UNSET else options.priority
+        deadline = defaults.deadline if options.deadline is UNSET else options.deadline
+        permit = self.limiter.acquire(
+            request.route,
+            priority="normal" if priority is UNSET else priority,
+            max_wait=defaults.max_rate_limit_wait if wait is UNSET else wait,
+            max_retry_after=defaults.retry.max_retry_after,
+        )
+        call = Call(request, decode, permit, None if deadline is UNSET else deadline)
         timeout: asyncio.Timeout | None = None
         try:
             if call.deadline is None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import quote, unquote, urlencode
 
 from yarl import URL
@@ -15,16 +15,10 @@ from alohub_async.secret import Secret
 
 
 class Request(NamedTuple):
-    """One request, without its headers: these hold the key and are made for each attempt.
-
-    Attributes:
-        route: Its rate-limit budget.
-        url: The whole URL, encoded.
-        body: The JSON body, or None.
-    """
+    """One request, without its headers: these hold the key and are made for each attempt."""
 
     route: Route
-    url: URL
+    url: URL  # the whole one, encoded
     body: bytes | None = None
 
     def __str__(self) -> str:
@@ -32,26 +26,16 @@ class Request(NamedTuple):
 
 
 def check_path(path: object) -> str:
-    """Return `path` if it can only be a path below the base URL.
-
-    Raises:
-        InvalidArgumentError: It is not.
-    """
+    """Return `path` if it can only be a path below the base URL; otherwise raise `InvalidArgumentError`."""
     if not isinstance(path, str):
         raise InvalidArgumentTypeError(f"path must be a string; {type(path).__name__} was given")
     # Servers differ in when they decode "%2e", "%2f" and "%5c", so dot segments are refused in every encoding.
     try:
         decoded = unquote(path, errors="strict").replace("\\", "/").split("/")
     except UnicodeDecodeError:  # libraries differ in how they treat escapes that are not UTF-8
-        decoded = []
-    if (
-        not decoded
-        or not path.startswith("/")
-        or "" in path.split("/")[1:]
-        or {".", ".."} & set(decoded)
-        or not path.isprintable()
-        or set("?#\\ ") & set(path)
-    ):
+        decoded = [".."]
+    forbidden = {".", ".."}.intersection(decoded) or set("?#\\ ").intersection(path)
+    if forbidden or not path.startswith("/") or "" in path.split("/")[1:] or not path.isprintable():
         raise InvalidArgumentError(
             "path must look like '/v1/queues/inbound': begin with '/', and contain no empty, '.' or '..' segment, no"
             " '?', '#', '\\' or space (query values go into params), and no escape that is not UTF-8;"
@@ -62,9 +46,7 @@ def check_path(path: object) -> str:
 
 def _path(template: str, values: Mapping[str, object]) -> str:
     # yarl would let "../.." leave the path and "x/y" become two segments, so each value is fully quoted.
-    segments = template.format_map({name: quote(str(value), safe="") for name, value in values.items()})
-    check_path(segments)
-    return segments
+    return check_path(template.format_map({name: quote(str(value), safe="") for name, value in values.items()}))
 
 
 def _query(params: Mapping[str, Any]) -> str:
@@ -83,19 +65,9 @@ def build_request(
     params: Mapping[str, str | int] | None = None,
     json: object = None,
 ) -> Request:
-    """Build the request for a route.
+    """Build the request for a route; raise `InvalidArgumentError` for what cannot be sent.
 
-    Args:
-        route: The method and the path template.
-        endpoint: The base URL.
-        path: The literal path; None to fill in the route's template.
-        path_values: The values for the route's template; each is fully quoted.
-        params: The query.
-        json: The body; None for a request without a body.
-
-    Raises:
-        InvalidArgumentError: A path that could leave the base URL, a query value that is neither a string nor an int,
-            or a body that JSON cannot represent.
+    `path` is the literal path; None fills `path_values` into the route's template. `json` is None without a body.
     """
     try:
         where = quote(path, safe="/%:@!$&'()*+,;=~") if path is not None else _path(route.template, path_values or {})
@@ -107,11 +79,7 @@ def build_request(
 
 
 def encode_json(value: object) -> bytes:
-    """Encode a body as compact UTF-8 JSON.
-
-    Raises:
-        InvalidArgumentError: JSON cannot represent it.
-    """
+    """Encode a body as compact UTF-8 JSON; raise `InvalidArgumentError` if JSON cannot represent it."""
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as exc:
@@ -119,26 +87,20 @@ def encode_json(value: object) -> bytes:
         raise InvalidArgumentError(f"json must be a value that JSON can represent; {given} was given: {exc}") from exc
 
 
-class HeaderCache(dict[tuple[Secret[str], bool], Secret[Mapping[str, str]]]):
-    """The headers of attempts, by the key and whether there is a body. They are made when first needed.
+Headers: TypeAlias = Secret[Mapping[str, str]]
+"""Of one attempt: all that aiohttp does not make itself."""
 
-    headers = cache[key, request.body is not None]
-    """
+
+class HeaderCache(dict[tuple[Secret[str], bool], Headers]):
+    """The headers of attempts, by the key and whether there is a body. They are made when first needed."""
 
     def __init__(self, endpoint: Endpoint, *, tenant_id: str | None, user_agent: str) -> None:
-        """Store the parts of the headers.
-
-        Args:
-            endpoint: Which headers carry the key, and whether the tenant is sent.
-            tenant_id: Value of `X-Tenant-ID`; None omits the header.
-            user_agent: Value of `User-Agent`.
-        """
         super().__init__()
         self._endpoint = endpoint
         self._tenant_id = tenant_id
         self._user_agent = user_agent
 
-    def __missing__(self, wanted: tuple[Secret[str], bool]) -> Secret[Mapping[str, str]]:
+    def __missing__(self, wanted: tuple[Secret[str], bool]) -> Headers:
         key, has_body = wanted
         check_key(key)
         for old in [old for old in self if old[0] != key]:
@@ -153,5 +115,5 @@ class HeaderCache(dict[tuple[Secret[str], bool], Secret[Mapping[str, str]]]):
             headers["X-Tenant-ID"] = self._tenant_id
         if has_body:
             headers["Content-Type"] = "application/json"
-        self[wanted] = secret = Secret[Mapping[str, str]](headers)
+        self[wanted] = secret = Headers(headers)
         return secret

@@ -55,30 +55,18 @@ _REQUEST_ID_HEADERS: Final = ("X-Request-Id", "X-Kong-Request-Id", "X-Correlatio
 
 
 class Unread(NamedTuple):
-    """Why the body of a success was not read.
-
-    Attributes:
-        why: In words.
-        may_retry: Whether another answer may be readable.
-    """
+    """Why the body of a success was not read."""
 
     why: str
-    may_retry: bool
+    may_retry: bool  # whether another answer may be readable
 
 
 class Response(NamedTuple):
-    """One answer.
-
-    Attributes:
-        status: HTTP status.
-        headers: Case-insensitive; they belong to this answer alone and pickle.
-        body: All of it, decompressed; of a failure, at most `MAX_ERROR_BYTES`.
-        unread: Why there is no body; None if there is.
-    """
+    """One answer."""
 
     status: int
-    headers: MutableMapping[str, str]
-    body: bytes
+    headers: MutableMapping[str, str]  # case-insensitive; they belong to this answer alone and pickle
+    body: bytes  # all of it, decompressed; of a failure, at most `MAX_ERROR_BYTES`
     unread: Unread | None = None
 
 
@@ -102,26 +90,17 @@ class ApiResponse:
 
 
 class ListPayload(NamedTuple):
-    """One page of a list, as the API returned it.
-
-    Attributes:
-        items: The records, undecoded.
-        total: `totalRecord`, or None if it is missing or invalid.
-        absent: Whether the answer says that there is no such page.
-    """
+    """One page of a list, as the API returned it: the records are undecoded."""
 
     items: Sequence[Any]
-    total: int | None
-    absent: bool = False
+    total: int | None  # None if it is missing or invalid
+    absent: bool = False  # whether the answer says that there is no such page
 
 
 def retry_after_seconds(headers: Mapping[str, str], *, wall_clock: Callable[[], float]) -> float | None:
     """Seconds that the server asks to wait (`Retry-After`: number, HTTP date or epoch); None if it does not say.
 
-    Args:
-        headers: The headers of the response, case-insensitive.
-        wall_clock: Returns the seconds since the epoch. Used for a moment in a response that has no `Date` header to
-            compare it with.
+    A moment is compared with the `Date` of the response, or without one with `wall_clock`, in seconds since the epoch.
     """
     if "Retry-After" not in headers:
         return None
@@ -156,13 +135,8 @@ def decode_response(
 ) -> Any:
     """Return the JSON of a successful response, or the result of `decode`.
 
-    Args:
-        request: The request, for the error.
-        response: The response.
-        retry_after: The result of `retry_after_seconds` for the response, for the error.
-        strict: See `decode_json`.
-        decode: Tried first on the body of a response with a success status. It never raises, and returns None unless
-            the body reports success as well.
+    `decode` is tried first on the body of a response with a success status. It never raises, and returns None unless
+    the body reports success as well. `request` and `retry_after` are for the error.
 
     Raises:
         APIStatusError: The response is a failure: by its status, or by `success` or `error_code` under HTTP 200.
@@ -211,8 +185,7 @@ def _reports_failure(fields: Mapping[str, Any]) -> bool:
 def _status_error(
     request: Request, response: Response, fields: Mapping[str, Any], *, retry_after: float | None
 ) -> APIStatusError:
-    code = _error_code(fields)
-    status = response.status
+    code, status, headers = _error_code(fields), response.status, response.headers
     # A known code takes precedence over the status. A 429 is the exception: it may come from the gateway, which may not
     # use the codes of the API.
     kind = RateLimitError if status == 429 else _ERROR_BY_CODE.get((code or "").upper()) or _ERROR_BY_STATUS.get(status)
@@ -229,27 +202,17 @@ def _status_error(
         status=status,
         error_code=None if code is None else shown(code, _MAX_SHOWN),
         request=str(request),
-        request_id=next(
-            (shown(response.headers[name], _MAX_SHOWN) for name in _REQUEST_ID_HEADERS if name in response.headers),
-            None,
-        ),
+        request_id=next((shown(headers[name], _MAX_SHOWN) for name in _REQUEST_ID_HEADERS if name in headers), None),
         retry_after=retry_after,
-        headers=response.headers,
+        headers=headers,
         body=excerpt_of(response.body),
     )
 
 
 def read_list(payload: object, *, request: object, is_first: bool) -> ListPayload:
-    """Read a list envelope: `{"data": […], "totalRecord": …}`.
+    """Read a list envelope: `{"data": […], "totalRecord": …}`; raise `APIResponseError` for any other.
 
-    Args:
-        payload: The decoded response.
-        request: The request, for the error.
-        is_first: Whether it is the first page. On a later one, null or an empty object means that there is no such
-            page.
-
-    Raises:
-        APIResponseError: There is no list of objects under `data`.
+    On a page that is not the first, null or an empty object means that there is no such page.
     """
     items: object = payload.get("data") if _is_object(payload) else None
     if not is_first and (payload in (None, {}) or (_is_object(payload) and payload.get("data", "") in (None, {}))):
@@ -268,13 +231,7 @@ def read_list(payload: object, *, request: object, is_first: bool) -> ListPayloa
 def read_record(payload: object, *, id_field: str, request: object) -> dict[str, Any]:
     """Read a single record: bare as documented, or enveloped under `data` as an object or a list of one.
 
-    Args:
-        payload: The decoded response.
-        id_field: The field that identifies a record.
-        request: The request, for the error.
-
-    Raises:
-        APIResponseError: There is no such record.
+    Without an object that has an `id_field`, raise `APIResponseError`.
     """
     record = payload
     if _is_object(record) and id_field not in record:
@@ -287,14 +244,9 @@ def read_record(payload: object, *, id_field: str, request: object) -> dict[str,
 
 
 def read_success(payload: object, *, request: object) -> Mapping[str, Any]:
-    """Read the response to a write: an envelope that confirms it. Reported failures were raised before.
+    """Return the response to a write, or raise `APIResponseError` if it does not confirm it.
 
-    Args:
-        payload: The decoded response.
-        request: The request, for the error.
-
-    Raises:
-        APIResponseError: The response does not confirm the write.
+    Reported failures were raised before.
     """
     if not _is_object(payload) or "success" not in payload:
         raise _wrong_shape(request, "an object with 'success'", payload)
@@ -315,6 +267,5 @@ def _wrong_shape(request: object, expected: str, got: object) -> APIResponseErro
         kind = f"an object with {names}{f' and {len(got) - len(names)} more' if len(got) > len(names) else ''}"
     else:
         kind = "null" if got is None else type(got).__name__
-    return APIResponseError(
-        f"{request} was answered with JSON of an unknown shape: expected {expected}, got {kind}", status=200
-    )
+    message = f"{request} was answered with JSON of an unknown shape: expected {expected}, got {kind}"
+    return APIResponseError(message, status=200)

@@ -26,10 +26,9 @@ _NOT_ACTED_ON: Final = frozenset({408, 425, 429})  # the server says so: it did 
 _SPREAD: Final = 0.1  # of a `Retry-After`: clients that were sent away together come back one by one
 _READS: Final = frozenset({"GET"})
 _IDEMPOTENT: Final = frozenset({"GET", "PUT", "DELETE"})
-_MAX_RETRIES: Final = 100
-
 
 _seconds: Final = validator(check_seconds, zero=True, error=ConfigurationError)
+_max_retries: Final = validator(check_count, least=0, most=100, error=ConfigurationError)
 
 
 def _statuses(value: Any) -> frozenset[int]:
@@ -67,9 +66,7 @@ class RetryPolicy:
         ConfigurationError: A value out of range.
     """
 
-    max_retries: int = attrs.field(
-        default=3, validator=validator(check_count, least=0, most=_MAX_RETRIES, error=ConfigurationError)
-    )
+    max_retries: int = attrs.field(default=3, validator=_max_retries)
     backoff: float = attrs.field(default=0.5, validator=_seconds)
     max_backoff: float = attrs.field(default=8.0, validator=_seconds)
     max_retry_after: float = attrs.field(default=60.0, validator=_seconds)
@@ -81,11 +78,8 @@ class RetryPolicy:
     def delay(self, attempt: int, method: str, error: AlohubError, random: Callable[[], float]) -> float | None:
         """Seconds to wait before the next attempt, or None to give up.
 
-        Args:
-            attempt: How many attempts were made, 1 or more.
-            method: The HTTP method.
-            error: How the last one failed.
-            random: Returns a number between 0 and 1.
+        `attempt` attempts were made, 1 or more; the last one failed with `error`. `random` returns a number between 0
+        and 1.
         """
         if attempt > self.max_retries or not self._may_repeat(method, error):
             return None
@@ -127,13 +121,10 @@ class RetryQuota:
 
     A full quota covers a burst of failures. In an outage it runs dry: calls then fail at their first error, until at
     most one call in six fails.
-
-    Attributes:
-        full: Whether all retries that were spent are earned again.
     """
 
     def __init__(self, retries: int = 100) -> None:
-        self.full: bool = True
+        self.full: bool = True  # whether all retries that were spent are earned again
         self._most = retries * _COST
         self._left = self._most
 

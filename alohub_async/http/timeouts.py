@@ -39,22 +39,12 @@ class Timeouts:
 
 
 class TimeLimits:
-    """The time limits of one event loop.
-
-        limits = TimeLimits(asyncio.get_running_loop())
-        with TimeLimit(limits, 60.0):
-            ...
-
-    Attributes:
-        loop: The event loop whose clock is used.
-        running: The active limits.
-        due: When the timer fires, in seconds of the loop's clock; inf if none is set.
-    """
+    """The time limits of one event loop, in seconds of its clock: `with TimeLimit(limits, 60.0): …`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop: asyncio.AbstractEventLoop = loop
         self.running: dict[TimeLimit, None] = {}
-        self.due: float = math.inf
+        self.due: float = math.inf  # when the timer fires; inf if none is set
         self._timer: asyncio.TimerHandle | None = None
 
     def wake_at(self, due: float) -> None:
@@ -82,23 +72,13 @@ class TimeLimits:
 class TimeLimit:
     """A context manager that raises `TimeoutError` when its time is over.
 
-    As with `asyncio.timeout`, the task is cancelled, and a cancellation from outside is propagated unchanged.
-
-    Attributes:
-        ends: When the limit expires, in seconds of the loop's clock.
-        is_alive: Whether `alive` was called.
+    As with `asyncio.timeout`, the task is cancelled, and a cancellation from outside is propagated unchanged. The time
+    starts when the limit is made. It has at most `idle` seconds between two calls of `alive`, from the first call on.
     """
 
     __slots__ = ("_cancelling", "_idle", "_last_end", "_limits", "_ran_out", "_task", "ends", "is_alive")
 
     def __init__(self, limits: TimeLimits, seconds: float, *, idle: float = math.inf) -> None:
-        """Start the time.
-
-        Args:
-            limits: The time limits of the running event loop.
-            seconds: The time for the whole operation.
-            idle: The most seconds between two calls of `alive`, counted from the first call on.
-        """
         task = asyncio.current_task(limits.loop)
         if task is None:
             raise RuntimeError("a time limit must be used inside a task")
@@ -109,7 +89,7 @@ class TimeLimit:
         self._task = task
         self._cancelling = task.cancelling()
         self._ran_out = False
-        self.is_alive: bool = False
+        self.is_alive: bool = False  # whether `alive` was called
 
     def __enter__(self) -> Self:
         limits = self._limits

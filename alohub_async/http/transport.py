@@ -5,7 +5,7 @@ import copy
 import math
 import platform
 import ssl
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextvars import ContextVar
 from http import HTTPStatus
 from typing import Any, Final, Protocol, TypeAlias
@@ -17,11 +17,10 @@ from aiohttp.connector import Connection
 from alohub_async._version import __version__
 from alohub_async.errors import APIConnectionError, APITimeoutError, ClientClosedError, ConfigurationError
 from alohub_async.http.decompression import DecodingError, Decompressor
-from alohub_async.http.requests import Request
+from alohub_async.http.requests import Headers, Request
 from alohub_async.http.responses import MAX_ERROR_BYTES, Response, Unread
 from alohub_async.http.timeouts import TimeLimit, TimeLimits, Timeouts
 from alohub_async.printable import printable
-from alohub_async.secret import Secret
 
 Session: TypeAlias = aiohttp.ClientSession
 """The one type of aiohttp that users see: a session of their own."""
@@ -37,13 +36,10 @@ _ASK_PROXY: Final = "check the address and the credentials of the proxy, and whe
 
 
 class Call(Protocol):
-    """What is sent, in one or several attempts.
-
-    Attributes:
-        maybe_sent: Whether an attempt was written to a connection. Set here, and never reset.
-    """
+    """What is sent, in one or several attempts."""
 
     maybe_sent: bool
+    """Whether an attempt was written to a connection. Set here, and never reset."""
 
 
 class _ConnectionLostError(Exception):
@@ -104,19 +100,11 @@ async def _closing(session: aiohttp.ClientSession, *, lent: bool) -> AsyncGenera
 class Connections:
     """The connections of one event loop, and a bounded number of slots for requests in flight.
 
-    Attributes:
-        free_slots: How many more requests may be in flight. Before `send`, take one off, or call `wait_for_slot` if
-            there is none; afterwards call `release_slot`.
+    Before `send`, take one off `free_slots`, or call `wait_for_slot` if there is none; afterwards call `release_slot`.
+    A session that is `lent` belongs to the user and is not closed here.
     """
 
     def __init__(self, session: aiohttp.ClientSession, max_connections: int, *, lent: bool) -> None:
-        """Keep a session.
-
-        Args:
-            session: Of the running event loop.
-            max_connections: Most requests in flight.
-            lent: Whether the session belongs to the user and is not closed here.
-        """
         self.free_slots: int = max_connections
         self._released = asyncio.Semaphore(0)  # slots that go straight to a waiter
         self._waiting = 0
@@ -156,23 +144,12 @@ class Connections:
             self.free_slots += 1
 
     async def send(
-        self,
-        request: Request,
-        headers: Secret[Mapping[str, str]],
-        timeouts: Timeouts,
-        max_bytes: int | None = None,
-        *,
-        call: Call,
+        self, request: Request, headers: Headers, timeouts: Timeouts, max_bytes: int | None = None, *, call: Call
     ) -> Response:
-        """Send once and read the answer. Needs a slot, see `free_slots`.
+        """Send once and read the answer. Needs a slot.
 
-        Args:
-            request: What to send.
-            headers: All headers that aiohttp does not make itself.
-            timeouts: Of this attempt.
-            max_bytes: The most bytes of a decompressed body that are read; None for no limit. A longer body of a
-                success is given up, one of a failure is cut.
-            call: What it belongs to.
+        A decompressed body of more than `max_bytes` (None for no limit) is given up if the answer is a success, and cut
+        if it is a failure.
 
         Raises:
             ClientClosedError: The session is closed.
@@ -245,21 +222,15 @@ generators weakly."""
 class Transport:
     """Sends requests over one aiohttp session per event loop, made when first needed.
 
-    Attributes:
-        lender: The transport that owns the connections, if they are only lent.
+    A `session` of the user's is used instead, and never closed. Requests wait for one of `max_connections`, and that
+    wait does not count in their timeouts.
     """
 
     def __init__(self, *, session: aiohttp.ClientSession | None, max_connections: int) -> None:
-        """Make a transport.
-
-        Args:
-            session: Used instead of a session made here, and never closed.
-            max_connections: Most requests in flight; others wait, and that wait does not count in their timeouts.
-        """
         self._given_session = session
         self._max_connections = max_connections
         self._open: dict[asyncio.AbstractEventLoop, Connections] = {}
-        self.lender: Transport | None = None
+        self.lender: Transport | None = None  # which owns the connections
         self._closed = False
 
     @property
@@ -274,30 +245,22 @@ class Transport:
         return lent
 
     async def connections(self) -> Connections:
-        """The connections of the running event loop.
-
-        Raises:
-            ClientClosedError: See `require_open`.
-        """
+        """The connections of the running event loop; `ClientClosedError` if they are closed."""
         if self._closed or self.lender is not None or self._given_session is not None:
-            self.require_open()
+            self._require_open()
         loop = asyncio.get_running_loop()
         if loop not in self._open:
             await self._close([other for other in self._open if other.is_closed()])
         if loop not in self._open:  # another task may have opened them meanwhile
-            lent = self._given_session is not None
-            opened = Connections(self._given_session or _new_session(), self._max_connections, lent=lent)
-            self._open[loop] = opened
+            given = self._given_session
+            # Not limited: we enforce max_connections, since waiting in the connector would count in the timeouts.
+            session = given or aiohttp.ClientSession(connector=_Connector(limit=0), cookie_jar=aiohttp.DummyCookieJar())
+            self._open[loop] = opened = Connections(session, self._max_connections, lent=given is not None)
             await opened.open()
         return self._open[loop]
 
-    def require_open(self) -> None:
-        """Check that requests can be sent.
-
-        Raises:
-            ClientClosedError: The transport, or the session it was given, is closed.
-        """
-        if self._closed or (self.lender is not None and self.lender.closed):
+    def _require_open(self) -> None:
+        if self.closed:
             raise ClientClosedError("this client is closed; make a new AlohubClient")
         if self._given_session is not None and self._given_session.closed:
             raise ClientClosedError("the aiohttp session this client was given is closed; give it an open one")
@@ -339,7 +302,10 @@ async def _read(
                 size += len(piece)
                 if max(size, received) > most:
                     response.close()
-                    return (b"".join(pieces)[:MAX_ERROR_BYTES], None) if failed else (b"", _too_long(most))
+                    if failed:
+                        return b"".join(pieces)[:MAX_ERROR_BYTES], None
+                    why = f"its body is longer than max_response_bytes={most}; ask for smaller pages, or raise that"
+                    return b"", Unread(why, may_retry=False)
         if decompressor is not None:
             decompressor.finish()
     except DecodingError as exc:
@@ -352,11 +318,6 @@ async def _read(
     return b"".join(pieces), None
 
 
-def _too_long(most: float) -> Unread:
-    why = f"its body is longer than max_response_bytes={most}; ask for smaller pages, or raise that"
-    return Unread(why, may_retry=False)
-
-
 def _refused(request: Request, exc: Exception) -> APIConnectionError:
     """The error for a connection that is not secure, or that a proxy refuses."""
     host, why = request.url.host, printable(_reason(exc))
@@ -366,14 +327,6 @@ def _refused(request: Request, exc: Exception) -> APIConnectionError:
         told = f"no secure connection to {host}: {why}; {_TRUST}"
     broken = isinstance(exc.__cause__, ssl.SSLEOFError)  # not refused: the connection ended meanwhile
     return APIConnectionError(f"{request}: {told}", maybe_sent=False, permanent=not broken)
-
-
-def _new_session() -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        # We enforce max_connections: waiting in the connector would count in the timeouts.
-        connector=_Connector(limit=0),
-        cookie_jar=aiohttp.DummyCookieJar(),
-    )
 
 
 def _reason(exc: BaseException) -> str:

@@ -50,6 +50,8 @@ with other clients is handled by memory and patience only.
 import math
 from typing import Final, TypeAlias
 
+import attrs
+
 from alohub_async.rate_limits.history import BATCH, EventHistory
 from alohub_async.rate_limits.status import RateLimit
 from alohub_async.rate_limits.weighted import WeightedFit
@@ -66,12 +68,12 @@ _FIRST_TRUST: Final = 2  # windows that a longer window is used, before the give
 _MAX_TRUST: Final = 64
 _FIRST_DISTRUST: Final = 4  # windows after a wrong reset
 
-
 Ticket: TypeAlias = tuple[int, float, int]
 """One request in flight, as `Bucket.send` booked it: its number (how many were sent before it), when it was sent, and
 how many had been answered by then."""
 
 
+@attrs.define(eq=False, repr=False)
 class Bucket:
     """The budget of one scope, as far as the client knows it.
 
@@ -80,124 +82,62 @@ class Bucket:
     time, whatever the limit and however many wait; only the weighted fit, once per wait, takes longer. Memory is
     bounded by what is in flight and a few thousand numbers.
 
-    Every request goes through two buckets. So `send` and the usual `settle` call no function of ours: they append to
-    the histories and to the fit directly, and `ready_until` saves asking `ready_at`. One call for each of these steps
-    would be 10 more for each request. Where `min`, `max` or `len` would be called for every request, a comparison or a
-    count stands instead.
-
-    Example:
-        >>> bucket = Bucket()
-        >>> first = bucket.send(0.0)
-        >>> bucket.ready_at(0.1)  # nothing is known yet: its answer must come first
-        inf
-        >>> bucket.settle(first, 0.2, RateLimit(limit=2, remaining=1))
-        >>> bucket.ready_at(0.2)
-        0.2
-        >>> bucket.settle(bucket.send(0.2), 0.4, RateLimit(limit=2, remaining=0))
-        >>> bucket.ready_at(0.4) > 10.2  # a window after the first answer, and a little for a weighted counter
-        True
-
-    Args:
-        window: Seconds that the limit is for.
-        max_block: The most seconds that a `Retry-After` blocks.
-
-    Attributes:
-        window: Seconds; longer than given while 429s have shown that it is.
-        limit: Requests per window; None while unknown, and for good if answers say nothing about this scope.
-        denials: 429s so far.
-        blocked_until: When the last `Retry-After` ends, as far as it is believed; -inf before the first.
-        asked_until: When it ends by the server's word, if that is later: until an answer comes, one request goes at a
-            time. Otherwise -inf.
-        ready_until: `ready_at` returns its argument for every time up to this one. -inf if it must be asked.
+    Every request goes through two buckets. So `send` and the usual `settle` call no function of ours, which saves 10
+    calls for each request: they append to the histories and to the fit directly, and `ready_until` saves asking
+    `ready_at`. A comparison or a count stands where `min`, `max` or `len` would be called for every request.
     """
 
-    __slots__ = (
-        "_answered",
-        "_answers",
-        "_credit",
-        "_denied_in_row",
-        "_distrust",
-        "_due",
-        "_fence",
-        "_fit",
-        "_fresh_until",
-        "_given_window",
-        "_last_send",
-        "_limit_before",
-        "_limit_since",
-        "_lowest",
-        "_max_block",
-        "_newest",
-        "_now",
-        "_older_since",
-        "_oldest",
-        "_oldest_at",
-        "_open",
-        "_patience",
-        "_reset_at",
-        "_sends",
-        "_sent",
-        "_served_since",
-        "_shown",
-        "_shown_until",
-        "_trust",
-        "_trusts_reset_from",
-        "_unlimited",
-        "_window_until",
-        "_zero_sent_at",
-        "asked_until",
-        "blocked_until",
-        "denials",
-        "limit",
-        "ready_until",
-        "window",
-    )
+    window: float = 10.0  # seconds; longer than given while 429s have shown that it is
+    _max_block: float = math.inf  # the most seconds that a `Retry-After` blocks
+    limit: int | None = None  # None while unknown, and for good if answers say nothing about this scope
+    denials: int = 0  # 429s so far
+    blocked_until: float = -math.inf  # when the last `Retry-After` ends, as far as it is believed
+    # When it ends by the server's word, if that is later: until an answer comes, one request goes at a time.
+    asked_until: float = -math.inf
+    ready_until: float = -math.inf  # up to then, `ready_at` returns its argument; -inf if it must be asked
+    _unlimited: bool = False
+    _now: float = -math.inf
+    _open: dict[int, Ticket] = attrs.field(factory=dict[int, Ticket])  # sent and not settled yet, by number
+    _sent: int = 0
+    _answered: int = 0  # or lost
+    _sends: EventHistory = attrs.field(init=False)
+    _answers: EventHistory = attrs.field(init=False)
+    _last_send: float = -math.inf
+    # counts
+    _credit: int = 0
+    _lowest: int = 0  # `remaining` of all answers since the last refill; the credit is never above it
+    _fence: int = 0  # number of the first ticket sent after that refill was seen
+    _fresh_until: float = -math.inf  # until then the last answer is not older than a window
+    _newest: int = -1  # number of the ticket whose answer says what `limit` is
+    _limit_since: float = -math.inf  # when it last changed
+    _limit_before: int = 0  # its lowest value in the window before that
+    # clocks
+    _zero_sent_at: float = -math.inf  # when the newest request was sent whose answer said that nothing is left
+    _reset_at: float = math.inf
+    _trusts_reset_from: float = -math.inf
+    _distrust: int = _FIRST_DISTRUST  # windows
+    _fit: WeightedFit = attrs.field(init=False)
+    _older_since: float = math.inf  # when requests more than a window old were first seen to count
+    _oldest: int = 0  # number, from 1, of the request last checked for that
+    _oldest_at: float = -math.inf  # it was answered then, or later
+    _due: float | None = None  # what the clocks say, until something changes
+    # a longer window
+    _given_window: float = attrs.field(init=False)
+    _shown: float = 0.0
+    _shown_until: float = -math.inf  # until then, one more 429 confirms what was shown
+    _served_since: bool = False
+    _window_until: float = math.inf  # until then a longer one is used
+    _trust: int = _FIRST_TRUST
+    # other clients
+    _patience: float = 0.0
+    _denied_in_row: int = 0
 
-    def __init__(self, window: float = 10.0, max_block: float = math.inf) -> None:
-        check_seconds("window", window)
-        self.window: float = window
-        self._given_window = window
-        self._max_block = max_block
-        self.limit: int | None = None
-        self.denials: int = 0
-        self.blocked_until: float = -math.inf
-        self.asked_until: float = -math.inf
-        self.ready_until: float = -math.inf
-        self._unlimited = False
-        self._now = -math.inf
-        self._open: dict[int, Ticket] = {}  # sent and not settled yet, by number
-        self._sent = 0
-        self._answered = 0  # or lost
-        self._sends = EventHistory(window, late=False)
-        self._answers = EventHistory(window, late=True)
-        self._last_send = -math.inf
-        # counts
-        self._credit = 0
-        self._lowest = 0  # `remaining` of all answers since the last refill; the credit is never above it
-        self._fence = 0  # number of the first ticket sent after that refill was seen
-        self._fresh_until = -math.inf  # until then the last answer is not older than a window
-        self._newest = -1  # number of the ticket whose answer says what `limit` is
-        self._limit_since = -math.inf  # when it last changed
-        self._limit_before = 0  # its lowest value in the window before that
-        # clocks
-        self._zero_sent_at = -math.inf  # when the newest request was sent whose answer said that nothing is left
-        self._reset_at = math.inf
-        self._trusts_reset_from = -math.inf
-        self._distrust = _FIRST_DISTRUST  # windows
-        self._fit = WeightedFit(window)
-        self._older_since = math.inf  # when requests more than a window old were first seen to count
-        self._oldest = 0  # number, from 1, of the request last checked for that
-        self._oldest_at = -math.inf  # it was answered then, or later
-        self._due: float | None = None  # what the clocks say, until something changes
-        # a longer window
-        self._shown = 0.0
-        self._shown_until = -math.inf  # until then, one more 429 confirms what was shown
-        self._served_since = False
-        self._window_until = math.inf  # until then a longer one is used
-        self._trust = _FIRST_TRUST
-        # other clients
-        self._patience = 0.0
-        self._denied_in_row = 0
+    def __attrs_post_init__(self) -> None:
+        check_seconds("window", self.window)
+        self._given_window = self.window
+        self._sends = EventHistory(self.window, late=False)
+        self._answers = EventHistory(self.window, late=True)
+        self._fit = WeightedFit(self.window)
 
     @property
     def in_flight(self) -> int:
@@ -208,9 +148,7 @@ class Bucket:
         """How many requests may go now; None if the limit of this scope is unknown, or there is none."""
         if self.limit is None:
             return None
-        if self.ready_at(now) > now:
-            return 0
-        return max(1, min(self._credit, self._lowest - self.in_flight))
+        return 0 if self.ready_at(now) > now else max(1, min(self._credit, self._lowest - self.in_flight))
 
     def ready_at(self, now: float) -> float:
         """When a request may go, as far as is known: `now`, a later time, or inf if an answer must come first.
@@ -282,17 +220,13 @@ class Bucket:
     ) -> None:
         """Note how a booked request ended. Every ticket must be settled, however its request ended.
 
-        A ticket that is settled already, or belongs to another bucket, is ignored.
+        A ticket that is settled already, or belongs to another bucket, is ignored. `snapshot` is what the answer said
+        about this scope, if anything.
 
-        Args:
-            ticket: What `send` returned.
-            now: When the answer arrived.
-            snapshot: What it said about this scope; None if it said nothing or there was no answer.
-            denied: It was a 429, and this scope is to blame: nothing remains in it, or in no scope.
-            retry_after: Seconds that a 429 asks to wait.
-            lost: There was no answer: the request failed, timed out or was cancelled. The server may have counted it,
-                so its credit is not given back. (An answer without headers, for a scope that has had some, is treated
-                alike.)
+        - `denied`: it was a 429, and this scope is to blame: nothing remains in it, or in no scope.
+        - `retry_after`: seconds that a 429 asks to wait.
+        - `lost`: there was no answer: the request failed, timed out or was cancelled. The server may have counted it,
+          so its credit is not given back. (An answer without headers, for a scope that has had some, is treated alike.)
         """
         number, sent_at, answered = ticket
         if number not in self._open or self._open[number] is not ticket:
@@ -334,21 +268,14 @@ class Bucket:
             self._settle_special(now, sent_at, remaining, reset, denied=denied, retry_after=retry_after)
 
     def _settle_special(
-        self,
-        now: float,
-        sent_at: float,
-        remaining: int,
-        reset: float | None,
-        *,
-        denied: bool,
-        retry_after: float | None,
+        self, now: float, sent_at: float, left: int, reset: float | None, *, denied: bool, retry_after: float | None
     ) -> None:
-        """What few answers need: others spend, nothing remains, it was a 429, or a request served after one."""
+        """What few answers need: others spend, nothing is left, it was a 429, or a request served after one."""
         self._credit = min(self._credit, self._lowest)
-        if not remaining and sent_at >= self._zero_sent_at:
+        if not left and sent_at >= self._zero_sent_at:
             self._zero_sent_at = sent_at
             self._reset_at = math.inf if reset is None else now + reset
-        self._judge(now, denied=denied, retry_after=retry_after, empty=not remaining)
+        self._judge(now, denied=denied, retry_after=retry_after, empty=not left)
 
     def _settle_unread(self, now: float, *, denied: bool, retry_after: float | None, lost: bool) -> None:
         """Note an answer that said nothing about this scope, or that there was none."""

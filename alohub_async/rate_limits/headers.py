@@ -38,7 +38,6 @@ _NAME: Final = (
     r"(?P<field>limit|remaining|reset)(?:-(?P<scope>tenant|route)|-\d+)?"
     r"|(?P<first_scope>tenant|route)-(?P<last_field>limit|remaining|reset))"
 )
-_SCOPES: Final = 2  # tenant and route
 _MAX_DIGITS: Final = 15
 _NUMBER: Final = rf"\s*(-?[0-9]{{1,{_MAX_DIGITS}}}(?:\.[0-9]*)?)\s*(?:[;,].*)?"  # `100`, `4.75`, `100;w=10`
 _DIGITS: Final = re.compile(rf"[0-9]{{1,{_MAX_DIGITS}}},[0-9]{{1,{_MAX_DIGITS}}},[0-9]{{1,9}}")  # `_EPOCH_FROM` has ten
@@ -72,9 +71,8 @@ class RateLimitHeaders:
             is_text = isinstance(value, str)
             if value is not None and not (is_text and re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", value)):
                 raise refuse(name, "the name of a header", value, wrong_type=not is_text, error=ConfigurationError)
-        if (self.tenant_limit is None) != (self.tenant_remaining is None) or (self.route_limit is None) != (
-            self.route_remaining is None
-        ):
+        scopes = (self.tenant_limit, self.tenant_remaining), (self.route_limit, self.route_remaining)
+        if any((limit is None) != (remaining is None) for limit, remaining in scopes):
             raise ConfigurationError("a scope needs both names, or neither: of its limit, and of what remains")
 
 
@@ -88,10 +86,9 @@ class _Names(NamedTuple):
 
 
 class HeaderReader:
-    """Reads the headers of one server, and remembers which names that server uses."""
+    """Reads the headers of one server: only these names, or the usual ones, and remembers which that server uses."""
 
     def __init__(self, names: RateLimitHeaders | None) -> None:
-        """Read only these names; None recognises the usual ones."""
         self._fixed = names is not None
         self._names = () if names is None else tuple(_given(names))
         self._reported = False
@@ -114,7 +111,7 @@ class HeaderReader:
 
     def _read_unusual(self, headers: Mapping[str, str], wall_clock: Callable[[], float]) -> dict[Scope, RateLimit]:
         found = self._read_named(headers, wall_clock)
-        if self._fixed or len(found) == _SCOPES:
+        if self._fixed or ("tenant" in found and "route" in found):
             return found
         names = _recognise(tuple(headers))
         if names != self._names:

@@ -4,9 +4,7 @@ import math
 from bisect import bisect_left, bisect_right
 from typing import Final
 
-BATCH: Final = 64
-"""How many events may stand in `EventHistory.recent` before `fold` is due."""
-
+BATCH: Final = 64  # events may stand in `EventHistory.recent` before `fold` is due
 _WINDOWS: Final = 3  # windows remembered: the weighted counter looks back over two, and its fit over one more
 _GRAIN: Final = 2048  # steps per window, at most
 _MIN_FORGOTTEN: Final = 64  # steps; fewer are not worth deleting
@@ -19,13 +17,8 @@ class EventHistory:
     then, for certain") or of the first ("by then, perhaps"). So a limit of a million needs no more memory than a limit
     of a few thousand.
 
-    Args:
-        window: Seconds.
-        late: Whether a step stands at its last event.
-
-    Attributes:
-        recent: Times of the latest events, which have no step yet. A caller on a hot path may append to it instead of
-            calling `add`, if it calls `fold` after every `BATCH` events: this saves one call per event.
+    `recent` has the times of the latest events, which have no step yet. A caller on a hot path may append to it instead
+    of calling `add`, if it calls `fold` after every `BATCH` events: this saves one call per event.
     """
 
     __slots__ = ("_counts", "_folded", "_late", "_step_ends", "_times", "_window", "recent")

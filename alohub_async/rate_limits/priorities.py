@@ -12,12 +12,10 @@ _SAVED_WINDOWS: Final = 3  # of the others' shares, at most: enough for requests
 class Waiter(Protocol):
     """A request that waits."""
 
-    sequence: int
-    """Its number over all routes; lower goes first."""
+    sequence: int  # over all routes; lower goes first
     priority: Priority
-    arrived: float
-    """When it first waited, in seconds."""
-    max_retry_after: float
+    arrived: float  # when it first waited, in seconds
+    max_retry_after: float  # seconds
 
     @property
     def cancelled(self) -> bool:
@@ -36,10 +34,6 @@ class PriorityPolicy(Generic[WaiterT]):
       saved, up to their share of three windows. So an occasional request goes at the next opening, many get their
       share, and bulk certainly gets the rest. Where only one kind waits, it goes.
     - *Interactive and normal.* An interactive request goes before normal ones that came less than a window before it.
-
-    Args:
-        bulk_leaves: The share of requests that bulk leaves to others while they wait, above 0 and below 1.
-        window: Seconds.
     """
 
     def __init__(self, *, bulk_leaves: float, window: float) -> None:

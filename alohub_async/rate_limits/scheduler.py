@@ -9,86 +9,49 @@ import asyncio
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from alohub_async.errors import ConfigurationError, RateLimitWaitError, in_seconds
 from alohub_async.rate_limits.bucket import Bucket, Ticket
 from alohub_async.rate_limits.headers import HeaderReader, Scope
-from alohub_async.rate_limits.priorities import PriorityPolicy, Waiter
+from alohub_async.rate_limits.priorities import PriorityPolicy
 from alohub_async.rate_limits.status import RateLimit, ScopeStatus
 from alohub_async.rate_limits.wait_queues import RouteQueue, RouteQueues, WaitingTime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from alohub_async.rate_limits.limiter import Permit
+
 _logger = logging.getLogger("alohub_async")
 
 _LONG_WAIT: Final = 5.0  # seconds; a longer wait is logged
-
 _SCOPES: Final[tuple[Scope, Scope]] = ("tenant", "route")
 
-Tickets: TypeAlias = tuple[Ticket, Ticket]
-"""Of the tenant's bucket, and of the route's."""
-
-
-class WaitingPermit(Waiter, Protocol):
-    """A permit, as the scheduler knows it; `limiter.py` has the class.
-
-    Attributes:
-        route_queue: Its route's.
-        max_wait: Longest wait that is left, in seconds; None for no bound.
-        granted: While it waits: done when the request may go.
-    """
-
-    route_queue: "RouteQueue[WaitingPermit]"
-    max_wait: float | None
-    granted: asyncio.Future[None] | None
-
-    def grant(self) -> None:
-        """End its wait: the request may go."""
-        ...
-
-    def refuse(self, error: RateLimitWaitError) -> None:
-        """End its wait with an error."""
-        ...
+Tickets: TypeAlias = tuple[Ticket, Ticket]  # of the tenant's bucket, and of the route's
 
 
 class Scheduler:
-    """Grants permits. One event loop at a time uses it.
-
-    Attributes:
-        reader: Reads the rate-limit headers.
-        tenant: The tenant's bucket.
-        route_queues: Each route's bucket and waiters.
-        waiting: The permits that wait.
-        waited: How long permits have waited.
-        loop: The event loop that uses it; None before the first.
-        clock: The time of that loop; 0.0 before the first.
-    """
+    """Grants permits. One event loop at a time uses it."""
 
     def __init__(self, *, window: float, max_block: float, reader: HeaderReader, bulk_leaves: float) -> None:
         self.reader: HeaderReader = reader
         self.tenant: Bucket = Bucket(window, max_block)
-        self.route_queues: RouteQueues[WaitingPermit] = RouteQueues(window, max_block)
-        self.waiting: set[WaitingPermit] = set()
+        self.route_queues: RouteQueues[Permit] = RouteQueues(window, max_block)
+        self.waiting: set[Permit] = set()
         self.waited: WaitingTime = WaitingTime()
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self.clock: Callable[[], float] = float
-        self._policy = PriorityPolicy[WaitingPermit](bulk_leaves=bulk_leaves, window=window)
+        self.loop: asyncio.AbstractEventLoop | None = None  # None before the first
+        self.clock: Callable[[], float] = float  # of that loop; 0.0 before the first
+        self._policy: PriorityPolicy[Permit] = PriorityPolicy(bulk_leaves=bulk_leaves, window=window)
         self._timer: asyncio.TimerHandle | None = None
-        self._granted: WaitingPermit | None = None  # may go, and has not booked yet
+        self._granted: Permit | None = None  # may go, and has not booked yet
         self._logged = False  # that the wait is long
 
     def move_to_running_loop(self) -> None:
-        """Have the running event loop use it from now on.
-
-        Raises:
-            ConfigurationError: Another event loop, still open, uses it.
-        """
+        """Have the running event loop use it from now on; `ConfigurationError` if another one, still open, does."""
         if self.loop is not None and not self.loop.is_closed():
-            raise ConfigurationError(
-                "this RateLimiter (or its client) is used by another event loop; make one client for each loop"
-            )
+            message = "this RateLimiter (or its client) is used by another event loop; make one client for each loop"
+            raise ConfigurationError(message)
         self.loop = asyncio.get_running_loop()
         self.clock = self.loop.time
         self._timer = self._granted = None
@@ -97,12 +60,8 @@ class Scheduler:
         for route_queue in self.route_queues.values():
             route_queue.clear()
 
-    async def book(self, permit: WaitingPermit) -> Tickets:
-        """Book the permit's request as soon as it may go.
-
-        Raises:
-            RateLimitWaitError: That would take longer than it may.
-        """
+    async def book(self, permit: "Permit") -> Tickets:
+        """Book the permit's request as soon as it may go; `RateLimitWaitError` if that takes longer than it may."""
         route_queue, started = permit.route_queue, self.clock()
         if self._granted is None and not route_queue.waiting and (tickets := self._try_book(route_queue, started)):
             return tickets
@@ -134,7 +93,7 @@ class Scheduler:
             permit.max_wait = max(0.0, permit.max_wait - (now - started))
         return tickets
 
-    async def _wait(self, permit: WaitingPermit) -> Tickets:
+    async def _wait(self, permit: "Permit") -> Tickets:
         """Wait in the queue until the permit is granted, and book."""
         route_queue = permit.route_queue
         while True:
@@ -146,24 +105,24 @@ class Scheduler:
             if tickets := self._try_book(route_queue, self.clock()):  # an answer may have come since
                 return tickets
 
-    def _try_book(self, route_queue: RouteQueue[WaitingPermit], now: float) -> Tickets | None:
+    def _try_book(self, route_queue: RouteQueue["Permit"], now: float) -> Tickets | None:
         """Book a request of this route if both of its buckets allow it now."""
         if self._ready_at(route_queue, now) > now:
             return None
         return self.tenant.send(now), route_queue.bucket.send(now)
 
-    def _ready_at(self, route_queue: RouteQueue[WaitingPermit], now: float) -> float:
+    def _ready_at(self, route_queue: RouteQueue["Permit"], now: float) -> float:
         """When a request of this route may go, by both of its buckets."""
         return max(self.tenant.ready_at(now), route_queue.bucket.ready_at(now))
 
     def settle_denied(
         self,
-        route_queue: RouteQueue[WaitingPermit],
+        route_queue: RouteQueue["Permit"],
         tickets: Tickets,
         limits: Mapping[Scope, RateLimit],
         retry_after: float | None,
     ) -> None:
-        """Settle a booking that was answered with 429."""
+        """Settle a booking that was answered with 429, and refuse the waiters that may not wait as long as it asks."""
         now = self.clock()
         route_queue.denied += 1
         # A 429 does not name the budget that is used up: it is the one with nothing left, or either.
@@ -173,9 +132,14 @@ class Scheduler:
         if retry_after is not None and self._asked_until(route_queue) > now:
             block = self._blocked_for(route_queue, now)
             _logger.info("the server asks to wait %s; in %.0f s one request tries", in_seconds(retry_after), block)
-        self._refuse_blocked(now)
+        for each in self.route_queues.values():
+            blocked = self._blocked_for(each, now)
+            if blocked > _LONG_WAIT:
+                for queue in each.queues.values():
+                    for permit in queue.remove_blocked(blocked):
+                        permit.end_wait(self._too_long(permit, blocked, now))
 
-    def _refuse_long_wait(self, permit: WaitingPermit, now: float) -> None:
+    def _refuse_long_wait(self, permit: "Permit", now: float) -> None:
         """Raise if it is certain that the permit would wait too long."""
         route_queue = permit.route_queue
         if self._blocked_for(route_queue, now) > permit.max_retry_after:
@@ -186,22 +150,13 @@ class Scheduler:
             if wait > permit.max_wait:
                 raise self._too_long(permit, wait, now)
 
-    def _asked_until(self, route_queue: RouteQueue[WaitingPermit]) -> float:
+    def _asked_until(self, route_queue: RouteQueue["Permit"]) -> float:
         """When a `Retry-After` that blocks this route for less than it says ends; -inf without one."""
         return max(self.tenant.asked_until, route_queue.bucket.asked_until)
 
-    def _blocked_for(self, route_queue: RouteQueue[WaitingPermit], now: float) -> float:
+    def _blocked_for(self, route_queue: RouteQueue["Permit"], now: float) -> float:
         """Seconds that a `Retry-After` still blocks this route."""
         return max(self.tenant.blocked_until, route_queue.bucket.blocked_until) - now
-
-    def _refuse_blocked(self, now: float) -> None:
-        """Refuse the waiters whose `max_retry_after` is shorter than the server's `Retry-After`."""
-        for route_queue in self.route_queues.values():
-            blocked = self._blocked_for(route_queue, now)
-            if blocked > _LONG_WAIT:
-                for queue in route_queue.queues.values():
-                    for permit in queue.remove_blocked(blocked):
-                        permit.refuse(self._too_long(permit, blocked, now))
 
     def wake(self) -> None:
         """Grant the next permit if a request may go now; otherwise set the timer for it.
@@ -214,7 +169,8 @@ class Scheduler:
         if asyncio.get_running_loop() is not self.loop:
             self.move_to_running_loop()
         now = self.clock()
-        due, heads = math.inf, list[WaitingPermit]()
+        due = math.inf
+        heads: list[Permit] = []
         tenant_at = self.tenant.ready_at(now)
         for route_queue in self.route_queues.values():
             if route_queue.waiting:
@@ -227,13 +183,13 @@ class Scheduler:
             self._grant(heads)
         self._set_timer(due, now)
 
-    def _grant(self, heads: list[WaitingPermit]) -> None:
+    def _grant(self, heads: list["Permit"]) -> None:
         """Grant the best of these permits."""
         self._granted = permit = self._policy.best(heads)
         limits = [bucket.limit for bucket in (self.tenant, permit.route_queue.bucket) if bucket.limit]
         self._policy.record_grant(permit, heads, limit=min(limits, default=None))
         permit.route_queue.queues[permit.priority].pop()
-        permit.grant()
+        permit.end_wait()
         self._logged = False
 
     def _set_timer(self, due: float, now: float) -> None:
@@ -250,7 +206,7 @@ class Scheduler:
             _logger.warning("the rate limit is used up: %s, the next for %.1f s", waiting, due - now)
 
     def status(
-        self, bucket: Bucket, route_queues: Sequence[RouteQueue[WaitingPermit]], waited: WaitingTime, now: float
+        self, bucket: Bucket, route_queues: Sequence[RouteQueue["Permit"]], waited: WaitingTime, now: float
     ) -> ScopeStatus:
         """The state of a bucket that these routes spend from."""
         return ScopeStatus(
@@ -264,7 +220,7 @@ class Scheduler:
             sent=sum(route_queue.sent for route_queue in route_queues),
         )
 
-    def _too_long(self, permit: WaitingPermit, wait: float, now: float) -> RateLimitWaitError:
+    def _too_long(self, permit: "Permit", wait: float, now: float) -> RateLimitWaitError:
         maximum = min(permit.max_retry_after, math.inf if permit.max_wait is None else permit.max_wait)
         until = f"for {in_seconds(wait)}" if wait < math.inf else "until another request is answered"
         asked = max(0.0, self._asked_until(permit.route_queue) - now) or None

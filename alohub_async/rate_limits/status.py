@@ -7,18 +7,11 @@ import attrs
 
 
 class RateLimit(NamedTuple):
-    """What one answer says about one scope's budget (`X-RateLimit-…`). A tuple, because every answer makes two.
+    """What one answer says about one scope's budget (`X-RateLimit-…`). A tuple, because every answer makes two."""
 
-    Attributes:
-        limit: Requests per window that the scope may make. 0 or more.
-        remaining: Requests it had left when the server answered. 0 or more, and never above `limit`.
-        reset: Seconds from the answer until the budget is full again; None if the server does not say (the vendor
-            documents no such header; others send one).
-    """
-
-    limit: int
-    remaining: int
-    reset: float | None = None
+    limit: int  # requests per window that the scope may make, 0 or more
+    remaining: int  # requests it had left when the server answered: 0 or more, and never above `limit`
+    reset: float | None = None  # seconds from the answer until the budget is full again, if the server says so
 
 
 @attrs.frozen

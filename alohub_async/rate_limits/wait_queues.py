@@ -17,11 +17,7 @@ _MAX_CANCELLED: Final = 64  # cancelled waiters that are not worth removing
 
 
 class WaitQueue(Generic[WaiterT]):
-    """The waiters of one route and one priority, oldest first.
-
-    Attributes:
-        waiting: How many wait.
-    """
+    """The waiters of one route and one priority, oldest first."""
 
     def __init__(self) -> None:
         self.waiting: int = 0
@@ -90,22 +86,14 @@ class WaitingTime:
 
 
 class RouteQueue(Generic[WaiterT]):
-    """One route: its budget, and the requests that wait for it.
-
-    Attributes:
-        bucket: Its budget.
-        queues: Its waiters, by priority.
-        waited: How long its requests have waited.
-        sent: Requests sent so far.
-        denied: 429s among them.
-    """
+    """One route: its budget, and the requests that wait for it."""
 
     def __init__(self, bucket: Bucket) -> None:
         self.bucket: Bucket = bucket
         self.queues: dict[Priority, WaitQueue[WaiterT]] = {}
         self.waited: WaitingTime = WaitingTime()
         self.sent: int = 0
-        self.denied: int = 0
+        self.denied: int = 0  # 429s among them
         self.clear()
 
     @property

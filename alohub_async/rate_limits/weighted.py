@@ -33,46 +33,21 @@ _SAMPLE: Final = 32  # observations kept between two fits; when there are more, 
 _PROBATION: Final = 4.0  # windows that the cells must survive after a restart
 _ROUNDING: Final = 1.0  # requests: servers round `remaining`, or the share of the previous window, up or down
 
-
 Observation: TypeAlias = tuple[float, float, int, int, int]
-"""What the answer to a served request said. A plain tuple, because two are made for every answer.
-
-- *since*: when the request was sent;
-- *until*: when its answer arrived;
-- *least*: how many of our requests, itself included, the server had certainly counted when it was counted;
-- *most*: how many it had possibly counted;
-- *used*: how much of the limit was used then, as the server reported.
-"""
+"""What the answer to a served request said: when the request was sent, and answered; how many of our requests, itself
+included, the server had certainly counted when it was counted, and how many possibly; how much of the limit was used
+then, as the server reported. A plain tuple, because two are made for every answer."""
 
 
 class WeightedFit:
-    """The phases that a weighted counter may have, given the answers so far.
-
-    Args:
-        window: Seconds.
-
-    Attributes:
-        possible: Whether a weighted counter explains all answers so far.
-        recent: The latest observations, which are not in the sample yet. A caller on a hot path may append to it
-            instead of calling `observe`, if it calls `fold` now and then: this saves one call per observation.
-    """
-
-    __slots__ = (
-        "_cells",
-        "_doubted_until",
-        "_doubts",
-        "_sample",
-        "_trusted_from",
-        "_width",
-        "_window",
-        "possible",
-        "recent",
-    )
+    """The phases that a weighted counter may have, given the answers so far."""
 
     def __init__(self, window: float) -> None:
-        self.possible: bool = True
+        self.possible: bool = True  # whether a weighted counter explains all answers so far
+        # The latest observations, which are not in the sample yet. A caller on a hot path may append to it instead of
+        # calling `observe`, if it calls `fold` now and then: this saves one call per observation.
         self.recent: list[Observation] = []
-        self._window = window
+        self._window = window  # seconds
         self._width = window / _CELLS
         self._cells = [cell * self._width for cell in range(_CELLS)]
         self._sample: list[Observation] = []
@@ -144,10 +119,8 @@ class WeightedFit:
         """When a counter with its boundary at the end of this cell has room for one request, if no more are sent."""
         window, width = self._window, self._width
         start = math.floor((now - cell - width) / window) * window + cell  # its end is in the past
-        for before, by_then in (
-            (answers.by(start - window), answers.by(start)),  # the window that began at `start`
-            (answers.by(start), answers.total),  # the next window
-        ):
+        # The window that began at `start`, and the next one.
+        for before, by_then in ((answers.by(start - window), answers.by(start)), (answers.by(start), answers.total)):
             over = sent - before - limit + 1 + self._doubts  # requests that must leave the view first
             faded = over / (by_then - before) if by_then > before else math.inf if over > 0 else 0.0
             if faded <= 1.0:

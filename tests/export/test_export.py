@@ -180,7 +180,7 @@ async def test_an_export_of_a_list_that_shrank_resumes(tmp_path: Path) -> None:
         with pytest.raises(AlohubError):
             await export_inbound(client, path, page_size=10, prefetch=0)
         for queue in sandbox.queues[12:]:
-            sandbox.remove_queue(queue["callinId"])
+            sandbox.remove_queue(int(str(queue["callinId"])))
         sandbox.fail(status=404, page=3, next=None)
         report = await export_inbound(client, path, page_size=10, prefetch=0)
         sandbox.heal()

@@ -31,6 +31,7 @@ from alohub_async.http.responses import (
     read_success,
     retry_after_seconds,
 )
+from alohub_async.secret import Secret
 from tests.routes import LIST_INBOUND
 from tests.strategies import any_text, json_values
 from tests.twins import pickled
@@ -524,8 +525,10 @@ def test_names_of_an_object_of_unknown_shape_are_few(count: int) -> None:
 
 def test_key_at_the_cut_of_a_message_is_not_shown_in_part() -> None:
     """A text that is cut inside the key shows no beginning of it."""
+    key = Secret(KEY)
     for before in range(4080, 4100):
         with pytest.raises(APIStatusError) as caught:
             _decode(_response({"message": KEY * 160 + "x" * (before % 24) + KEY * 100}, 404))
         assert "sk_live" not in str(caught.value)
         assert "sk_live" not in caught.value.body
+    assert key.revealed == KEY  # in use until here
