@@ -4,12 +4,12 @@ Every wire fact is from the vendor's page, unless the docstring says that it is 
 """
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, TypeAlias, cast
 
 from attrs import evolve, field, frozen
 
+from alohub_async.files.records import read_json as parse_json
 from alohub_async.testing.data import WireRecord
 from alohub_async.validation import check_count, read_digits, validator
 
@@ -102,9 +102,8 @@ def is_backend(path: str) -> bool:
 def path_fits(pattern: str, path: str) -> bool:
     """Whether a path is that of the pattern, in which `{id}` is any segment. The backend's prefix does not matter."""
     wanted, found = strip_prefix(pattern).split("/"), strip_prefix(path).split("/")
-    return len(wanted) == len(found) and all(
-        part == name or (part == "{id}" and name != "") for part, name in zip(wanted, found, strict=True)
-    )
+    fitting = (part == name or (part == "{id}" and name != "") for part, name in zip(wanted, found, strict=False))
+    return len(wanted) == len(found) and all(fitting)
 
 
 def whole_number(text: object) -> int | None:
@@ -146,7 +145,6 @@ def detail_payload(record: WireRecord, *, style: DetailStyle) -> dict[str, objec
 
 
 UPDATED: Final = {"success": "1", "error_code": "SUCCESS", "error_message": "Inbound queue updated successfully"}
-"""The response to an update."""
 
 
 def _is_file_name(value: object) -> bool:
@@ -191,24 +189,9 @@ def read_update(body: object) -> WireRecord | str:
     return changes or "Cần ít nhất 1 field để cập nhật"
 
 
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    if len(pairs) != len(dict(pairs)):
-        raise ValueError("duplicate keys")
-    return dict(pairs)
-
-
-def _no_constant(name: str) -> object:
-    raise ValueError(name)
-
-
 def read_json(body: bytes) -> object:
     """The decoded body; None if it is not JSON. Duplicate keys, NaN and Infinity are not JSON."""
     try:
-        return json.loads(body, object_pairs_hook=_unique, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
+        return parse_json(body)
+    except ValueError:
         return None
-
-
-def whole_seconds(seconds: float) -> int:
-    """`Retry-After`: whole seconds, rounded up, at least 1. Floating-point errors do not round up."""
-    return max(1, math.ceil(seconds - 1e-9))

@@ -9,16 +9,7 @@ from attrs import define, evolve, field, frozen
 from alohub_async.testing.contract import Answer, gateway_page, json_answer, problem, strip_prefix
 from alohub_async.testing.request_log import RecordedRequest, RequestFilter
 from alohub_async.unset import UNSET, UnsetType
-from alohub_async.validation import (
-    check_choice,
-    check_count,
-    check_flag,
-    check_instance,
-    check_seconds,
-    check_text,
-    refuse,
-    validator,
-)
+from alohub_async.validation import check_choice, check_count, check_flag, check_seconds, check_text, refuse, validator
 
 Stage: TypeAlias = Literal["front", "instead", "after"]
 """Where a fault happens.
@@ -32,13 +23,15 @@ _GATEWAY_STATUSES: Final = {502, 503, 504}
 _TOO_MANY: Final = 429
 
 
-def _text(*, optional: bool = False, pattern: str = "(?s:.*)") -> Any:
-    allowed = "a string without control characters" if "x00" in pattern else "a string"
+_STATUS: Final[Any] = validator(check_count, least=200, most=599)
+_FLAG: Final[Any] = validator(check_flag)
+
+
+def _text(pattern: str = "(?s:.*)", allowed: str = "a string", *, optional: bool = False) -> Any:
     return validator(check_text, pattern=pattern, allowed=allowed, optional=optional)
 
 
-_STATUS: Final[Any] = validator(check_count, least=200, most=599)
-_FLAG: Final[Any] = validator(check_flag)
+_HEADER: Final[Any] = _text(r"[^\x00-\x1f\x7f]*", "a string without control characters", optional=True)
 
 
 def _check_payload(name: str, value: object) -> None:
@@ -52,8 +45,7 @@ def _check_payload(name: str, value: object) -> None:
 class Fault:
     """A failure that happens to one request. The classes below are the kinds; subclass this one for your own.
 
-    A fault of the stages `instead` and `after` is not used up by a request with a wrong key, or one that a limit
-    refuses.
+    At the stages `instead` and `after`, a request with a wrong key, or one that a limit refuses, does not use it up.
     """
 
     _stage: ClassVar[Stage] = "instead"
@@ -92,9 +84,7 @@ class Status(Fault):
     status: int = field(default=500, validator=_STATUS)
     error_code: str | None = field(default=None, kw_only=True, validator=_text(optional=True))
     error_message: str | None = field(default=None, kw_only=True, validator=_text(optional=True))
-    retry_after: str | UnsetType | None = field(
-        default=UNSET, kw_only=True, validator=_text(optional=True, pattern=r"[^\x00-\x1f\x7f]*")
-    )
+    retry_after: str | UnsetType | None = field(default=UNSET, kw_only=True, validator=_HEADER)
     limit_headers: bool = field(default=True, kw_only=True, validator=_FLAG)
     budget_left: bool = field(default=False, kw_only=True, validator=_FLAG)
 
@@ -106,12 +96,11 @@ class Status(Fault):
 
     def spoil(self, answer: Answer) -> Answer:
         """The error with its headers."""
+        error = problem(self.status, code=self.error_code, message=self.error_message)
         if self.stage == "front":
             error = gateway_page(self.status)
-        else:
-            error = problem(self.status, code=self.error_code, message=self.error_message)
-            if self.limit_headers:
-                error = evolve(answer, status=error.status, body=error.body)
+        elif self.limit_headers:
+            error = evolve(answer, status=error.status, body=error.body)
         if self.is_429 and not self.budget_left:
             empty = {name: "0" for name in error.headers if "Remaining" in name}
             error = evolve(error.with_headers(empty), tenant_remaining=0, route_remaining=0)
@@ -140,7 +129,7 @@ class Failure(Fault):
         """The failure with the rate-limit headers."""
         code, message = ("errorCode", "errorMessage") if self.camel_case else ("error_code", "error_message")
         payload = {"success": "0", code: self.error_code, message: self.error_message}
-        return evolve(answer, status=200, body=json_answer(payload).body)
+        return evolve(answer, body=json_answer(payload).body)
 
 
 @frozen
@@ -258,18 +247,13 @@ class _Entry:
 
 @define(eq=False)
 class FaultScript:
-    """Faults that wait for a matching request, in the order of the script.
-
-    Attributes:
-        paths: Each path that had a fault.
-    """
+    """Faults that wait for a matching request, in the order of the script, and each path that had one."""
 
     paths: set[str] = field(init=False, factory=set[str])
     _entries: deque[_Entry] = field(init=False, factory=deque[_Entry])
 
     def add(self, fault: Fault, *, wanted: RequestFilter, times: int | None) -> None:
         """Script a fault for this number of matching requests; None for all, until cleared."""
-        check_instance("fault", fault, Fault)
         check_choice("stage", fault.stage, get_args(Stage))
         check_count("next", times, least=1, optional=True)
         if wanted.path is not None:

@@ -1,10 +1,11 @@
 """The two budgets of a request, its tenant's and its route's, checked and charged together."""
 
+import math
 from typing import Final
 
 from attrs import define, evolve, field, frozen
 
-from alohub_async.testing.contract import Answer, whole_seconds
+from alohub_async.testing.contract import Answer
 from alohub_async.testing.settings import HeaderStyle, SandboxSettings
 from alohub_async.testing.windows import ServerWindow, make_window
 
@@ -33,19 +34,17 @@ class Gate:
             (window.deny if denied else window.take)(self.now)
 
     def retry_after(self) -> int:
-        """Whole seconds until both windows admit a request, at least 1."""
-        return whole_seconds(max((window.retry_after(self.now) for window in self.windows.values()), default=0.0))
+        """Whole seconds until both windows admit a request, at least 1. Floating-point errors do not round up."""
+        return max(1, *(math.ceil(window.retry_after(self.now) - 1e-9) for window in self.windows.values()))
 
     def sign(self, answer: Answer) -> Answer:
         """The response with limit and remaining of each scope, the four headers of the vendor's page."""
-        limit_name, remaining_name = _HEADER_NAMES[self.header_style]
         left = {scope: window.free(self.now) for scope, window in self.windows.items()}
-        headers: dict[str, str] = {}
+        signed = evolve(answer, tenant_remaining=left.get("Tenant"), route_remaining=left.get("Route"))
         for scope, window in self.windows.items():
-            headers[limit_name.format(scope=scope)] = str(window.limit)
-            headers[remaining_name.format(scope=scope)] = str(left[scope])
-        signed = answer.with_headers(headers)
-        return evolve(signed, tenant_remaining=left.get("Tenant"), route_remaining=left.get("Route"))
+            limit, remaining = (name.format(scope=scope) for name in _HEADER_NAMES[self.header_style])
+            signed = signed.with_headers({limit: str(window.limit), remaining: str(left[scope])})
+        return signed
 
 
 @define(eq=False)
@@ -63,11 +62,10 @@ class RateLimits:
         settings, windows = self._settings, dict[str, ServerWindow]()
         for scope, key, limit in (("Tenant", "", settings.tenant_limit), ("Route", route, settings.route_limit)):
             if limit is not None:
-                window = self._windows.get((tenant_id, key))
-                if window is None:
-                    kind, seconds, count_denied = settings.window_kind, settings.window, settings.count_denied
-                    window = make_window(kind, limit, seconds=seconds, count_denied=count_denied)
-                    self._windows[tenant_id, key] = window
-                window.limit = limit
-                windows[scope] = window
+                if (tenant_id, key) not in self._windows:
+                    self._windows[tenant_id, key] = make_window(
+                        settings.window_kind, limit, seconds=settings.window, count_denied=settings.count_denied
+                    )
+                windows[scope] = self._windows[tenant_id, key]
+                windows[scope].limit = limit
         return Gate(now, windows, settings.rate_limit_headers)

@@ -12,7 +12,6 @@ When: TypeAlias = Literal["before", "after"]
 """Before a page is read, so that it shows the moved list, or after, so that it does not."""
 
 Change: TypeAlias = Callable[[RecordTable], object]
-"""A change of the list."""
 
 
 @define(eq=False)
@@ -31,9 +30,12 @@ class MoveScript:
         rng = random.Random(seed)
 
         def change(table: RecordTable) -> None:
-            if rng.random() < chance:
-                for _ in range(rng.randint(1, most)):
-                    _change_at_random(table, rng)
+            for _ in range(rng.randint(1, most) if rng.random() < chance else 0):
+                count = len(table.rows)
+                if rng.getrandbits(1):
+                    table.insert(rng.randint(0, count), table.fresh())
+                elif count:
+                    table.remove_at(rng.randrange(count))
 
         self._at_random = change
 
@@ -50,15 +52,6 @@ class MoveScript:
         """Make the changes that are due before or after this page is read."""
         if when == "before" and self._at_random is not None:
             self._at_random(table)
-        due = [move for move in self._moves if move[:2] == (when, page)]
-        for move in due:
+        for move in [move for move in self._moves if move[:2] == (when, page)]:
             self._moves.remove(move)
             move[2](table)
-
-
-def _change_at_random(table: RecordTable, rng: random.Random) -> None:
-    count = len(table.rows)
-    if rng.getrandbits(1):
-        table.insert(rng.randint(0, count), table.fresh())
-    elif count:
-        table.remove_at(rng.randrange(count))

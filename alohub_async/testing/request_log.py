@@ -1,5 +1,6 @@
-"""The log of the sandbox's requests: one immutable record per transmission."""
+"""The log of the sandbox's requests, one immutable record per transmission, and the messages of failed assertions."""
 
+import json
 from collections.abc import Mapping
 from typing import Final, TypedDict, Unpack
 
@@ -7,10 +8,13 @@ from attrs import field, frozen
 from attrs.validators import optional
 from multidict import CIMultiDictProxy
 
+from alohub_async.plurals import counted
 from alohub_async.testing.contract import path_fits, whole_number
 from alohub_async.validation import check_choice, check_count, check_text, validator
 
-METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_ROWS: Final = 20  # of a table: the latest ones
+_BODY: Final = 60  # characters of a body in a table
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 # Headers whose values a repr shows. Any other header may carry a key.
 _SHOWN: Final = frozenset({"accept", "content-length", "content-type", "host", "user-agent"})
@@ -58,7 +62,7 @@ class RecordedRequest:
 
 
 def _check_method(name: str, value: object) -> None:
-    check_choice(name, value.upper() if isinstance(value, str) else value, METHODS)
+    check_choice(name, value.upper() if isinstance(value, str) else value, _METHODS)
 
 
 _PATH: Final = {"pattern": r"/([^?#{}]|\{id\})*", "allowed": "like /v1/queues/inbound/{id}, without host and query"}
@@ -119,3 +123,35 @@ class Requests(list[RecordedRequest]):
     def matching(self, wanted: RequestFilter) -> "Requests":
         """Those the filter accepts."""
         return Requests(request for request in self if wanted.accepts(request))
+
+
+def mismatch(requests: Requests, wanted: RequestFilter, *, times: int | None) -> str | None:
+    """Why not `times` requests match (None: at least one); None if they do."""
+    count = len(requests.matching(wanted))
+    if count == times or (times is None and count):
+        return None
+    expected = "at least 1 request" if times is None else counted(times, "request")
+    return f"expected {expected}, received {count}: {wanted}\n{table(requests)}"
+
+
+def table(requests: Requests) -> str:
+    """The requests as lines of text. It shows no headers, and no query parameters but page and size, so no key."""
+    if not requests:
+        return "No requests were received."
+    rows = [_row(number, request) for number, request in enumerate(requests)][-_ROWS:]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    left_out = len(requests) - len(rows)
+    return "\n".join(["Received requests:", *([f"… {left_out} earlier"] if left_out else []), *lines])
+
+
+def _row(number: int, request: RecordedRequest) -> tuple[str, ...]:
+    query = "&".join(f"{name}={request.query[name]}" for name in ("page", "size") if name in request.query)
+    body = "" if request.json is None else json.dumps(request.json, ensure_ascii=False)
+    return (
+        f"[{number}]",
+        request.method,
+        f"{request.path}?{query}" if query else request.path,
+        "no response" if request.status is None else str(request.status),
+        body if len(body) <= _BODY else f"{body[:_BODY]}…",
+    )

@@ -3,7 +3,6 @@
 import random
 import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Final, Self, Unpack
 
 from attrs import define, field
@@ -14,17 +13,15 @@ from alohub_async.config import Endpoint
 from alohub_async.errors import InvalidArgumentError
 from alohub_async.rate_limits import RateLimiter
 from alohub_async.testing.data import RecordTable, WireQueue
-from alohub_async.testing.expectations import mismatch, table
 from alohub_async.testing.faults import Fault, FaultOptions, Status
 from alohub_async.testing.moves import Change
-from alohub_async.testing.request_log import RequestFilter, Requests
+from alohub_async.testing.request_log import RequestFilter, Requests, mismatch, table
 from alohub_async.testing.server import Server
 from alohub_async.testing.service import Service
 from alohub_async.testing.settings import SandboxSettings, read_scopes
 from alohub_async.validation import check_count, check_instance, check_share, check_text, refuse, validator
 
 _MAPPING: Final[Any] = Mapping  # an abstract class to type checkers
-_LISTED: Final = "the id of a queue in the list"
 
 
 @define(kw_only=True, eq=False)
@@ -70,10 +67,9 @@ class Sandbox(SandboxSettings):
     @property
     def url(self) -> URL:
         """`http://127.0.0.1:…`, without a path. Raises a `RuntimeError` if the sandbox is not running."""
-        url = self._server.url
-        if url is None:
+        if self._server.url is None:
             raise RuntimeError("the sandbox is not running; use `with Sandbox() as sandbox:` or `async with`")
-        return url
+        return self._server.url
 
     @property
     def api_key(self) -> str:
@@ -118,13 +114,10 @@ class Sandbox(SandboxSettings):
 
         The options of `AlohubClient` win over the sandbox's key, tenant id, endpoint and window.
         """
-        endpoint = (Endpoint.direct if direct else Endpoint)(self.url, allow_http=True)
-        defaults: dict[str, Any] = {
-            "tenant_id": None if direct else self.tenant_id,
-            "endpoint": endpoint,
-            "rate_limiter": RateLimiter(window=self.window),
-        }
-        return AlohubClient(options.pop("api_key", self.api_key), **{**defaults, **options})
+        options.setdefault("tenant_id", None if direct else self.tenant_id)
+        options.setdefault("endpoint", (Endpoint.direct if direct else Endpoint)(self.url, allow_http=True))
+        options.setdefault("rate_limiter", RateLimiter(window=self.window))
+        return AlohubClient(options.pop("api_key", self.api_key), **options)
 
     # Requests
 
@@ -209,17 +202,17 @@ class Sandbox(SandboxSettings):
         check_instance("changes", changes, _MAPPING)
         with self._service.lock:
             self._require_listed(queue_id)
-            self._table.set_detail(queue_id, dict(changes))
+            self._table.details[queue_id] = dict(changes)
 
     def hide_detail(self, queue_id: int) -> None:
         """Respond to detail and update of a listed queue with NOT_FOUND, until `set_detail`."""
         with self._service.lock:
             self._require_listed(queue_id)
-            self._table.set_detail(queue_id, None)
+            self._table.details[queue_id] = None
 
     def _require_listed(self, queue_id: int) -> None:
         if self._table.find(queue_id) is None:
-            raise refuse("queue_id", _LISTED, queue_id)
+            raise refuse("queue_id", "the id of a queue in the list", queue_id)
 
     # A list that moves
 
@@ -307,15 +300,16 @@ class Sandbox(SandboxSettings):
         times = script.pop("next", 1)
         status = {name: script.pop(name) for name in ("status", "retry_after") if name in script}
         if fault is not None and any(value is not None for value in status.values()):
-            raise InvalidArgumentError(
-                "status and retry_after are parts of a Status fault; pass either them or a fault"
-            )
+            raise InvalidArgumentError("status and retry_after belong to a Status fault; pass either them or a fault")
         if status.get("status", 500) is None:
             del status["status"]
-        wanted = RequestFilter(**script)
+        fault, wanted = (
+            Status(**status) if fault is None else check_instance("fault", fault, Fault),
+            RequestFilter(**script),
+        )
         with self._service.lock:
             self._service.check_filter(wanted)
-            self._service.faults.add(Status(**status) if fault is None else fault, wanted=wanted, times=times)
+            self._service.faults.add(fault, wanted=wanted, times=times)
 
     @property
     def faults_left(self) -> int:
@@ -353,9 +347,7 @@ class Sandbox(SandboxSettings):
         self._server.entered = True
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
         await self._server.close()
         self._server.leave(exc)
 
@@ -363,7 +355,5 @@ class Sandbox(SandboxSettings):
         self._server.enter(self.host, self.port)
         return self
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
         self._server.leave(exc)

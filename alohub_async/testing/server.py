@@ -4,9 +4,8 @@ import asyncio
 import random
 from collections.abc import Coroutine
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from threading import Thread
-from types import TracebackType
 from typing import Any, Final
 
 from aiohttp import web
@@ -27,16 +26,13 @@ _OTHER_LOOP: Final = "the sandbox belongs to the event loop of its `async with`;
 
 
 @define(eq=False)
-class _Failure:
+class _Failure(AbstractContextManager[object]):
     """Records and suppresses an error of the server itself."""
 
     error: Exception | None = None
     sending: bool = False
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: TracebackType | None) -> bool:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
         if not isinstance(error, Exception) or (self.sending and isinstance(error, OSError)):
             return False  # cancelled, or the client has disconnected
         self.error = self.error or error
@@ -77,7 +73,7 @@ class Server:
 
     async def wait_closed(self) -> None:
         """Wait until it is closed."""
-        await self._at_home(self._wait_closed())
+        await self._at_home(self._closed.wait())
 
     def enter(self, host: str, port: int) -> None:
         """Listen in a thread with its own event loop until `leave`; raises what `start` raises."""
@@ -148,10 +144,7 @@ class Server:
         if not self.entered:
             self._loop = None
 
-    async def _wait_closed(self) -> None:
-        await self._closed.wait()
-
-    async def _at_home(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _at_home(self, work: Coroutine[Any, Any, object]) -> None:
         """Run this in the thread's event loop, or in the running one if there is no thread."""
         if self._home is None:
             await work
@@ -172,7 +165,17 @@ class Server:
     async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
         body = await http.read()
         await asyncio.sleep(self._leg())
-        request = _record(self.service, http, body, at=asyncio.get_running_loop().time())
+        route = self.service.find(http.method, http.path)
+        request = RecordedRequest(
+            at=asyncio.get_running_loop().time(),
+            method=http.method,
+            path=http.path,
+            route=None if route is None else str(route),
+            query={name: http.query[name] for name in http.query},
+            headers=CIMultiDictProxy(CIMultiDict(http.headers)),
+            # A body is JSON only if it is declared so, as in all the vendor's examples.
+            json=read_json(body) if http.content_type == "application/json" else None,
+        )
         answer, response, failure = problem(500), web.StreamResponse(status=500), _Failure()
         with self.service.lock:
             number = self.service.arrived(request)
@@ -210,20 +213,6 @@ async def stop_listening(server: asyncio.Server) -> None:
             await asyncio.sleep(0)
     finally:
         server.close()
-
-
-def _record(service: Service, http: web.BaseRequest, body: bytes, *, at: float) -> RecordedRequest:
-    """The request; its body is JSON only if it is declared so, as in all the vendor's examples."""
-    route = service.find(http.method, http.path)
-    return RecordedRequest(
-        at=at,
-        method=http.method,
-        path=http.path,
-        route=None if route is None else str(route),
-        query={name: http.query[name] for name in http.query},
-        headers=CIMultiDictProxy(CIMultiDict(http.headers)),
-        json=read_json(body) if http.content_type == "application/json" else None,
-    )
 
 
 async def _send(http: web.BaseRequest, answer: Answer) -> web.StreamResponse:

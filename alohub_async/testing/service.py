@@ -26,10 +26,7 @@ class KeyGrant:
 
 @define(eq=False)
 class Service:
-    """The API's state and decisions.
-
-    The server may run in another thread, so the lock is held while any of this is read or changed.
-    """
+    """The API's state and decisions; the lock is held while any of this is read or changed, as threads share it."""
 
     settings: SandboxSettings
     tables: dict[str, RecordTable]
@@ -42,8 +39,9 @@ class Service:
     keys: dict[str, KeyGrant] = field(init=False, factory=dict[str, KeyGrant], repr=False)
     limits: RateLimits = field(init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self.limits = RateLimits(self.settings)
+    @limits.default
+    def _new_limits(self) -> RateLimits:
+        return RateLimits(self.settings)
 
     def find(self, method: str, path: str) -> SandboxRoute | None:
         """The route of a request; None if the table has none, or not for this way of access."""
@@ -72,27 +70,19 @@ class Service:
             )
 
     def check_filter(self, wanted: RequestFilter, *, times: int | None = None) -> None:
-        """Refuse a filter that never matches: a page of a detail, or, with `times`, a path that nobody serves.
-
-        Raises:
-            InvalidArgumentError: It never matches.
-        """
+        """Refuse a filter that never matches: a page of a detail, or, with `times`, a path that nobody serves."""
         path = wanted.path or ROUTES[0].template
-        served = [route for route in self.routes if path_fits(route.template, path)]
-        if wanted.page is not None and (
-            (wanted.method or "GET").upper() != "GET" or (served and all("{id}" in route.template for route in served))
-        ):
-            allowed = "for requests of a list: GET, and not the path of a detail"
-            raise refuse("page", allowed, wanted.page)
-        known = {*self.faults.paths, *(strip_prefix(request.path) for request in self.log.values())}
-        if (
-            times is not None
-            and not served
-            and not any(path_fits(path, name) or path_fits(name, path) for name in known)
-        ):
-            paths = ", ".join(dict.fromkeys(route.template for route in self.routes))
-            allowed = f"one that the sandbox serves ({paths}), or that was scripted or requested"
-            raise refuse("path", allowed, path)
+        served = [route.template for route in self.routes if path_fits(route.template, path)]
+        is_list = (wanted.method or "GET").upper() == "GET" and (
+            not served or any("{id}" not in name for name in served)
+        )
+        if wanted.page is not None and not is_list:
+            raise refuse("page", "for requests of a list: GET, and not the path of a detail", wanted.page)
+        if times is not None and not served:
+            known = {*self.faults.paths, *(strip_prefix(request.path) for request in self.log.values())}
+            if not any(path_fits(path, name) or path_fits(name, path) for name in known):
+                paths = ", ".join(dict.fromkeys(route.template for route in self.routes))
+                raise refuse("path", f"one that the sandbox serves ({paths}), or that was scripted or requested", path)
 
     def answer(self, request: RecordedRequest) -> Answer:
         """Process a request at its time of arrival, and return the response.
@@ -136,10 +126,8 @@ class Service:
         allowed = route.scope in grant.scopes
         fault = self.faults.take(request) if allowed else None
         gate.charge(denied=isinstance(fault, Status) and fault.is_429)
-        answer = Answer(200)
-        if not allowed:
-            answer = problem(403)
-        elif fault is None or fault.stage == "after":
+        answer = Answer(200) if allowed else problem(403)
+        if allowed and (fault is None or fault.stage == "after"):
             answer = route.handler(Call(self, request, grant.tenant_id))
         answer = gate.sign(answer)
         return answer if fault is None else fault.spoil(answer)
@@ -150,15 +138,11 @@ class Service:
         The backend reads `Authorization` only; see the setting `gateway_key` for the gateway. The response to another
         tenant's `X-Tenant-ID` is not documented. Here the key is then a wrong one.
         """
-        by_name = {name: request.headers.get(name) for name in ("x-api-key", "authorization")}
         style = "authorization" if is_backend(request.path) else self.settings.gateway_key
-        if style == "either":
-            key = by_name["authorization"] if by_name["x-api-key"] is None else by_name["x-api-key"]
-        elif style == "both":
-            key = by_name["x-api-key"] if len({*by_name.values()}) == 1 else None
-        else:
-            key = by_name[style]
-        grant = None if key is None else self.keys.get(key)
-        if grant is None or request.headers.get("X-Tenant-ID", grant.tenant_id) != grant.tenant_id:
-            return None
-        return grant
+        own, general = (request.headers.get(name) for name in ("x-api-key", "authorization"))
+        key = own if style == "x-api-key" or (style == "either" and own is not None) else general
+        if style == "both" and own != general:
+            key = None
+        grant = self.keys.get(key or "")
+        is_own = grant is not None and request.headers.get("X-Tenant-ID", grant.tenant_id) == grant.tenant_id
+        return grant if is_own else None

@@ -27,13 +27,7 @@ _ROUNDING = 1e-9  # requests: the tolerated error of sums of floats
 
 @define(eq=False)
 class ServerWindow(ABC):
-    """The budget of one scope on the server.
-
-    Attributes:
-        limit: Requests per window; 0 allows none. It can be changed at any time.
-        seconds: The length of the window.
-        count_denied: Whether a denied request counts like a served one.
-    """
+    """The budget of one scope on the server. The limit can be changed at any time; 0 allows no request."""
 
     limit: int = field(validator=validator(check_count, least=0))
     seconds: float = field(default=10.0, kw_only=True, validator=validator(check_seconds))
@@ -56,17 +50,15 @@ class ServerWindow(ABC):
         """Seconds until a request is allowed; 0 if one is now, and one window if the limit is 0."""
         if self.free(now) > 0:
             return 0.0
-        if self.limit == 0:
-            return self.seconds
-        return max(0.0, self._next_free(now) - now)
-
-    @abstractmethod
-    def _left(self, now: float) -> int:
-        """Whole requests left; negative if the limit was lowered or denied requests count."""
+        return max(0.0, self._next_free(now) - now) if self.limit else self.seconds
 
     @abstractmethod
     def _count(self, now: float) -> None:
         """Count one request."""
+
+    @abstractmethod
+    def _left(self, now: float) -> int:
+        """Whole requests left; negative if the limit was lowered or denied requests count."""
 
     @abstractmethod
     def _next_free(self, now: float) -> float:
@@ -74,26 +66,48 @@ class ServerWindow(ABC):
 
 
 class AlignedWindow(ServerWindow):
-    """Fixed windows that begin at multiples of `seconds`."""
+    """A counter per multiple of `seconds`; it also has the previous counter, for `SlidingCounterWindow`."""
 
     _index: int = 0
-    _served: int = 0
-
-    def _left(self, now: float) -> int:
-        self._turn(now)
-        return self.limit - self._served
+    _current: int = 0
+    _previous: int = 0
 
     def _count(self, now: float) -> None:
         self._turn(now)
-        self._served += 1
+        self._current += 1
+
+    def _left(self, now: float) -> int:
+        self._turn(now)
+        return self.limit - self._current
+
+    def _next_free(self, now: float) -> float:
+        return (math.floor(now / self.seconds) + 1) * self.seconds
 
     def _turn(self, now: float) -> None:
         index = math.floor(now / self.seconds)
         if index != self._index:
-            self._index, self._served = index, 0
+            self._previous = self._current if index == self._index + 1 else 0
+            self._index, self._current = index, 0
+
+
+class SlidingCounterWindow(AlignedWindow):
+    """A request is allowed if the estimate with it does not exceed the limit, and what is left is rounded down.
+
+    Some gateways round the weighted part down first, which allows up to one request more.
+    """
+
+    def _left(self, now: float) -> int:
+        self._turn(now)
+        in_view = 1.0 - (now / self.seconds - self._index)
+        return math.floor(self.limit - self._previous * in_view - self._current + _ROUNDING)
 
     def _next_free(self, now: float) -> float:
-        return (math.floor(now / self.seconds) + 1) * self.seconds
+        self._turn(now)
+        if self._current < self.limit:  # then `previous` is what is in the way, and it fades in this very window
+            faded = 1.0 - (self.limit - self._current - 1) / self._previous
+            return (self._index + faded) * self.seconds
+        faded = 1.0 - (self.limit - 1) / self._current
+        return (self._index + 1 + faded) * self.seconds
 
 
 class FirstRequestWindow(ServerWindow):
@@ -102,14 +116,13 @@ class FirstRequestWindow(ServerWindow):
     _start: float = -math.inf
     _served: int = 0
 
-    def _left(self, now: float) -> int:
-        count = self._served if now < self._start + self.seconds else 0
-        return self.limit - count
-
     def _count(self, now: float) -> None:
         if now >= self._start + self.seconds:
             self._start, self._served = now, 0
         self._served += 1
+
+    def _left(self, now: float) -> int:
+        return self.limit - (self._served if now < self._start + self.seconds else 0)
 
     def _next_free(self, now: float) -> float:
         return max(now, self._start + self.seconds)
@@ -121,52 +134,17 @@ class SlidingLogWindow(ServerWindow):
 
     _log: deque[float] = field(init=False, factory=deque[float])
 
+    def _count(self, now: float) -> None:
+        self._log.append(now)
+
     def _left(self, now: float) -> int:
         while self._log and self._log[0] + self.seconds <= now:
             self._log.popleft()
         return self.limit - len(self._log)
 
-    def _count(self, now: float) -> None:
-        self._log.append(now)
-
     def _next_free(self, now: float) -> float:
         self._left(now)
         return self._log[len(self._log) - self.limit] + self.seconds
-
-
-class SlidingCounterWindow(ServerWindow):
-    """Aligned counters; the previous one is weighted by its share of a window that ends now.
-
-    A request is allowed if the estimate with it does not exceed the limit, and what is left is rounded down. Some
-    gateways round the weighted part down first, which allows up to one request more.
-    """
-
-    _index: int = 0
-    _current: int = 0
-    _previous: int = 0
-
-    def _left(self, now: float) -> int:
-        self._turn(now)
-        in_view = 1.0 - (now / self.seconds - self._index)
-        return math.floor(self.limit - self._previous * in_view - self._current + _ROUNDING)
-
-    def _count(self, now: float) -> None:
-        self._turn(now)
-        self._current += 1
-
-    def _turn(self, now: float) -> None:
-        index = math.floor(now / self.seconds)
-        if index != self._index:
-            self._previous = self._current if index == self._index + 1 else 0
-            self._index, self._current = index, 0
-
-    def _next_free(self, now: float) -> float:
-        self._turn(now)
-        if self._current < self.limit:  # then `previous` is what is in the way, and it fades in this very window
-            faded = 1.0 - (self.limit - self._current - 1) / self._previous
-            return (self._index + faded) * self.seconds
-        faded = 1.0 - (self.limit - 1) / self._current
-        return (self._index + 1 + faded) * self.seconds
 
 
 class TokenBucketWindow(ServerWindow):
@@ -175,13 +153,17 @@ class TokenBucketWindow(ServerWindow):
     _at: float = -math.inf
     _tokens: float = 0.0
 
+    def _count(self, now: float) -> None:
+        self._refill(now)
+        self._tokens = max(self._tokens - 1.0, -float(self.limit))
+
     def _left(self, now: float) -> int:
         self._refill(now)
         return math.floor(self._tokens + _ROUNDING)
 
-    def _count(self, now: float) -> None:
+    def _next_free(self, now: float) -> float:
         self._refill(now)
-        self._tokens = max(self._tokens - 1.0, -float(self.limit))
+        return now + (1.0 - self._tokens) * self.seconds / self.limit
 
     def _refill(self, now: float) -> None:
         if self.limit == 0:
@@ -191,10 +173,6 @@ class TokenBucketWindow(ServerWindow):
         else:
             self._tokens = min(float(self.limit), self._tokens + (now - self._at) * self.limit / self.seconds)
         self._at = now
-
-    def _next_free(self, now: float) -> float:
-        self._refill(now)
-        return now + (1.0 - self._tokens) * self.seconds / self.limit
 
 
 _KINDS: Final[dict[WindowKind, type[ServerWindow]]] = {
