@@ -41,17 +41,11 @@ _MAX_NAME: Final = 255  # bytes of a file name, on most file systems
 
 @frozen
 class Answer:
-    """A response before it is sent.
+    """A response before it is sent, which is after `delay` seconds.
 
-    Attributes:
-        status: The HTTP status.
-        body: The body.
-        content_type: Its media type, without charset.
-        headers: Headers besides `Content-Type` and `Content-Length`.
-        delay: Seconds to wait before it is sent.
-        cut: Where the connection is closed: nowhere, before the response, or in the middle of its body.
-        tenant_remaining: Requests left in the tenant's window; None without such a limit or tenant.
-        route_remaining: Requests left in the route's window.
+    `content_type` is without charset, `headers` are those besides `Content-Type` and `Content-Length`. `cut` is where
+    the connection is closed: nowhere, before the response, or in the middle of its body. `tenant_remaining` and
+    `route_remaining` are the requests left in the two windows; None without such a limit or tenant.
     """
 
     status: int = field(validator=validator(check_count, least=100, most=599))
@@ -122,13 +116,6 @@ def read_page_request(query: Mapping[str, str]) -> tuple[int, int] | str:
     if page is None:
         return "page phải là số nguyên, bắt đầu từ 0"
     return (page, size) if size else "size phải là số nguyên dương"
-
-
-def page_slice(page: int, size: int, *, cap: int | None, cap_style: CapStyle) -> slice:
-    """The page's part of the list. Whether and how the service caps the size is not documented."""
-    length = size if cap is None else min(size, cap)
-    start = page * (length if cap_style == "rebase" else size)
-    return slice(start, start + length)
 
 
 def list_envelope(rows: Sequence[WireRecord], *, total: int, total_style: TotalStyle) -> dict[str, object]:

@@ -249,8 +249,8 @@ class _Entry:
 class FaultScript:
     """Faults that wait for a matching request, in the order of the script, and each path that had one."""
 
+    entries: deque[_Entry] = field(init=False, factory=deque[_Entry])
     paths: set[str] = field(init=False, factory=set[str])
-    _entries: deque[_Entry] = field(init=False, factory=deque[_Entry])
 
     def add(self, fault: Fault, *, wanted: RequestFilter, times: int | None) -> None:
         """Script a fault for this number of matching requests; None for all, until cleared."""
@@ -258,11 +258,11 @@ class FaultScript:
         check_count("next", times, least=1, optional=True)
         if wanted.path is not None:
             self.paths.add(strip_prefix(wanted.path))
-        self._entries.append(_Entry(fault, wanted, times))
+        self.entries.append(_Entry(fault, wanted, times))
 
     def find(self, request: RecordedRequest) -> _Entry | None:
         """The entry of the next fault for this request, not used up yet."""
-        return next((entry for entry in self._entries if entry.wanted.accepts(request)), None)
+        return next((entry for entry in self.entries if entry.wanted.accepts(request)), None)
 
     def take(self, request: RecordedRequest, *, front_only: bool = False) -> Fault | None:
         """The next fault for this request, now used up; None if there is none, or it is of another stage."""
@@ -273,17 +273,9 @@ class FaultScript:
         if entry.left is not None:
             entry.left -= 1
             if not entry.left:
-                self._entries.remove(entry)
+                self.entries.remove(entry)
         return entry.fault
-
-    def waiting(self) -> int:
-        """The number of faults that have not happened yet; one for all requests counts once."""
-        return sum(1 if entry.left is None else entry.left for entry in self._entries)
 
     def left(self, *, unmet_only: bool = False) -> list[str]:
         """A line for each of these faults; with `unmet_only` not for those of all requests that have happened."""
-        return [str(entry) for entry in self._entries if not (unmet_only and entry.left is None and entry.met)]
-
-    def clear(self) -> None:
-        """Remove all."""
-        self._entries.clear()
+        return [str(entry) for entry in self.entries if not (unmet_only and entry.left is None and entry.met)]

@@ -70,15 +70,10 @@ _PATH: Final = {"pattern": r"/([^?#{}]|\{id\})*", "allowed": "like /v1/queues/in
 
 @frozen(kw_only=True)
 class RequestFilter:
-    """Selects requests; a field that is None matches any.
+    """Selects requests by method (in any case), page of a list, status of the response, decoded body, and path.
 
-    Attributes:
-        method: The method, in any case.
-        path: A literal path (`/v1/queues/inbound/1001226`) or a template (`/v1/queues/inbound/{id}`); the backend's
-            prefix `/api` does not matter.
-        page: The page of a list request.
-        status: The status of the response.
-        json: The decoded body.
+    The path is literal (`/v1/queues/inbound/1001226`) or a template (`/v1/queues/inbound/{id}`); the backend's prefix
+    `/api` does not matter. A field that is None matches any.
     """
 
     method: str | None = field(default=None, validator=optional(validator(_check_method)))
@@ -118,16 +113,12 @@ class Requests(list[RecordedRequest]):
 
     def of(self, **wanted: Unpack[FilterOptions]) -> "Requests":
         """Those that match all keywords; see `RequestFilter`."""
-        return self.matching(RequestFilter(**wanted))
-
-    def matching(self, wanted: RequestFilter) -> "Requests":
-        """Those the filter accepts."""
-        return Requests(request for request in self if wanted.accepts(request))
+        return Requests(filter(RequestFilter(**wanted).accepts, self))
 
 
 def mismatch(requests: Requests, wanted: RequestFilter, *, times: int | None) -> str | None:
     """Why not `times` requests match (None: at least one); None if they do."""
-    count = len(requests.matching(wanted))
+    count = sum(map(wanted.accepts, requests))
     if count == times or (times is None and count):
         return None
     expected = "at least 1 request" if times is None else counted(times, "request")

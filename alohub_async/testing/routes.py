@@ -5,7 +5,7 @@ work for every route of the table.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
@@ -32,9 +32,6 @@ class Call:
         return contract.whole_number(self.request.path.rpartition("/")[2]) or 0
 
 
-Handler: TypeAlias = Callable[[Call], Answer]
-
-
 @frozen
 class SandboxRoute:
     """One entry of the table; its template is without the backend's prefix, and may end with `/{id}`."""
@@ -42,7 +39,7 @@ class SandboxRoute:
     method: str
     template: str
     scope: str
-    handler: Handler
+    handler: Callable[[Call], Answer]
 
     def __str__(self) -> str:
         return f"{self.method} {self.template}"
@@ -79,7 +76,10 @@ def record_routes(
         moving = table is call.service.tables[settings.tenant_id]
         if moving:
             moves.play("before", page, table)
-        rows = table.rows[contract.page_slice(page, size, cap=settings.page_size_cap, cap_style=settings.cap_style)]
+        # Whether and how the service caps the size is not documented.
+        length = size if settings.page_size_cap is None else min(size, settings.page_size_cap)
+        start = page * (length if settings.cap_style == "rebase" else size)
+        rows = table.rows[start : start + length]
         payload = contract.list_envelope(rows, total=len(table.rows), total_style=settings.total_style)
         answer = contract.json_answer(payload)
         if moving:

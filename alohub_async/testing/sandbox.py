@@ -41,9 +41,7 @@ class Sandbox(SandboxSettings):
     cases everything but `start`, `close` and `run_forever` may be used from any thread. An error in the server itself,
     such as one of your own `Fault`, is raised at the end of the block.
 
-    Attributes:
-        host: The address to listen on.
-        port: The port; 0 for a free one, see `url`.
+    It listens on the address `host` and on `port`; 0 for a free one, see `url`.
     """
 
     _given: int | Iterable[Mapping[str, object]] = field(default=250, alias="queues", repr=False)
@@ -135,11 +133,8 @@ class Sandbox(SandboxSettings):
     def assert_requested(self, method: str, path: str, *, times: int | None = None, json: object = None) -> None:
         """Assert that a request was received. The `AssertionError` has a table of the received requests.
 
-        Args:
-            method: The method.
-            path: A literal path, or a template: `/v1/queues/inbound/{id}`.
-            times: The exact number of such requests, failed attempts included; None for at least one.
-            json: Only requests with this body; None for any.
+        `path` is literal or a template: `/v1/queues/inbound/{id}`. `times` is the exact number of such requests,
+        failed attempts included; None for at least one. `json` selects those with this body; None for any.
         """
         __tracebackhide__ = True  # pytest then shows the line of the test
         check_count("times", times, least=0, optional=True)
@@ -169,7 +164,7 @@ class Sandbox(SandboxSettings):
         """
         with self._service.lock:
             left = self._service.faults.left(unmet_only=True)
-            moves = self._service.moves.waiting()
+            moves = len(self._service.moves.scripted)
         left += [f"{moves} x a move of the list, at a page that was not read"] if moves else []
         return "\n".join(["scripted, but not met by any request (see heal and stop_moving):", *left]) if left else None
 
@@ -193,11 +188,8 @@ class Sandbox(SandboxSettings):
     def set_detail(self, queue_id: int, changes: Mapping[str, object]) -> None:
         """Make the detail of a listed queue differ from the list, which is not changed.
 
-        An update changes the list only, so these fields look as if the update was not taken.
-
-        Args:
-            queue_id: The id of a queue in the list.
-            changes: The differing fields, by wire name: `{"timeWait": "90"}`. `{}` removes the difference.
+        `changes` are the differing fields, by wire name: `{"timeWait": "90"}`. `{}` removes the difference. An update
+        changes the list only, so these fields look as if the update was not taken.
         """
         check_instance("changes", changes, _MAPPING)
         with self._service.lock:
@@ -224,13 +216,11 @@ class Sandbox(SandboxSettings):
         before_page: int | None = None,
         after_page: int | None = None,
     ) -> int:
-        """Add a queue to the list, now or once during a walk, and return its id.
+        """Add a queue to the list at `index`, as `list.insert` does, and return its id.
 
-        Args:
-            queue: The queue, by wire name. None generates one, whose id is new, and never that of a removed queue.
-            index: Its place, as for `list.insert`.
-            before_page: Before this page is read the next time, from 0.
-            after_page: After that, so that the page shows the list as it was.
+        `queue` is by wire name. None generates one, whose id is new, and never that of a removed queue. It is added
+        now, or when a page is read the next time, counted from 0: before it, or after it, so that the page shows the
+        list as it was.
         """
         if queue is not None:
             check_instance("queue", queue, _MAPPING)
@@ -264,7 +254,7 @@ class Sandbox(SandboxSettings):
     def moves_left(self) -> int:
         """The number of scripted moves that have not happened yet."""
         with self._service.lock:
-            return self._service.moves.waiting()
+            return len(self._service.moves.scripted)
 
     def stop_moving(self) -> None:
         """Remove the scripted moves that have not happened yet, and stop the random ones."""
@@ -277,9 +267,9 @@ class Sandbox(SandboxSettings):
         if before_page is not None and after_page is not None:
             raise InvalidArgumentError(f"give before_page or after_page; {before_page} and {after_page} were given")
         if before_page is not None:
-            self._service.moves.add(change, when="before", page=before_page)
+            self._service.moves.scripted.append(("before", before_page, change))
         elif after_page is not None:
-            self._service.moves.add(change, when="after", page=after_page)
+            self._service.moves.scripted.append(("after", after_page, change))
         else:
             change(self._table)
 
@@ -290,11 +280,10 @@ class Sandbox(SandboxSettings):
 
         `fail(next=3, status=502)`, `fail(status=429, retry_after="2.5")`, `fail(DropConnection(), method="PUT")`.
 
-        Args:
-            fault: The fault; see `alohub_async.testing.Fault`. By default `Status(status or 500)`.
-            options: `status` and `retry_after` are those of `Status`. `next` is the number of requests that the fault
-                happens to, by default 1; None for all until `heal()`. `method`, `path` and `page` select the requests;
-                `path` may be a template (`/v1/queues/inbound/{id}`), with or without the prefix `/api`.
+        The fault is one of `alohub_async.testing.Fault`, by default `Status(status or 500)`; `status` and `retry_after`
+        are those of `Status`. `next` is the number of requests that it happens to, by default 1; None for all until
+        `heal()`. `method`, `path` and `page` select the requests; `path` may be a template (`/v1/queues/inbound/{id}`),
+        with or without the prefix `/api`.
         """
         script: dict[str, Any] = {**options}
         times = script.pop("next", 1)
@@ -303,24 +292,22 @@ class Sandbox(SandboxSettings):
             raise InvalidArgumentError("status and retry_after belong to a Status fault; pass either them or a fault")
         if status.get("status", 500) is None:
             del status["status"]
-        fault, wanted = (
-            Status(**status) if fault is None else check_instance("fault", fault, Fault),
-            RequestFilter(**script),
-        )
+        chosen = Status(**status) if fault is None else check_instance("fault", fault, Fault)
+        wanted = RequestFilter(**script)
         with self._service.lock:
             self._service.check_filter(wanted)
-            self._service.faults.add(fault, wanted=wanted, times=times)
+            self._service.faults.add(chosen, wanted=wanted, times=times)
 
     @property
     def faults_left(self) -> int:
-        """The number of scripted faults that have not happened yet."""
+        """The number of scripted faults that have not happened yet; one for all requests counts once."""
         with self._service.lock:
-            return self._service.faults.waiting()
+            return sum(1 if entry.left is None else entry.left for entry in self._service.faults.entries)
 
     def heal(self) -> None:
         """Remove the scripted faults that have not happened yet."""
         with self._service.lock:
-            self._service.faults.clear()
+            self._service.faults.entries.clear()
 
     # Life
 

@@ -50,8 +50,7 @@ class Server:
     _listening: asyncio.Server | None = field(init=False, default=None)
     _closed: asyncio.Event = field(init=False, factory=asyncio.Event)
     _loop: asyncio.AbstractEventLoop | None = field(init=False, default=None)
-    _thread: Thread | None = field(init=False, default=None)
-    _home: asyncio.AbstractEventLoop | None = field(init=False, default=None)
+    _home: tuple[asyncio.AbstractEventLoop, Thread] | None = field(init=False, default=None)
     _port: int = field(init=False, default=0)
     _failures: list[tuple[str, Exception]] = field(init=False, factory=list[tuple[str, Exception]])
 
@@ -77,15 +76,16 @@ class Server:
 
     def enter(self, host: str, port: int) -> None:
         """Listen in a thread with its own event loop until `leave`; raises what `start` raises."""
-        if self._thread is not None:
+        if self._home is not None:
             raise RuntimeError(_RUNS)
         ready: Future[asyncio.AbstractEventLoop] = Future()
         # A daemon, which does not keep an aborted test run alive.
-        self._thread = Thread(target=_run_loop, args=(ready,), name="alohub-sandbox", daemon=True)
-        self._thread.start()
-        self._home = ready.result()
+        thread = Thread(target=_run_loop, args=(ready,), name="alohub-sandbox", daemon=True)
+        thread.start()
+        loop = ready.result()
+        self._home = loop, thread
         try:
-            asyncio.run_coroutine_threadsafe(self._start(host, port), self._home).result()
+            asyncio.run_coroutine_threadsafe(self._start(host, port), loop).result()
         except BaseException:
             self._end_thread()
             raise
@@ -95,7 +95,7 @@ class Server:
         """End a block, and raise the first error of the server, or add it to that of the block."""
         if self._home is not None:
             try:
-                asyncio.run_coroutine_threadsafe(self._close(), self._home).result()
+                asyncio.run_coroutine_threadsafe(self._close(), self._home[0]).result()
             finally:
                 self._end_thread()
         self.entered, self._loop, self._port = False, None, 0
@@ -149,13 +149,12 @@ class Server:
         if self._home is None:
             await work
         else:
-            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._home))
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._home[0]))
 
     def _end_thread(self) -> None:
-        thread, home = self._thread, self._home
-        self._thread = self._home = None
-        if thread is not None and home is not None:
-            home.call_soon_threadsafe(home.stop)
+        if self._home is not None:
+            (loop, thread), self._home = self._home, None
+            loop.call_soon_threadsafe(loop.stop)
             thread.join()
 
     def _leg(self) -> float:

@@ -1,19 +1,27 @@
 """The service behind the socket: the response to a request at a given time. It has no I/O and no clock."""
 
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from threading import RLock
+from typing import Final
 
 from attrs import define, evolve, field, frozen
 
 from alohub_async.testing.contract import Answer, is_backend, path_fits, problem, strip_prefix
 from alohub_async.testing.data import RecordTable
 from alohub_async.testing.faults import FaultScript, JsonAnswer, Status
-from alohub_async.testing.limits import Gate, RateLimits
 from alohub_async.testing.moves import MoveScript
 from alohub_async.testing.request_log import RecordedRequest, RequestFilter
 from alohub_async.testing.routes import ROUTES, Call, SandboxRoute, find_route
-from alohub_async.testing.settings import SandboxSettings
+from alohub_async.testing.settings import HeaderStyle, SandboxSettings
+from alohub_async.testing.windows import ServerWindow, make_window
 from alohub_async.validation import refuse
+
+# The names are not documented. Both word orders are in use.
+_HEADER_NAMES: Final[dict[HeaderStyle, tuple[str, str]]] = {
+    "scope-last": ("X-RateLimit-Limit-{scope}", "X-RateLimit-Remaining-{scope}"),
+    "scope-first": ("X-RateLimit-{scope}-Limit", "X-RateLimit-{scope}-Remaining"),
+}
 
 
 @frozen
@@ -37,11 +45,7 @@ class Service:
     _arrivals: int = field(init=False, default=0)
     lock: RLock = field(init=False, factory=RLock, repr=False)
     keys: dict[str, KeyGrant] = field(init=False, factory=dict[str, KeyGrant], repr=False)
-    limits: RateLimits = field(init=False)
-
-    @limits.default
-    def _new_limits(self) -> RateLimits:
-        return RateLimits(self.settings)
+    _windows: dict[tuple[str, str], ServerWindow] = field(init=False, factory=dict[tuple[str, str], ServerWindow])
 
     def find(self, method: str, path: str) -> SandboxRoute | None:
         """The route of a request; None if the table has none, or not for this way of access."""
@@ -73,10 +77,8 @@ class Service:
         """Refuse a filter that never matches: a page of a detail, or, with `times`, a path that nobody serves."""
         path = wanted.path or ROUTES[0].template
         served = [route.template for route in self.routes if path_fits(route.template, path)]
-        is_list = (wanted.method or "GET").upper() == "GET" and (
-            not served or any("{id}" not in name for name in served)
-        )
-        if wanted.page is not None and not is_list:
+        no_list = (wanted.method or "GET").upper() != "GET" or (served and all("{id}" in name for name in served))
+        if wanted.page is not None and no_list:
             raise refuse("page", "for requests of a list: GET, and not the path of a detail", wanted.page)
         if times is not None and not served:
             known = {*self.faults.paths, *(strip_prefix(request.path) for request in self.log.values())}
@@ -100,11 +102,39 @@ class Service:
         grant = self._grant_of(request)
         if grant is None:
             return self._uncounted(request, str(route), 401)
-        gate = self.limits.gate(grant.tenant_id, str(route), request.at)
-        if gate.refuses():
-            gate.charge(denied=True)
-            return gate.sign(problem(429).with_headers({"Retry-After": str(gate.retry_after())}))
-        return self._admitted(request, route, grant, gate)
+        windows = self._windows_of(grant.tenant_id, str(route))
+        if any(window.free(request.at) == 0 for window in windows.values()):
+            for window in windows.values():
+                window.deny(request.at)
+            # Whole seconds until both windows admit a request, at least 1; floating-point errors do not round up.
+            wait = max(1, *(math.ceil(window.retry_after(request.at) - 1e-9) for window in windows.values()))
+            return self._signed(problem(429).with_headers({"Retry-After": str(wait)}), windows, request.at)
+        return self._admitted(request, route, grant, windows)
+
+    def _windows_of(self, tenant_id: str, route: str) -> dict[str, ServerWindow]:
+        """The windows of a request by scope, with the current limits; a scope without a limit has none.
+
+        What the service counts as a route is not documented. Here it is method and path template, per tenant.
+        """
+        settings, windows = self.settings, dict[str, ServerWindow]()
+        for scope, key, limit in (("Tenant", "", settings.tenant_limit), ("Route", route, settings.route_limit)):
+            if limit is not None:
+                if (tenant_id, key) not in self._windows:
+                    self._windows[tenant_id, key] = make_window(
+                        settings.window_kind, limit, seconds=settings.window, count_denied=settings.count_denied
+                    )
+                windows[scope] = self._windows[tenant_id, key]
+                windows[scope].limit = limit
+        return windows
+
+    def _signed(self, answer: Answer, windows: Mapping[str, ServerWindow], now: float) -> Answer:
+        """The response with limit and remaining of each scope, the four headers of the vendor's page."""
+        left = {scope: window.free(now) for scope, window in windows.items()}
+        signed = evolve(answer, tenant_remaining=left.get("Tenant"), route_remaining=left.get("Route"))
+        for scope, window in windows.items():
+            limit, remaining = (name.format(scope=scope) for name in _HEADER_NAMES[self.settings.rate_limit_headers])
+            signed = signed.with_headers({limit: str(window.limit), remaining: str(left[scope])})
+        return signed
 
     def _scripted(self, request: RecordedRequest) -> SandboxRoute | None:
         """The route of a path that the table does not have, but a fault."""
@@ -120,16 +150,19 @@ class Service:
             return problem(status)
         named = request.headers.get("X-Tenant-ID", "")
         tenant_id = named if named in self.tables else self.settings.tenant_id
-        return self.limits.gate(tenant_id, route, request.at).sign(problem(status))
+        return self._signed(problem(status), self._windows_of(tenant_id, route), request.at)
 
-    def _admitted(self, request: RecordedRequest, route: SandboxRoute, grant: KeyGrant, gate: Gate) -> Answer:
+    def _admitted(
+        self, request: RecordedRequest, route: SandboxRoute, grant: KeyGrant, windows: Mapping[str, ServerWindow]
+    ) -> Answer:
         allowed = route.scope in grant.scopes
         fault = self.faults.take(request) if allowed else None
-        gate.charge(denied=isinstance(fault, Status) and fault.is_429)
+        for window in windows.values():
+            (window.deny if isinstance(fault, Status) and fault.is_429 else window.take)(request.at)
         answer = Answer(200) if allowed else problem(403)
         if allowed and (fault is None or fault.stage == "after"):
             answer = route.handler(Call(self, request, grant.tenant_id))
-        answer = gate.sign(answer)
+        answer = self._signed(answer, windows, request.at)
         return answer if fault is None else fault.spoil(answer)
 
     def _grant_of(self, request: RecordedRequest) -> KeyGrant | None:

@@ -45,8 +45,11 @@ def read_scopes(scopes: Collection[str]) -> frozenset[str]:
     return frozenset(scopes)
 
 
-def _choice(_: object, attribute: Any, value: Any) -> None:
+def _check_choice(_: object, attribute: Any, value: Any) -> None:
     check_choice(attribute.name, value, get_args(attribute.type))
+
+
+_CHOICE: Final[Any] = _check_choice
 
 
 def _count(**arguments: Any) -> Any:
@@ -87,17 +90,17 @@ class SandboxSettings:
     seed: int = field(default=0, validator=_count(least=None), on_setattr=fixed)
     tenant_id: str = field(default="20260310", validator=_HEADER_VALUE, on_setattr=fixed)
     scopes: frozenset[str] = field(default=frozenset({"queue"}), converter=read_scopes, on_setattr=fixed)
-    access: Literal["any", "gateway", "backend"] = field(default="any", validator=_choice)
-    gateway_key: KeyStyle = field(default="either", validator=_choice)
+    access: Literal["any", "gateway", "backend"] = field(default="any", validator=_CHOICE)
+    gateway_key: KeyStyle = field(default="either", validator=_CHOICE)
     tenant_limit: int | None = field(default=100, validator=_count(least=0, optional=True))
     route_limit: int | None = field(default=50, validator=_count(least=0, optional=True))
     window: float = field(default=10.0, validator=validator(check_seconds), on_setattr=fixed)
-    window_kind: WindowKind = field(default="first-request", validator=_choice, on_setattr=fixed)
+    window_kind: WindowKind = field(default="first-request", validator=_CHOICE, on_setattr=fixed)
     count_denied: bool = field(default=False, validator=validator(check_flag), on_setattr=fixed)
-    rate_limit_headers: HeaderStyle = field(default="scope-last", validator=_choice)
-    limit_headers_on: Literal["always", "counted"] = field(default="always", validator=_choice)
+    rate_limit_headers: HeaderStyle = field(default="scope-last", validator=_CHOICE)
+    limit_headers_on: Literal["always", "counted"] = field(default="always", validator=_CHOICE)
     page_size_cap: int | None = field(default=None, validator=_count(least=1, optional=True))
-    cap_style: CapStyle = field(default="rebase", validator=_choice)
-    total_style: TotalStyle = field(default="int", validator=_choice)
-    detail_style: DetailStyle = field(default="bare", validator=_choice)
+    cap_style: CapStyle = field(default="rebase", validator=_CHOICE)
+    total_style: TotalStyle = field(default="int", validator=_CHOICE)
+    detail_style: DetailStyle = field(default="bare", validator=_CHOICE)
     latency: Latency = field(default=0.0, validator=validator(_check_latency))

@@ -2,12 +2,6 @@
 
 The vendor documents a number of requests per 10 seconds, but not how they are counted. All times are seconds of one
 monotonic clock. Some gateways also count the requests they deny (`count_denied`).
-
-- `aligned`: a counter that restarts at each multiple of the window's length.
-- `first-request`: a counter that restarts one window after the first request it counted.
-- `sliding-log`: the requests of the last window count.
-- `sliding-counter`: two aligned counters; the previous one is weighted by its share of the window that ends now.
-- `token-bucket`: at most `limit` tokens; each request takes one, and they are refilled evenly at `limit` per window.
 """
 
 import math
@@ -66,7 +60,7 @@ class ServerWindow(ABC):
 
 
 class AlignedWindow(ServerWindow):
-    """A counter per multiple of `seconds`; it also has the previous counter, for `SlidingCounterWindow`."""
+    """A counter that restarts at each multiple of `seconds`. The previous count is for `SlidingCounterWindow`."""
 
     _index: int = 0
     _current: int = 0
@@ -91,9 +85,10 @@ class AlignedWindow(ServerWindow):
 
 
 class SlidingCounterWindow(AlignedWindow):
-    """A request is allowed if the estimate with it does not exceed the limit, and what is left is rounded down.
+    """Two aligned counters; the previous one is weighted by its share of the window that ends now.
 
-    Some gateways round the weighted part down first, which allows up to one request more.
+    A request is allowed if the estimate with it does not exceed the limit, and what is left is rounded down. Some
+    gateways round the weighted part down first, which allows up to one request more.
     """
 
     def _left(self, now: float) -> int:
@@ -111,7 +106,7 @@ class SlidingCounterWindow(AlignedWindow):
 
 
 class FirstRequestWindow(ServerWindow):
-    """Fixed windows, each opened by the first request that comes after the one before has ended."""
+    """A counter that restarts with the first request that comes after the window before has ended."""
 
     _start: float = -math.inf
     _served: int = 0
@@ -148,7 +143,10 @@ class SlidingLogWindow(ServerWindow):
 
 
 class TokenBucketWindow(ServerWindow):
-    """A bucket that is full at first. Denied requests that count make a debt of at most one full bucket."""
+    """At most `limit` tokens; each request takes one, and they are refilled evenly at `limit` per window.
+
+    The bucket is full at first. Denied requests that count make a debt of at most one full bucket.
+    """
 
     _at: float = -math.inf
     _tokens: float = 0.0
@@ -185,13 +183,5 @@ _KINDS: Final[dict[WindowKind, type[ServerWindow]]] = {
 
 
 def make_window(kind: WindowKind, limit: int, *, seconds: float = 10.0, count_denied: bool = False) -> ServerWindow:
-    """Make an empty window of this kind.
-
-    Example:
-        >>> window = make_window("sliding-log", 2)
-        >>> window.take(0.0)
-        >>> window.take(1.0)
-        >>> window.free(2.0), window.retry_after(2.0), window.free(10.0)
-        (0, 8.0, 1)
-    """
+    """Make an empty window of this kind."""
     return _KINDS[kind](limit, seconds=seconds, count_denied=count_denied)
