@@ -9,7 +9,6 @@ from typing import Final, Literal, TypeAlias, cast
 
 from attrs import evolve, field, frozen
 
-from alohub_async.files.records import read_json as parse_json
 from alohub_async.testing.data import WireRecord
 from alohub_async.validation import check_count, read_digits, validator
 
@@ -22,9 +21,6 @@ DetailStyle: TypeAlias = Literal["bare", "object", "list"]
 CapStyle: TypeAlias = Literal["rebase", "truncate"]
 """The offset of a capped page: `page * cap`, or `page * size` (the page is only shorter)."""
 
-# The vendor's page: gateway examples have no prefix, backend examples ({{host}}/api/v1/…) have this one.
-_BACKEND_PREFIX: Final = "/api"
-
 # The error tables of the vendor's page, with its own words as messages.
 _PROBLEMS: Final = {
     400: ("INVALID_INPUT", "Sai input"),
@@ -33,7 +29,6 @@ _PROBLEMS: Final = {
     404: ("NOT_FOUND", "Không tìm thấy"),
     429: ("RATE_LIMIT_EXCEEDED", "Vượt giới hạn request"),
 }
-_SYSTEM_ERROR: Final = ("FAIL", "Lỗi hệ thống")
 
 _MAX_NUMBER: Final = 2**63 - 1
 _MAX_NAME: Final = 255  # bytes of a file name, on most file systems
@@ -78,14 +73,14 @@ def gateway_page(status: int) -> Answer:
 
 def problem(status: int, *, code: str | None = None, message: str | None = None) -> Answer:
     """An error in the contract's form, by default with code and message of the error table."""
-    usual_code, usual_message = _PROBLEMS.get(status, _SYSTEM_ERROR)
+    usual_code, usual_message = _PROBLEMS.get(status, ("FAIL", "Lỗi hệ thống"))
     body = {"success": "0", "error_code": code or usual_code, "error_message": message or usual_message}
     return json_answer(body, status=status)
 
 
 def strip_prefix(path: str) -> str:
-    """The path without the backend's prefix."""
-    return path.removeprefix(_BACKEND_PREFIX) if path.startswith(f"{_BACKEND_PREFIX}/") else path
+    """The path without the backend's prefix: the vendor's backend examples ({{host}}/api/v1/…) have one."""
+    return path.removeprefix("/api") if path.startswith("/api/") else path
 
 
 def is_backend(path: str) -> bool:
@@ -174,11 +169,3 @@ def read_update(body: object) -> WireRecord | str:
             return message
         changes[read_name] = value
     return changes or "Cần ít nhất 1 field để cập nhật"
-
-
-def read_json(body: bytes) -> object:
-    """The decoded body; None if it is not JSON. Duplicate keys, NaN and Infinity are not JSON."""
-    try:
-        return parse_json(body)
-    except ValueError:
-        return None

@@ -22,16 +22,13 @@ Stage: TypeAlias = Literal["front", "instead", "after"]
 _GATEWAY_STATUSES: Final = {502, 503, 504}
 _TOO_MANY: Final = 429
 
-
 _STATUS: Final[Any] = validator(check_count, least=200, most=599)
 _FLAG: Final[Any] = validator(check_flag)
-
-
-def _text(pattern: str = "(?s:.*)", allowed: str = "a string", *, optional: bool = False) -> Any:
-    return validator(check_text, pattern=pattern, allowed=allowed, optional=optional)
-
-
-_HEADER: Final[Any] = _text(r"[^\x00-\x1f\x7f]*", "a string without control characters", optional=True)
+_TEXT: Final[Any] = validator(check_text, pattern="(?s:.*)", allowed="a string")
+_OPTIONAL_TEXT: Final[Any] = validator(check_text, pattern="(?s:.*)", allowed="a string", optional=True)
+_HEADER: Final[Any] = validator(
+    check_text, pattern=r"[^\x00-\x1f\x7f]*", allowed="a string without control characters", optional=True
+)
 
 
 def _check_payload(name: str, value: object) -> None:
@@ -73,8 +70,7 @@ class Status(Fault):
 
     Attributes:
         status: The HTTP status, 200 to 599.
-        error_code: By default the contract's code for the status (`FAIL` if it has none).
-        error_message: By default the contract's message for the status.
+        error_code, error_message: By default those of the contract for the status (`FAIL` if it has none).
         retry_after: The `Retry-After` header, verbatim: seconds, decimals, a date, garbage. None sends none. By
             default a 429 has `1`.
         limit_headers: Whether the service sends the rate-limit headers.
@@ -82,8 +78,8 @@ class Status(Fault):
     """
 
     status: int = field(default=500, validator=_STATUS)
-    error_code: str | None = field(default=None, kw_only=True, validator=_text(optional=True))
-    error_message: str | None = field(default=None, kw_only=True, validator=_text(optional=True))
+    error_code: str | None = field(default=None, kw_only=True, validator=_OPTIONAL_TEXT)
+    error_message: str | None = field(default=None, kw_only=True, validator=_OPTIONAL_TEXT)
     retry_after: str | UnsetType | None = field(default=UNSET, kw_only=True, validator=_HEADER)
     limit_headers: bool = field(default=True, kw_only=True, validator=_FLAG)
     budget_left: bool = field(default=False, kw_only=True, validator=_FLAG)
@@ -116,13 +112,10 @@ class Status(Fault):
 
 @frozen
 class Failure(Fault):
-    """A failure with HTTP 200: `success` is `"0"`, as in the vendor's guide.
+    """A failure with HTTP 200: `success` is `"0"` (the vendor's guide). `camel_case`: `errorCode`, `errorMessage`."""
 
-    `camel_case` uses the other spelling, `errorCode` and `errorMessage`.
-    """
-
-    error_code: str = field(default="0", validator=_text())
-    error_message: str = field(default="Thao tác thất bại", validator=_text())
+    error_code: str = field(default="0", validator=_TEXT)
+    error_message: str = field(default="Thao tác thất bại", validator=_TEXT)
     camel_case: bool = field(default=False, kw_only=True, validator=_FLAG)
 
     def spoil(self, answer: Answer) -> Answer:
@@ -141,7 +134,7 @@ class JsonAnswer(Fault):
 
     payload: object = field(validator=validator(_check_payload))
     status: int = field(default=200, validator=_STATUS)
-    scope: str = field(default="queue", kw_only=True, validator=_text())
+    scope: str = field(default="queue", kw_only=True, validator=_TEXT)
 
     def spoil(self, answer: Answer) -> Answer:
         """The payload with the rate-limit headers."""

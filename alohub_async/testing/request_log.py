@@ -38,8 +38,7 @@ class RecordedRequest:
         headers: By name in any case. The repr shows the values of a few harmless ones only.
         json: The decoded body; None without one or if it is not JSON.
         status: The status of the response; None until it is sent, and if the connection was dropped.
-        tenant_remaining: Requests left in the tenant's window afterwards; None if nothing was counted.
-        route_remaining: Requests left in the route's window.
+        tenant_remaining, route_remaining: Requests left in the window afterwards; None if nothing was counted.
     """
 
     at: float
@@ -89,13 +88,11 @@ class RequestFilter:
 
     def accepts(self, request: RecordedRequest) -> bool:
         """Whether the request matches."""
-        return (
-            (self.method is None or self.method.upper() == request.method)
-            and (self.path is None or path_fits(self.path, request.path))
-            and (self.page is None or self.page == request.page)
-            and (self.status is None or self.status == request.status)
-            and (self.json is None or self.json == request.json)
-        )
+        if self.method is not None and self.method.upper() != request.method:
+            return False
+        if self.path is not None and not path_fits(self.path, request.path):
+            return False
+        return all(getattr(self, name) in (None, getattr(request, name)) for name in ("page", "status", "json"))
 
 
 class FilterOptions(TypedDict, total=False):
@@ -113,16 +110,20 @@ class Requests(list[RecordedRequest]):
 
     def of(self, **wanted: Unpack[FilterOptions]) -> "Requests":
         """Those that match all keywords; see `RequestFilter`."""
-        return Requests(filter(RequestFilter(**wanted).accepts, self))
+        return self.matching(RequestFilter(**wanted))
+
+    def matching(self, wanted: RequestFilter) -> "Requests":
+        """Those the filter accepts."""
+        return Requests(filter(wanted.accepts, self))
 
 
-def mismatch(requests: Requests, wanted: RequestFilter, *, times: int | None) -> str | None:
-    """Why not `times` requests match (None: at least one); None if they do."""
-    count = sum(map(wanted.accepts, requests))
-    if count == times or (times is None and count):
-        return None
-    expected = "at least 1 request" if times is None else counted(times, "request")
-    return f"expected {expected}, received {count}: {wanted}\n{table(requests)}"
+def assert_matching(requests: Requests, wanted: RequestFilter, *, times: int | None) -> None:
+    """Assert that this number of requests match; None for at least one."""
+    __tracebackhide__ = True  # pytest then shows the line of the test
+    count = len(requests.matching(wanted))
+    if count != times and (times is not None or not count):
+        expected = "at least 1 request" if times is None else counted(times, "request")
+        raise AssertionError(f"expected {expected}, received {count}: {wanted}\n{table(requests)}")
 
 
 def table(requests: Requests) -> str:

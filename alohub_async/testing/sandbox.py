@@ -15,7 +15,7 @@ from alohub_async.rate_limits import RateLimiter
 from alohub_async.testing.data import RecordTable, WireQueue
 from alohub_async.testing.faults import Fault, FaultOptions, Status
 from alohub_async.testing.moves import Change
-from alohub_async.testing.request_log import RequestFilter, Requests, mismatch, table
+from alohub_async.testing.request_log import RequestFilter, Requests, assert_matching, table
 from alohub_async.testing.server import Server
 from alohub_async.testing.service import Service
 from alohub_async.testing.settings import SandboxSettings, read_scopes
@@ -142,12 +142,12 @@ class Sandbox(SandboxSettings):
         wanted = RequestFilter(method=method, path=path, json=json)
         with self._service.lock:
             self._service.check_filter(wanted, times=times)
-        self._expect(wanted, times)
+        assert_matching(self.requests, wanted, times=times)
 
     def assert_no_429(self) -> None:
         """Assert that no request was refused for the rate limit."""
         __tracebackhide__ = True
-        self._expect(RequestFilter(status=429), 0)
+        assert_matching(self.requests, RequestFilter(status=429), times=0)
 
     def assert_all_faults_met(self) -> None:
         """Assert that every scripted fault has happened. Heal faults for all requests first."""
@@ -158,21 +158,12 @@ class Sandbox(SandboxSettings):
             raise AssertionError("\n".join(["faults that no request has met:", *left, table(requests)]))
 
     def unmet(self) -> str | None:
-        """A message with the faults and moves that have not happened; None if all have.
-
-        A fault for all requests counts as met if it has happened once.
-        """
+        """The faults and moves not met, as a message; None if all are. A fault for all requests is met by the first."""
         with self._service.lock:
             left = self._service.faults.left(unmet_only=True)
             moves = len(self._service.moves.scripted)
         left += [f"{moves} x a move of the list, at a page that was not read"] if moves else []
         return "\n".join(["scripted, but not met by any request (see heal and stop_moving):", *left]) if left else None
-
-    def _expect(self, wanted: RequestFilter, times: int | None) -> None:
-        __tracebackhide__ = True
-        why = mismatch(self.requests, wanted, times=times)
-        if why is not None:
-            raise AssertionError(why)
 
     # Queues
 

@@ -13,7 +13,8 @@ from attrs import define, field
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from alohub_async.testing.contract import Answer, problem, read_json
+from alohub_async.files.records import read_json
+from alohub_async.testing.contract import Answer, problem
 from alohub_async.testing.request_log import RecordedRequest
 from alohub_async.testing.service import Service
 from alohub_async.testing.settings import latency_range
@@ -164,17 +165,14 @@ class Server:
     async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
         body = await http.read()
         await asyncio.sleep(self._leg())
-        route = self.service.find(http.method, http.path)
-        request = RecordedRequest(
-            at=asyncio.get_running_loop().time(),
-            method=http.method,
-            path=http.path,
-            route=None if route is None else str(route),
-            query={name: http.query[name] for name in http.query},
-            headers=CIMultiDictProxy(CIMultiDict(http.headers)),
-            # A body is JSON only if it is declared so, as in all the vendor's examples.
-            json=read_json(body) if http.content_type == "application/json" else None,
-        )
+        now, route = asyncio.get_running_loop().time(), self.service.find(http.method, http.path)
+        route_name = None if route is None else str(route)
+        query = {name: http.query[name] for name in http.query}
+        headers = CIMultiDictProxy(CIMultiDict(http.headers))
+        json: object = None
+        with suppress(ValueError):  # a body is JSON only if it is declared so, as in all the vendor's examples
+            json = read_json(body) if http.content_type == "application/json" else None
+        request = RecordedRequest(now, http.method, http.path, route_name, query, headers, json)
         answer, response, failure = problem(500), web.StreamResponse(status=500), _Failure()
         with self.service.lock:
             number = self.service.arrived(request)

@@ -66,12 +66,9 @@ class Service:
     def answered(self, number: int, answer: Answer) -> None:
         """Log the response, unless the log was cleared since."""
         if number in self.log:
-            self.log[number] = evolve(
-                self.log[number],
-                status=None if answer.cut == "before" else answer.status,
-                tenant_remaining=answer.tenant_remaining,
-                route_remaining=answer.route_remaining,
-            )
+            status = None if answer.cut == "before" else answer.status
+            tenant, route = answer.tenant_remaining, answer.route_remaining
+            self.log[number] = evolve(self.log[number], status=status, tenant_remaining=tenant, route_remaining=route)
 
     def check_filter(self, wanted: RequestFilter, *, times: int | None = None) -> None:
         """Refuse a filter that never matches: a page of a detail, or, with `times`, a path that nobody serves."""
@@ -109,7 +106,15 @@ class Service:
             # Whole seconds until both windows admit a request, at least 1; floating-point errors do not round up.
             wait = max(1, *(math.ceil(window.retry_after(request.at) - 1e-9) for window in windows.values()))
             return self._signed(problem(429).with_headers({"Retry-After": str(wait)}), windows, request.at)
-        return self._admitted(request, route, grant, windows)
+        allowed = route.scope in grant.scopes
+        fault = self.faults.take(request) if allowed else None
+        for window in windows.values():
+            (window.deny if isinstance(fault, Status) and fault.is_429 else window.take)(request.at)
+        answer = Answer(200) if allowed else problem(403)
+        if allowed and (fault is None or fault.stage == "after"):
+            answer = route.handler(Call(self, request, grant.tenant_id))
+        answer = self._signed(answer, windows, request.at)
+        return answer if fault is None else fault.spoil(answer)
 
     def _windows_of(self, tenant_id: str, route: str) -> dict[str, ServerWindow]:
         """The windows of a request by scope, with the current limits; a scope without a limit has none.
@@ -151,19 +156,6 @@ class Service:
         named = request.headers.get("X-Tenant-ID", "")
         tenant_id = named if named in self.tables else self.settings.tenant_id
         return self._signed(problem(status), self._windows_of(tenant_id, route), request.at)
-
-    def _admitted(
-        self, request: RecordedRequest, route: SandboxRoute, grant: KeyGrant, windows: Mapping[str, ServerWindow]
-    ) -> Answer:
-        allowed = route.scope in grant.scopes
-        fault = self.faults.take(request) if allowed else None
-        for window in windows.values():
-            (window.deny if isinstance(fault, Status) and fault.is_429 else window.take)(request.at)
-        answer = Answer(200) if allowed else problem(403)
-        if allowed and (fault is None or fault.stage == "after"):
-            answer = route.handler(Call(self, request, grant.tenant_id))
-        answer = self._signed(answer, windows, request.at)
-        return answer if fault is None else fault.spoil(answer)
 
     def _grant_of(self, request: RecordedRequest) -> KeyGrant | None:
         """The grant of the key; None if the key is missing, wrong, or not of the named tenant.

@@ -52,10 +52,6 @@ def _check_choice(_: object, attribute: Any, value: Any) -> None:
 _CHOICE: Final[Any] = _check_choice
 
 
-def _count(**arguments: Any) -> Any:
-    return validator(check_count, **arguments)
-
-
 @define(kw_only=True, eq=False)
 class SandboxSettings:
     """How the sandbox behaves where the contract leaves it open, or where a test needs something else.
@@ -87,19 +83,19 @@ class SandboxSettings:
             drawn separately, so responses can overtake each other.
     """
 
-    seed: int = field(default=0, validator=_count(least=None), on_setattr=fixed)
+    seed: int = field(default=0, validator=validator(check_count, least=None), on_setattr=fixed)
     tenant_id: str = field(default="20260310", validator=_HEADER_VALUE, on_setattr=fixed)
     scopes: frozenset[str] = field(default=frozenset({"queue"}), converter=read_scopes, on_setattr=fixed)
     access: Literal["any", "gateway", "backend"] = field(default="any", validator=_CHOICE)
     gateway_key: KeyStyle = field(default="either", validator=_CHOICE)
-    tenant_limit: int | None = field(default=100, validator=_count(least=0, optional=True))
-    route_limit: int | None = field(default=50, validator=_count(least=0, optional=True))
+    tenant_limit: int | None = field(default=100, validator=validator(check_count, least=0, optional=True))
+    route_limit: int | None = field(default=50, validator=validator(check_count, least=0, optional=True))
     window: float = field(default=10.0, validator=validator(check_seconds), on_setattr=fixed)
     window_kind: WindowKind = field(default="first-request", validator=_CHOICE, on_setattr=fixed)
     count_denied: bool = field(default=False, validator=validator(check_flag), on_setattr=fixed)
     rate_limit_headers: HeaderStyle = field(default="scope-last", validator=_CHOICE)
     limit_headers_on: Literal["always", "counted"] = field(default="always", validator=_CHOICE)
-    page_size_cap: int | None = field(default=None, validator=_count(least=1, optional=True))
+    page_size_cap: int | None = field(default=None, validator=validator(check_count, least=1, optional=True))
     cap_style: CapStyle = field(default="rebase", validator=_CHOICE)
     total_style: TotalStyle = field(default="int", validator=_CHOICE)
     detail_style: DetailStyle = field(default="bare", validator=_CHOICE)

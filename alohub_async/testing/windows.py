@@ -26,36 +26,44 @@ class ServerWindow(ABC):
     limit: int = field(validator=validator(check_count, least=0))
     seconds: float = field(default=10.0, kw_only=True, validator=validator(check_seconds))
     count_denied: bool = field(default=False, kw_only=True)
+    _now: float = field(init=False, default=-math.inf)
+    _served: int = field(init=False, default=0)
 
     def free(self, now: float) -> int:
         """Whole requests that are allowed now, 0 or more."""
-        return max(0, self._left(now))
+        self._turn(now)
+        return max(0, self._left())
 
     def take(self, now: float) -> None:
         """Count one request, whether it is allowed or not."""
-        self._count(now)
+        self._turn(now)
+        self._count()
 
     def deny(self, now: float) -> None:
         """Count a denied request if `count_denied`."""
         if self.count_denied:
-            self._count(now)
+            self.take(now)
 
     def retry_after(self, now: float) -> float:
         """Seconds until a request is allowed; 0 if one is now, and one window if the limit is 0."""
         if self.free(now) > 0:
             return 0.0
-        return max(0.0, self._next_free(now) - now) if self.limit else self.seconds
+        return max(0.0, self._next_free() - now) if self.limit else self.seconds
 
-    @abstractmethod
-    def _count(self, now: float) -> None:
-        """Count one request."""
+    def _turn(self, now: float) -> None:
+        """Set the clock, by which the methods below go."""
+        self._now = now
 
-    @abstractmethod
-    def _left(self, now: float) -> int:
+    def _left(self) -> int:
         """Whole requests left; negative if the limit was lowered or denied requests count."""
+        return self.limit - self._served
+
+    def _count(self) -> None:
+        """Count one request."""
+        self._served += 1
 
     @abstractmethod
-    def _next_free(self, now: float) -> float:
+    def _next_free(self) -> float:
         """When the next request is allowed, if none is now and the limit is above 0."""
 
 
@@ -63,25 +71,17 @@ class AlignedWindow(ServerWindow):
     """A counter that restarts at each multiple of `seconds`. The previous count is for `SlidingCounterWindow`."""
 
     _index: int = 0
-    _current: int = 0
     _previous: int = 0
 
-    def _count(self, now: float) -> None:
-        self._turn(now)
-        self._current += 1
-
-    def _left(self, now: float) -> int:
-        self._turn(now)
-        return self.limit - self._current
-
-    def _next_free(self, now: float) -> float:
-        return (math.floor(now / self.seconds) + 1) * self.seconds
-
     def _turn(self, now: float) -> None:
+        super()._turn(now)
         index = math.floor(now / self.seconds)
         if index != self._index:
-            self._previous = self._current if index == self._index + 1 else 0
-            self._index, self._current = index, 0
+            self._previous = self._served if index == self._index + 1 else 0
+            self._index, self._served = index, 0
+
+    def _next_free(self) -> float:
+        return (self._index + 1) * self.seconds
 
 
 class SlidingCounterWindow(AlignedWindow):
@@ -91,36 +91,33 @@ class SlidingCounterWindow(AlignedWindow):
     gateways round the weighted part down first, which allows up to one request more.
     """
 
-    def _left(self, now: float) -> int:
-        self._turn(now)
-        in_view = 1.0 - (now / self.seconds - self._index)
-        return math.floor(self.limit - self._previous * in_view - self._current + _ROUNDING)
+    def _left(self) -> int:
+        in_view = 1.0 - (self._now / self.seconds - self._index)
+        return math.floor(self.limit - self._previous * in_view - self._served + _ROUNDING)
 
-    def _next_free(self, now: float) -> float:
-        self._turn(now)
-        if self._current < self.limit:  # then `previous` is what is in the way, and it fades in this very window
-            faded = 1.0 - (self.limit - self._current - 1) / self._previous
+    def _next_free(self) -> float:
+        if self._served < self.limit:  # then `previous` is what is in the way, and it fades in this very window
+            faded = 1.0 - (self.limit - self._served - 1) / self._previous
             return (self._index + faded) * self.seconds
-        faded = 1.0 - (self.limit - 1) / self._current
+        faded = 1.0 - (self.limit - 1) / self._served
         return (self._index + 1 + faded) * self.seconds
 
 
 class FirstRequestWindow(ServerWindow):
     """A counter that restarts with the first request that comes after the window before has ended."""
 
-    _start: float = -math.inf
-    _served: int = 0
+    _end: float = -math.inf
 
-    def _count(self, now: float) -> None:
-        if now >= self._start + self.seconds:
-            self._start, self._served = now, 0
-        self._served += 1
+    def _left(self) -> int:
+        return super()._left() if self._now < self._end else self.limit
 
-    def _left(self, now: float) -> int:
-        return self.limit - (self._served if now < self._start + self.seconds else 0)
+    def _count(self) -> None:
+        if self._now >= self._end:
+            self._end, self._served = self._now + self.seconds, 0
+        super()._count()
 
-    def _next_free(self, now: float) -> float:
-        return max(now, self._start + self.seconds)
+    def _next_free(self) -> float:
+        return self._end
 
 
 @define(eq=False)
@@ -129,16 +126,18 @@ class SlidingLogWindow(ServerWindow):
 
     _log: deque[float] = field(init=False, factory=deque[float])
 
-    def _count(self, now: float) -> None:
-        self._log.append(now)
-
-    def _left(self, now: float) -> int:
+    def _turn(self, now: float) -> None:
+        super()._turn(now)
         while self._log and self._log[0] + self.seconds <= now:
             self._log.popleft()
+
+    def _left(self) -> int:
         return self.limit - len(self._log)
 
-    def _next_free(self, now: float) -> float:
-        self._left(now)
+    def _count(self) -> None:
+        self._log.append(self._now)
+
+    def _next_free(self) -> float:
         return self._log[len(self._log) - self.limit] + self.seconds
 
 
@@ -148,29 +147,23 @@ class TokenBucketWindow(ServerWindow):
     The bucket is full at first. Denied requests that count make a debt of at most one full bucket.
     """
 
-    _at: float = -math.inf
-    _tokens: float = 0.0
+    _tokens: float = math.inf
 
-    def _count(self, now: float) -> None:
-        self._refill(now)
-        self._tokens = max(self._tokens - 1.0, -float(self.limit))
+    def _turn(self, now: float) -> None:
+        if self.limit:
+            self._tokens = min(float(self.limit), self._tokens + (now - self._now) * self.limit / self.seconds)
+        else:
+            self._tokens = 0.0
+        super()._turn(now)
 
-    def _left(self, now: float) -> int:
-        self._refill(now)
+    def _left(self) -> int:
         return math.floor(self._tokens + _ROUNDING)
 
-    def _next_free(self, now: float) -> float:
-        self._refill(now)
-        return now + (1.0 - self._tokens) * self.seconds / self.limit
+    def _count(self) -> None:
+        self._tokens = max(self._tokens - 1.0, -float(self.limit))
 
-    def _refill(self, now: float) -> None:
-        if self.limit == 0:
-            self._tokens = 0.0
-        elif self._at == -math.inf:
-            self._tokens = float(self.limit)
-        else:
-            self._tokens = min(float(self.limit), self._tokens + (now - self._at) * self.limit / self.seconds)
-        self._at = now
+    def _next_free(self) -> float:
+        return self._now + (1.0 - self._tokens) * self.seconds / self.limit
 
 
 _KINDS: Final[dict[WindowKind, type[ServerWindow]]] = {
