@@ -85,11 +85,10 @@ async def _serve(sandbox: "Sandbox") -> None:
     try:
         await sandbox.start()
     except OSError as exc:
-        message = f"cannot listen on {sandbox.host}, port {sandbox.port}: {exc.strerror or exc}"
+        host, port = sandbox.host, sandbox.port
+        message = f"cannot listen on {host}, port {port}: {exc.strerror or exc}"
         if exc.errno == errno.EADDRINUSE:
-            message = (
-                f"port {sandbox.port} of {sandbox.host} is in use; choose another one with --port (0 for a free port)"
-            )
+            message = f"port {port} of {host} is in use; choose another one with --port (0 for a free port)"
         raise CommandError(message, ExitCode.FAILED) from exc
     try:
         write(_greeting(sandbox))
@@ -99,9 +98,8 @@ async def _serve(sandbox: "Sandbox") -> None:
 
 
 def _greeting(sandbox: "Sandbox") -> str:
-    tenant, route = (
-        "no limit" if limit is None else str(limit) for limit in (sandbox.tenant_limit, sandbox.route_limit)
-    )
+    limits = (sandbox.tenant_limit, sandbox.route_limit)
+    tenant, route = ("no limit" if limit is None else str(limit) for limit in limits)
     return (
         f"Sandbox with {counted(len(sandbox.queues), 'queue')} listening on {sandbox.url}; press Ctrl-C to stop it.\n"
         f"Requests per {sandbox.window:g} s ({sandbox.window_kind}): {tenant} for the tenant, {route} for each route.\n"

@@ -4,7 +4,6 @@ Every wire fact is from the vendor's page, unless the docstring says that it is 
 """
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, TypeAlias, cast
 
@@ -22,9 +21,6 @@ DetailStyle: TypeAlias = Literal["bare", "object", "list"]
 CapStyle: TypeAlias = Literal["rebase", "truncate"]
 """The offset of a capped page: `page * cap`, or `page * size` (the page is only shorter)."""
 
-# The vendor's page: gateway examples have no prefix, backend examples ({{host}}/api/v1/…) have this one.
-_BACKEND_PREFIX: Final = "/api"
-
 # The error tables of the vendor's page, with its own words as messages.
 _PROBLEMS: Final = {
     400: ("INVALID_INPUT", "Sai input"),
@@ -33,7 +29,6 @@ _PROBLEMS: Final = {
     404: ("NOT_FOUND", "Không tìm thấy"),
     429: ("RATE_LIMIT_EXCEEDED", "Vượt giới hạn request"),
 }
-_SYSTEM_ERROR: Final = ("FAIL", "Lỗi hệ thống")
 
 _MAX_NUMBER: Final = 2**63 - 1
 _MAX_NAME: Final = 255  # bytes of a file name, on most file systems
@@ -41,17 +36,11 @@ _MAX_NAME: Final = 255  # bytes of a file name, on most file systems
 
 @frozen
 class Answer:
-    """A response before it is sent.
+    """A response before it is sent, which is after `delay` seconds.
 
-    Attributes:
-        status: The HTTP status.
-        body: The body.
-        content_type: Its media type, without charset.
-        headers: Headers besides `Content-Type` and `Content-Length`.
-        delay: Seconds to wait before it is sent.
-        cut: Where the connection is closed: nowhere, before the response, or in the middle of its body.
-        tenant_remaining: Requests left in the tenant's window; None without such a limit or tenant.
-        route_remaining: Requests left in the route's window.
+    `content_type` is without charset, `headers` are those besides `Content-Type` and `Content-Length`. `cut` is where
+    the connection is closed: nowhere, before the response, or in the middle of its body. `tenant_remaining` and
+    `route_remaining` are the requests left in the two windows; None without such a limit or tenant.
     """
 
     status: int = field(validator=validator(check_count, least=100, most=599))
@@ -84,14 +73,14 @@ def gateway_page(status: int) -> Answer:
 
 def problem(status: int, *, code: str | None = None, message: str | None = None) -> Answer:
     """An error in the contract's form, by default with code and message of the error table."""
-    usual_code, usual_message = _PROBLEMS.get(status, _SYSTEM_ERROR)
+    usual_code, usual_message = _PROBLEMS.get(status, ("FAIL", "Lỗi hệ thống"))
     body = {"success": "0", "error_code": code or usual_code, "error_message": message or usual_message}
     return json_answer(body, status=status)
 
 
 def strip_prefix(path: str) -> str:
-    """The path without the backend's prefix."""
-    return path.removeprefix(_BACKEND_PREFIX) if path.startswith(f"{_BACKEND_PREFIX}/") else path
+    """The path without the backend's prefix: the vendor's backend examples ({{host}}/api/v1/…) have one."""
+    return path.removeprefix("/api") if path.startswith("/api/") else path
 
 
 def is_backend(path: str) -> bool:
@@ -102,9 +91,8 @@ def is_backend(path: str) -> bool:
 def path_fits(pattern: str, path: str) -> bool:
     """Whether a path is that of the pattern, in which `{id}` is any segment. The backend's prefix does not matter."""
     wanted, found = strip_prefix(pattern).split("/"), strip_prefix(path).split("/")
-    return len(wanted) == len(found) and all(
-        part == name or (part == "{id}" and name != "") for part, name in zip(wanted, found, strict=True)
-    )
+    fitting = (part == name or (part == "{id}" and name != "") for part, name in zip(wanted, found, strict=False))
+    return len(wanted) == len(found) and all(fitting)
 
 
 def whole_number(text: object) -> int | None:
@@ -125,13 +113,6 @@ def read_page_request(query: Mapping[str, str]) -> tuple[int, int] | str:
     return (page, size) if size else "size phải là số nguyên dương"
 
 
-def page_slice(page: int, size: int, *, cap: int | None, cap_style: CapStyle) -> slice:
-    """The page's part of the list. Whether and how the service caps the size is not documented."""
-    length = size if cap is None else min(size, cap)
-    start = page * (length if cap_style == "rebase" else size)
-    return slice(start, start + length)
-
-
 def list_envelope(rows: Sequence[WireRecord], *, total: int, total_style: TotalStyle) -> dict[str, object]:
     """The envelope of a list, with the total in this style."""
     shown = {} if total_style == "missing" else {"totalRecord": str(total) if total_style == "string" else total}
@@ -146,7 +127,6 @@ def detail_payload(record: WireRecord, *, style: DetailStyle) -> dict[str, objec
 
 
 UPDATED: Final = {"success": "1", "error_code": "SUCCESS", "error_message": "Inbound queue updated successfully"}
-"""The response to an update."""
 
 
 def _is_file_name(value: object) -> bool:
@@ -189,26 +169,3 @@ def read_update(body: object) -> WireRecord | str:
             return message
         changes[read_name] = value
     return changes or "Cần ít nhất 1 field để cập nhật"
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    if len(pairs) != len(dict(pairs)):
-        raise ValueError("duplicate keys")
-    return dict(pairs)
-
-
-def _no_constant(name: str) -> object:
-    raise ValueError(name)
-
-
-def read_json(body: bytes) -> object:
-    """The decoded body; None if it is not JSON. Duplicate keys, NaN and Infinity are not JSON."""
-    try:
-        return json.loads(body, object_pairs_hook=_unique, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        return None
-
-
-def whole_seconds(seconds: float) -> int:
-    """`Retry-After`: whole seconds, rounded up, at least 1. Floating-point errors do not round up."""
-    return max(1, math.ceil(seconds - 1e-9))

@@ -73,38 +73,32 @@ def seed_queues(count: int, *, seed: int = 0) -> list[WireQueue]:
 class RecordTable:
     """One tenant's records, in the order of the list.
 
-    Attributes:
-        rows: The records.
-        id_field: The wire name of their id.
+    `details` has the fields in which a record's detail differs from the list; None hides it.
     """
 
     rows: list[WireRecord]
     id_field: str = "callinId"
+    details: dict[int, WireRecord | None] = field(init=False, repr=False, factory=dict[int, WireRecord | None])
     _by_id: dict[int, WireRecord] = field(init=False, repr=False, factory=dict[int, WireRecord])
-    _details: dict[int, WireRecord | None] = field(init=False, repr=False, factory=dict[int, WireRecord | None])
     _next_id: int = field(init=False, repr=False, default=FIRST_ID)
 
     def __attrs_post_init__(self) -> None:
-        for row in self.rows:
-            self._index(row)
+        self._index(self.rows)
 
     def _id_of(self, record: WireRecord) -> int | None:
         value = record.get(self.id_field)
         return value if isinstance(value, int) else read_digits(value)
 
-    def _index(self, row: WireRecord) -> None:
-        queue_id = self._id_of(row)
-        if queue_id is not None:
-            self._by_id.setdefault(queue_id, row)
-            self._next_id = max(self._next_id, queue_id + 1)
+    def _index(self, rows: Iterable[WireRecord]) -> None:
+        for row in rows:
+            queue_id = self._id_of(row)
+            if queue_id is not None:
+                self._by_id.setdefault(queue_id, row)
+                self._next_id = max(self._next_id, queue_id + 1)
 
     @classmethod
     def of(cls, queues: int | Iterable[Mapping[str, object]], *, seed: int = 0) -> "RecordTable":
-        """Seed this number of queues, or copy the given ones unchanged.
-
-        Raises:
-            InvalidArgumentError: Neither a number of 0 or more, nor queues by wire name.
-        """
+        """Seed this number of queues, or copy the given ones unchanged."""
         is_number = isinstance(queues, int) and not isinstance(queues, bool)
         with suppress(TypeError, ValueError):
             if not isinstance(queues, int | str | Mapping):
@@ -112,21 +106,15 @@ class RecordTable:
             if isinstance(queues, int) and is_number and queues >= 0:
                 return cls(seed_queues(queues, seed=seed))
         allowed = "how many, 0 or more, or the queues themselves by wire name"
-        given = cast("object", queues)
-        raise refuse("queues", allowed, given, wrong_type=not is_number)
+        raise refuse("queues", allowed, cast("object", queues), wrong_type=not is_number)
 
     def find(self, queue_id: int) -> WireRecord | None:
         """The first record with this id, or None."""
         return self._by_id.get(queue_id)
 
-    def set_detail(self, queue_id: int, changes: WireRecord | None) -> None:
-        """Make the detail differ from the list in these fields; None hides it."""
-        self._details[queue_id] = changes
-
     def detail(self, queue_id: int) -> WireRecord | None:
         """The record as its detail shows it; None if there is none or it is hidden."""
-        queue = self.find(queue_id)
-        changes = self._details.get(queue_id, {})
+        queue, changes = self.find(queue_id), self.details.get(queue_id, {})
         return None if queue is None or changes is None else {**queue, **changes}
 
     def free_id(self) -> int:
@@ -142,11 +130,11 @@ class RecordTable:
     def insert(self, index: int, queue: WireRecord) -> None:
         """Insert a record into the list, as `list.insert` does."""
         self.rows.insert(index, queue)
-        self._index(queue)
+        self._index([queue])
 
     def remove(self, queue_id: int) -> None:
         """Remove the record with this id from the list, if there is one."""
-        queue = self._by_id.get(queue_id)
+        queue = self.find(queue_id)
         if queue is not None:
             self.remove_at(next(index for index, row in enumerate(self.rows) if row is queue))
 
@@ -157,6 +145,4 @@ class RecordTable:
         if queue_id is not None and self._by_id.get(queue_id) is gone:
             del self._by_id[queue_id]
             if len(self._by_id) < len(self.rows):  # another record may have the same id
-                twin = next((row for row in self.rows if self._id_of(row) == queue_id), None)
-                if twin is not None:
-                    self._by_id[queue_id] = twin
+                self._index(self.rows)

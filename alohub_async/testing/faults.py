@@ -9,16 +9,7 @@ from attrs import define, evolve, field, frozen
 from alohub_async.testing.contract import Answer, gateway_page, json_answer, problem, strip_prefix
 from alohub_async.testing.request_log import RecordedRequest, RequestFilter
 from alohub_async.unset import UNSET, UnsetType
-from alohub_async.validation import (
-    check_choice,
-    check_count,
-    check_flag,
-    check_instance,
-    check_seconds,
-    check_text,
-    refuse,
-    validator,
-)
+from alohub_async.validation import check_choice, check_count, check_flag, check_seconds, check_text, refuse, validator
 
 Stage: TypeAlias = Literal["front", "instead", "after"]
 """Where a fault happens.
@@ -31,14 +22,13 @@ Stage: TypeAlias = Literal["front", "instead", "after"]
 _GATEWAY_STATUSES: Final = {502, 503, 504}
 _TOO_MANY: Final = 429
 
-
-def _text(*, optional: bool = False, pattern: str = "(?s:.*)") -> Any:
-    allowed = "a string without control characters" if "x00" in pattern else "a string"
-    return validator(check_text, pattern=pattern, allowed=allowed, optional=optional)
-
-
 _STATUS: Final[Any] = validator(check_count, least=200, most=599)
 _FLAG: Final[Any] = validator(check_flag)
+_TEXT: Final[Any] = validator(check_text, pattern="(?s:.*)", allowed="a string")
+_OPTIONAL_TEXT: Final[Any] = validator(check_text, pattern="(?s:.*)", allowed="a string", optional=True)
+_HEADER: Final[Any] = validator(
+    check_text, pattern=r"[^\x00-\x1f\x7f]*", allowed="a string without control characters", optional=True
+)
 
 
 def _check_payload(name: str, value: object) -> None:
@@ -52,8 +42,7 @@ def _check_payload(name: str, value: object) -> None:
 class Fault:
     """A failure that happens to one request. The classes below are the kinds; subclass this one for your own.
 
-    A fault of the stages `instead` and `after` is not used up by a request with a wrong key, or one that a limit
-    refuses.
+    At the stages `instead` and `after`, a request with a wrong key, or one that a limit refuses, does not use it up.
     """
 
     _stage: ClassVar[Stage] = "instead"
@@ -81,8 +70,7 @@ class Status(Fault):
 
     Attributes:
         status: The HTTP status, 200 to 599.
-        error_code: By default the contract's code for the status (`FAIL` if it has none).
-        error_message: By default the contract's message for the status.
+        error_code, error_message: By default those of the contract for the status (`FAIL` if it has none).
         retry_after: The `Retry-After` header, verbatim: seconds, decimals, a date, garbage. None sends none. By
             default a 429 has `1`.
         limit_headers: Whether the service sends the rate-limit headers.
@@ -90,11 +78,9 @@ class Status(Fault):
     """
 
     status: int = field(default=500, validator=_STATUS)
-    error_code: str | None = field(default=None, kw_only=True, validator=_text(optional=True))
-    error_message: str | None = field(default=None, kw_only=True, validator=_text(optional=True))
-    retry_after: str | UnsetType | None = field(
-        default=UNSET, kw_only=True, validator=_text(optional=True, pattern=r"[^\x00-\x1f\x7f]*")
-    )
+    error_code: str | None = field(default=None, kw_only=True, validator=_OPTIONAL_TEXT)
+    error_message: str | None = field(default=None, kw_only=True, validator=_OPTIONAL_TEXT)
+    retry_after: str | UnsetType | None = field(default=UNSET, kw_only=True, validator=_HEADER)
     limit_headers: bool = field(default=True, kw_only=True, validator=_FLAG)
     budget_left: bool = field(default=False, kw_only=True, validator=_FLAG)
 
@@ -106,12 +92,11 @@ class Status(Fault):
 
     def spoil(self, answer: Answer) -> Answer:
         """The error with its headers."""
+        error = problem(self.status, code=self.error_code, message=self.error_message)
         if self.stage == "front":
             error = gateway_page(self.status)
-        else:
-            error = problem(self.status, code=self.error_code, message=self.error_message)
-            if self.limit_headers:
-                error = evolve(answer, status=error.status, body=error.body)
+        elif self.limit_headers:
+            error = evolve(answer, status=error.status, body=error.body)
         if self.is_429 and not self.budget_left:
             empty = {name: "0" for name in error.headers if "Remaining" in name}
             error = evolve(error.with_headers(empty), tenant_remaining=0, route_remaining=0)
@@ -127,20 +112,17 @@ class Status(Fault):
 
 @frozen
 class Failure(Fault):
-    """A failure with HTTP 200: `success` is `"0"`, as in the vendor's guide.
+    """A failure with HTTP 200: `success` is `"0"` (the vendor's guide). `camel_case`: `errorCode`, `errorMessage`."""
 
-    `camel_case` uses the other spelling, `errorCode` and `errorMessage`.
-    """
-
-    error_code: str = field(default="0", validator=_text())
-    error_message: str = field(default="Thao tác thất bại", validator=_text())
+    error_code: str = field(default="0", validator=_TEXT)
+    error_message: str = field(default="Thao tác thất bại", validator=_TEXT)
     camel_case: bool = field(default=False, kw_only=True, validator=_FLAG)
 
     def spoil(self, answer: Answer) -> Answer:
         """The failure with the rate-limit headers."""
         code, message = ("errorCode", "errorMessage") if self.camel_case else ("error_code", "error_message")
         payload = {"success": "0", code: self.error_code, message: self.error_message}
-        return evolve(answer, status=200, body=json_answer(payload).body)
+        return evolve(answer, body=json_answer(payload).body)
 
 
 @frozen
@@ -152,7 +134,7 @@ class JsonAnswer(Fault):
 
     payload: object = field(validator=validator(_check_payload))
     status: int = field(default=200, validator=_STATUS)
-    scope: str = field(default="queue", kw_only=True, validator=_text())
+    scope: str = field(default="queue", kw_only=True, validator=_TEXT)
 
     def spoil(self, answer: Answer) -> Answer:
         """The payload with the rate-limit headers."""
@@ -258,27 +240,22 @@ class _Entry:
 
 @define(eq=False)
 class FaultScript:
-    """Faults that wait for a matching request, in the order of the script.
+    """Faults that wait for a matching request, in the order of the script, and each path that had one."""
 
-    Attributes:
-        paths: Each path that had a fault.
-    """
-
+    entries: deque[_Entry] = field(init=False, factory=deque[_Entry])
     paths: set[str] = field(init=False, factory=set[str])
-    _entries: deque[_Entry] = field(init=False, factory=deque[_Entry])
 
     def add(self, fault: Fault, *, wanted: RequestFilter, times: int | None) -> None:
         """Script a fault for this number of matching requests; None for all, until cleared."""
-        check_instance("fault", fault, Fault)
         check_choice("stage", fault.stage, get_args(Stage))
         check_count("next", times, least=1, optional=True)
         if wanted.path is not None:
             self.paths.add(strip_prefix(wanted.path))
-        self._entries.append(_Entry(fault, wanted, times))
+        self.entries.append(_Entry(fault, wanted, times))
 
     def find(self, request: RecordedRequest) -> _Entry | None:
         """The entry of the next fault for this request, not used up yet."""
-        return next((entry for entry in self._entries if entry.wanted.accepts(request)), None)
+        return next((entry for entry in self.entries if entry.wanted.accepts(request)), None)
 
     def take(self, request: RecordedRequest, *, front_only: bool = False) -> Fault | None:
         """The next fault for this request, now used up; None if there is none, or it is of another stage."""
@@ -289,17 +266,9 @@ class FaultScript:
         if entry.left is not None:
             entry.left -= 1
             if not entry.left:
-                self._entries.remove(entry)
+                self.entries.remove(entry)
         return entry.fault
-
-    def waiting(self) -> int:
-        """The number of faults that have not happened yet; one for all requests counts once."""
-        return sum(1 if entry.left is None else entry.left for entry in self._entries)
 
     def left(self, *, unmet_only: bool = False) -> list[str]:
         """A line for each of these faults; with `unmet_only` not for those of all requests that have happened."""
-        return [str(entry) for entry in self._entries if not (unmet_only and entry.left is None and entry.met)]
-
-    def clear(self) -> None:
-        """Remove all."""
-        self._entries.clear()
+        return [str(entry) for entry in self.entries if not (unmet_only and entry.left is None and entry.met)]

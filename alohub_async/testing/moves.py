@@ -12,53 +12,38 @@ When: TypeAlias = Literal["before", "after"]
 """Before a page is read, so that it shows the moved list, or after, so that it does not."""
 
 Change: TypeAlias = Callable[[RecordTable], object]
-"""A change of the list."""
 
 
 @define(eq=False)
 class MoveScript:
-    """The changes of the list while its pages are read."""
+    """The changes of the list while its pages are read; each scripted one is for the next time that its page is."""
 
-    _moves: list[tuple[When, int, Change]] = field(init=False, factory=list[tuple[When, int, Change]])
+    scripted: list[tuple[When, int, Change]] = field(init=False, factory=list[tuple[When, int, Change]])
     _at_random: Change | None = field(init=False, default=None)
-
-    def add(self, change: Change, *, when: When, page: int) -> None:
-        """Script a change for the next time that this page is read."""
-        self._moves.append((when, page, change))
 
     def add_random(self, *, seed: int, chance: float, most: int) -> None:
         """Add and remove records at random before pages are read, from now on."""
         rng = random.Random(seed)
 
         def change(table: RecordTable) -> None:
-            if rng.random() < chance:
-                for _ in range(rng.randint(1, most)):
-                    _change_at_random(table, rng)
+            for _ in range(rng.randint(1, most) if rng.random() < chance else 0):
+                count = len(table.rows)
+                if rng.getrandbits(1):
+                    table.insert(rng.randint(0, count), table.fresh())
+                elif count:
+                    table.remove_at(rng.randrange(count))
 
         self._at_random = change
 
-    def waiting(self) -> int:
-        """The number of scripted changes that have not happened yet."""
-        return len(self._moves)
-
     def clear(self) -> None:
         """Remove the changes that have not happened yet, and stop the random ones."""
-        self._moves.clear()
+        self.scripted.clear()
         self._at_random = None
 
     def play(self, when: When, page: int, table: RecordTable) -> None:
         """Make the changes that are due before or after this page is read."""
         if when == "before" and self._at_random is not None:
             self._at_random(table)
-        due = [move for move in self._moves if move[:2] == (when, page)]
-        for move in due:
-            self._moves.remove(move)
+        for move in [move for move in self.scripted if move[:2] == (when, page)]:
+            self.scripted.remove(move)
             move[2](table)
-
-
-def _change_at_random(table: RecordTable, rng: random.Random) -> None:
-    count = len(table.rows)
-    if rng.getrandbits(1):
-        table.insert(rng.randint(0, count), table.fresh())
-    elif count:
-        table.remove_at(rng.randrange(count))

@@ -18,11 +18,8 @@ _FAILED: Final = pytest.StashKey[bool]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known."""
-    config.addinivalue_line(
-        "markers",
-        f"{_MARK}(queues=250, tenant_limit=100, ...): the settings of this test's alohub_sandbox,"
-        " those of alohub_async.testing.Sandbox.",
-    )
+    what = "the settings of this test's alohub_sandbox, those of alohub_async.testing.Sandbox."
+    config.addinivalue_line("markers", f"{_MARK}(queues=250, tenant_limit=100, ...): {what}")
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -45,8 +42,12 @@ def alohub_sandbox(request: pytest.FixtureRequest, alohub_sandbox_settings: Mapp
     It serves in a separate thread: tests may be plain functions, or coroutines under any plugin. At the end of a
     passed test, faults and moves that have not happened are an error.
     """
-    settings = {**alohub_sandbox_settings, **_marked(request)}
-    with _make(settings) as sandbox:
+    marked: dict[str, Any] = {}
+    for mark in request.node.iter_markers(_MARK):  # the test's own first, then its class's, then its module's
+        if mark.args:
+            pytest.fail(f"@pytest.mark.{_MARK} takes settings by name only; {mark.args!r} was given", pytrace=False)
+        marked = {**mark.kwargs, **marked}
+    with _make({**alohub_sandbox_settings, **marked}) as sandbox:
         yield sandbox
         unmet = sandbox.unmet()
         if unmet is not None and not request.node.stash.get(_FAILED, False):
@@ -74,24 +75,13 @@ def alohub_env(alohub_sandbox: "Sandbox", monkeypatch: pytest.MonkeyPatch) -> Ma
     return alohub_sandbox.env
 
 
-def _marked(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """The settings of all markers: the test's own override its class's, and these its module's."""
-    settings: dict[str, Any] = {}
-    for mark in request.node.iter_markers(_MARK):
-        if mark.args:
-            pytest.fail(f"@pytest.mark.{_MARK} takes settings by name only; {mark.args!r} was given", pytrace=False)
-        settings = {**mark.kwargs, **settings}
-    return settings
-
-
 def _make(settings: Mapping[str, Any]) -> "Sandbox":
     from inspect import signature
 
     from alohub_async.testing import Sandbox
 
     known = signature(Sandbox).parameters
-    unknown = ", ".join(sorted(settings.keys() - known.keys()))
-    if unknown:
+    if unknown := ", ".join(sorted(settings.keys() - known.keys())):
         pytest.fail(f"alohub_sandbox has no setting {unknown}; it has {', '.join(sorted(known))}", pytrace=False)
     try:
         return Sandbox(**settings)

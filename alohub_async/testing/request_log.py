@@ -1,5 +1,6 @@
-"""The log of the sandbox's requests: one immutable record per transmission."""
+"""The log of the sandbox's requests, one immutable record per transmission, and the messages of failed assertions."""
 
+import json
 from collections.abc import Mapping
 from typing import Final, TypedDict, Unpack
 
@@ -7,10 +8,13 @@ from attrs import field, frozen
 from attrs.validators import optional
 from multidict import CIMultiDictProxy
 
+from alohub_async.plurals import counted
 from alohub_async.testing.contract import path_fits, whole_number
 from alohub_async.validation import check_choice, check_count, check_text, validator
 
-METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_ROWS: Final = 20  # of a table: the latest ones
+_BODY: Final = 60  # characters of a body in a table
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 # Headers whose values a repr shows. Any other header may carry a key.
 _SHOWN: Final = frozenset({"accept", "content-length", "content-type", "host", "user-agent"})
@@ -34,8 +38,7 @@ class RecordedRequest:
         headers: By name in any case. The repr shows the values of a few harmless ones only.
         json: The decoded body; None without one or if it is not JSON.
         status: The status of the response; None until it is sent, and if the connection was dropped.
-        tenant_remaining: Requests left in the tenant's window afterwards; None if nothing was counted.
-        route_remaining: Requests left in the route's window.
+        tenant_remaining, route_remaining: Requests left in the window afterwards; None if nothing was counted.
     """
 
     at: float
@@ -58,7 +61,7 @@ class RecordedRequest:
 
 
 def _check_method(name: str, value: object) -> None:
-    check_choice(name, value.upper() if isinstance(value, str) else value, METHODS)
+    check_choice(name, value.upper() if isinstance(value, str) else value, _METHODS)
 
 
 _PATH: Final = {"pattern": r"/([^?#{}]|\{id\})*", "allowed": "like /v1/queues/inbound/{id}, without host and query"}
@@ -66,15 +69,10 @@ _PATH: Final = {"pattern": r"/([^?#{}]|\{id\})*", "allowed": "like /v1/queues/in
 
 @frozen(kw_only=True)
 class RequestFilter:
-    """Selects requests; a field that is None matches any.
+    """Selects requests by method (in any case), page of a list, status of the response, decoded body, and path.
 
-    Attributes:
-        method: The method, in any case.
-        path: A literal path (`/v1/queues/inbound/1001226`) or a template (`/v1/queues/inbound/{id}`); the backend's
-            prefix `/api` does not matter.
-        page: The page of a list request.
-        status: The status of the response.
-        json: The decoded body.
+    The path is literal (`/v1/queues/inbound/1001226`) or a template (`/v1/queues/inbound/{id}`); the backend's prefix
+    `/api` does not matter. A field that is None matches any.
     """
 
     method: str | None = field(default=None, validator=optional(validator(_check_method)))
@@ -90,13 +88,11 @@ class RequestFilter:
 
     def accepts(self, request: RecordedRequest) -> bool:
         """Whether the request matches."""
-        return (
-            (self.method is None or self.method.upper() == request.method)
-            and (self.path is None or path_fits(self.path, request.path))
-            and (self.page is None or self.page == request.page)
-            and (self.status is None or self.status == request.status)
-            and (self.json is None or self.json == request.json)
-        )
+        if self.method is not None and self.method.upper() != request.method:
+            return False
+        if self.path is not None and not path_fits(self.path, request.path):
+            return False
+        return all(getattr(self, name) in (None, getattr(request, name)) for name in ("page", "status", "json"))
 
 
 class FilterOptions(TypedDict, total=False):
@@ -118,4 +114,36 @@ class Requests(list[RecordedRequest]):
 
     def matching(self, wanted: RequestFilter) -> "Requests":
         """Those the filter accepts."""
-        return Requests(request for request in self if wanted.accepts(request))
+        return Requests(filter(wanted.accepts, self))
+
+
+def assert_matching(requests: Requests, wanted: RequestFilter, *, times: int | None) -> None:
+    """Assert that this number of requests match; None for at least one."""
+    __tracebackhide__ = True  # pytest then shows the line of the test
+    count = len(requests.matching(wanted))
+    if count != times and (times is not None or not count):
+        expected = "at least 1 request" if times is None else counted(times, "request")
+        raise AssertionError(f"expected {expected}, received {count}: {wanted}\n{table(requests)}")
+
+
+def table(requests: Requests) -> str:
+    """The requests as lines of text. It shows no headers, and no query parameters but page and size, so no key."""
+    if not requests:
+        return "No requests were received."
+    rows = [_row(number, request) for number, request in enumerate(requests)][-_ROWS:]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    left_out = len(requests) - len(rows)
+    return "\n".join(["Received requests:", *([f"… {left_out} earlier"] if left_out else []), *lines])
+
+
+def _row(number: int, request: RecordedRequest) -> tuple[str, ...]:
+    query = "&".join(f"{name}={request.query[name]}" for name in ("page", "size") if name in request.query)
+    body = "" if request.json is None else json.dumps(request.json, ensure_ascii=False)
+    return (
+        f"[{number}]",
+        request.method,
+        f"{request.path}?{query}" if query else request.path,
+        "no response" if request.status is None else str(request.status),
+        body if len(body) <= _BODY else f"{body[:_BODY]}…",
+    )

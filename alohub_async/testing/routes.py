@@ -5,7 +5,7 @@ work for every route of the table.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
@@ -32,20 +32,14 @@ class Call:
         return contract.whole_number(self.request.path.rpartition("/")[2]) or 0
 
 
-Handler: TypeAlias = Callable[[Call], Answer]
-
-
 @frozen
 class SandboxRoute:
-    """One entry of the table: method, path without the backend's prefix, the scope of the key, and the handler.
-
-    `{id}` in the path is its last segment.
-    """
+    """One entry of the table; its template is without the backend's prefix, and may end with `/{id}`."""
 
     method: str
     template: str
     scope: str
-    handler: Handler
+    handler: Callable[[Call], Answer]
 
     def __str__(self) -> str:
         return f"{self.method} {self.template}"
@@ -82,22 +76,21 @@ def record_routes(
         moving = table is call.service.tables[settings.tenant_id]
         if moving:
             moves.play("before", page, table)
-        rows = table.rows[contract.page_slice(page, size, cap=settings.page_size_cap, cap_style=settings.cap_style)]
-        answer = contract.json_answer(
-            contract.list_envelope(rows, total=len(table.rows), total_style=settings.total_style)
-        )
+        # Whether and how the service caps the size is not documented.
+        length = size if settings.page_size_cap is None else min(size, settings.page_size_cap)
+        start = page * (length if settings.cap_style == "rebase" else size)
+        rows = table.rows[start : start + length]
+        payload = contract.list_envelope(rows, total=len(table.rows), total_style=settings.total_style)
+        answer = contract.json_answer(payload)
         if moving:
             moves.play("after", page, table)
         return answer
 
     def get_one(call: Call) -> Answer:
         record = table_of(call).detail(call.record_id)
-        style = call.service.settings.detail_style
-        return (
-            contract.problem(404)
-            if record is None
-            else contract.json_answer(contract.detail_payload(record, style=style))
-        )
+        if record is None:
+            return contract.problem(404)
+        return contract.json_answer(contract.detail_payload(record, style=call.service.settings.detail_style))
 
     def update_one(call: Call) -> Answer:
         table = table_of(call)
@@ -110,12 +103,8 @@ def record_routes(
         record.update(changes)
         return contract.json_answer(contract.UPDATED)
 
-    one = f"{path}/{{id}}"
-    return (
-        SandboxRoute("GET", path, scope, list_page),
-        SandboxRoute("GET", one, scope, get_one),
-        SandboxRoute("PUT", one, scope, update_one),
-    )
+    routes = (("GET", path, list_page), ("GET", f"{path}/{{id}}", get_one), ("PUT", f"{path}/{{id}}", update_one))
+    return tuple(SandboxRoute(method, template, scope, handler) for method, template, handler in routes)
 
 
 # The vendor's page: each of the three needs the scope `queue`.
@@ -125,4 +114,3 @@ ROUTES: Final = record_routes(
     table_of=lambda call: call.service.tables[call.tenant_id],
     read_changes=contract.read_update,
 )
-"""The routes of the API."""

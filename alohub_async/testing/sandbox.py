@@ -3,7 +3,6 @@
 import random
 import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Final, Self, Unpack
 
 from attrs import define, field
@@ -14,17 +13,15 @@ from alohub_async.config import Endpoint
 from alohub_async.errors import InvalidArgumentError
 from alohub_async.rate_limits import RateLimiter
 from alohub_async.testing.data import RecordTable, WireQueue
-from alohub_async.testing.expectations import mismatch, table
 from alohub_async.testing.faults import Fault, FaultOptions, Status
 from alohub_async.testing.moves import Change
-from alohub_async.testing.request_log import RequestFilter, Requests
+from alohub_async.testing.request_log import RequestFilter, Requests, assert_matching, table
 from alohub_async.testing.server import Server
 from alohub_async.testing.service import Service
 from alohub_async.testing.settings import SandboxSettings, read_scopes
 from alohub_async.validation import check_count, check_instance, check_share, check_text, refuse, validator
 
 _MAPPING: Final[Any] = Mapping  # an abstract class to type checkers
-_LISTED: Final = "the id of a queue in the list"
 
 
 @define(kw_only=True, eq=False)
@@ -44,9 +41,7 @@ class Sandbox(SandboxSettings):
     cases everything but `start`, `close` and `run_forever` may be used from any thread. An error in the server itself,
     such as one of your own `Fault`, is raised at the end of the block.
 
-    Attributes:
-        host: The address to listen on.
-        port: The port; 0 for a free one, see `url`.
+    It listens on the address `host` and on `port`; 0 for a free one, see `url`.
     """
 
     _given: int | Iterable[Mapping[str, object]] = field(default=250, alias="queues", repr=False)
@@ -70,10 +65,9 @@ class Sandbox(SandboxSettings):
     @property
     def url(self) -> URL:
         """`http://127.0.0.1:…`, without a path. Raises a `RuntimeError` if the sandbox is not running."""
-        url = self._server.url
-        if url is None:
+        if self._server.url is None:
             raise RuntimeError("the sandbox is not running; use `with Sandbox() as sandbox:` or `async with`")
-        return url
+        return self._server.url
 
     @property
     def api_key(self) -> str:
@@ -118,13 +112,10 @@ class Sandbox(SandboxSettings):
 
         The options of `AlohubClient` win over the sandbox's key, tenant id, endpoint and window.
         """
-        endpoint = (Endpoint.direct if direct else Endpoint)(self.url, allow_http=True)
-        defaults: dict[str, Any] = {
-            "tenant_id": None if direct else self.tenant_id,
-            "endpoint": endpoint,
-            "rate_limiter": RateLimiter(window=self.window),
-        }
-        return AlohubClient(options.pop("api_key", self.api_key), **{**defaults, **options})
+        options.setdefault("tenant_id", None if direct else self.tenant_id)
+        options.setdefault("endpoint", (Endpoint.direct if direct else Endpoint)(self.url, allow_http=True))
+        options.setdefault("rate_limiter", RateLimiter(window=self.window))
+        return AlohubClient(options.pop("api_key", self.api_key), **options)
 
     # Requests
 
@@ -142,11 +133,8 @@ class Sandbox(SandboxSettings):
     def assert_requested(self, method: str, path: str, *, times: int | None = None, json: object = None) -> None:
         """Assert that a request was received. The `AssertionError` has a table of the received requests.
 
-        Args:
-            method: The method.
-            path: A literal path, or a template: `/v1/queues/inbound/{id}`.
-            times: The exact number of such requests, failed attempts included; None for at least one.
-            json: Only requests with this body; None for any.
+        `path` is literal or a template: `/v1/queues/inbound/{id}`. `times` is the exact number of such requests,
+        failed attempts included; None for at least one. `json` selects those with this body; None for any.
         """
         __tracebackhide__ = True  # pytest then shows the line of the test
         check_count("times", times, least=0, optional=True)
@@ -154,12 +142,12 @@ class Sandbox(SandboxSettings):
         wanted = RequestFilter(method=method, path=path, json=json)
         with self._service.lock:
             self._service.check_filter(wanted, times=times)
-        self._expect(wanted, times)
+        assert_matching(self.requests, wanted, times=times)
 
     def assert_no_429(self) -> None:
         """Assert that no request was refused for the rate limit."""
         __tracebackhide__ = True
-        self._expect(RequestFilter(status=429), 0)
+        assert_matching(self.requests, RequestFilter(status=429), times=0)
 
     def assert_all_faults_met(self) -> None:
         """Assert that every scripted fault has happened. Heal faults for all requests first."""
@@ -170,21 +158,12 @@ class Sandbox(SandboxSettings):
             raise AssertionError("\n".join(["faults that no request has met:", *left, table(requests)]))
 
     def unmet(self) -> str | None:
-        """A message with the faults and moves that have not happened; None if all have.
-
-        A fault for all requests counts as met if it has happened once.
-        """
+        """The faults and moves not met, as a message; None if all are. A fault for all requests is met by the first."""
         with self._service.lock:
             left = self._service.faults.left(unmet_only=True)
-            moves = self._service.moves.waiting()
+            moves = len(self._service.moves.scripted)
         left += [f"{moves} x a move of the list, at a page that was not read"] if moves else []
         return "\n".join(["scripted, but not met by any request (see heal and stop_moving):", *left]) if left else None
-
-    def _expect(self, wanted: RequestFilter, times: int | None) -> None:
-        __tracebackhide__ = True
-        why = mismatch(self.requests, wanted, times=times)
-        if why is not None:
-            raise AssertionError(why)
 
     # Queues
 
@@ -200,26 +179,23 @@ class Sandbox(SandboxSettings):
     def set_detail(self, queue_id: int, changes: Mapping[str, object]) -> None:
         """Make the detail of a listed queue differ from the list, which is not changed.
 
-        An update changes the list only, so these fields look as if the update was not taken.
-
-        Args:
-            queue_id: The id of a queue in the list.
-            changes: The differing fields, by wire name: `{"timeWait": "90"}`. `{}` removes the difference.
+        `changes` are the differing fields, by wire name: `{"timeWait": "90"}`. `{}` removes the difference. An update
+        changes the list only, so these fields look as if the update was not taken.
         """
         check_instance("changes", changes, _MAPPING)
         with self._service.lock:
             self._require_listed(queue_id)
-            self._table.set_detail(queue_id, dict(changes))
+            self._table.details[queue_id] = dict(changes)
 
     def hide_detail(self, queue_id: int) -> None:
         """Respond to detail and update of a listed queue with NOT_FOUND, until `set_detail`."""
         with self._service.lock:
             self._require_listed(queue_id)
-            self._table.set_detail(queue_id, None)
+            self._table.details[queue_id] = None
 
     def _require_listed(self, queue_id: int) -> None:
         if self._table.find(queue_id) is None:
-            raise refuse("queue_id", _LISTED, queue_id)
+            raise refuse("queue_id", "the id of a queue in the list", queue_id)
 
     # A list that moves
 
@@ -231,13 +207,11 @@ class Sandbox(SandboxSettings):
         before_page: int | None = None,
         after_page: int | None = None,
     ) -> int:
-        """Add a queue to the list, now or once during a walk, and return its id.
+        """Add a queue to the list at `index`, as `list.insert` does, and return its id.
 
-        Args:
-            queue: The queue, by wire name. None generates one, whose id is new, and never that of a removed queue.
-            index: Its place, as for `list.insert`.
-            before_page: Before this page is read the next time, from 0.
-            after_page: After that, so that the page shows the list as it was.
+        `queue` is by wire name. None generates one, whose id is new, and never that of a removed queue. It is added
+        now, or when a page is read the next time, counted from 0: before it, or after it, so that the page shows the
+        list as it was.
         """
         if queue is not None:
             check_instance("queue", queue, _MAPPING)
@@ -271,7 +245,7 @@ class Sandbox(SandboxSettings):
     def moves_left(self) -> int:
         """The number of scripted moves that have not happened yet."""
         with self._service.lock:
-            return self._service.moves.waiting()
+            return len(self._service.moves.scripted)
 
     def stop_moving(self) -> None:
         """Remove the scripted moves that have not happened yet, and stop the random ones."""
@@ -284,9 +258,9 @@ class Sandbox(SandboxSettings):
         if before_page is not None and after_page is not None:
             raise InvalidArgumentError(f"give before_page or after_page; {before_page} and {after_page} were given")
         if before_page is not None:
-            self._service.moves.add(change, when="before", page=before_page)
+            self._service.moves.scripted.append(("before", before_page, change))
         elif after_page is not None:
-            self._service.moves.add(change, when="after", page=after_page)
+            self._service.moves.scripted.append(("after", after_page, change))
         else:
             change(self._table)
 
@@ -297,36 +271,34 @@ class Sandbox(SandboxSettings):
 
         `fail(next=3, status=502)`, `fail(status=429, retry_after="2.5")`, `fail(DropConnection(), method="PUT")`.
 
-        Args:
-            fault: The fault; see `alohub_async.testing.Fault`. By default `Status(status or 500)`.
-            options: `status` and `retry_after` are those of `Status`. `next` is the number of requests that the fault
-                happens to, by default 1; None for all until `heal()`. `method`, `path` and `page` select the requests;
-                `path` may be a template (`/v1/queues/inbound/{id}`), with or without the prefix `/api`.
+        The fault is one of `alohub_async.testing.Fault`, by default `Status(status or 500)`; `status` and `retry_after`
+        are those of `Status`. `next` is the number of requests that it happens to, by default 1; None for all until
+        `heal()`. `method`, `path` and `page` select the requests; `path` may be a template (`/v1/queues/inbound/{id}`),
+        with or without the prefix `/api`.
         """
         script: dict[str, Any] = {**options}
         times = script.pop("next", 1)
         status = {name: script.pop(name) for name in ("status", "retry_after") if name in script}
         if fault is not None and any(value is not None for value in status.values()):
-            raise InvalidArgumentError(
-                "status and retry_after are parts of a Status fault; pass either them or a fault"
-            )
+            raise InvalidArgumentError("status and retry_after belong to a Status fault; pass either them or a fault")
         if status.get("status", 500) is None:
             del status["status"]
+        chosen = Status(**status) if fault is None else check_instance("fault", fault, Fault)
         wanted = RequestFilter(**script)
         with self._service.lock:
             self._service.check_filter(wanted)
-            self._service.faults.add(Status(**status) if fault is None else fault, wanted=wanted, times=times)
+            self._service.faults.add(chosen, wanted=wanted, times=times)
 
     @property
     def faults_left(self) -> int:
-        """The number of scripted faults that have not happened yet."""
+        """The number of scripted faults that have not happened yet; one for all requests counts once."""
         with self._service.lock:
-            return self._service.faults.waiting()
+            return sum(1 if entry.left is None else entry.left for entry in self._service.faults.entries)
 
     def heal(self) -> None:
         """Remove the scripted faults that have not happened yet."""
         with self._service.lock:
-            self._service.faults.clear()
+            self._service.faults.entries.clear()
 
     # Life
 
@@ -353,9 +325,7 @@ class Sandbox(SandboxSettings):
         self._server.entered = True
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
         await self._server.close()
         self._server.leave(exc)
 
@@ -363,7 +333,5 @@ class Sandbox(SandboxSettings):
         self._server.enter(self.host, self.port)
         return self
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
         self._server.leave(exc)

@@ -4,9 +4,8 @@ import asyncio
 import random
 from collections.abc import Coroutine
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from threading import Thread
-from types import TracebackType
 from typing import Any, Final
 
 from aiohttp import web
@@ -14,7 +13,8 @@ from attrs import define, field
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from alohub_async.testing.contract import Answer, problem, read_json
+from alohub_async.files.records import read_json
+from alohub_async.testing.contract import Answer, problem
 from alohub_async.testing.request_log import RecordedRequest
 from alohub_async.testing.service import Service
 from alohub_async.testing.settings import latency_range
@@ -27,16 +27,13 @@ _OTHER_LOOP: Final = "the sandbox belongs to the event loop of its `async with`;
 
 
 @define(eq=False)
-class _Failure:
+class _Failure(AbstractContextManager[object]):
     """Records and suppresses an error of the server itself."""
 
     error: Exception | None = None
     sending: bool = False
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: TracebackType | None) -> bool:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
         if not isinstance(error, Exception) or (self.sending and isinstance(error, OSError)):
             return False  # cancelled, or the client has disconnected
         self.error = self.error or error
@@ -54,8 +51,7 @@ class Server:
     _listening: asyncio.Server | None = field(init=False, default=None)
     _closed: asyncio.Event = field(init=False, factory=asyncio.Event)
     _loop: asyncio.AbstractEventLoop | None = field(init=False, default=None)
-    _thread: Thread | None = field(init=False, default=None)
-    _home: asyncio.AbstractEventLoop | None = field(init=False, default=None)
+    _home: tuple[asyncio.AbstractEventLoop, Thread] | None = field(init=False, default=None)
     _port: int = field(init=False, default=0)
     _failures: list[tuple[str, Exception]] = field(init=False, factory=list[tuple[str, Exception]])
 
@@ -77,19 +73,20 @@ class Server:
 
     async def wait_closed(self) -> None:
         """Wait until it is closed."""
-        await self._at_home(self._wait_closed())
+        await self._at_home(self._closed.wait())
 
     def enter(self, host: str, port: int) -> None:
         """Listen in a thread with its own event loop until `leave`; raises what `start` raises."""
-        if self._thread is not None:
+        if self._home is not None:
             raise RuntimeError(_RUNS)
         ready: Future[asyncio.AbstractEventLoop] = Future()
         # A daemon, which does not keep an aborted test run alive.
-        self._thread = Thread(target=_run_loop, args=(ready,), name="alohub-sandbox", daemon=True)
-        self._thread.start()
-        self._home = ready.result()
+        thread = Thread(target=_run_loop, args=(ready,), name="alohub-sandbox", daemon=True)
+        thread.start()
+        loop = ready.result()
+        self._home = loop, thread
         try:
-            asyncio.run_coroutine_threadsafe(self._start(host, port), self._home).result()
+            asyncio.run_coroutine_threadsafe(self._start(host, port), loop).result()
         except BaseException:
             self._end_thread()
             raise
@@ -99,7 +96,7 @@ class Server:
         """End a block, and raise the first error of the server, or add it to that of the block."""
         if self._home is not None:
             try:
-                asyncio.run_coroutine_threadsafe(self._close(), self._home).result()
+                asyncio.run_coroutine_threadsafe(self._close(), self._home[0]).result()
             finally:
                 self._end_thread()
         self.entered, self._loop, self._port = False, None, 0
@@ -148,21 +145,17 @@ class Server:
         if not self.entered:
             self._loop = None
 
-    async def _wait_closed(self) -> None:
-        await self._closed.wait()
-
-    async def _at_home(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _at_home(self, work: Coroutine[Any, Any, object]) -> None:
         """Run this in the thread's event loop, or in the running one if there is no thread."""
         if self._home is None:
             await work
         else:
-            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._home))
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._home[0]))
 
     def _end_thread(self) -> None:
-        thread, home = self._thread, self._home
-        self._thread = self._home = None
-        if thread is not None and home is not None:
-            home.call_soon_threadsafe(home.stop)
+        if self._home is not None:
+            (loop, thread), self._home = self._home, None
+            loop.call_soon_threadsafe(loop.stop)
             thread.join()
 
     def _leg(self) -> float:
@@ -172,7 +165,14 @@ class Server:
     async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
         body = await http.read()
         await asyncio.sleep(self._leg())
-        request = _record(self.service, http, body, at=asyncio.get_running_loop().time())
+        now, route = asyncio.get_running_loop().time(), self.service.find(http.method, http.path)
+        route_name = None if route is None else str(route)
+        query = {name: http.query[name] for name in http.query}
+        headers = CIMultiDictProxy(CIMultiDict(http.headers))
+        json: object = None
+        with suppress(ValueError):  # a body is JSON only if it is declared so, as in all the vendor's examples
+            json = read_json(body) if http.content_type == "application/json" else None
+        request = RecordedRequest(now, http.method, http.path, route_name, query, headers, json)
         answer, response, failure = problem(500), web.StreamResponse(status=500), _Failure()
         with self.service.lock:
             number = self.service.arrived(request)
@@ -210,20 +210,6 @@ async def stop_listening(server: asyncio.Server) -> None:
             await asyncio.sleep(0)
     finally:
         server.close()
-
-
-def _record(service: Service, http: web.BaseRequest, body: bytes, *, at: float) -> RecordedRequest:
-    """The request; its body is JSON only if it is declared so, as in all the vendor's examples."""
-    route = service.find(http.method, http.path)
-    return RecordedRequest(
-        at=at,
-        method=http.method,
-        path=http.path,
-        route=None if route is None else str(route),
-        query={name: http.query[name] for name in http.query},
-        headers=CIMultiDictProxy(CIMultiDict(http.headers)),
-        json=read_json(body) if http.content_type == "application/json" else None,
-    )
 
 
 async def _send(http: web.BaseRequest, answer: Answer) -> web.StreamResponse:

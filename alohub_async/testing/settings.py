@@ -3,7 +3,8 @@
 from collections.abc import Collection
 from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
-from attrs import define, field, setters
+from attrs import define, field
+from attrs.setters import frozen as fixed
 
 from alohub_async.testing.contract import CapStyle, DetailStyle, TotalStyle
 from alohub_async.testing.windows import WindowKind
@@ -18,8 +19,9 @@ KeyStyle: TypeAlias = Literal["either", "x-api-key", "authorization", "both"]
 Latency: TypeAlias = float | tuple[float, float]
 """Seconds of round trip: a fixed time, or the least and the most."""
 
-# A tenant id is the value of a header.
-_HEADER_VALUE: Final = {"pattern": "[!-~]([ -~]*[!-~])?", "allowed": "printable ASCII without spaces around it"}
+_HEADER_VALUE: Final[Any] = validator(
+    check_text, pattern="[!-~]([ -~]*[!-~])?", allowed="printable ASCII without spaces around it"
+)
 
 
 def latency_range(latency: Latency) -> tuple[float, float]:
@@ -43,12 +45,11 @@ def read_scopes(scopes: Collection[str]) -> frozenset[str]:
     return frozenset(scopes)
 
 
-def _one_of(allowed: tuple[str, ...]) -> Any:
-    return validator(check_choice, allowed=allowed)
+def _check_choice(_: object, attribute: Any, value: Any) -> None:
+    check_choice(attribute.name, value, get_args(attribute.type))
 
 
-def _count(**arguments: Any) -> Any:
-    return validator(check_count, **arguments)
+_CHOICE: Final[Any] = _check_choice
 
 
 @define(kw_only=True, eq=False)
@@ -82,26 +83,20 @@ class SandboxSettings:
             drawn separately, so responses can overtake each other.
     """
 
-    seed: int = field(default=0, validator=_count(least=None), on_setattr=setters.frozen)
-    tenant_id: str = field(
-        default="20260310", validator=validator(check_text, **_HEADER_VALUE), on_setattr=setters.frozen
-    )
-    scopes: frozenset[str] = field(default=frozenset({"queue"}), converter=read_scopes, on_setattr=setters.frozen)
-    access: Literal["any", "gateway", "backend"] = field(
-        default="any", validator=_one_of(("any", "gateway", "backend"))
-    )
-    gateway_key: KeyStyle = field(default="either", validator=_one_of(get_args(KeyStyle)))
-    tenant_limit: int | None = field(default=100, validator=_count(least=0, optional=True))
-    route_limit: int | None = field(default=50, validator=_count(least=0, optional=True))
-    window: float = field(default=10.0, validator=validator(check_seconds), on_setattr=setters.frozen)
-    window_kind: WindowKind = field(
-        default="first-request", validator=_one_of(get_args(WindowKind)), on_setattr=setters.frozen
-    )
-    count_denied: bool = field(default=False, validator=validator(check_flag), on_setattr=setters.frozen)
-    rate_limit_headers: HeaderStyle = field(default="scope-last", validator=_one_of(get_args(HeaderStyle)))
-    limit_headers_on: Literal["always", "counted"] = field(default="always", validator=_one_of(("always", "counted")))
-    page_size_cap: int | None = field(default=None, validator=_count(least=1, optional=True))
-    cap_style: CapStyle = field(default="rebase", validator=_one_of(get_args(CapStyle)))
-    total_style: TotalStyle = field(default="int", validator=_one_of(get_args(TotalStyle)))
-    detail_style: DetailStyle = field(default="bare", validator=_one_of(get_args(DetailStyle)))
+    seed: int = field(default=0, validator=validator(check_count, least=None), on_setattr=fixed)
+    tenant_id: str = field(default="20260310", validator=_HEADER_VALUE, on_setattr=fixed)
+    scopes: frozenset[str] = field(default=frozenset({"queue"}), converter=read_scopes, on_setattr=fixed)
+    access: Literal["any", "gateway", "backend"] = field(default="any", validator=_CHOICE)
+    gateway_key: KeyStyle = field(default="either", validator=_CHOICE)
+    tenant_limit: int | None = field(default=100, validator=validator(check_count, least=0, optional=True))
+    route_limit: int | None = field(default=50, validator=validator(check_count, least=0, optional=True))
+    window: float = field(default=10.0, validator=validator(check_seconds), on_setattr=fixed)
+    window_kind: WindowKind = field(default="first-request", validator=_CHOICE, on_setattr=fixed)
+    count_denied: bool = field(default=False, validator=validator(check_flag), on_setattr=fixed)
+    rate_limit_headers: HeaderStyle = field(default="scope-last", validator=_CHOICE)
+    limit_headers_on: Literal["always", "counted"] = field(default="always", validator=_CHOICE)
+    page_size_cap: int | None = field(default=None, validator=validator(check_count, least=1, optional=True))
+    cap_style: CapStyle = field(default="rebase", validator=_CHOICE)
+    total_style: TotalStyle = field(default="int", validator=_CHOICE)
+    detail_style: DetailStyle = field(default="bare", validator=_CHOICE)
     latency: Latency = field(default=0.0, validator=validator(_check_latency))

@@ -2,12 +2,6 @@
 
 The vendor documents a number of requests per 10 seconds, but not how they are counted. All times are seconds of one
 monotonic clock. Some gateways also count the requests they deny (`count_denied`).
-
-- `aligned`: a counter that restarts at each multiple of the window's length.
-- `first-request`: a counter that restarts one window after the first request it counted.
-- `sliding-log`: the requests of the last window count.
-- `sliding-counter`: two aligned counters; the previous one is weighted by its share of the window that ends now.
-- `token-bucket`: at most `limit` tokens; each request takes one, and they are refilled evenly at `limit` per window.
 """
 
 import math
@@ -27,92 +21,103 @@ _ROUNDING = 1e-9  # requests: the tolerated error of sums of floats
 
 @define(eq=False)
 class ServerWindow(ABC):
-    """The budget of one scope on the server.
-
-    Attributes:
-        limit: Requests per window; 0 allows none. It can be changed at any time.
-        seconds: The length of the window.
-        count_denied: Whether a denied request counts like a served one.
-    """
+    """The budget of one scope on the server. The limit can be changed at any time; 0 allows no request."""
 
     limit: int = field(validator=validator(check_count, least=0))
     seconds: float = field(default=10.0, kw_only=True, validator=validator(check_seconds))
     count_denied: bool = field(default=False, kw_only=True)
+    _now: float = field(init=False, default=-math.inf)
+    _served: int = field(init=False, default=0)
 
     def free(self, now: float) -> int:
         """Whole requests that are allowed now, 0 or more."""
-        return max(0, self._left(now))
+        self._turn(now)
+        return max(0, self._left())
 
     def take(self, now: float) -> None:
         """Count one request, whether it is allowed or not."""
-        self._count(now)
+        self._turn(now)
+        self._count()
 
     def deny(self, now: float) -> None:
         """Count a denied request if `count_denied`."""
         if self.count_denied:
-            self._count(now)
+            self.take(now)
 
     def retry_after(self, now: float) -> float:
         """Seconds until a request is allowed; 0 if one is now, and one window if the limit is 0."""
         if self.free(now) > 0:
             return 0.0
-        if self.limit == 0:
-            return self.seconds
-        return max(0.0, self._next_free(now) - now)
+        return max(0.0, self._next_free() - now) if self.limit else self.seconds
 
-    @abstractmethod
-    def _left(self, now: float) -> int:
+    def _turn(self, now: float) -> None:
+        """Set the clock, by which the methods below go."""
+        self._now = now
+
+    def _left(self) -> int:
         """Whole requests left; negative if the limit was lowered or denied requests count."""
+        return self.limit - self._served
 
-    @abstractmethod
-    def _count(self, now: float) -> None:
+    def _count(self) -> None:
         """Count one request."""
+        self._served += 1
 
     @abstractmethod
-    def _next_free(self, now: float) -> float:
+    def _next_free(self) -> float:
         """When the next request is allowed, if none is now and the limit is above 0."""
 
 
 class AlignedWindow(ServerWindow):
-    """Fixed windows that begin at multiples of `seconds`."""
+    """A counter that restarts at each multiple of `seconds`. The previous count is for `SlidingCounterWindow`."""
 
     _index: int = 0
-    _served: int = 0
-
-    def _left(self, now: float) -> int:
-        self._turn(now)
-        return self.limit - self._served
-
-    def _count(self, now: float) -> None:
-        self._turn(now)
-        self._served += 1
+    _previous: int = 0
 
     def _turn(self, now: float) -> None:
+        super()._turn(now)
         index = math.floor(now / self.seconds)
         if index != self._index:
+            self._previous = self._served if index == self._index + 1 else 0
             self._index, self._served = index, 0
 
-    def _next_free(self, now: float) -> float:
-        return (math.floor(now / self.seconds) + 1) * self.seconds
+    def _next_free(self) -> float:
+        return (self._index + 1) * self.seconds
+
+
+class SlidingCounterWindow(AlignedWindow):
+    """Two aligned counters; the previous one is weighted by its share of the window that ends now.
+
+    A request is allowed if the estimate with it does not exceed the limit, and what is left is rounded down. Some
+    gateways round the weighted part down first, which allows up to one request more.
+    """
+
+    def _left(self) -> int:
+        in_view = 1.0 - (self._now / self.seconds - self._index)
+        return math.floor(self.limit - self._previous * in_view - self._served + _ROUNDING)
+
+    def _next_free(self) -> float:
+        if self._served < self.limit:  # then `previous` is what is in the way, and it fades in this very window
+            faded = 1.0 - (self.limit - self._served - 1) / self._previous
+            return (self._index + faded) * self.seconds
+        faded = 1.0 - (self.limit - 1) / self._served
+        return (self._index + 1 + faded) * self.seconds
 
 
 class FirstRequestWindow(ServerWindow):
-    """Fixed windows, each opened by the first request that comes after the one before has ended."""
+    """A counter that restarts with the first request that comes after the window before has ended."""
 
-    _start: float = -math.inf
-    _served: int = 0
+    _end: float = -math.inf
 
-    def _left(self, now: float) -> int:
-        count = self._served if now < self._start + self.seconds else 0
-        return self.limit - count
+    def _left(self) -> int:
+        return super()._left() if self._now < self._end else self.limit
 
-    def _count(self, now: float) -> None:
-        if now >= self._start + self.seconds:
-            self._start, self._served = now, 0
-        self._served += 1
+    def _count(self) -> None:
+        if self._now >= self._end:
+            self._end, self._served = self._now + self.seconds, 0
+        super()._count()
 
-    def _next_free(self, now: float) -> float:
-        return max(now, self._start + self.seconds)
+    def _next_free(self) -> float:
+        return self._end
 
 
 @define(eq=False)
@@ -121,80 +126,44 @@ class SlidingLogWindow(ServerWindow):
 
     _log: deque[float] = field(init=False, factory=deque[float])
 
-    def _left(self, now: float) -> int:
+    def _turn(self, now: float) -> None:
+        super()._turn(now)
         while self._log and self._log[0] + self.seconds <= now:
             self._log.popleft()
+
+    def _left(self) -> int:
         return self.limit - len(self._log)
 
-    def _count(self, now: float) -> None:
-        self._log.append(now)
+    def _count(self) -> None:
+        self._log.append(self._now)
 
-    def _next_free(self, now: float) -> float:
-        self._left(now)
+    def _next_free(self) -> float:
         return self._log[len(self._log) - self.limit] + self.seconds
 
 
-class SlidingCounterWindow(ServerWindow):
-    """Aligned counters; the previous one is weighted by its share of a window that ends now.
+class TokenBucketWindow(ServerWindow):
+    """At most `limit` tokens; each request takes one, and they are refilled evenly at `limit` per window.
 
-    A request is allowed if the estimate with it does not exceed the limit, and what is left is rounded down. Some
-    gateways round the weighted part down first, which allows up to one request more.
+    The bucket is full at first. Denied requests that count make a debt of at most one full bucket.
     """
 
-    _index: int = 0
-    _current: int = 0
-    _previous: int = 0
-
-    def _left(self, now: float) -> int:
-        self._turn(now)
-        in_view = 1.0 - (now / self.seconds - self._index)
-        return math.floor(self.limit - self._previous * in_view - self._current + _ROUNDING)
-
-    def _count(self, now: float) -> None:
-        self._turn(now)
-        self._current += 1
+    _tokens: float = math.inf
 
     def _turn(self, now: float) -> None:
-        index = math.floor(now / self.seconds)
-        if index != self._index:
-            self._previous = self._current if index == self._index + 1 else 0
-            self._index, self._current = index, 0
+        if self.limit:
+            self._tokens = min(float(self.limit), self._tokens + (now - self._now) * self.limit / self.seconds)
+        else:
+            self._tokens = 0.0
+        super()._turn(now)
 
-    def _next_free(self, now: float) -> float:
-        self._turn(now)
-        if self._current < self.limit:  # then `previous` is what is in the way, and it fades in this very window
-            faded = 1.0 - (self.limit - self._current - 1) / self._previous
-            return (self._index + faded) * self.seconds
-        faded = 1.0 - (self.limit - 1) / self._current
-        return (self._index + 1 + faded) * self.seconds
-
-
-class TokenBucketWindow(ServerWindow):
-    """A bucket that is full at first. Denied requests that count make a debt of at most one full bucket."""
-
-    _at: float = -math.inf
-    _tokens: float = 0.0
-
-    def _left(self, now: float) -> int:
-        self._refill(now)
+    def _left(self) -> int:
         return math.floor(self._tokens + _ROUNDING)
 
-    def _count(self, now: float) -> None:
-        self._refill(now)
+    def _count(self) -> None:
         self._tokens = max(self._tokens - 1.0, -float(self.limit))
 
-    def _refill(self, now: float) -> None:
-        if self.limit == 0:
-            self._tokens = 0.0
-        elif self._at == -math.inf:
-            self._tokens = float(self.limit)
-        else:
-            self._tokens = min(float(self.limit), self._tokens + (now - self._at) * self.limit / self.seconds)
-        self._at = now
-
-    def _next_free(self, now: float) -> float:
-        self._refill(now)
-        return now + (1.0 - self._tokens) * self.seconds / self.limit
+    def _next_free(self) -> float:
+        return self._now + (1.0 - self._tokens) * self.seconds / self.limit
 
 
 _KINDS: Final[dict[WindowKind, type[ServerWindow]]] = {
@@ -207,13 +176,5 @@ _KINDS: Final[dict[WindowKind, type[ServerWindow]]] = {
 
 
 def make_window(kind: WindowKind, limit: int, *, seconds: float = 10.0, count_denied: bool = False) -> ServerWindow:
-    """Make an empty window of this kind.
-
-    Example:
-        >>> window = make_window("sliding-log", 2)
-        >>> window.take(0.0)
-        >>> window.take(1.0)
-        >>> window.free(2.0), window.retry_after(2.0), window.free(10.0)
-        (0, 8.0, 1)
-    """
+    """Make an empty window of this kind."""
     return _KINDS[kind](limit, seconds=seconds, count_denied=count_denied)
