@@ -13,7 +13,6 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from types import SimpleNamespace
 from typing import Final
 
 import msgspec
@@ -24,6 +23,12 @@ from alohub_async.http.transport import USER_AGENT, Transport
 from alohub_async.secret import Secret
 
 LIST: Final = Route("GET", "/v1/queues/inbound")
+
+
+class _Bare:
+    """A call of which only the transmission is measured."""
+
+    maybe_sent: bool = False
 
 
 async def _cpu(request: Callable[[int], Awaitable[object]], pages: int) -> float:
@@ -48,7 +53,7 @@ async def _differences(url: str, pages: int, rounds: int) -> list[float]:
         async def bare(page: int) -> object:
             request = build_request(LIST, endpoint, params={"page": page, "size": 1})
             connections = await transport.connections()
-            response = await connections.send(request, headers, timeouts, call=SimpleNamespace(maybe_sent=False))
+            response = await connections.send(request, headers, timeouts, call=_Bare())
             return msgspec.json.decode(response.body)
 
         await _cpu(whole, pages)
