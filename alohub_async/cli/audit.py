@@ -3,10 +3,12 @@
 import enum
 import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+from typer import Option
 
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.audit_table import print_report, print_rules
@@ -37,39 +39,26 @@ class Level(enum.StrEnum):
     ERROR = "error"
 
 
+_fail_on = Option(metavar="SEVERITY", help="Lowest severity that exits with 1: info, warning or error.")
+_details = Option("--details/--no-details", help="Get the details of each queue, or only the list.")
+_file = partial(Option, metavar="FILE", dir_okay=False)
+_config = _file(help="TOML file with settings of the rules.  [default: [tool.alohub.audit] in ./pyproject.toml]")
+_rules = Option(
+    metavar="MODULE", help="Also run the rules of this module, or of this file (.py); may be given several times."
+)
+
+
 @with_access
 def audit_command(
     *,
-    fail_on: Annotated[
-        Level, typer.Option(metavar="SEVERITY", help="Lowest severity that exits with 1: info, warning or error.")
-    ] = Level.WARNING,
-    as_json: Annotated[bool, typer.Option("--json", help="Output a JSON object instead of a table.")] = False,
-    html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Also write an HTML page.", dir_okay=False)
-    ] = None,
-    junit: Annotated[
-        Path | None, typer.Option("--junit", metavar="FILE", help="Also write JUnit XML for CI.", dir_okay=False)
-    ] = None,
-    details: Annotated[
-        bool, typer.Option("--details/--no-details", help="Get the details of each queue, or only the list.")
-    ] = True,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            "--config",
-            metavar="FILE",
-            help="TOML file with settings of the rules.  [default: [tool.alohub.audit] in ./pyproject.toml]",
-        ),
-    ] = None,
-    rules: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--rules",
-            metavar="MODULE",
-            help="Also run the rules of this module, or of this file (.py); may be given several times.",
-        ),
-    ] = None,
-    list_rules: Annotated[bool, typer.Option("--list-rules", help="Show the configured rules and exit.")] = False,
+    fail_on: Annotated[Level, _fail_on] = Level.WARNING,
+    as_json: Annotated[bool, Option("--json", help="Output a JSON object instead of a table.")] = False,
+    html: Annotated[Path | None, _file(help="Also write an HTML page.")] = None,
+    junit: Annotated[Path | None, _file(help="Also write JUnit XML for CI.")] = None,
+    details: Annotated[bool, _details] = True,
+    config: Annotated[Path | None, _config] = None,
+    rules: Annotated[list[str] | None, _rules] = None,
+    list_rules: Annotated[bool, Option("--list-rules", help="Show the configured rules and exit.")] = False,
     access: Access,
 ) -> None:
     """Audit all inbound queues with a set of rules.
@@ -90,7 +79,9 @@ def audit_command(
             return
         if html is not None:
             audit.check_html()
-        _check_folders(html, junit)
+        for path in (html, junit):  # before the audit, as that can take many minutes
+            if path is not None and not path.parent.is_dir():
+                raise CommandError(f"cannot write {path}: folder {path.parent} does not exist")
 
         async def work(client: AlohubClient) -> "AuditReport":
             with progress("Auditing queues…") as update:
@@ -118,13 +109,6 @@ def _load(sources: Iterable[str]) -> "list[Rule]":
     if "" not in sys.path and (here := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)  # as with python -m
     return [rule for source in sources for rule in load_rules(source)]
-
-
-def _check_folders(*paths: Path | None) -> None:
-    """Check before the audit that the folders exist, as an audit can take many minutes."""
-    for path in paths:
-        if path is not None and not path.parent.is_dir():
-            raise CommandError(f"cannot write {path}: folder {path.parent} does not exist")
 
 
 def _write_file(path: Path, content: bytes) -> None:

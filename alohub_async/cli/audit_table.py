@@ -43,11 +43,8 @@ def print_rules(rules: Iterable["Rule"]) -> None:
     table.add_column("Summary", overflow="fold")
     for rule in rules:
         options = "".join(f" ({name} = {value!r})" for name, value in rule.options.items())
-        table.add_row(
-            Text(rule.severity.label, style=_STYLES[rule.severity.label]),
-            Text(rule.id),
-            Text(one_line(rule.summary + options)),
-        )
+        severity = Text(rule.severity.label, style=_STYLES[rule.severity.label])
+        table.add_row(severity, Text(rule.id), Text(one_line(rule.summary + options)))
     print_rich(table)
 
 

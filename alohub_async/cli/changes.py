@@ -3,39 +3,27 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+from typer import Argument, Option
 
-from alohub_async.changes import (
-    ChangesFileError,
-    Plan,
-    Result,
-    apply_plan,
-    changes_of,
-    diff_queues,
-    plan_changes,
-    read_changes,
-    write_changes,
-)
+from alohub_async import changes
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.changes_table import diff_record, print_diff, print_plan, result_counts, result_line
 from alohub_async.cli.errors import CommandError, ExitCode, one_failure_code, redact_key
 from alohub_async.cli.output import one_line, write, write_json, write_stderr
 from alohub_async.client import AlohubClient
-from alohub_async.files import check_ending, read_queues
+from alohub_async.files import read_queues
 from alohub_async.models import InboundQueue
 from alohub_async.plurals import counted
 
 LIVE: Final = "live"
 DIFFERENCES: Final = 1  # as with diff(1)
-
-_CHANGES_ENDINGS: Final = (".csv", ".jsonl")
-_QUEUES_ENDINGS: Final = (*_CHANGES_ENDINGS, ".parquet")
 
 DIFF_EPILOG: Final = """Example: alohub queues diff monday.jsonl live
 
@@ -61,36 +49,41 @@ Exit codes, in addition to those of alohub --help:
     2  the file has problems; all are listed, nothing was sent"""
 
 
-def _complete_files(incomplete: str, endings: Sequence[str]) -> list[str]:
-    """Complete a path: folders, and files with one of these endings; hidden ones only after a dot."""
-    folder = incomplete[: incomplete.rfind("/") + 1]
-    found: list[str] = []
-    with suppress(OSError):
-        for entry in sorted(Path(folder or ".").iterdir()):
-            path = f"{folder}{entry.name}"
-            if path.startswith(incomplete) and (incomplete != folder or not entry.name.startswith(".")):
-                if entry.is_dir():
-                    found.append(f"{path}/")
-                elif entry.suffix.lower() in endings:
-                    found.append(path)
-    return found
+def _completer(endings: Sequence[str], *words: str) -> Callable[[str], list[str]]:
+    """Completes words and paths: folders, and files with one of these endings; hidden ones only after a dot."""
+
+    def complete(incomplete: str) -> list[str]:
+        folder = incomplete[: incomplete.rfind("/") + 1]
+        found = [word for word in words if word.startswith(incomplete)]
+        with suppress(OSError):
+            for entry in sorted(Path(folder or ".").iterdir()):
+                path = f"{folder}{entry.name}"
+                if path.startswith(incomplete) and (incomplete != folder or not entry.name.startswith(".")):
+                    if entry.is_dir():
+                        found.append(f"{path}/")
+                    elif entry.suffix.lower() in endings:
+                        found.append(path)
+        return found
+
+    return complete
 
 
-def _complete_changes(incomplete: str) -> list[str]:
-    return _complete_files(incomplete, _CHANGES_ENDINGS)
-
-
-def _complete_queues(incomplete: str) -> list[str]:
-    live = [LIVE] if LIVE.startswith(incomplete) else []
-    return live + _complete_files(incomplete, _QUEUES_ENDINGS)
-
+_complete_changes = _completer((".csv", ".jsonl"))
+_complete_states = _completer((".csv", ".jsonl", ".parquet"), LIVE)
 
 _state = partial(
-    typer.Argument,
-    show_default=False,
-    help="An export (.jsonl, .csv or .parquet), or live.",
-    autocompletion=_complete_queues,
+    Argument, show_default=False, help="An export (.jsonl, .csv or .parquet), or live.", autocompletion=_complete_states
 )
+_changes = Option(
+    "--changes",
+    metavar="FILE",
+    help="Also write the changes from A to B for apply (.csv or .jsonl).",
+    autocompletion=_complete_changes,
+)
+_file = Argument(
+    metavar="FILE", show_default=False, help="Changes, as .csv or .jsonl.", autocompletion=_complete_changes
+)
+_concurrency = Option(metavar="N", min=1, max=1000, help="Queues processed at the same time.")
 
 
 @with_access
@@ -99,32 +92,21 @@ def diff_command(
     before: Annotated[str, _state(metavar="A")],
     after: Annotated[str, _state(metavar="B")],
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Output a JSON object.")] = False,
-    changes: Annotated[
-        Path | None,
-        typer.Option(
-            "--changes",
-            metavar="FILE",
-            help="Also write the changes from A to B for apply (.csv or .jsonl).",
-            autocompletion=_complete_changes,
-        ),
-    ] = None,
+    as_json: Annotated[bool, Option("--json", help="Output a JSON object.")] = False,
+    changes_file: Annotated[Path | None, _changes] = None,
     access: Access,
 ) -> None:
     """Compare two states of the queues field by field.
 
     Each state is an export, or the word live for the current queues.
     """
-    for state in (before, after):
-        if state != LIVE:
-            check_ending(Path(state))
     files = [None if state == LIVE else [*read_queues(Path(state))] for state in (before, after)]
-    diff = diff_queues(*(_live_queues(access) if queues is None else queues for queues in files))
-    if changes is not None:
-        wanted, skipped = changes_of(diff)
-        write_changes(changes, wanted)
+    diff = changes.diff_queues(*(_live_queues(access) if queues is None else queues for queues in files))
+    if changes_file is not None:
+        wanted, skipped = changes.changes_of(diff)
+        changes.write_changes(changes_file, wanted)
         for line in skipped:
-            write_stderr(f"not in {one_line(str(changes))}: {one_line(line)}")
+            write_stderr(one_line(f"not in {changes_file}: {line}"))
     if as_json:
         write_json(diff_record(diff))
     else:
@@ -146,18 +128,11 @@ def _live_queues(access: Access) -> list[InboundQueue]:
 
 @with_access
 def apply_command(
-    file: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FILE", show_default=False, help="Changes, as .csv or .jsonl.", autocompletion=_complete_changes
-        ),
-    ],
+    file: Annotated[Path, _file],
     *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan without changing anything.")] = False,
-    concurrency: Annotated[
-        int, typer.Option(metavar="N", min=1, max=1000, help="Queues processed at the same time.")
-    ] = 16,
+    yes: Annotated[bool, Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Show the plan without changing anything.")] = False,
+    concurrency: Annotated[int, _concurrency] = 16,
     access: Access,
 ) -> None:
     """Apply a file of changes to many queues.
@@ -167,20 +142,18 @@ def apply_command(
     again: queues that already have the values are left unchanged.
     """
     try:
-        changes = read_changes(file)
-    except ChangesFileError as exc:
+        wanted = changes.read_changes(file)
+    except changes.ChangesFileError as exc:
         for problem in exc.problems:
             write_stderr(redact_key(one_line(f"{file}, {problem}")))
         raise CommandError(f"{counted(len(exc.problems), 'problem')} in {file}; nothing was sent") from exc
     if not (yes or dry_run or sys.stdin.isatty()):
-        raise CommandError(
-            "cannot ask for confirmation: stdin is not a terminal; give --yes, or --dry-run to see the plan"
-        )
+        raise CommandError("cannot ask to confirm: stdin is not a terminal; give --yes, or --dry-run to see the plan")
 
     async def work(client: AlohubClient) -> bool:
         loop = asyncio.get_running_loop()
         started = loop.time()
-        plan = await plan_changes(client, changes, concurrency=concurrency, deadline=access.deadline)
+        plan = await changes.plan_changes(client, wanted, concurrency=concurrency, deadline=access.deadline)
         remaining = None if access.deadline is None else max(started + access.deadline - loop.time(), 0.001)
         print_plan(plan)
         if not plan.to_write:
@@ -195,11 +168,11 @@ def apply_command(
         raise typer.Exit(ExitCode.FAILED)
 
 
-async def _apply(client: AlohubClient, plan: Plan, concurrency: int, deadline: float | None) -> bool:
+async def _apply(client: AlohubClient, plan: changes.Plan, concurrency: int, deadline: float | None) -> bool:
     """Whether every queue has its values. The results so far are written even if it ends early."""
-    results = list[Result]()
+    results = list[changes.Result]()
     try:
-        async for result in apply_plan(client, plan, concurrency=concurrency, deadline=deadline):
+        async for result in changes.apply_plan(client, plan, concurrency=concurrency, deadline=deadline):
             results.append(result)
             if result.step.fields or result.error is not None:
                 write(result_line(result))

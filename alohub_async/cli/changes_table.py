@@ -11,7 +11,6 @@ from alohub_async.changes import ABSENT, FieldChange, Plan, QueueDiff, Result, S
 from alohub_async.cli.errors import redact_key
 from alohub_async.cli.output import one_line, print_rich, table_with_heading, value_text
 from alohub_async.files import json_text, queue_record
-from alohub_async.models import InboundQueue
 from alohub_async.resources.edits import told_apart
 
 _WIDEST_NAME: Final = 28  # columns; a longer name takes several lines
@@ -21,21 +20,16 @@ def print_diff(diff: QueueDiff) -> None:
     """Write a line for each field that differs, and for each queue that only one state has."""
     table = _table()
     for change in diff.changed:
-        _add(table, change.after, map(_field_change, change.fields))
+        _add(table, change.after.id, change.after.name, map(_field_change, change.fields))
     for queue in diff.removed:
-        _add(table, queue, ["removed"])
+        _add(table, queue.id, queue.name, ["removed"])
     for queue in diff.added:
-        _add(table, queue, ["added"])
-    for unmatched in diff.unmatched:
-        _add(table, unmatched.queue, [f"not compared: {unmatched.reason}, only {unmatched.side}"])
-    counts = {
-        "changed": len(diff.changed),
-        "removed": len(diff.removed),
-        "added": len(diff.added),
-        "not compared": len(diff.unmatched),
-        "unchanged": diff.unchanged,
-    }
-    table.caption = Text(_counts_text(counts))
+        _add(table, queue.id, queue.name, ["added"])
+    for each in diff.unmatched:
+        _add(table, each.queue.id, each.queue.name, [f"not compared: {each.reason}, only {each.side}"])
+    states = {"changed": diff.changed, "removed": diff.removed, "added": diff.added, "not compared": diff.unmatched}
+    counts = {label: len(queues) for label, queues in states.items()}
+    table.caption = Text(_counts_text({**counts, "unchanged": diff.unchanged}))
     print_rich(table)
 
 
@@ -43,13 +37,9 @@ def print_plan(plan: Plan) -> None:
     """Write the changes that a plan would make, and those that are impossible."""
     table = _table()
     for step in plan.to_write:
-        _add(table, step.found, map(_field_change, step.fields))
+        _add(table, step.change.id, step.found and step.found.name, map(_field_change, step.fields))
     for step in plan.impossible:
-        table.add_row(
-            Text(str(step.change.id)),
-            Text(value_text("name", step.found and step.found.name)),
-            Text(f"impossible: {_reason(step.error)}"),
-        )
+        _add(table, step.change.id, step.found and step.found.name, [f"impossible: {_reason(step.error)}"])
     counts = {"to change": len(plan.to_write), "impossible": len(plan.impossible), "unchanged": plan.unchanged}
     table.caption = Text(_counts_text(counts))
     print_rich(table)
@@ -71,20 +61,13 @@ def result_counts(results: Iterable[Result]) -> str:
 
 def diff_record(diff: QueueDiff) -> dict[str, Any]:
     """The difference as a JSON object. A field of `extra` that one state lacks has only the value of the other."""
+    changed = [(change.after, {field.name: _sides(field) for field in change.fields}) for change in diff.changed]
     return {
         "added": [queue_record(queue) for queue in diff.added],
         "removed": [queue_record(queue) for queue in diff.removed],
-        "changed": [
-            {
-                "id": change.after.id,
-                "name": change.after.name,
-                "fields": {field.name: _sides(field) for field in change.fields},
-            }
-            for change in diff.changed
-        ],
+        "changed": [{"id": queue.id, "name": queue.name, "fields": fields} for queue, fields in changed],
         "unmatched": [
-            {"side": unmatched.side, "reason": unmatched.reason, "queue": queue_record(unmatched.queue)}
-            for unmatched in diff.unmatched
+            {"side": each.side, "reason": each.reason, "queue": queue_record(each.queue)} for each in diff.unmatched
         ],
         "unchanged": diff.unchanged,
     }
@@ -96,15 +79,13 @@ def _sides(field: FieldChange) -> dict[str, object]:
 
 
 def _table() -> Table:
-    table = table_with_heading()
-    table.add_column("ID", justify="right", no_wrap=True)
-    table.add_column("Name", overflow="fold", max_width=_WIDEST_NAME)
-    table.add_column("Change", overflow="fold")
+    table = table_with_heading(["ID", "Name", "Change"], right={"ID"}, folded={"Name", "Change"})
+    table.columns[1].max_width = _WIDEST_NAME
     return table
 
 
-def _add(table: Table, queue: InboundQueue | None, lines: Iterable[str]) -> None:
-    heading = ["", ""] if queue is None else [value_text("id", queue.id), value_text("name", queue.name)]
+def _add(table: Table, queue_id: int | None, name: str | None, lines: Iterable[str]) -> None:
+    heading = [value_text("id", queue_id), value_text("name", name)]
     for line in lines:
         table.add_row(*map(Text, [*heading, line]))
         heading = ["", ""]  # only in the first line
