@@ -22,14 +22,7 @@ from alohub_async.config import Endpoint, read_environment
 from alohub_async.http.retries import RetryPolicy
 
 T = TypeVar("T")
-
-
-class Env(enum.StrEnum):
-    """The vendor's gateways."""
-
-    PRODUCTION = "production"
-    DEVELOPMENT = "development"
-
+Env = enum.StrEnum("Env", {"PRODUCTION": "production", "DEVELOPMENT": "development"})  # the vendor's gateways
 
 _option = partial(Option, rich_help_panel="Access")
 _url = _option(metavar="URL", help="Base URL of the API, without /v1.  [default: $ALOHUB_BASE_URL]")

@@ -3,27 +3,39 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, TypeAlias
 
 import typer
+from rich.text import Text
 from typer import Argument, Option
 
 from alohub_async import changes
 from alohub_async.cli.access import Access, with_access
-from alohub_async.cli.changes_table import diff_record, print_diff, print_plan, result_counts, result_line
 from alohub_async.cli.errors import CommandError, ExitCode, one_failure_code, redact_key
-from alohub_async.cli.output import one_line, write, write_json, write_stderr
+from alohub_async.cli.output import (
+    one_line,
+    print_rich,
+    table_with_heading,
+    value_text,
+    write,
+    write_json,
+    write_stderr,
+)
 from alohub_async.client import AlohubClient
-from alohub_async.files import read_queues
+from alohub_async.files import json_text, queue_record, read_queues
 from alohub_async.models import InboundQueue
 from alohub_async.plurals import counted
+from alohub_async.resources.edits import told_apart
 
 LIVE: Final = "live"
 DIFFERENCES: Final = 1  # as with diff(1)
+_WIDEST_NAME: Final = 28  # columns; a longer name takes several lines
+_Entry: TypeAlias = tuple[object, object, Iterable[str]]  # id and name of a queue, and its lines
 
 DIFF_EPILOG: Final = """Example: alohub queues diff monday.jsonl live
 
@@ -108,9 +120,9 @@ def diff_command(
         for line in skipped:
             write_stderr(one_line(f"not in {changes_file}: {line}"))
     if as_json:
-        write_json(diff_record(diff))
+        write_json(_diff_record(diff))
     else:
-        print_diff(diff)
+        _print_diff(diff)
     if not diff.is_empty:
         raise typer.Exit(DIFFERENCES)
 
@@ -155,7 +167,7 @@ def apply_command(
         started = loop.time()
         plan = await changes.plan_changes(client, wanted, concurrency=concurrency, deadline=access.deadline)
         remaining = None if access.deadline is None else max(started + access.deadline - loop.time(), 0.001)
-        print_plan(plan)
+        _print_plan(plan)
         if not plan.to_write:
             write("Nothing to change.\n")
         if dry_run or not plan.to_write:
@@ -175,9 +187,10 @@ async def _apply(client: AlohubClient, plan: changes.Plan, concurrency: int, dea
         async for result in changes.apply_plan(client, plan, concurrency=concurrency, deadline=deadline):
             results.append(result)
             if result.step.fields or result.error is not None:
-                write(result_line(result))
+                write(_result_line(result))
     finally:
-        write(f"{result_counts(results)}\n")
+        counts = Counter(result.status for result in results)
+        write(_counts_text({status.value: counts[status] for status in changes.Status}) + "\n")
         if unfinished := len(plan.steps) - len(results):
             write_stderr(f"{counted(unfinished, 'queue')} without a result; run the same command again to finish")
     return all(result.status.is_good for result in results)
@@ -197,3 +210,84 @@ def _confirm(count: int) -> None:
         signal.signal(signal.SIGINT, handler)
     if answer not in {"y", "yes"}:
         raise CommandError("nothing was changed", ExitCode.FAILED)
+
+
+def _print_diff(diff: changes.QueueDiff) -> None:
+    """Write a line for each field that differs, and for each queue that only one state has."""
+    entries: list[_Entry] = [(each.after.id, each.after.name, map(_field_change, each.fields)) for each in diff.changed]
+    entries += [(queue.id, queue.name, ["removed"]) for queue in diff.removed]
+    entries += [(queue.id, queue.name, ["added"]) for queue in diff.added]
+    entries += [
+        (each.queue.id, each.queue.name, [f"not compared: {each.reason}, only {each.side}"]) for each in diff.unmatched
+    ]
+    states = {"changed": diff.changed, "removed": diff.removed, "added": diff.added, "not compared": diff.unmatched}
+    counts = {label: len(queues) for label, queues in states.items()}
+    _print_table(entries, {**counts, "unchanged": diff.unchanged})
+
+
+def _print_plan(plan: changes.Plan) -> None:
+    """Write the changes that a plan would make, and those that are impossible."""
+    entries: list[_Entry] = []
+    for step in (*plan.to_write, *plan.impossible):
+        lines = [f"impossible: {_reason(step.error)}"] if step.error else map(_field_change, step.fields)
+        entries.append((step.change.id, step.found and step.found.name, lines))
+    counts = {"to change": len(plan.to_write), "impossible": len(plan.impossible), "unchanged": plan.unchanged}
+    _print_table(entries, counts)
+
+
+def _result_line(result: changes.Result) -> str:
+    """The result of one queue, with the reason if it is not done."""
+    reason = f": {_reason(result.error)}" if result.error is not None else ""
+    if result.not_taken:
+        reason = f": the server reported success but did not change {', '.join(result.not_taken)}"
+    return f"{result.id}  {result.status}{reason}\n"
+
+
+def _diff_record(diff: changes.QueueDiff) -> dict[str, Any]:
+    """The difference as a JSON object. A field of `extra` that one state lacks has only the value of the other."""
+    changed = [(change.after, {field.name: _sides(field) for field in change.fields}) for change in diff.changed]
+    return {
+        "added": [queue_record(queue) for queue in diff.added],
+        "removed": [queue_record(queue) for queue in diff.removed],
+        "changed": [{"id": queue.id, "name": queue.name, "fields": fields} for queue, fields in changed],
+        "unmatched": [
+            {"side": each.side, "reason": each.reason, "queue": queue_record(each.queue)} for each in diff.unmatched
+        ],
+        "unchanged": diff.unchanged,
+    }
+
+
+def _sides(field: changes.FieldChange) -> dict[str, object]:
+    sides = {"before": field.before, "after": field.after}
+    return {side: value for side, value in sides.items() if value is not changes.ABSENT}
+
+
+def _print_table(entries: Iterable[_Entry], counts: dict[str, int]) -> None:
+    table = table_with_heading(["ID", "Name", "Change"], right={"ID"}, folded={"Name", "Change"})
+    table.columns[1].max_width = _WIDEST_NAME
+    for queue_id, name, lines in entries:
+        heading = [value_text("id", queue_id), value_text("name", name)]
+        for line in lines:
+            table.add_row(*map(Text, [*heading, line]))
+            heading = ["", ""]  # only in the first line
+    table.caption = Text(_counts_text(counts))
+    print_rich(table)
+
+
+def _field_change(field: changes.FieldChange) -> str:
+    before, after = told_apart(field.before, field.after, show=lambda value: _value(field, value))
+    return f"{one_line(field.name)}: {before} -> {after}"
+
+
+def _value(field: changes.FieldChange, value: object) -> str:
+    if value is changes.ABSENT:
+        return "(absent)"
+    return one_line(json_text(value)) if field.name.startswith("extra.") else value_text(field.name, value)
+
+
+def _reason(error: Exception | None) -> str:
+    return redact_key(one_line(str(error)))
+
+
+def _counts_text(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {label}" for label, count in counts.items() if count) or "no queues"

@@ -31,14 +31,7 @@ _BAR: Final = 14  # columns
 
 Export: TypeAlias = "partial[Any]"  # `export_inbound` with the options that all tenants share
 StartProgress: TypeAlias = Callable[[str], OnProgress]  # shows the progress of the export of this name
-
-
-class Consistency(enum.StrEnum):
-    """How an export treats a list that changes during the walk."""
-
-    REPAIR = "repair"
-    DETECT = "detect"
-
+Consistency = enum.StrEnum("Consistency", {"REPAIR": "repair", "DETECT": "detect"})
 
 _path = Argument(metavar="PATH", show_default=False, help="A .jsonl, .csv or .parquet file; with --tenants, a folder.")
 _consistency = Option(metavar="HOW", help="repair: walk until proven complete; detect: one pass.")
@@ -159,14 +152,14 @@ def _print_results(
     codes: list[int] = []
     for tenant, outcome in zip(tenants, outcomes, strict=True):
         cells = ["-"] * len(numbers)
-        if isinstance(outcome, ExportReport):
-            cells = [f"{outcome.written:,}", f"{outcome.requests:,}", f"{outcome.denied:,}", f"{outcome.seconds:.1f}"]
-            code, text = (ExitCode.OK, "complete") if outcome.complete else (ExitCode.INCOMPLETE, outcome.reason)
-        elif isinstance(outcome, Exception):
+        if isinstance(outcome, Exception):
             code, text = describe(outcome, variable=tenant.api_key_env)
             text = text.replace("--allow-http", "allow_http = true")
-        else:
+        elif isinstance(outcome, BaseException):
             raise outcome
+        else:
+            cells = [f"{outcome.written:,}", f"{outcome.requests:,}", f"{outcome.denied:,}", f"{outcome.seconds:.1f}"]
+            code, text = (ExitCode.OK, "complete") if outcome.complete else (ExitCode.INCOMPLETE, outcome.reason)
         codes.append(code)
         when = " (exported before the interruption)" if tenant in before else ""
         table.add_row(Text(tenant.name), *cells, Text(one_line(text + when)))

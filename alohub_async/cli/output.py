@@ -100,8 +100,9 @@ def table_with_heading(titles: Iterable[str], *, right: Container[str], folded: 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.caption_justify = "left"
     for title in titles:
-        justify = "right" if title in right else "left"
-        table.add_column(title, justify=justify, overflow="fold", no_wrap=title not in folded)
+        table.add_column(
+            title, justify="right" if title in right else "left", overflow="fold", no_wrap=title not in folded
+        )
     return table
 
 

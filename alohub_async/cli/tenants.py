@@ -30,9 +30,7 @@ _NAME: Final = re.compile(r"\w[\w.-]*")  # of a tenant; it becomes part of a fol
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KIND: Final = "export_run"
 _FORMATS: Final = ("jsonl", "csv", "parquet")
-_NO_KEY: Final = (
-    "this file must not contain the key; put it into an environment variable, and its name into api_key_env"
-)
+_NO_KEY: Final = "this file must not contain the key; put it into an environment variable, and its name in api_key_env"
 
 
 @attrs.frozen(kw_only=True)
@@ -43,7 +41,7 @@ class Tenant:
     api_key_env: str
     tenant_id: str | None = None
     base_url: str | None = None
-    env: str = Env.PRODUCTION.value
+    env: str = Env.PRODUCTION
     direct: bool = False
     allow_http: bool = False
 
@@ -117,7 +115,7 @@ def read_tenants(path: Path) -> tuple[list[Tenant], str]:
 def _read_tenant(where: str, name: str, table: object) -> Tenant:
     if not _NAME.fullmatch(name):
         raise CommandError(
-            f"{where}: a name must consist of letters, digits and '_-.', and must not begin with '-' or '.'"
+            f"{where}: a name must consist of letters, digits or '_-.', and must not begin with '-' or '.'"
         )
     if not isinstance(table, dict):
         raise CommandError(f"{where}: the tenant must be a table, [tenants.NAME]")
