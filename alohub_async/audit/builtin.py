@@ -191,7 +191,7 @@ def unknown_strategy(queue: AuditedQueue) -> Iterator[Finding]:
         yield queue.finding(f"strategy {int(strategy)} is not documented", field="strategy")
 
 
-DEFAULT_RULES: Final = tuple(value for value in globals().values() if isinstance(value, Rule))
+DEFAULT_RULES: Final[tuple[Rule, ...]] = tuple(each for each in globals().values() if isinstance(each, Rule))
 """All rules of the package, in the order of reports, which is the order of their definitions."""
 
 

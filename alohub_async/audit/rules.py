@@ -165,11 +165,8 @@ def rule(
             if (queue.queue.max_wait or 0) > seconds:
                 yield queue.finding(f"callers may wait {queue.queue.max_wait} s", field="max_wait")
 
-    The id of this rule is `long-wait`. Settings can change its severity and `seconds`.
-
-    Args:
-        severity: The severity of its findings, unless the settings change it.
-        needs: The module of an optional package that the rule imports.
+    The id of this rule is `long-wait`. Settings can change its severity and `seconds`. A rule that imports the module
+    of an optional package `needs` it.
     """
     return lambda function: _make_rule(function, severity, needs, each=True)
 

@@ -132,8 +132,7 @@ def _ask_for_key() -> str:
         with suppress(EOFError):
             key = getpass.getpass("Alohub API key: ", stream=sys.stderr).strip()
     if not key:
-        message = "no API key: set ALOHUB_API_KEY, run the command in a terminal to enter the key, or try --sandbox"
-        raise CommandError(message, ExitCode.DENIED)
+        raise CommandError("no API key: set ALOHUB_API_KEY, enter it in a terminal, or try --sandbox", ExitCode.DENIED)
     return key
 
 

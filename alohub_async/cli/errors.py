@@ -82,10 +82,7 @@ class _UsageError(Protocol):
 
 
 def describe(error: Exception, *, variable: str = KEY_VARIABLE) -> tuple[int, str]:
-    """The exit code of an error and its message: one line, without the key; empty if there is nothing to add.
-
-    `variable` is the environment variable that holds the key.
-    """
+    """The exit code and message of an error: one line without the key, which `variable` holds; empty if all is said."""
     if isinstance(error, _UsageError):
         return error.exit_code, _usage_line(error)
     if isinstance(error, CommandError):

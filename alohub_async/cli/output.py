@@ -99,9 +99,9 @@ def table_with_heading(titles: Iterable[str], *, right: Container[str], folded: 
     """An empty table with a caption on the left. Columns in `right` are aligned right, `folded` ones may wrap."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.caption_justify = "left"
-    for title in titles:
+    for each in titles:
         table.add_column(
-            title, justify="right" if title in right else "left", overflow="fold", no_wrap=title not in folded
+            each, justify="right" if each in right else "left", overflow="fold", no_wrap=each not in folded
         )
     return table
 

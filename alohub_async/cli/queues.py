@@ -103,7 +103,7 @@ def update_command(
     max_wait: Annotated[int | None, Option(metavar="SECONDS", min=0, help="Maximum wait of a caller.")] = None,
     strategy: Annotated[QueueStrategy | None, _strategy] = None,
     music_on_hold: Annotated[
-        str | None, Option(metavar="FILE", help="Music on hold: a file name without a path.")
+        str | None, Option(metavar="FILE", help="Music on hold: file name without a path.")
     ] = None,
     announce_position: Annotated[bool | None, _announce] = None,
     access: Access,

@@ -115,7 +115,7 @@ def read_tenants(path: Path) -> tuple[list[Tenant], str]:
 def _read_tenant(where: str, name: str, table: object) -> Tenant:
     if not _NAME.fullmatch(name):
         raise CommandError(
-            f"{where}: a name must consist of letters, digits or '_-.', and must not begin with '-' or '.'"
+            f"{where}: a name must consist of letters, digits, '_', '-' and '.', and must not begin with '-' or '.'"
         )
     if not isinstance(table, dict):
         raise CommandError(f"{where}: the tenant must be a table, [tenants.NAME]")
