@@ -14,13 +14,107 @@ from alohub_async.resources.edits import looks, told_apart
 _NUMBER_CHARACTERS: Final = re.compile(r"\+?[0-9\s.()-]+")
 _MAX_VALUE: Final = 60  # characters of a value in a message
 _MAX_IDS: Final = 3  # ids of other queues in a message
+_KINDS: Final = {
+    "id": "a number of 1 or more",
+    "strategy": "a number",
+    "max_wait": "a number of seconds",
+    "announce_position": "0 or 1",
+}
+
+
+@list_rule(Severity.ERROR)
+def incomplete_list(audited: AuditedList) -> Iterator[Finding]:
+    """Queues may be missing from this audit.
+
+    The list changed or ended early during the walk.
+    """
+    if not audited.complete:
+        drift = audited.drift
+        total = "no total" if audited.total is None else f"a total of {audited.total:,}"
+        message = f"received {counted(len(audited.queues), 'queue')}; the server reports {total}"
+        if drift.moved:
+            totals = " → ".join(map(str, drift.totals))
+            message += f"; the list changed during the walk (totals {totals}, {counted(drift.duplicates, 'duplicate')})"
+        yield Finding(message)
+
+
+@rule(Severity.ERROR)
+def detail_failed(queue: AuditedQueue) -> Iterator[Finding]:
+    """The details of the queue could not be retrieved.
+
+    The record of the list was audited instead.
+    """
+    if queue.error is not None and not queue.gone:
+        yield queue.finding(f"getting the details failed: {queue.error}")
 
 
 @rule(Severity.WARNING)
-def no_music_on_hold(queue: AuditedQueue) -> Iterator[Finding]:
-    """The queue has no music on hold."""
-    if queue.lacks("music_on_hold"):
-        yield queue.finding("no music on hold", field="music_on_hold")
+def gone(queue: AuditedQueue) -> Iterator[Finding]:
+    """The list has the queue, but the API has no details."""
+    if queue.gone:
+        yield queue.finding("in the list, but not found when its details were requested")
+
+
+@rule(Severity.ERROR)
+def unfit_value(queue: AuditedQueue) -> Iterator[Finding]:
+    """A value does not match its documented type.
+
+    The rule also finds a missing or empty id or name.
+    """
+    for name, wire in WIRE_NAMES.items():
+        if name in {"id", "name"} and queue.lacks(name):
+            yield queue.finding(f"{wire} is missing or empty", field=name)
+        sources = [queue.queue] if queue.detail is None else [queue.detail, queue.listed]
+        unfit = [source.extra[wire] for source in sources if wire in source.extra]
+        if unfit:
+            yield queue.finding(f"{wire} is {_short(unfit[0])}, which is not {_KINDS.get(name, 'text')}", field=name)
+
+
+@rule(Severity.WARNING)
+def detail_differs(queue: AuditedQueue) -> Iterator[Finding]:
+    """The list and the details of the queue differ."""
+    details = {} if queue.detail is None else _values(queue.detail)
+    for name, listed in _values(queue.listed).items():
+        if details.get(name, listed) != listed:
+            one, other = told_apart(listed, details[name], show=_short)
+            yield queue.finding(f"{name} is {one} in the list, {other} in the details", field=name)
+
+
+@list_rule(Severity.ERROR)
+def number_used_twice(audited: AuditedList) -> Iterator[Finding]:
+    """Several queues have the same phone number.
+
+    The format of a phone number makes no difference, such as spaces or the country code, if the extra `audit` is
+    installed. Anything else is compared as it is written.
+    """
+    yield from _shared(audited, "number", lambda number: _e164(looks(number)) or looks(number))
+
+
+@rule(Severity.WARNING, needs="phonenumbers")
+def invalid_number(queue: AuditedQueue) -> Iterator[Finding]:
+    """The number is not a valid Vietnamese phone number.
+
+    Service numbers (1800, 1900) are valid; internal extensions and emergency numbers are not.
+    """
+    number = queue.queue.number or ""
+    if number.strip() and not (_e164(number.strip()) or "").startswith("+84"):
+        yield queue.finding(f"{_short(number.strip())} is not a Vietnamese number", field="number")
+
+
+@rule(Severity.INFO)
+def no_number(queue: AuditedQueue) -> Iterator[Finding]:
+    """The queue has no phone number."""
+    if queue.lacks("number"):
+        yield queue.finding("no phone number", field="number")
+
+
+@list_rule(Severity.WARNING)
+def name_used_twice(audited: AuditedList) -> Iterator[Finding]:
+    """Several queues have the same name.
+
+    Spaces and case make no difference.
+    """
+    yield from _shared(audited, "name", lambda name: looks(name).casefold())
 
 
 @rule(Severity.WARNING)
@@ -49,6 +143,20 @@ def long_wait(queue: AuditedQueue, *, seconds: int = 300) -> Iterator[Finding]:
     wait = queue.queue.max_wait
     if wait is not None and wait > seconds:
         yield queue.finding(f"maximum wait {wait} s, above {seconds} s", field="max_wait")
+
+
+@rule(Severity.WARNING)
+def no_music_on_hold(queue: AuditedQueue) -> Iterator[Finding]:
+    """The queue has no music on hold."""
+    if queue.lacks("music_on_hold"):
+        yield queue.finding("no music on hold", field="music_on_hold")
+
+
+@rule(Severity.INFO)
+def position_not_announced(queue: AuditedQueue) -> Iterator[Finding]:
+    """Callers do not hear their position in the queue."""
+    if queue.queue.announce_position is False or queue.lacks("announce_position"):
+        yield queue.finding("the position is not announced", field="announce_position")
 
 
 @rule(Severity.WARNING)
@@ -83,139 +191,8 @@ def unknown_strategy(queue: AuditedQueue) -> Iterator[Finding]:
         yield queue.finding(f"strategy {int(strategy)} is not documented", field="strategy")
 
 
-@rule(Severity.INFO)
-def position_not_announced(queue: AuditedQueue) -> Iterator[Finding]:
-    """Callers do not hear their position in the queue."""
-    if queue.queue.announce_position is False or queue.lacks("announce_position"):
-        yield queue.finding("the position is not announced", field="announce_position")
-
-
-@rule(Severity.INFO)
-def no_number(queue: AuditedQueue) -> Iterator[Finding]:
-    """The queue has no phone number."""
-    if queue.lacks("number"):
-        yield queue.finding("no phone number", field="number")
-
-
-@rule(Severity.WARNING, needs="phonenumbers")
-def invalid_number(queue: AuditedQueue) -> Iterator[Finding]:
-    """The number is not a valid Vietnamese phone number.
-
-    Service numbers (1800, 1900) are valid; internal extensions and emergency numbers are not.
-    """
-    number = queue.queue.number or ""
-    if number.strip() and not (_e164(number.strip()) or "").startswith("+84"):
-        yield queue.finding(f"{_short(number.strip())} is not a Vietnamese number", field="number")
-
-
-@list_rule(Severity.ERROR)
-def number_used_twice(audited: AuditedList) -> Iterator[Finding]:
-    """Several queues have the same phone number.
-
-    The format of a phone number makes no difference, such as spaces or the country code, if the extra `audit` is
-    installed. Anything else is compared as it is written.
-    """
-    yield from _shared(audited, "number", _normalised_number, label=lambda queue: _short(queue.number))
-
-
-@list_rule(Severity.WARNING)
-def name_used_twice(audited: AuditedList) -> Iterator[Finding]:
-    """Several queues have the same name.
-
-    Spaces and case make no difference.
-    """
-    yield from _shared(audited, "name", _normalised_name, label=lambda _: "the name")
-
-
-@rule(Severity.WARNING)
-def detail_differs(queue: AuditedQueue) -> Iterator[Finding]:
-    """The list and the details of the queue differ."""
-    if queue.detail is not None:
-        for name, (listed, detail) in _differences(queue.listed, queue.detail).items():
-            one, other = told_apart(listed, detail, show=_short)
-            yield queue.finding(f"{name} is {one} in the list, {other} in the details", field=name)
-
-
-@rule(Severity.ERROR)
-def unfit_value(queue: AuditedQueue) -> Iterator[Finding]:
-    """A value does not match its documented type.
-
-    The rule also finds a missing or empty id or name.
-    """
-    for name, wire in WIRE_NAMES.items():
-        if name in {"id", "name"} and queue.lacks(name):
-            yield queue.finding(f"{wire} is missing or empty", field=name)
-        sources = [queue.queue] if queue.detail is None else [queue.detail, queue.listed]
-        unfit = [source.extra[wire] for source in sources if wire in source.extra]
-        if unfit:
-            yield queue.finding(f"{wire} is {_short(unfit[0])}, which is not {_KINDS[name]}", field=name)
-
-
-@rule(Severity.WARNING)
-def gone(queue: AuditedQueue) -> Iterator[Finding]:
-    """The list has the queue, but the API has no details."""
-    if queue.gone:
-        yield queue.finding("in the list, but not found when its details were requested")
-
-
-@rule(Severity.ERROR)
-def detail_failed(queue: AuditedQueue) -> Iterator[Finding]:
-    """The details of the queue could not be retrieved.
-
-    The record of the list was audited instead.
-    """
-    if queue.error is not None and not queue.gone:
-        yield queue.finding(f"getting the details failed: {queue.error}")
-
-
-@list_rule(Severity.ERROR)
-def incomplete_list(audited: AuditedList) -> Iterator[Finding]:
-    """Queues may be missing from this audit.
-
-    The list changed or ended early during the walk.
-    """
-    if not audited.complete:
-        drift = audited.drift
-        total = "no total" if audited.total is None else f"a total of {audited.total:,}"
-        message = f"received {counted(len(audited.queues), 'queue')}; the server reports {total}"
-        if drift.moved:
-            totals = " → ".join(map(str, drift.totals))
-            message += f"; the list changed during the walk (totals {totals}, {counted(drift.duplicates, 'duplicate')})"
-        yield Finding(message)
-
-
-DEFAULT_RULES: Final[tuple[Rule, ...]] = (
-    incomplete_list,
-    detail_failed,
-    gone,
-    unfit_value,
-    detail_differs,
-    number_used_twice,
-    invalid_number,
-    no_number,
-    name_used_twice,
-    no_wait_limit,
-    zero_wait,
-    long_wait,
-    no_music_on_hold,
-    position_not_announced,
-    locked,
-    blacklist,
-    no_strategy,
-    unknown_strategy,
-)
-"""All rules of the package, in the order of reports."""
-
-_KINDS: Final = {
-    "id": "a number of 1 or more",
-    "name": "text",
-    "strategy": "a number",
-    "music_on_hold": "text",
-    "max_wait": "a number of seconds",
-    "agent_selector": "text",
-    "announce_position": "0 or 1",
-    "number": "text",
-}
+DEFAULT_RULES: Final[tuple[Rule, ...]] = tuple(each for each in globals().values() if isinstance(each, Rule))
+"""All rules of the package, in the order of reports, which is the order of their definitions."""
 
 
 def _short(value: object) -> str:
@@ -240,18 +217,7 @@ def _e164(number: str) -> str | None:
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164) if valid else None
 
 
-def _normalised_number(number: str) -> str:
-    number = looks(number)
-    return _e164(number) or number
-
-
-def _normalised_name(name: str) -> str:
-    return looks(name).casefold()
-
-
-def _shared(
-    audited: AuditedList, field: str, normalise: Callable[[str], str], *, label: Callable[[InboundQueue], str]
-) -> Iterator[Finding]:
+def _shared(audited: AuditedList, field: str, normalise: Callable[[str], str]) -> Iterator[Finding]:
     """A finding for each queue whose value another queue has, too."""
     by_value: dict[str, list[AuditedQueue]] = {}
     for queue in audited.queues:
@@ -264,17 +230,11 @@ def _shared(
             omitted = len(sharing) - 1 - len(ids)
             noun = "queues" if len(ids) > 1 else "queue"
             more = f" and {omitted} more" if omitted else ""
-            yield queue.finding(f"{label(queue.queue)} is shared with {noun} {', '.join(ids)}{more}", field=field)
+            what = "the name" if field == "name" else _short(getattr(queue.queue, field))
+            yield queue.finding(f"{what} is shared with {noun} {', '.join(ids)}{more}", field=field)
 
 
-def _differences(listed: InboundQueue, detail: InboundQueue) -> dict[str, tuple[object, object]]:
-    """The values in the list and in the details, by attribute, or by wire name for a field the SDK does not know."""
-    differences: dict[str, tuple[object, object]] = {}
-    for name, wire in WIRE_NAMES.items():
-        both = tuple(queue.extra.get(wire, getattr(queue, name)) for queue in (listed, detail))
-        if both[0] != both[1]:
-            differences[name] = both
-    for wire in listed.extra.keys() & detail.extra.keys() - {*WIRE_NAMES.values()}:
-        if listed.extra[wire] != detail.extra[wire]:
-            differences[wire] = listed.extra[wire], detail.extra[wire]
-    return differences
+def _values(record: InboundQueue) -> dict[str, object]:
+    """The values as the API sent them, by attribute, or by wire name for a field the SDK does not know."""
+    known = {name: record.extra.get(wire, getattr(record, name)) for name, wire in WIRE_NAMES.items()}
+    return known | {wire: value for wire, value in record.extra.items() if wire not in WIRE_NAMES.values()}

@@ -27,9 +27,7 @@ def read_config(path: Path) -> dict[str, object]:
         no-number = "warning"                               # severity
         long-wait = { seconds = 600, severity = "error" }   # options and severity
 
-    Args:
-        path: A `pyproject.toml`, whose table `[tool.alohub.audit]` has the settings (none without the table), or a
-            file of any other name, whose top level has the settings.
+    In a `pyproject.toml` they are in this table (none without it); in a file of any other name at the top level.
 
     Raises:
         ConfigurationError: The file cannot be read or is not TOML.
@@ -52,9 +50,7 @@ def read_config(path: Path) -> dict[str, object]:
 def configure(rules: Iterable[Rule], settings: Mapping[str, object]) -> tuple[Rule, ...]:
     """The enabled rules, with the severities and options of the settings.
 
-    Args:
-        rules: The rules to configure.
-        settings: By the id of a rule: False disables it, a string is its severity, a table has `severity` and options.
+    Settings are by the id of a rule: False disables it, a string is its severity, a table has `severity` and options.
 
     Raises:
         ConfigurationError: Two rules have the same id, a rule or an option is unknown, or a value is not allowed.
@@ -74,10 +70,8 @@ def check_needs(rules: Iterable[Rule]) -> None:
     """Check that the optional packages of these rules are installed."""
     for rule in rules:
         if rule.needs is not None and importlib.util.find_spec(rule.needs) is None:
-            raise ConfigurationError(
-                f"the audit rule {rule.id} needs {rule.needs}; run: pip install 'alohub-async[audit]',"
-                f" or disable the rule: {rule.id} = false"
-            )
+            install = f"needs {rule.needs}; run: pip install 'alohub-async[audit]'"
+            raise ConfigurationError(f"the audit rule {rule.id} {install}, or disable the rule: {rule.id} = false")
 
 
 def _configured(rule: Rule, setting: object) -> Rule:
@@ -129,11 +123,7 @@ def _items(name: str, value: Any, default: Collection[object]) -> object:
 
 
 def load_rules(source: str) -> tuple[Rule, ...]:
-    """The rules of a module, or of a file whose name ends in `.py`, in their order there.
-
-    Raises:
-        ConfigurationError: It cannot be imported, or it has no rules.
-    """
+    """The rules of a module, or of a file whose name ends in `.py`, in their order there."""
     try:
         module = _import_file(Path(source)) if source.endswith(".py") else importlib.import_module(source)
     except (Exception, SystemExit) as exc:

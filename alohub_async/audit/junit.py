@@ -21,10 +21,6 @@ def junit_xml(report: AuditReport, *, fail_on: Severity = Severity.WARNING) -> b
 
     A finding is a failed test case, or a skipped one if its severity is below `fail_on`. A rule without findings is one
     passed test case.
-
-    Args:
-        report: The report.
-        fail_on: The lowest severity of a failure.
     """
     root = ET.Element("testsuites", name="alohub audit", time="0")
     for rule in report.rules:
@@ -39,32 +35,22 @@ def junit_xml(report: AuditReport, *, fail_on: Severity = Severity.WARNING) -> b
 def _add_suite(root: ET.Element, report: AuditReport, rule: Rule, fail_on: Severity) -> None:
     findings = report.of_rule(rule)
     failures = sum(finding.severity >= fail_on for finding in findings)
-    suite = ET.SubElement(
-        root,
-        "testsuite",
-        name=legal(rule.id),
-        tests=str(len(findings) or 1),
-        failures=str(failures),
-        errors="0",
-        skipped=str(len(findings) - failures),
-        time="0",
-        timestamp=report.started.strftime("%Y-%m-%dT%H:%M:%S"),
-    )
+    counts = {"tests": len(findings) or 1, "failures": failures, "errors": 0, "skipped": len(findings) - failures}
+    attributes = {name: str(count) for name, count in counts.items()}
+    started = report.started.strftime("%Y-%m-%dT%H:%M:%S")
+    suite = ET.SubElement(root, "testsuite", attributes, name=legal(rule.id), time="0", timestamp=started)
     for finding in findings:
         case = _add_case(suite, rule, _case_name(finding))
-        outcome = ET.SubElement(
-            case, "failure" if finding.severity >= fail_on else "skipped", message=legal(finding.message)
-        )
-        outcome.set("type", finding.severity.label)
+        tag = "failure" if finding.severity >= fail_on else "skipped"
+        outcome = ET.SubElement(case, tag, message=legal(finding.message), type=finding.severity.label)
         outcome.text = legal(f"{rule.summary}.\n{_case_name(finding)}: {finding.message}")
     if not findings:
         _add_case(suite, rule, f"no findings in {counted(len(report.audited.queues), 'queue')}")
 
 
 def _add_case(suite: ET.Element, rule: Rule, name: str) -> ET.Element:
-    return ET.SubElement(
-        suite, "testcase", classname=legal(f"alohub.audit.{rule.id}"), name=legal(" ".join(name.split())), time="0"
-    )
+    class_name, name = legal(f"alohub.audit.{rule.id}"), legal(" ".join(name.split()))
+    return ET.SubElement(suite, "testcase", classname=class_name, name=name, time="0")
 
 
 def _case_name(finding: Finding) -> str:

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import importlib.util
 from collections import Counter
-from importlib.resources import files
 from typing import Any, Final
 
 from alohub_async.audit.junit import legal
@@ -14,7 +13,7 @@ from alohub_async.errors import ConfigurationError
 from alohub_async.models import QueueStrategy
 from alohub_async.plurals import counted
 
-_COLUMNS: Final = {
+_COLUMNS: Final = {  # title and CSS class of each column, by attribute
     "id": ("ID", "id"),
     "name": ("Name", ""),
     "strategy": ("Strategy", ""),
@@ -23,7 +22,6 @@ _COLUMNS: Final = {
     "announce_position": ("Position announced", ""),
     "number": ("Phone number", ""),
 }
-"""Title and CSS class of each column, by attribute."""
 
 
 def html_page(report: AuditReport) -> str:
@@ -36,7 +34,7 @@ def html_page(report: AuditReport) -> str:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_asset),
+        loader=jinja2.PackageLoader("alohub_async.audit", ""),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         finalize=_legal,
@@ -44,24 +42,19 @@ def html_page(report: AuditReport) -> str:
         lstrip_blocks=True,
     )
     style, script = (environment.get_template(name).render() for name in ("page.css", "page.js"))
+    sources = f"style-src '{_hash(style)}'; script-src '{_hash(script)}'"
     by_rule = Counter(finding.rule for finding in report.findings)
+    by_strategy = Counter(_shown(queue, "strategy") or "none" for queue in report.audited.queues)
     groups = report.by_rule()
+    cards = [(severity.label, count) for severity, count in report.tally()]
     return environment.get_template("page.html").render(
         report=report,
-        cards=[
-            *((severity.label, count) for severity, count in report.tally()),
-            ("", counted(len(report.audited.queues), "queue")),
-        ],
-        policy=(
-            f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}';"
-            " base-uri 'none'; form-action 'none'"
-        ),
+        cards=[*cards, ("", counted(len(report.audited.queues), "queue"))],
+        policy=f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'",
         rule_count=counted(len(report.rules), "rule"),
         charts={
             "Findings by rule": _bars(by_rule, {rule.id: rule.severity.label for rule, _ in groups}),
-            "Queues by strategy": _bars(
-                Counter(_shown(queue, "strategy") or "none" for queue in report.audited.queues), {}
-            ),
+            "Queues by strategy": _bars(by_strategy, {}),
         },
         by_rule=groups,
         columns=[*_COLUMNS.values(), ("Findings", "number")],
@@ -70,17 +63,9 @@ def html_page(report: AuditReport) -> str:
 
 
 def check_html() -> None:
-    """Check that `html_page` can be used.
-
-    Raises:
-        ConfigurationError: Jinja2 is not installed.
-    """
+    """Raise `ConfigurationError` if `html_page` cannot be used, as Jinja2 is not installed."""
     if importlib.util.find_spec("jinja2") is None:
         raise ConfigurationError("the HTML page needs jinja2; run: pip install 'alohub-async[audit]'")
-
-
-def _asset(name: str) -> str:
-    return files("alohub_async.audit").joinpath(name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:
@@ -95,10 +80,8 @@ def _legal(value: Any) -> Any:
 def _bars(counts: Counter[str], css_classes: dict[str, str]) -> list[tuple[str, str, int, float]]:
     """The CSS class, the label, the count and the length in percent of each bar, longest first."""
     longest = max(counts.values(), default=1)
-    return [
-        (css_classes.get(label, ""), label, count, round(100 * count / longest, 2))
-        for label, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    ]
+    bars = sorted(counts.items(), key=lambda bar: (-bar[1], bar[0]))
+    return [(css_classes.get(label, ""), label, count, round(100 * count / longest, 2)) for label, count in bars]
 
 
 def _rows(report: AuditReport) -> list[list[str]]:

@@ -54,10 +54,8 @@ class AuditReport:
     def tally(self) -> list[tuple[Severity, str]]:
         """The counts as text, such as `"2 errors"`, most severe first."""
         plurals = {Severity.INFO: "info"}
-        return [
-            (severity, counted(number, severity.label, plurals.get(severity)))
-            for severity, number in self.counts().items()
-        ]
+        counts = self.counts().items()
+        return [(severity, counted(number, severity.label, plurals.get(severity))) for severity, number in counts]
 
     def headline(self) -> str:
         """A summary in one line, such as `"250 queues audited: 2 errors, 30 warnings, 0 info"`."""
@@ -78,28 +76,12 @@ class AuditReport:
                 {"id": rule.id, "severity": rule.severity.label, "summary": rule.summary, "options": dict(rule.options)}
                 for rule in self.rules
             ],
-            "findings": [
-                {
-                    "severity": finding.severity.label,
-                    "rule": finding.rule,
-                    "queue_id": finding.queue_id,
-                    "queue_name": finding.queue_name,
-                    "field": finding.field,
-                    "message": finding.message,
-                }
-                for finding in self.findings
-            ],
+            "findings": [{**attrs.asdict(finding), "severity": finding.severity.label} for finding in self.findings],
         }
 
 
 def make_report(audited: AuditedList, rules: Iterable[Rule], *, started: datetime) -> AuditReport:
-    """Run the rules.
-
-    Args:
-        audited: The queues to audit.
-        rules: The rules, as configured.
-        started: The start of the audit, with a time zone.
-    """
+    """Run the rules, as configured, on these queues; `started` is the start of the audit, with a time zone."""
     rules = tuple(rules)
     findings = [finding for rule in rules for finding in rule.check(audited)]
     findings.sort(key=lambda finding: -finding.severity)  # stable: keeps the order of the rules

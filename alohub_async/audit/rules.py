@@ -58,12 +58,9 @@ class Finding:
 
 @attrs.frozen
 class AuditedQueue:
-    """A queue as returned by the list and by `get_inbound`.
+    """A queue as returned by the list (`listed`) and by `get_inbound` (`detail`, or the `error` if it failed).
 
-    Attributes:
-        listed: The record in the list.
-        detail: The record that `get_inbound` returned; None if it was not requested or failed.
-        error: The error of `get_inbound`; None if it was not requested or did not fail.
+    If the details were not requested, both are None.
     """
 
     listed: InboundQueue
@@ -168,11 +165,8 @@ def rule(
             if (queue.queue.max_wait or 0) > seconds:
                 yield queue.finding(f"callers may wait {queue.queue.max_wait} s", field="max_wait")
 
-    The id of this rule is `long-wait`. Settings can change its severity and `seconds`.
-
-    Args:
-        severity: The severity of its findings, unless the settings change it.
-        needs: The module of an optional package that the rule imports.
+    The id of this rule is `long-wait`. Settings can change its severity and `seconds`. A rule that imports the module
+    of an optional package `needs` it.
     """
     return lambda function: _make_rule(function, severity, needs, each=True)
 
@@ -192,9 +186,7 @@ def _make_rule(find: Callable[..., Iterable[Finding]], severity: Severity, needs
     if inspect.iscoroutinefunction(find) or inspect.isasyncgenfunction(find):
         raise TypeError(f"the rule {name} must be a plain function; async def was used")
     _, *options = inspect.signature(find).parameters.values()
-    invalid = [
-        option.name for option in options if option.kind is not option.KEYWORD_ONLY or option.default is option.empty
-    ]
+    invalid = [each.name for each in options if each.kind is not each.KEYWORD_ONLY or each.default is each.empty]
     if invalid:
         raise TypeError(f"the options of rule {name} must be keyword-only, with defaults; check {', '.join(invalid)}")
     defaults: dict[str, Any] = {option.name: option.default for option in options}

@@ -35,9 +35,8 @@ async def audit_inbound(
 ) -> AuditReport:
     """Audit all inbound queues: get the list and the details of each queue, and run rules on them.
 
-    Details are requested while the list is walked. If some requests for details fail, each failure is a finding; if all
-    fail, the first error is raised. With a strict client, a value that does not fit its documented type is an error
-    instead of a finding.
+    Details are requested while the list is walked. If some of them fail, each failure is a finding; if all fail, the
+    first error is raised. With a strict client, a value that does not fit its documented type is an error instead.
 
     Args:
         client: The client to use; its rate limiter applies.
@@ -58,10 +57,6 @@ async def audit_inbound(
     started = datetime.now(UTC)
     pager = client.queues.list_inbound(consistency=consistency, **options)
 
-    def report_progress(done: int) -> None:
-        if progress is not None:
-            progress(done, pager.total)
-
     queues: list[AuditedQueue] = []
     if details:
         deadline = Deadline(CallOptions(**PageOptions.of(options).keywords()), what="get the details of all queues")
@@ -69,13 +64,13 @@ async def audit_inbound(
         async def get(queue_id: int) -> InboundQueue:
             return await client.queues.get_inbound(queue_id, **deadline.next_call().keywords())
 
-        await _collect_with_details(
-            pager, partial(each_alone, call=get, concurrency=concurrency), queues, report_progress
-        )
+        get_many = partial(each_alone, call=get, concurrency=concurrency)
+        await _collect_with_details(pager, get_many, queues, progress)
     else:
         async for queue in pager:
             queues.append(AuditedQueue(queue))
-            report_progress(len(queues))
+            if progress is not None:
+                progress(len(queues), pager.total)
     audited = AuditedList(
         queues=tuple(queues), complete=pager.complete, total=pager.total, drift=pager.drift, details=details
     )
@@ -86,7 +81,7 @@ async def _collect_with_details(
     pager: Pager[InboundQueue],
     get_many: Callable[[AsyncIterable[int]], Outcomes[Outcome[InboundQueue]]],
     queues: list[AuditedQueue],
-    report_progress: Callable[[int], None],
+    progress: Callable[[int, int | None], None] | None,
 ) -> None:
     """Append each listed queue, and request its details during the walk, once for each id."""
     indexes: dict[int, int] = {}  # in `queues`, by id
@@ -94,20 +89,19 @@ async def _collect_with_details(
     async def walk() -> AsyncGenerator[int]:
         async for queue in pager:
             queues.append(AuditedQueue(queue))
-            queue_id = queue.id
-            if queue_id is not None and queue_id not in indexes:
-                indexes[queue_id] = len(queues) - 1
-                yield queue_id
+            if queue.id is not None and queue.id not in indexes:
+                indexes[queue.id] = len(queues) - 1
+                yield queue.id
 
     done = failed = 0
     async with aclosing(walk()) as ids, aclosing(get_many(ids)) as outcomes:
         async for each in outcomes:
             outcome = each.unwrap()  # raises what concerns all queues
-            error = outcome.error
-            index = indexes[outcome.id]
+            error, index = outcome.error, indexes[outcome.id]
             queues[index] = attrs.evolve(queues[index], detail=outcome.value, error=error)
             done += 1
             failed += error is not None and not isinstance(error, NotFoundError)
-            report_progress(done)
+            if progress is not None:
+                progress(done, pager.total)
     if done and failed == done:
         raise next(queue.error for queue in queues if queue.error is not None)

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import attrs
-import typer
+from typer import Option
 
 from alohub_async.cli.errors import CommandError, ExitCode, redact_key
 from alohub_async.cli.output import one_line, write_stderr
@@ -22,16 +22,15 @@ from alohub_async.config import Endpoint, read_environment
 from alohub_async.http.retries import RetryPolicy
 
 T = TypeVar("T")
+Env = enum.StrEnum("Env", {"PRODUCTION": "production", "DEVELOPMENT": "development"})  # the vendor's gateways
 
-
-class Env(enum.StrEnum):
-    """The vendor's gateways."""
-
-    PRODUCTION = "production"
-    DEVELOPMENT = "development"
-
-
-_option = partial(typer.Option, rich_help_panel="Access")
+_option = partial(Option, rich_help_panel="Access")
+_url = _option(metavar="URL", help="Base URL of the API, without /v1.  [default: $ALOHUB_BASE_URL]")
+_direct = _option("--direct", help="The base URL is the backend itself: path prefix /api, key in header Authorization.")
+_allow_http = _option("--allow-http", help="Allow http:// URLs; the key is sent unencrypted.")
+_tenant = _option(metavar="ID", help="Tenant id.  [default: $ALOHUB_TENANT_ID, or none]")
+_deadline = _option(metavar="SECONDS", help="Time limit for the whole command, including waits.")
+_retries = _option(metavar="N", help="Maximum number of retries per request.  [default: 3]")
 
 
 @attrs.frozen(kw_only=True)
@@ -39,28 +38,13 @@ class Access:
     """The shared options of one command line."""
 
     sandbox: Annotated[bool, _option("--sandbox", help="Use a temporary local sandbox; no API key needed.")] = False
-    base_url: Annotated[
-        str | None, _option(metavar="URL", help="Base URL of the API, without /v1.  [default: $ALOHUB_BASE_URL]")
-    ] = None
+    base_url: Annotated[str | None, _url] = None
     env: Annotated[Env | None, _option(help="The vendor's gateway.  [default: $ALOHUB_ENV, or production]")] = None
-    direct: Annotated[
-        bool,
-        _option(
-            "--direct", help="The base URL is the backend itself: path prefix /api, key in the Authorization header."
-        ),
-    ] = False
-    allow_http: Annotated[bool, _option("--allow-http", help="Allow http:// URLs; the key is sent unencrypted.")] = (
-        False
-    )
-    tenant_id: Annotated[
-        str | None, _option("--tenant-id", metavar="ID", help="Tenant id.  [default: $ALOHUB_TENANT_ID, or none]")
-    ] = None
-    deadline: Annotated[
-        float | None, _option(metavar="SECONDS", help="Time limit for the whole command, including waits.")
-    ] = None
-    retries: Annotated[
-        int | None, _option(metavar="N", help="Maximum number of retries per request.  [default: 3]")
-    ] = None
+    direct: Annotated[bool, _direct] = False
+    allow_http: Annotated[bool, _allow_http] = False
+    tenant_id: Annotated[str | None, _tenant] = None
+    deadline: Annotated[float | None, _deadline] = None
+    retries: Annotated[int | None, _retries] = None
     verbose: Annotated[bool, _option("--verbose", "-v", help="Log each request and retry to stderr.")] = False
 
     def run(self, work: Callable[[AlohubClient], Awaitable[T]]) -> T:
@@ -83,21 +67,24 @@ class Access:
         """The retry policy of clients."""
         return RetryPolicy() if self.retries is None else RetryPolicy(max_retries=self.retries)
 
-    def _sandbox(self) -> AbstractAsyncContextManager[AlohubClient]:
+    @asynccontextmanager
+    async def _sandbox(self) -> AsyncGenerator[AlohubClient]:
         if self.base_url is not None or self.env is not None or self.tenant_id is not None:
             raise CommandError("--sandbox has its own URL and tenant; leave out --base-url, --env and --tenant-id")
-        return _open_sandbox(direct=self.direct, retry=self.retry)
+        from alohub_async.testing import Sandbox
+
+        # Without limits: nothing else uses this sandbox, so they would only slow the command down.
+        sandbox = Sandbox(tenant_limit=None, route_limit=None)
+        async with sandbox, sandbox.client(direct=self.direct, retry=self.retry) as client:
+            yield client
 
     def _service(self) -> AbstractAsyncContextManager[AlohubClient]:
         # `_endpoint` reads the base URL, as --allow-http may apply to it.
         settings = read_environment({**os.environ, "ALOHUB_BASE_URL": ""})
         endpoint = self._endpoint() or settings.endpoint or Endpoint.production()
-        return AlohubClient(
-            settings.api_key or _ask_for_key(),
-            tenant_id=settings.tenant_id if self.tenant_id is None else self.tenant_id,
-            endpoint=endpoint,
-            retry=self.retry,
-        )
+        tenant_id = settings.tenant_id if self.tenant_id is None else self.tenant_id
+        key = settings.api_key or _ask_for_key()
+        return AlohubClient(key, tenant_id=tenant_id, endpoint=endpoint, retry=self.retry)
 
     def _endpoint(self) -> Endpoint | None:
         """The endpoint of the options, else of ALOHUB_BASE_URL; None if only ALOHUB_ENV may name it."""
@@ -116,8 +103,7 @@ class Access:
 def make_endpoint(base_url: str | None, env: str | None, *, direct: bool, allow_http: bool) -> Endpoint:
     """The endpoint at a base URL, or else the vendor's gateway of that name, production by default."""
     if base_url is not None:
-        make = Endpoint.direct if direct else Endpoint
-        return make(base_url, allow_http=allow_http)
+        return (Endpoint.direct if direct else Endpoint)(base_url, allow_http=allow_http)
     return Endpoint.development() if env == Env.DEVELOPMENT else Endpoint.production()
 
 
@@ -126,15 +112,12 @@ def with_access(command: Callable[..., None]) -> Callable[..., None]:
 
     Typer reads the options of a command from its signature, so this decorator builds that signature.
     """
-    fields = attrs.fields(Access)
+    shared = inspect.signature(Access).parameters
     options = [option for option in inspect.signature(command).parameters.values() if option.name != "access"]
-    options += [
-        inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type)
-        for field in fields
-    ]
+    options += shared.values()
 
     def with_shared_options(**values: Any) -> None:
-        access = Access(**{field.name: values.pop(field.name) for field in fields})
+        access = Access(**{name: values.pop(name) for name in shared})
         command(access=access, **values)
 
     with_shared_options.__doc__ = command.__doc__
@@ -143,26 +126,13 @@ def with_access(command: Callable[..., None]) -> Callable[..., None]:
     return with_shared_options
 
 
-@asynccontextmanager
-async def _open_sandbox(*, direct: bool, retry: RetryPolicy) -> AsyncGenerator[AlohubClient]:
-    from alohub_async.testing import Sandbox
-
-    # Without limits: nothing else uses this sandbox, so they would only slow the command down.
-    async with (
-        Sandbox(tenant_limit=None, route_limit=None) as sandbox,
-        sandbox.client(direct=direct, retry=retry) as client,
-    ):
-        yield client
-
-
 def _ask_for_key() -> str:
     key = ""
     if sys.stdin.isatty():
         with suppress(EOFError):
             key = getpass.getpass("Alohub API key: ", stream=sys.stderr).strip()
     if not key:
-        message = "no API key: set ALOHUB_API_KEY, run the command in a terminal to enter the key, or try --sandbox"
-        raise CommandError(message, ExitCode.DENIED)
+        raise CommandError("no API key: set ALOHUB_API_KEY, enter it in a terminal, or try --sandbox", ExitCode.DENIED)
     return key
 
 

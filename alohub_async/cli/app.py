@@ -49,14 +49,11 @@ def _print_version(*, value: bool) -> None:
         raise typer.Exit
 
 
+_version_option = typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+
+
 @app.callback(invoke_without_command=True)
-def _options(
-    context: typer.Context,
-    *,
-    _version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
-) -> None:
+def _options(context: typer.Context, *, _version: Annotated[bool, _version_option] = False) -> None:
     if context.invoked_subcommand is None:
         typer.echo(context.get_help(), err=True)
         raise typer.Exit(ExitCode.USAGE)

@@ -3,39 +3,39 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, TypeAlias
 
 import typer
+from rich.text import Text
+from typer import Argument, Option
 
-from alohub_async.changes import (
-    ChangesFileError,
-    Plan,
-    Result,
-    apply_plan,
-    changes_of,
-    diff_queues,
-    plan_changes,
-    read_changes,
-    write_changes,
-)
+from alohub_async import changes
 from alohub_async.cli.access import Access, with_access
-from alohub_async.cli.changes_table import diff_record, print_diff, print_plan, result_counts, result_line
 from alohub_async.cli.errors import CommandError, ExitCode, one_failure_code, redact_key
-from alohub_async.cli.output import one_line, write, write_json, write_stderr
+from alohub_async.cli.output import (
+    one_line,
+    print_rich,
+    table_with_heading,
+    value_text,
+    write,
+    write_json,
+    write_stderr,
+)
 from alohub_async.client import AlohubClient
-from alohub_async.files import check_ending, read_queues
+from alohub_async.files import json_text, queue_record, read_queues
 from alohub_async.models import InboundQueue
 from alohub_async.plurals import counted
+from alohub_async.resources.edits import told_apart
 
 LIVE: Final = "live"
 DIFFERENCES: Final = 1  # as with diff(1)
-
-_CHANGES_ENDINGS: Final = (".csv", ".jsonl")
-_QUEUES_ENDINGS: Final = (*_CHANGES_ENDINGS, ".parquet")
+_WIDEST_NAME: Final = 28  # columns; a longer name takes several lines
+_Entry: TypeAlias = tuple[object, object, Iterable[str]]  # id and name of a queue, and its lines
 
 DIFF_EPILOG: Final = """Example: alohub queues diff monday.jsonl live
 
@@ -61,36 +61,41 @@ Exit codes, in addition to those of alohub --help:
     2  the file has problems; all are listed, nothing was sent"""
 
 
-def _complete_files(incomplete: str, endings: Sequence[str]) -> list[str]:
-    """Complete a path: folders, and files with one of these endings; hidden ones only after a dot."""
-    folder = incomplete[: incomplete.rfind("/") + 1]
-    found: list[str] = []
-    with suppress(OSError):
-        for entry in sorted(Path(folder or ".").iterdir()):
-            path = f"{folder}{entry.name}"
-            if path.startswith(incomplete) and (incomplete != folder or not entry.name.startswith(".")):
-                if entry.is_dir():
-                    found.append(f"{path}/")
-                elif entry.suffix.lower() in endings:
-                    found.append(path)
-    return found
+def _completer(endings: Sequence[str], *words: str) -> Callable[[str], list[str]]:
+    """Completes words and paths: folders, and files with one of these endings; hidden ones only after a dot."""
+
+    def complete(incomplete: str) -> list[str]:
+        folder = incomplete[: incomplete.rfind("/") + 1]
+        found = [word for word in words if word.startswith(incomplete)]
+        with suppress(OSError):
+            for entry in sorted(Path(folder or ".").iterdir()):
+                path = f"{folder}{entry.name}"
+                if path.startswith(incomplete) and (incomplete != folder or not entry.name.startswith(".")):
+                    if entry.is_dir():
+                        found.append(f"{path}/")
+                    elif entry.suffix.lower() in endings:
+                        found.append(path)
+        return found
+
+    return complete
 
 
-def _complete_changes(incomplete: str) -> list[str]:
-    return _complete_files(incomplete, _CHANGES_ENDINGS)
-
-
-def _complete_queues(incomplete: str) -> list[str]:
-    live = [LIVE] if LIVE.startswith(incomplete) else []
-    return live + _complete_files(incomplete, _QUEUES_ENDINGS)
-
+_complete_changes = _completer((".csv", ".jsonl"))
+_complete_states = _completer((".csv", ".jsonl", ".parquet"), LIVE)
 
 _state = partial(
-    typer.Argument,
-    show_default=False,
-    help="An export (.jsonl, .csv or .parquet), or live.",
-    autocompletion=_complete_queues,
+    Argument, show_default=False, help="An export (.jsonl, .csv or .parquet), or live.", autocompletion=_complete_states
 )
+_changes = Option(
+    "--changes",
+    metavar="FILE",
+    help="Also write the changes from A to B for apply (.csv or .jsonl).",
+    autocompletion=_complete_changes,
+)
+_file = Argument(
+    metavar="FILE", show_default=False, help="Changes, as .csv or .jsonl.", autocompletion=_complete_changes
+)
+_concurrency = Option(metavar="N", min=1, max=1000, help="Queues processed at the same time.")
 
 
 @with_access
@@ -99,36 +104,25 @@ def diff_command(
     before: Annotated[str, _state(metavar="A")],
     after: Annotated[str, _state(metavar="B")],
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Output a JSON object.")] = False,
-    changes: Annotated[
-        Path | None,
-        typer.Option(
-            "--changes",
-            metavar="FILE",
-            help="Also write the changes from A to B for apply (.csv or .jsonl).",
-            autocompletion=_complete_changes,
-        ),
-    ] = None,
+    as_json: Annotated[bool, Option("--json", help="Output a JSON object.")] = False,
+    changes_file: Annotated[Path | None, _changes] = None,
     access: Access,
 ) -> None:
     """Compare two states of the queues field by field.
 
     Each state is an export, or the word live for the current queues.
     """
-    for state in (before, after):
-        if state != LIVE:
-            check_ending(Path(state))
     files = [None if state == LIVE else [*read_queues(Path(state))] for state in (before, after)]
-    diff = diff_queues(*(_live_queues(access) if queues is None else queues for queues in files))
-    if changes is not None:
-        wanted, skipped = changes_of(diff)
-        write_changes(changes, wanted)
+    diff = changes.diff_queues(*(_live_queues(access) if queues is None else queues for queues in files))
+    if changes_file is not None:
+        wanted, skipped = changes.changes_of(diff)
+        changes.write_changes(changes_file, wanted)
         for line in skipped:
-            write_stderr(f"not in {one_line(str(changes))}: {one_line(line)}")
+            write_stderr(one_line(f"not in {changes_file}: {line}"))
     if as_json:
-        write_json(diff_record(diff))
+        write_json(_diff_record(diff))
     else:
-        print_diff(diff)
+        _print_diff(diff)
     if not diff.is_empty:
         raise typer.Exit(DIFFERENCES)
 
@@ -146,18 +140,11 @@ def _live_queues(access: Access) -> list[InboundQueue]:
 
 @with_access
 def apply_command(
-    file: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FILE", show_default=False, help="Changes, as .csv or .jsonl.", autocompletion=_complete_changes
-        ),
-    ],
+    file: Annotated[Path, _file],
     *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan without changing anything.")] = False,
-    concurrency: Annotated[
-        int, typer.Option(metavar="N", min=1, max=1000, help="Queues processed at the same time.")
-    ] = 16,
+    yes: Annotated[bool, Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Show the plan without changing anything.")] = False,
+    concurrency: Annotated[int, _concurrency] = 16,
     access: Access,
 ) -> None:
     """Apply a file of changes to many queues.
@@ -167,22 +154,20 @@ def apply_command(
     again: queues that already have the values are left unchanged.
     """
     try:
-        changes = read_changes(file)
-    except ChangesFileError as exc:
+        wanted = changes.read_changes(file)
+    except changes.ChangesFileError as exc:
         for problem in exc.problems:
             write_stderr(redact_key(one_line(f"{file}, {problem}")))
         raise CommandError(f"{counted(len(exc.problems), 'problem')} in {file}; nothing was sent") from exc
     if not (yes or dry_run or sys.stdin.isatty()):
-        raise CommandError(
-            "cannot ask for confirmation: stdin is not a terminal; give --yes, or --dry-run to see the plan"
-        )
+        raise CommandError("cannot ask to confirm: stdin is not a terminal; give --yes, or --dry-run to see the plan")
 
     async def work(client: AlohubClient) -> bool:
         loop = asyncio.get_running_loop()
         started = loop.time()
-        plan = await plan_changes(client, changes, concurrency=concurrency, deadline=access.deadline)
+        plan = await changes.plan_changes(client, wanted, concurrency=concurrency, deadline=access.deadline)
         remaining = None if access.deadline is None else max(started + access.deadline - loop.time(), 0.001)
-        print_plan(plan)
+        _print_plan(plan)
         if not plan.to_write:
             write("Nothing to change.\n")
         if dry_run or not plan.to_write:
@@ -195,16 +180,17 @@ def apply_command(
         raise typer.Exit(ExitCode.FAILED)
 
 
-async def _apply(client: AlohubClient, plan: Plan, concurrency: int, deadline: float | None) -> bool:
+async def _apply(client: AlohubClient, plan: changes.Plan, concurrency: int, deadline: float | None) -> bool:
     """Whether every queue has its values. The results so far are written even if it ends early."""
-    results = list[Result]()
+    results = list[changes.Result]()
     try:
-        async for result in apply_plan(client, plan, concurrency=concurrency, deadline=deadline):
+        async for result in changes.apply_plan(client, plan, concurrency=concurrency, deadline=deadline):
             results.append(result)
             if result.step.fields or result.error is not None:
-                write(result_line(result))
+                write(_result_line(result))
     finally:
-        write(f"{result_counts(results)}\n")
+        counts = Counter(result.status for result in results)
+        write(_counts_text({status.value: counts[status] for status in changes.Status}) + "\n")
         if unfinished := len(plan.steps) - len(results):
             write_stderr(f"{counted(unfinished, 'queue')} without a result; run the same command again to finish")
     return all(result.status.is_good for result in results)
@@ -224,3 +210,84 @@ def _confirm(count: int) -> None:
         signal.signal(signal.SIGINT, handler)
     if answer not in {"y", "yes"}:
         raise CommandError("nothing was changed", ExitCode.FAILED)
+
+
+def _print_diff(diff: changes.QueueDiff) -> None:
+    """Write a line for each field that differs, and for each queue that only one state has."""
+    entries: list[_Entry] = [(each.after.id, each.after.name, map(_field_change, each.fields)) for each in diff.changed]
+    entries += [(queue.id, queue.name, ["removed"]) for queue in diff.removed]
+    entries += [(queue.id, queue.name, ["added"]) for queue in diff.added]
+    entries += [
+        (each.queue.id, each.queue.name, [f"not compared: {each.reason}, only {each.side}"]) for each in diff.unmatched
+    ]
+    states = {"changed": diff.changed, "removed": diff.removed, "added": diff.added, "not compared": diff.unmatched}
+    counts = {label: len(queues) for label, queues in states.items()}
+    _print_table(entries, {**counts, "unchanged": diff.unchanged})
+
+
+def _print_plan(plan: changes.Plan) -> None:
+    """Write the changes that a plan would make, and those that are impossible."""
+    entries: list[_Entry] = []
+    for step in (*plan.to_write, *plan.impossible):
+        lines = [f"impossible: {_reason(step.error)}"] if step.error else map(_field_change, step.fields)
+        entries.append((step.change.id, step.found and step.found.name, lines))
+    counts = {"to change": len(plan.to_write), "impossible": len(plan.impossible), "unchanged": plan.unchanged}
+    _print_table(entries, counts)
+
+
+def _result_line(result: changes.Result) -> str:
+    """The result of one queue, with the reason if it is not done."""
+    reason = f": {_reason(result.error)}" if result.error is not None else ""
+    if result.not_taken:
+        reason = f": the server reported success but did not change {', '.join(result.not_taken)}"
+    return f"{result.id}  {result.status}{reason}\n"
+
+
+def _diff_record(diff: changes.QueueDiff) -> dict[str, Any]:
+    """The difference as a JSON object. A field of `extra` that one state lacks has only the value of the other."""
+    changed = [(change.after, {field.name: _sides(field) for field in change.fields}) for change in diff.changed]
+    return {
+        "added": [queue_record(queue) for queue in diff.added],
+        "removed": [queue_record(queue) for queue in diff.removed],
+        "changed": [{"id": queue.id, "name": queue.name, "fields": fields} for queue, fields in changed],
+        "unmatched": [
+            {"side": each.side, "reason": each.reason, "queue": queue_record(each.queue)} for each in diff.unmatched
+        ],
+        "unchanged": diff.unchanged,
+    }
+
+
+def _sides(field: changes.FieldChange) -> dict[str, object]:
+    sides = {"before": field.before, "after": field.after}
+    return {side: value for side, value in sides.items() if value is not changes.ABSENT}
+
+
+def _print_table(entries: Iterable[_Entry], counts: dict[str, int]) -> None:
+    table = table_with_heading(["ID", "Name", "Change"], right={"ID"}, folded={"Name", "Change"})
+    table.columns[1].max_width = _WIDEST_NAME
+    for queue_id, name, lines in entries:
+        heading = [value_text("id", queue_id), value_text("name", name)]
+        for line in lines:
+            table.add_row(*map(Text, [*heading, line]))
+            heading = ["", ""]  # only in the first line
+    table.caption = Text(_counts_text(counts))
+    print_rich(table)
+
+
+def _field_change(field: changes.FieldChange) -> str:
+    before, after = told_apart(field.before, field.after, show=lambda value: _value(field, value))
+    return f"{one_line(field.name)}: {before} -> {after}"
+
+
+def _value(field: changes.FieldChange, value: object) -> str:
+    if value is changes.ABSENT:
+        return "(absent)"
+    return one_line(json_text(value)) if field.name.startswith("extra.") else value_text(field.name, value)
+
+
+def _reason(error: Exception | None) -> str:
+    return redact_key(one_line(str(error)))
+
+
+def _counts_text(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {label}" for label, count in counts.items() if count) or "no queues"

@@ -11,23 +11,12 @@ from typing import Final, Protocol, runtime_checkable
 
 import typer
 
+from alohub_async import errors
 from alohub_async.cli.output import OutputClosedError, one_line
-from alohub_async.errors import (
-    AlohubError,
-    APITimeoutError,
-    AuthenticationError,
-    BadRequestError,
-    ConfigurationError,
-    InvalidArgumentError,
-    NotFoundError,
-    PermissionDeniedError,
-    RateLimitError,
-    RateLimitWaitError,
-)
 
 
 class ExitCode(enum.IntEnum):
-    """How the command ended; `EXIT_CODES` explains each code."""
+    """How the command ended; `EXIT_CODES` has the meanings."""
 
     OK = 0
     FAILED = 1
@@ -53,18 +42,17 @@ EXIT_CODES: Final = {
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C)",
     ExitCode.OUTPUT_CLOSED: "the reader closed the output (| head)",
 }
-"""The meaning of each exit code, as `alohub --help` shows it."""
 
-_CODES: Final[tuple[tuple[ExitCode, tuple[type[AlohubError], ...]], ...]] = (
-    (ExitCode.USAGE, (ConfigurationError, InvalidArgumentError, BadRequestError)),
-    (ExitCode.DENIED, (AuthenticationError, PermissionDeniedError)),
-    (ExitCode.NOT_FOUND, (NotFoundError,)),
-    (ExitCode.TIMED_OUT, (RateLimitError, RateLimitWaitError, APITimeoutError)),
+_CODES: Final[tuple[tuple[ExitCode, tuple[type[errors.AlohubError], ...]], ...]] = (
+    (ExitCode.USAGE, (errors.ConfigurationError, errors.InvalidArgumentError, errors.BadRequestError)),
+    (ExitCode.DENIED, (errors.AuthenticationError, errors.PermissionDeniedError)),
+    (ExitCode.NOT_FOUND, (errors.NotFoundError,)),
+    (ExitCode.TIMED_OUT, (errors.RateLimitError, errors.RateLimitWaitError, errors.APITimeoutError)),
 )
 
-_HINTS: Final[tuple[tuple[type[AlohubError], str], ...]] = (
-    (AuthenticationError, "; is {variable} the key of this tenant and this environment?"),
-    (PermissionDeniedError, "; ask for a key with the scope 'queue'"),
+_HINTS: Final[tuple[tuple[type[errors.AlohubError], str], ...]] = (
+    (errors.AuthenticationError, "; is {variable} the key of this tenant and this environment?"),
+    (errors.PermissionDeniedError, "; ask for a key with the scope 'queue'"),
 )
 
 # Arguments that the SDK's messages name, and the options that stand for them.
@@ -94,15 +82,12 @@ class _UsageError(Protocol):
 
 
 def describe(error: Exception, *, variable: str = KEY_VARIABLE) -> tuple[int, str]:
-    """The exit code of an error and its message: one line, without the key; empty if there is nothing to add.
-
-    `variable` is the environment variable that holds the key.
-    """
+    """The exit code and message of an error: one line without the key, which `variable` holds; empty if all is said."""
     if isinstance(error, _UsageError):
         return error.exit_code, _usage_line(error)
     if isinstance(error, CommandError):
         return error.code, redact_key(one_line(str(error)), variable)
-    if isinstance(error, AlohubError):
+    if isinstance(error, errors.AlohubError):
         code = next((code for code, kinds in _CODES if isinstance(error, kinds)), ExitCode.FAILED)
         hint = next((hint for kind, hint in _HINTS if isinstance(error, kind)), "").format(variable=variable)
         message = str(error)
@@ -123,14 +108,14 @@ def one_failure_code() -> Generator[None]:
     except (OutputClosedError, typer.Exit, typer.Abort):
         raise
     except Exception as error:
-        raise CommandError(describe(error)[1], ExitCode.USAGE) from error
+        raise CommandError(describe(error)[1]) from error
 
 
 def print_traceback_of_bug(error: BaseException) -> None:
     """Write the traceback of an error to stderr, unless a user, a network or a server can cause it."""
     if isinstance(error, CommandError) and error.__cause__ is not None:
         error = error.__cause__
-    if not isinstance(error, _UsageError | CommandError | AlohubError | OSError):
+    if not isinstance(error, _UsageError | CommandError | errors.AlohubError | OSError):
         sys.stderr.write(redact_key("".join(traceback.format_exception(error))))
 
 
@@ -141,9 +126,8 @@ def _usage_line(error: _UsageError) -> str:
     command = getattr(getattr(error, "ctx", None), "command_path", None)
     if not message or not command:
         return message
-    if message.endswith("?"):  # a suggestion
-        return f"{message} See {command} --help"
-    return f"{message.removesuffix('.')}; see {command} --help"
+    see = " See" if message.endswith("?") else "; see"  # "?" ends a suggestion
+    return f"{message.removesuffix('.')}{see} {command} --help"
 
 
 def redact_key(text: str, variable: str = KEY_VARIABLE) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import enum
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Container, Generator, Iterable
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
+from typer import Argument, Option
 
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode, describe
@@ -28,44 +29,29 @@ from alohub_async.plurals import counted
 _LINE_INTERVAL: Final = 5.0  # seconds between two lines of progress if stderr is not a terminal
 _BAR: Final = 14  # columns
 
-Export: TypeAlias = "partial[Any]"
-"""`export_inbound` with the options that all tenants share."""
+Export: TypeAlias = "partial[Any]"  # `export_inbound` with the options that all tenants share
+StartProgress: TypeAlias = Callable[[str], OnProgress]  # shows the progress of the export of this name
+Consistency = enum.StrEnum("Consistency", {"REPAIR": "repair", "DETECT": "detect"})
 
-StartProgress: TypeAlias = Callable[[str], OnProgress]
-"""Starts the progress display of one export; the argument is its name."""
-
-
-class Consistency(enum.StrEnum):
-    """How an export treats a list that changes during the walk."""
-
-    REPAIR = "repair"
-    DETECT = "detect"
+_path = Argument(metavar="PATH", show_default=False, help="A .jsonl, .csv or .parquet file; with --tenants, a folder.")
+_consistency = Option(metavar="HOW", help="repair: walk until proven complete; detect: one pass.")
+_tenants = Option(metavar="FILE.toml", help="Export the tenants of this file to the folder PATH.")
+_side_by_side = Option(metavar="N", min=1, max=64, help="Tenants exported at the same time.")
 
 
 @with_access
 def export_command(
-    path: Annotated[
-        Path,
-        typer.Argument(
-            metavar="PATH", show_default=False, help="A .jsonl, .csv or .parquet file; with --tenants, a folder."
-        ),
-    ],
+    path: Annotated[Path, _path],
     *,
-    details: Annotated[bool, typer.Option("--details", help="Export the details of each queue.")] = False,
-    page_size: Annotated[int | None, typer.Option(metavar="N", help="Queues per page.  [default: 100]")] = None,
-    prefetch: Annotated[int, typer.Option(metavar="N", help="Pages requested at the same time.")] = 4,
-    consistency: Annotated[
-        Consistency, typer.Option(metavar="HOW", help="repair: walk until proven complete; detect: one pass.")
-    ] = Consistency.REPAIR,
-    max_passes: Annotated[int, typer.Option(metavar="N", help="Maximum number of passes with repair.")] = 5,
-    restart: Annotated[bool, typer.Option("--restart", help="Start again instead of resuming.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
-    tenants: Annotated[
-        Path | None, typer.Option(metavar="FILE.toml", help="Export the tenants of this file to the folder PATH.")
-    ] = None,
-    side_by_side: Annotated[
-        int, typer.Option(metavar="N", min=1, max=64, help="Tenants exported at the same time.")
-    ] = 4,
+    details: Annotated[bool, Option("--details", help="Export the details of each queue.")] = False,
+    page_size: Annotated[int | None, Option(metavar="N", help="Queues per page.  [default: 100]")] = None,
+    prefetch: Annotated[int, Option(metavar="N", help="Pages requested at the same time.")] = 4,
+    consistency: Annotated[Consistency, _consistency] = Consistency.REPAIR,
+    max_passes: Annotated[int, Option(metavar="N", help="Maximum number of passes with repair.")] = 5,
+    restart: Annotated[bool, Option("--restart", help="Start again instead of resuming.")] = False,
+    quiet: Annotated[bool, Option("--quiet", "-q", help="Show no progress.")] = False,
+    tenants: Annotated[Path | None, _tenants] = None,
+    side_by_side: Annotated[int, _side_by_side] = 4,
     access: Access,
 ) -> None:
     """Export all inbound queues to a file.
@@ -107,7 +93,12 @@ def _export_one(path: Path, export: Export, access: Access, *, quiet: bool) -> E
             raise CommandError(f"interrupted{hint}", ExitCode.INTERRUPTED) from error
         code, line = describe(error)
         raise CommandError(line + hint, ExitCode(code)) from error
-    write(one_line(f"{path}: {_summary(report)}") + "\n")
+    summary = (
+        f"{path}: {counted(report.written, 'queue')}, {'' if report.complete else 'NOT '}complete: {report.reason};"
+        f" {report.seconds:.1f} s; {counted(report.requests, 'request')}, {report.denied:,} denied,"
+        f" waited {report.waited:.1f} s for the rate limit"
+    )
+    write(one_line(summary) + "\n")
     return ExitCode.OK if report.complete else ExitCode.INCOMPLETE
 
 
@@ -115,23 +106,12 @@ def _again(export: Export) -> str:
     return "run it again without --restart" if export.keywords["restart"] else "run the same command again"
 
 
-def _summary(report: ExportReport) -> str:
-    complete = "complete" if report.complete else "NOT complete"
-    return (
-        f"{counted(report.written, 'queue')}, {complete}: {report.reason};"
-        f" {report.seconds:.1f} s; {counted(report.requests, 'request')}, {report.denied:,} denied,"
-        f" waited {report.waited:.1f} s for the rate limit"
-    )
-
-
 def _export_tenants(
     folder: Path, tenants_file: Path, export: Export, access: Access, *, side_by_side: int, quiet: bool
 ) -> ExitCode:
     tenants, file_format = read_tenants(tenants_file)
     if access.sandbox or access.direct or access.base_url or access.env or access.tenant_id:
-        raise CommandError(
-            "with --tenants, the file has the access options of each tenant; leave them out on the command line"
-        )
+        raise CommandError("with --tenants, the file has the access options; leave them out on the command line")
     files = [folder / f"tenant={tenant.name}" / f"queues.{file_format}" for tenant in tenants]
     check_ending(files[0])
     for file in files:
@@ -160,41 +140,31 @@ def _export_tenants(
         except KeyboardInterrupt as exc:
             hint = "to go on; tenants that are done are not exported again"
             raise CommandError(f"interrupted; {_again(export)} {hint}", ExitCode.INTERRUPTED) from exc
-        run.end()
-    results = list(map(_code_and_text, tenants, outcomes))
-    texts = [
-        f"{text} (exported before the interruption)" if tenant in before else text
-        for tenant, (_, text) in zip(tenants, results, strict=True)
-    ]
-    _print_results(tenants, outcomes, texts)
-    codes = [code for code, _ in results]
-    failed = [code for code in codes if code not in {ExitCode.OK, ExitCode.INCOMPLETE}]
-    return ExitCode(max(failed or codes))
-
-
-def _code_and_text(tenant: Tenant, outcome: ExportReport | BaseException) -> tuple[int, str]:
-    if isinstance(outcome, Exception):
-        code, line = describe(outcome, variable=tenant.api_key_env)
-        return code, line.replace("--allow-http", "allow_http = true")
-    if isinstance(outcome, BaseException):
-        raise outcome
-    return (ExitCode.OK, "complete") if outcome.complete else (ExitCode.INCOMPLETE, outcome.reason)
+    return _print_results(tenants, outcomes, before)
 
 
 def _print_results(
-    tenants: Iterable[Tenant], outcomes: Iterable[ExportReport | BaseException], texts: Iterable[str]
-) -> None:
-    table = table_with_heading()
-    table.add_column("Tenant", overflow="fold")
-    for title in ("Queues", "Requests", "Denied", "Seconds"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("Result", overflow="fold")
-    for tenant, outcome, text in zip(tenants, outcomes, texts, strict=True):
-        numbers = ["-"] * 4
-        if isinstance(outcome, ExportReport):
-            numbers = [f"{outcome.written:,}", f"{outcome.requests:,}", f"{outcome.denied:,}", f"{outcome.seconds:.1f}"]
-        table.add_row(Text(tenant.name), *numbers, Text(one_line(text)))
+    tenants: Iterable[Tenant], outcomes: Iterable[ExportReport | BaseException], before: Container[Tenant]
+) -> ExitCode:
+    """Write a table of the outcomes, and return the worst exit code; failures are worse than incomplete exports."""
+    numbers = ("Queues", "Requests", "Denied", "Seconds")
+    table = table_with_heading(["Tenant", *numbers, "Result"], right=numbers, folded={"Tenant", "Result"})
+    codes: list[int] = []
+    for tenant, outcome in zip(tenants, outcomes, strict=True):
+        cells = ["-"] * len(numbers)
+        if isinstance(outcome, Exception):
+            code, text = describe(outcome, variable=tenant.api_key_env)
+            text = text.replace("--allow-http", "allow_http = true")
+        elif isinstance(outcome, BaseException):
+            raise outcome
+        else:
+            cells = [f"{outcome.written:,}", f"{outcome.requests:,}", f"{outcome.denied:,}", f"{outcome.seconds:.1f}"]
+            code, text = (ExitCode.OK, "complete") if outcome.complete else (ExitCode.INCOMPLETE, outcome.reason)
+        codes.append(code)
+        when = " (exported before the interruption)" if tenant in before else ""
+        table.add_row(Text(tenant.name), *cells, Text(one_line(text + when)))
     print_rich(table)
+    return ExitCode(max([code for code in codes if code not in {ExitCode.OK, ExitCode.INCOMPLETE}] or codes))
 
 
 @contextmanager
@@ -208,10 +178,8 @@ def _progress(*, quiet: bool) -> Generator[StartProgress]:
         with Progress(*columns, console=console, transient=True) as progress:
 
             def start(name: str) -> OnProgress:
-                task = progress.add_task(Text(one_line(name)).plain[:_BAR], total=None, text="")
-                return lambda now: progress.update(
-                    task, completed=now.written, total=now.total, text=progress_text(now)
-                )
+                bar = progress.add_task(one_line(name)[:_BAR], total=None, text="")
+                return lambda now: progress.update(bar, completed=now.written, total=now.total, text=progress_text(now))
 
             yield start
     else:

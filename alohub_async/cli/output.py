@@ -2,12 +2,11 @@
 
 import os
 import sys
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Container, Generator, Iterable
 from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Final
 
-import attrs
 from rich import box
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -31,7 +30,6 @@ _COLUMNS: Final = {
     "announce_position": "Announce",
     "number": "Number",
 }
-_WRAPPED: Final = {"name", "music_on_hold"}  # columns that may take several lines
 
 
 class OutputClosedError(Exception):
@@ -39,11 +37,7 @@ class OutputClosedError(Exception):
 
 
 def write(text: str, *, as_json: bool = False) -> None:
-    """Write to stdout and flush.
-
-    With `as_json`, write UTF-8 and plain line feeds whatever the encoding of stdout, as programs expect of JSON, and
-    escape the characters in its strings that cannot be seen.
-    """
+    """Write to stdout and flush. JSON is always UTF-8 with plain line feeds, and escapes what cannot be seen."""
     try:
         if as_json and hasattr(sys.stdout, "buffer"):  # a StringIO has none
             sys.stdout.flush()
@@ -74,9 +68,6 @@ def one_line(text: str) -> str:
     return printable(text, _MAX_TEXT)
 
 
-# Tables
-
-
 def print_rich(renderable: RenderableType) -> None:
     """Write a table, or another object that Rich can render, without trailing spaces."""
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _UNWRAPPED
@@ -87,12 +78,9 @@ def print_rich(renderable: RenderableType) -> None:
 
 
 def _cell(queue: InboundQueue, name: str) -> Text:
-    value = getattr(queue, name)
-    wire = wire_names(InboundQueue)[name]
-    if value is None and wire in queue.extra:
-        return Text(
-            one_line(f"{queue.extra[wire]} (?)")
-        )  # the value the API sent, which does not fit its documented type
+    value, wire = getattr(queue, name), wire_names(InboundQueue)[name]
+    if value is None and wire in queue.extra:  # the value that the API sent does not fit its documented type
+        return Text(one_line(f"{queue.extra[wire]} (?)"))
     return Text(value_text(name, value))
 
 
@@ -107,19 +95,20 @@ def value_text(name: str, value: object) -> str:
     return f"{value} s" if name == "max_wait" else one_line(str(value))
 
 
-def table_with_heading() -> Table:
-    """An empty table with a line below its heading, and a caption on the left."""
+def table_with_heading(titles: Iterable[str], *, right: Container[str], folded: Container[str]) -> Table:
+    """An empty table with a caption on the left. Columns in `right` are aligned right, `folded` ones may wrap."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.caption_justify = "left"
+    for each in titles:
+        table.add_column(
+            each, justify="right" if each in right else "left", overflow="fold", no_wrap=each not in folded
+        )
     return table
 
 
 def print_queues(queues: Iterable[InboundQueue]) -> None:
     """Write a table of the queues."""
-    table = table_with_heading()
-    for name, title in _COLUMNS.items():
-        right = name in {"id", "max_wait"}
-        table.add_column(title, justify="right" if right else "left", overflow="fold", no_wrap=name not in _WRAPPED)
+    table = table_with_heading(_COLUMNS.values(), right={"ID", "Max\nwait"}, folded={"Name", "Music\non hold"})
     for queue in queues:
         table.add_row(*(_cell(queue, name) for name in _COLUMNS))
     table.caption = Text(counted(table.row_count, "queue"))
@@ -131,17 +120,13 @@ def print_queue(queue: InboundQueue) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for field in attrs.fields(InboundQueue):
-        if field.name != "extra":
-            table.add_row(Text(field.name), _cell(queue, field.name))
+    for name in wire_names(InboundQueue):
+        table.add_row(Text(name), _cell(queue, name))
     for name, value in islice(queue.extra.items(), _MAX_EXTRA):
         table.add_row(Text(one_line(f"extra.{name}")), Text(one_line(json_text(value))))
     if len(queue.extra) > _MAX_EXTRA:
         table.add_row(Text("extra"), Text(f"{len(queue.extra) - _MAX_EXTRA} more; --json shows all"))
     print_rich(table)
-
-
-# Progress
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """`alohub queues`: list, get and update inbound queues."""
 
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from alohub_async.changes.rows import STRATEGIES, parse_strategy
 from alohub_async.cli.access import Access, with_access
@@ -19,20 +20,16 @@ app: typer.Typer = typer.Typer(
     rich_markup_mode=None,
 )
 
-IdArgument: TypeAlias = Annotated[
-    int, typer.Argument(metavar="ID", min=1, show_default=False, help="Queue id, such as 1001226.")
-]
+_id = Argument(metavar="ID", min=1, show_default=False, help="Queue id, such as 1001226.")
 
 
 @app.command("list", epilog="Example: alohub queues list --jsonl > queues.jsonl")
 @with_access
 def list_command(
     *,
-    page_size: Annotated[int | None, typer.Option(metavar="N", help="Queues per page.  [default: 100]")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Output a JSON array.")] = False,
-    as_jsonl: Annotated[
-        bool, typer.Option("--jsonl", help="Output one JSON object per line, as pages arrive.")
-    ] = False,
+    page_size: Annotated[int | None, Option(metavar="N", help="Queues per page.  [default: 100]")] = None,
+    as_json: Annotated[bool, Option("--json", help="Output a JSON array.")] = False,
+    as_jsonl: Annotated[bool, Option("--jsonl", help="Output one JSON object per line, as pages arrive.")] = False,
     access: Access,
 ) -> None:
     """List all inbound queues, as a table or as JSON."""
@@ -66,9 +63,9 @@ async def _collect(pager: Pager[InboundQueue]) -> list[InboundQueue]:
 @app.command("get", epilog="Example: alohub queues get 1001226 --json")
 @with_access
 def get_command(
-    queue_id: IdArgument,
+    queue_id: Annotated[int, _id],
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Output a JSON object.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Output a JSON object.")] = False,
     access: Access,
 ) -> None:
     """Get one inbound queue."""
@@ -80,8 +77,7 @@ def get_command(
 
 
 def _read_strategy(text: str) -> QueueStrategy:
-    strategy = parse_strategy(text)
-    if strategy is None:
+    if (strategy := parse_strategy(text)) is None:
         raise typer.BadParameter(f"{text!r} is not one of {STRATEGIES}")
     return strategy
 
@@ -90,43 +86,35 @@ def _complete_strategy(incomplete: str) -> list[str]:
     return [strategy.name for strategy in QueueStrategy if strategy.name.startswith(incomplete.upper())]
 
 
+_strategy = Option(
+    parser=_read_strategy,
+    metavar="NAME",
+    help=f"Queue strategy, by name or number: {STRATEGIES}.",
+    autocompletion=_complete_strategy,
+)
+_announce = Option(help="Announce their position in the queue to callers.")
+
+
 @app.command("update", epilog="Example: alohub queues update 1001226 --max-wait 180 --strategy VIP")
 @with_access
 def update_command(
-    queue_id: IdArgument,
+    queue_id: Annotated[int, _id],
     *,
-    max_wait: Annotated[int | None, typer.Option(metavar="SECONDS", min=0, help="Maximum wait of a caller.")] = None,
-    strategy: Annotated[
-        QueueStrategy | None,
-        typer.Option(
-            parser=_read_strategy,
-            metavar="NAME",
-            help=f"Queue strategy, by name or number: {STRATEGIES}.",
-            autocompletion=_complete_strategy,
-        ),
-    ] = None,
+    max_wait: Annotated[int | None, Option(metavar="SECONDS", min=0, help="Maximum wait of a caller.")] = None,
+    strategy: Annotated[QueueStrategy | None, _strategy] = None,
     music_on_hold: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Music on hold: a file name without a path.")
+        str | None, Option(metavar="FILE", help="Music on hold: file name without a path.")
     ] = None,
-    announce_position: Annotated[
-        bool | None,
-        typer.Option(
-            "--announce-position/--no-announce-position", help="Announce their position in the queue to callers."
-        ),
-    ] = None,
+    announce_position: Annotated[bool | None, _announce] = None,
     access: Access,
 ) -> None:
     """Update one inbound queue.
 
     Only the given options are changed; all other fields keep their values.
     """
-    options = {
-        "max_wait": max_wait,
-        "strategy": strategy,
-        "music_on_hold": music_on_hold,
-        "announce_position": announce_position,
-    }
-    changes: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    names = ("max_wait", "strategy", "music_on_hold", "announce_position")
+    values = (max_wait, strategy, music_on_hold, announce_position)
+    changes: dict[str, Any] = {name: value for name, value in zip(names, values, strict=True) if value is not None}
     if not changes:
         raise CommandError("nothing to change: give --max-wait, --strategy, --music-on-hold or --announce-position")
     update = InboundQueueUpdate(**changes)

@@ -30,6 +30,7 @@ _NAME: Final = re.compile(r"\w[\w.-]*")  # of a tenant; it becomes part of a fol
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KIND: Final = "export_run"
 _FORMATS: Final = ("jsonl", "csv", "parquet")
+_NO_KEY: Final = "this file must not contain the key; put it into an environment variable, and its name in api_key_env"
 
 
 @attrs.frozen(kw_only=True)
@@ -40,14 +41,13 @@ class Tenant:
     api_key_env: str
     tenant_id: str | None = None
     base_url: str | None = None
-    env: str = Env.PRODUCTION.value
+    env: str = Env.PRODUCTION
     direct: bool = False
     allow_http: bool = False
 
     def client(self, retry: RetryPolicy) -> AlohubClient:
         """Make a client of the tenant, with its own rate limiter."""
-        key = os.environ.get(self.api_key_env)
-        if not key:
+        if not (key := os.environ.get(self.api_key_env)):
             raise CommandError(f"no API key: set {self.api_key_env}", ExitCode.DENIED)
         endpoint = make_endpoint(self.base_url, self.env, direct=self.direct, allow_http=self.allow_http)
         return AlohubClient(key, tenant_id=self.tenant_id, endpoint=endpoint, retry=retry)
@@ -79,24 +79,17 @@ class TenantsRun:
     def _about(self, tenant: Tenant) -> dict[str, object]:
         return {**attrs.asdict(tenant), **self._options}
 
-    def end(self) -> None:
-        """Forget everything: the run has come to its end."""
-        self._log.remove()
-
 
 @contextmanager
 def open_run(folder: Path, tenants: Path, options: Mapping[str, object], *, restart: bool) -> Generator[TenantsRun]:
-    """Begin a run over the tenants of a file, or go on with one that was interrupted.
-
-    Raises:
-        FileError: Another process is at it, or its notes in the folder cannot be used.
-    """
+    """Begin a run, or go on with one that was interrupted; one that comes to its end is forgotten."""
     path = side_path(folder / tenants.name, ".run")
     with open_locked(path, target=folder) as file:
         log = Log(file, path, _KIND)
         if restart:
             log.cut(log.start)
         yield TenantsRun(log, options)
+        log.remove()
 
 
 def read_tenants(path: Path) -> tuple[list[Tenant], str]:
@@ -129,10 +122,7 @@ def _read_tenant(where: str, name: str, table: object) -> Tenant:
     values = cast("dict[str, Any]", table)
     variable = values.get("api_key_env")
     if {"key", "api_key", "token"} & values.keys() or (isinstance(variable, str) and not _VARIABLE.fullmatch(variable)):
-        raise CommandError(
-            f"{where}: this file must not contain the key; put the key into an environment variable and give the"
-            ' name of the variable: api_key_env = "…"'
-        )
+        raise CommandError(f"{where}: {_NO_KEY}")
     _check_values(where, values)
     if variable is None:
         raise CommandError(f"{where}: api_key_env is missing: the name of the environment variable that holds the key")
