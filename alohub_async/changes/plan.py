@@ -8,7 +8,7 @@ import attrs
 from alohub_async.changes.diff import FieldChange
 from alohub_async.changes.rows import Change
 from alohub_async.client import AlohubClient
-from alohub_async.errors import AlohubError, InvalidArgumentError, PermissionDeniedError
+from alohub_async.errors import AlohubError, InvalidArgumentError, NotFoundError
 from alohub_async.models import InboundQueue
 from alohub_async.options import DEFAULT_CONCURRENCY, CallOptions, CallOptionsDict, Deadline
 from alohub_async.resources.bulk import COMMON_ERRORS, each_alone
@@ -80,7 +80,7 @@ async def plan_changes(
     Raises:
         InvalidArgumentError: A queue has several changes.
         AuthenticationError: The key is wrong.
-        PermissionDeniedError: The key may read none of the queues.
+        AlohubError: No queue could be read; the first error.
         DeadlineExceededError: There was not enough time.
         RateLimitWaitError: Likewise.
     """
@@ -98,9 +98,9 @@ async def plan_changes(
     async for each in each_alone([queue_id for queue_id in wanted if queue_id not in steps], get, concurrency):
         outcome = each.unwrap()
         steps[outcome.id] = plan_step(wanted[outcome.id], outcome.value, outcome.error)
-    denied = [step.error for step in steps.values() if isinstance(step.error, PermissionDeniedError)]
-    if denied and len(denied) == len(steps):
-        raise denied[0]
+    unread = [step.error for step in steps.values() if step.error and not isinstance(step.error, NotFoundError)]
+    if unread and len(unread) == len(steps):  # it is not about the queues
+        raise unread[0]
     return Plan(tuple(steps[queue_id] for queue_id in wanted))
 
 
