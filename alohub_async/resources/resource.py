@@ -81,12 +81,7 @@ class Resource(Generic[RecordT, UpdateT]):
     """
 
     def __init__(self, spec: ResourceSpec[RecordT, UpdateT], requestor: Requestor) -> None:
-        """Send nothing yet.
-
-        Args:
-            spec: The declaration.
-            requestor: Sends.
-        """
+        """Created by `AlohubClient.resource`; sends nothing yet."""
         self.spec: ResourceSpec[RecordT, UpdateT] = spec
         self._requestor = requestor
         self._strict = requestor.options.strict
@@ -166,18 +161,14 @@ class Resource(Generic[RecordT, UpdateT]):
     ) -> Edit[RecordT]:
         """Read a record, update what differs, and read it back; see `Queues.edit_inbound`."""
         check_id(f"{self.spec.name}_id", record_id)
-        wanted = require_changes(changes, self.spec.update)
+        wanted, what = require_changes(changes, self.spec.update), f"{self.spec.name} {record_id}"
         expect = check_expected(record_id, expect, self.spec.record)
-        deadline = Deadline(
-            CallOptions.of(options, "expect", "dry_run", "verify"), what=f"edit of {self.spec.name} {record_id}"
-        )
+        deadline = Deadline(CallOptions.of(options, "expect", "dry_run", "verify"), what=f"edit of {what}")
         with EditLog() as log:
             before = await log.read(self._get(record_id, deadline.next_call()))
             difference = differing(before, wanted)
             if expect is not None:
-                refused = conflict(
-                    f"{self.spec.name} {record_id}", before, {name: value_of(expect, name) for name in difference}
-                )
+                refused = conflict(what, before, {name: value_of(expect, name) for name in difference})
                 if refused is not None:
                     raise refused
             after, sent = attrs.evolve(before, **difference), bool(difference) and not dry_run
@@ -187,19 +178,11 @@ class Resource(Generic[RecordT, UpdateT]):
                     try:
                         seen = await log.read(self._get(record_id, deadline.next_call()))
                     except AlohubError as error:
-                        error.add_note(
-                            f"the update of {self.spec.name} {record_id} was accepted; only reading it back failed"
-                        )
+                        error.add_note(f"the update of {what} was accepted; only reading it back failed")
                         raise
                 after = after if seen is None else seen
-            return Edit(
-                id=record_id,
-                before=before,
-                after=after,
-                changed=tuple(difference),
-                sent=sent,
-                not_taken=tuple(differing(after, difference)),
-            )
+            changed, not_taken = tuple(difference), tuple(differing(after, difference))
+            return Edit(id=record_id, before=before, after=after, changed=changed, sent=sent, not_taken=not_taken)
 
     async def _write_safely(
         self, record_id: int, values: dict[str, Any], deadline: Deadline, log: EditLog
@@ -233,19 +216,16 @@ class Resource(Generic[RecordT, UpdateT]):
     ) -> Outcomes[RecordT]:
         """Get many records at once; see `Queues.get_many_inbound`."""
         chosen = BulkOptions.of(options)
-        deadline = Deadline(_call_options(chosen), what=f"get many {self.spec.name}s")
+        options_of_each = _call_options(chosen)
+        deadline = Deadline(options_of_each, what=f"get many {self.spec.name}s")
         check_iterable("ids", ids)
-        shared_by = deadline if chosen.deadline else _call_options(chosen)
+        shared_by = deadline if chosen.deadline else options_of_each
 
         async def get(record_id: int) -> Outcome[RecordT]:
-            return await outcome_of(record_id, lambda: self._get(record_id, deadline.next_call()))
+            call = functools.partial(outcome_of, record_id, lambda: self._get(record_id, deadline.next_call()))
+            return await self._reads.call((repr(record_id), shared_by), call)
 
-        return Outcomes(
-            ids,
-            lambda record_id: self._reads.call((repr(record_id), shared_by), lambda: get(record_id)),
-            chosen,
-            finish=False,
-        )
+        return Outcomes(ids, get, chosen, finish=False)
 
     def update_many(self, changes: Changes[UpdateT], **options: Unpack[BulkOptionsDict]) -> Outcomes[UpdateResult]:
         """Update many records at once; see `Queues.update_many_inbound`."""
@@ -253,28 +233,18 @@ class Resource(Generic[RecordT, UpdateT]):
         deadline = Deadline(_call_options(chosen), what=f"update many {self.spec.name}s")
         locks = WeakValueDictionary[str, asyncio.Lock]()
 
-        async def update(pair: tuple[int, UpdateT]) -> Outcome[UpdateResult]:
-            record_id, change = self._checked_pair(pair)
-            lock = locks.setdefault(repr(record_id), asyncio.Lock())
-            async with lock:
+        async def update(pair: Any) -> Outcome[UpdateResult]:
+            try:
+                record_id, change = pair
+            except (TypeError, ValueError) as exc:
+                allowed = f"pairs of id and {self.spec.update.__name__}"
+                raise InvalidArgumentTypeError(f"changes must be {allowed}; {pair!r} was given") from exc
+            async with locks.setdefault(repr(record_id), asyncio.Lock()):
                 return await outcome_of(record_id, lambda: self._update(record_id, change, deadline.next_call()))
 
         check_iterable("changes", changes)
-        return Outcomes(
-            cast("Mapping[int, UpdateT]", changes).items() if isinstance(changes, Mapping) else changes,
-            update,
-            chosen,
-            finish=True,
-        )
-
-    def _checked_pair(self, pair: Any) -> tuple[int, UpdateT]:
-        try:
-            record_id, change = pair
-        except (TypeError, ValueError) as exc:
-            raise InvalidArgumentTypeError(
-                f"changes must be pairs of id and {self.spec.update.__name__}; {pair!r} was given"
-            ) from exc
-        return record_id, change
+        pairs = cast("Mapping[int, UpdateT]", changes).items() if isinstance(changes, Mapping) else changes
+        return Outcomes(pairs, update, chosen, finish=True)
 
 
 def _call_options(options: CallOptions) -> CallOptions:
