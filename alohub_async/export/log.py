@@ -31,27 +31,13 @@ class Mark(NamedTuple):
 
 
 class Log:
-    """An open log, locked.
-
-    Attributes:
-        path: Its path.
-        end: Where the next line is appended.
-    """
+    """An open log, locked."""
 
     def __init__(self, file: FileIO, path: Path, kind: str) -> None:
-        """Take an open file.
-
-        Args:
-            file: The file.
-            path: Its path.
-            kind: What the first line begins with: it is the first name of its object, and the value is 1.
-
-        Raises:
-            FileError: It is neither such a log nor empty.
-        """
+        """Take an open file that is empty or such a log: the first name of its first object is `kind`, with value 1."""
         self.path: Path = path
         self.start: Mark = Mark(0, hashlib.blake2b(digest_size=8))
-        self.end: Mark = self.start
+        self.end: Mark = self.start  # where the next line is appended
         self._file = file
         begin = f'{{"{kind}": 1'.encode()
         with os_errors(path, doing="read"):
@@ -63,12 +49,7 @@ class Log:
     def read(self, start: Mark, end: int | None = None) -> Iterator[tuple[Mapping[str, Any], Mark]]:
         """The objects behind a mark, each with the mark behind it, of which a copy may be kept.
 
-        Args:
-            start: Where to begin.
-            end: Position of the end; None for the last whole line.
-
-        Raises:
-            FileError: It is damaged, or cannot be read.
+        `end` is a position; None for the end of the last whole line.
         """
         position, total = start.position, start.sum.copy()
         with os_errors(self.path, doing="read"), open(self._file.fileno(), "rb", closefd=False) as file:
@@ -84,15 +65,6 @@ class Log:
                 yield json.loads(text), Mark(position, total)
         if end not in {None, position}:
             raise self.unusable(f"ends at byte {position}")
-
-    def load(self) -> list[Mapping[str, Any]]:
-        """All objects; what was half-written behind them is cut off. See `read`."""
-        found = list[Mapping[str, Any]]()
-        for entry, mark in self.read(self.start):
-            found.append(entry)
-            self.end = mark.copy()
-        self.cut(self.end)
-        return found
 
     def unusable(self, why: str) -> FileError:
         """The error of a log that cannot be used, and what to do."""

@@ -7,23 +7,18 @@ from typing import Any, Final
 
 import attrs
 
-from alohub_async.errors import InvalidArgumentError, InvalidArgumentTypeError
+from alohub_async.errors import InvalidArgumentError
+from alohub_async.validation import refuse
 
 _VERSION: Final = 2
 MAX_PAGES: Final = 1_000_000  # no list has more; a walk over a server that never stops sending pages ends there
+_EXPECTED: Final = "a string that pager.token returned"
 _KINDS: Final = 2  # the highest kind of a sort key: 0 for a number, 1 for a string, 2 for a record without an id
 
 
-def as_tuple(given: Iterable[int]) -> tuple[int, ...]:
+def as_tuple(given: Iterable[Any]) -> tuple[Any, ...]:
     """Convert a list of JSON."""
     return tuple(given)
-
-
-def _pair(given: Iterable[Any] | None) -> tuple[int, int | str] | None:
-    if given is None:
-        return None
-    kind, key = given
-    return kind, key
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -42,7 +37,8 @@ class PageToken:
     done: bool = False  # whether the walk has ended
     before: str = ""  # fingerprint of the highest page that is done, to recognise a server that sends it again
     repair: bool = False  # the walk then starts anew, and leaves out the records up to `after`
-    after: tuple[int, int | str] | None = attrs.field(default=None, converter=_pair)  # with `repair`: the last sort key
+    after: tuple[int, int | str] | None = attrs.field(default=None, converter=attrs.converters.optional(as_tuple))
+    """With `repair`: the sort key of the record returned last; None before the first."""
 
     def encode(self) -> str:
         """Return a string of letters, digits, `-` and `_`."""
@@ -52,9 +48,8 @@ class PageToken:
     @classmethod
     def decode(cls, token: object, *, listed: str) -> "PageToken":
         """Read a string that `encode` made; an `InvalidArgumentError` if it is none, or is of another list."""
-        expected = "token must be a string that pager.token returned"
         if not isinstance(token, str):
-            raise InvalidArgumentTypeError(f"{expected}; {token!r} was given")
+            raise refuse("token", _EXPECTED, token, wrong_type=True)
         try:
             version, *values = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
             names = [field.name for field in attrs.fields(cls)]
@@ -63,7 +58,7 @@ class PageToken:
         except (ValueError, TypeError, RecursionError):
             found, sound = None, False
         if found is None or not sound:
-            raise InvalidArgumentError(f"{expected}; {token!r} was given")
+            raise refuse("token", _EXPECTED, token)
         if found.listed != listed:
             raise InvalidArgumentError(f"the token is of another list: {found.listed!r}, not {listed!r}")
         return found

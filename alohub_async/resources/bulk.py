@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Iterable
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 import attrs
 
@@ -47,11 +47,7 @@ class Outcome(Generic[T]):
         return self.error is None
 
     def unwrap(self) -> T:
-        """Return the result of the call.
-
-        Raises:
-            AlohubError: The call failed.
-        """
+        """Return the result of the call, or raise its error."""
         if self.error is not None:
             raise self.error
         return cast("T", self.value)
@@ -87,10 +83,6 @@ def each_alone(
 
 COMMON_ERRORS: Final = (AuthenticationError, ClientClosedError, DeadlineExceededError, RateLimitWaitError)
 """Errors of one call that the other calls would have, too."""
-
-
-class _SourceError(NamedTuple):
-    error: Exception  # that the iterator of the arguments raised
 
 
 class Outcomes(AsyncIterable[Outcome[T]]):
@@ -199,14 +191,13 @@ class Outcomes(AsyncIterable[Outcome[T]]):
                 try:
                     argument = next(self._source, _END)
                 except Exception as error:  # noqa: BLE001  (the source's own, whatever it is)
-                    argument = _SourceError(error)
-                self._take(argument)
+                    self._exhausted, self._error = True, error
+                else:
+                    self._take(argument)
 
     def _take(self, argument: Any) -> None:
         if argument is _END:
             self._exhausted = True
-        elif isinstance(argument, _SourceError):
-            self._exhausted, self._error = True, argument.error
         else:
             self._taken += 1
             self._begin(self._taken, argument)
@@ -222,7 +213,12 @@ class Outcomes(AsyncIterable[Outcome[T]]):
         """Wait until a call has completed or the next argument is available."""
         number = await self._ahead.next_done()
         if number == _READ:
-            self._take(await self._ahead.take(_READ))
+            try:
+                argument = await self._ahead.take(_READ)
+            except Exception as error:  # noqa: BLE001  (the source's own, whatever it is)
+                self._exhausted, self._error = True, error
+            else:
+                self._take(argument)
             return
         try:
             self._done[number] = await self._ahead.take(number)
@@ -248,10 +244,7 @@ _END: Final = object()
 
 
 async def _read(source: AsyncIterator[Any]) -> Any:
-    try:
-        return await anext(source, _END)
-    except Exception as error:  # noqa: BLE001  (the source's own, whatever it is)
-        return _SourceError(error)
+    return await anext(source, _END)
 
 
 class _Loop(AsyncIterator[Outcome[T]]):

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 from urllib.parse import urlencode
 
 import attrs
 from yarl import URL
 
 from alohub_async.background_tasks import wait_until_done
+from alohub_async.codec.fast_answers import ListDecoder
 from alohub_async.errors import InvalidArgumentError, NotFoundError
 from alohub_async.http.redaction import decoded
 from alohub_async.http.requestor import Requestor
@@ -20,13 +21,10 @@ from alohub_async.resources.records import StructurePage
 from alohub_async.routes import Route
 from alohub_async.validation import read_digits
 
-if TYPE_CHECKING:
-    from alohub_async.codec.fast_answers import ListDecoder
-
 T = TypeVar("T")
 
-LookUp: TypeAlias = Callable[[int, CallOptions], Awaitable[T]]
-"""Gets one record by its id."""
+LookUp: TypeAlias = Callable[[int, CallOptions], Awaitable[tuple[T, int]]]
+"""Gets one record by its id, and the transmissions it took."""
 
 _DETAILS_AT_ONCE: Final = 16
 
@@ -44,7 +42,7 @@ class Listing(Generic[T]):
     path: str | None = attrs.field(default=None, kw_only=True)  # the literal one, if the route does not name it
     params: Mapping[str, str | int] = attrs.field(factory=dict[str, str | int], kw_only=True)  # but `page` and `size`
     key: str | None = attrs.field(default=None, kw_only=True)  # wire name of the field that identifies a record
-    decode: "ListDecoder[Any] | None" = attrs.field(default=None, kw_only=True)
+    decode: ListDecoder[Any] | None = attrs.field(default=None, kw_only=True)
     detail: tuple[Route, LookUp[T]] | None = attrs.field(default=None, kw_only=True)
 
     @property
@@ -148,7 +146,7 @@ class _Details(Generic[T]):
     async def _find(self, found: dict[int, T | None], record_id: int) -> None:
         async with self._slots:
             try:
-                found[record_id] = await self._look_up(record_id, self._deadline.next_call())
+                found[record_id], _ = await self._look_up(record_id, self._deadline.next_call())
             except NotFoundError:
                 found[record_id] = None
 

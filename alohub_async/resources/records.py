@@ -34,10 +34,8 @@ def page_of_records(cls: type[RecordT], *, strict: bool) -> StructurePage[Record
         try:
             return converter_for(strict=strict).structure(records, list[cls])  # type: ignore[valid-type]
         except FieldError:  # once more, to say where
-            return [
-                structure_record(cls, record, strict=strict, where=f"page {page}, index {index}")
-                for index, record in enumerate(records)
-            ]
+            placed = ((f"page {page}, index {index}", record) for index, record in enumerate(records))
+            return [structure_record(cls, record, strict=strict, where=where) for where, record in placed]
 
     return structure_page
 
