@@ -50,8 +50,7 @@ class Journal:
     def _load(self) -> None:
         log = self._log
         entries = log.read(log.start)
-        self.header, mark = next(entries, (self.header, log.start))
-        log.end = mark.copy()
+        self.header, log.end = next(entries, (self.header, log.start))
         self._starts = [log.end]
         for entry, mark in entries:
             try:
@@ -60,7 +59,7 @@ class Journal:
             except (KeyError, TypeError, ValueError, AttributeError) as exc:
                 raise log.unusable("is of another version") from exc
             self.passes.restore(keys, state.passes)
-            log.end = mark.copy()
+            log.end = mark
             self._set_state(state)
         log.cut(log.end)
 

@@ -23,11 +23,7 @@ class Mark(NamedTuple):
     """A place between two lines: its position in bytes, and the checksum of all lines before it."""
 
     position: int
-    sum: "hashlib.blake2b"
-
-    def copy(self) -> "Mark":
-        """A mark that stays as it is while reading goes on."""
-        return Mark(self.position, self.sum.copy())
+    sum: "hashlib.blake2b"  # a copy that nobody updates
 
 
 class Log:
@@ -47,10 +43,7 @@ class Log:
             raise FileError(f"{path} is not an {kind.replace('_', ' ')} of this version; move it away", path=path)
 
     def read(self, start: Mark, end: int | None = None) -> Iterator[tuple[Mapping[str, Any], Mark]]:
-        """The objects behind a mark, each with the mark behind it, of which a copy may be kept.
-
-        `end` is a position; None for the end of the last whole line.
-        """
+        """The objects behind a mark, each with the mark behind it, up to a position, or to the last whole line."""
         position, total = start.position, start.sum.copy()
         with os_errors(self.path, doing="read"), open(self._file.fileno(), "rb", closefd=False) as file:
             file.seek(position)
@@ -62,9 +55,15 @@ class Log:
                         return
                     raise self.unusable(f"is damaged at byte {position}")
                 position += len(line)
-                yield json.loads(text), Mark(position, total)
+                yield json.loads(text), Mark(position, total.copy())
         if end not in {None, position}:
             raise self.unusable(f"ends at byte {position}")
+
+    def load(self) -> list[Mapping[str, Any]]:
+        """All objects; what was half-written behind them is cut off."""
+        entries = [*self.read(self.start)]
+        self.cut(entries[-1][1] if entries else self.start)
+        return [entry for entry, _ in entries]
 
     def unusable(self, why: str) -> FileError:
         """The error of a log that cannot be used, and what to do."""
@@ -74,7 +73,7 @@ class Log:
         """Remove everything behind a mark."""
         with os_errors(self.path, doing="write"):
             self._file.truncate(mark.position)
-        self.end = mark.copy()
+        self.end = mark
 
     def append(self, value: Mapping[str, Any]) -> None:
         """Append an object. It is safe on the disk when this returns; if this fails, nothing of it is there."""
