@@ -1,11 +1,12 @@
-"""What is exported: the list of a resource, its records as JSON objects, and the keys of these records."""
+"""What is exported: the list of a resource, and the keys of its records."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from alohub_async.files import record_from_dict, record_to_dict, write_records
+import attrs
+
+from alohub_async.files import record_from_dict, record_to_dict
 from alohub_async.models import Record, wire_names
 from alohub_async.resources import Resource
 
@@ -17,41 +18,27 @@ Key: TypeAlias = int | str | tuple[str]
 _ODD = "id "
 
 
+@attrs.frozen
 class ExportedList(Generic[RecordT]):
-    """The list of a resource, as an export needs it.
+    """The list of a resource, as an export needs it."""
 
-    Attributes:
-        resource: The resource.
-    """
-
-    def __init__(self, resource: Resource[RecordT, Any]) -> None:
-        """Send nothing yet."""
-        self.resource: Resource[RecordT, Any] = resource
-        self._id_field: str = wire_names(resource.spec.record)["id"]
-
-    def to_json(self, record: RecordT) -> dict[str, Any]:
-        """The JSON object of a record, by attribute; `extra` has what did not fit, by wire name."""
-        return record_to_dict(record)
+    resource: Resource[RecordT, Any]
 
     def from_json(self, record: object) -> RecordT:
         """The record of a JSON object."""
         return record_from_dict(self.resource.spec.record, record)
-
-    def write(self, path: Path, records: Iterable[RecordT]) -> None:
-        """Write a file of records."""
-        write_records(path, self.resource.spec.record, records)
 
     def key_of(self, record: Mapping[str, Any]) -> Key:
         """The identity key of a JSON object."""
         record_id = record["id"]
         if isinstance(record_id, int):
             return record_id
-        odd = record["extra"].get(self._id_field)
+        odd = record["extra"].get(wire_names(self.resource.spec.record)["id"])
         return f"{_ODD}{json.dumps(odd)}" if isinstance(odd, int | str) else (json.dumps(record),)
 
     def keyed(self, records: Iterable[RecordT]) -> Iterator[tuple[Key, RecordT]]:
         """The records, each with its identity key."""
-        return ((record.id or self.key_of(self.to_json(record)), record) for record in records)
+        return ((record.id or self.key_of(record_to_dict(record)), record) for record in records)
 
 
 def key_to_json(key: Key) -> int | str:

@@ -15,7 +15,7 @@ from alohub_async.export.journal import Journal, journal_path, open_journal
 from alohub_async.export.report import ExportReport
 from alohub_async.export.run import ExportConsistency, ExportOptions, ExportOptionsDict, ExportRun, in_thread
 from alohub_async.export.state import State, verdict
-from alohub_async.files import check_ending, json_text, os_errors, remove_leftovers, replacing, side_path
+from alohub_async.files import check_ending, json_text, os_errors, remove_leftovers, replacing, side_path, write_records
 from alohub_async.options import DEFAULT_PAGE_SIZE, CallOptions, Deadline
 from alohub_async.resources import Resource
 
@@ -43,10 +43,7 @@ async def export_inbound(client: AlohubClient, path: str | Path, **options: Unpa
 
 
 async def export_resource(
-    client: AlohubClient,
-    resource: Resource[RecordT, Any],
-    path: str | Path,
-    **options: Unpack[ExportOptionsDict],
+    client: AlohubClient, resource: Resource[RecordT, Any], path: str | Path, **options: Unpack[ExportOptionsDict]
 ) -> ExportReport:
     """Export all records of any resource, as `export_inbound` exports the inbound queues.
 
@@ -90,11 +87,8 @@ async def _match(journal: Journal, client: AlohubClient, wanted: dict[str, Any])
         if not differences:
             return
         if not journal.empty:
-            raise FileError(
-                f"{journal.path} belongs to another export: {differences}; finish that one, or start anew with"
-                " restart=True",
-                path=journal.path,
-            )
+            what = f"{journal.path} belongs to another export: {differences}"
+            raise FileError(f"{what}; finish that one, or start anew with restart=True", path=journal.path)
     salt = secrets.token_hex(16)
     journal.begin({**await with_key(salt), "salt": salt})
 
@@ -112,16 +106,15 @@ def _finish(
             try:
                 yield exported.from_json(record)
             except ValueError as exc:  # the class of the records is another now
-                raise FileError(
-                    f"{journal.path} does not fit: {exc}; start anew with restart=True", path=journal.path
-                ) from exc
+                message = f"{journal.path} does not fit: {exc}; start anew with restart=True"
+                raise FileError(message, path=journal.path) from exc
 
-    exported.write(target, counted())
+    write_records(target, exported.resource.spec.record, counted())
     with os_errors(target, doing="read"), target.open("rb") as result:
         digest = hashlib.file_digest(result, "sha256").hexdigest()
         size = result.tell()
     complete, reason = verdict(state)
-    passes, spent = state.passes, state.spent
+    passes = state.passes
     report = ExportReport(
         path=str(target),
         complete=complete,
@@ -133,13 +126,10 @@ def _finish(
         totals=passes.totals,
         passes=passes.number,
         consistency=consistency,
-        requests=spent.requests,
-        denied=spent.denied,
-        waited=spent.waited,
-        seconds=spent.seconds,
         resumed=state.runs - 1,
         size=size,
         sha256=digest,
+        **attrs.asdict(state.spent),
     )
     with replacing(report_path(target)) as file:
         file.write(json_text(attrs.asdict(report), indent=2).encode())

@@ -9,8 +9,9 @@ import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from alohub_async.export.exported import Key, key_from_json, key_to_json
 from alohub_async.export.locks import open_locked
@@ -18,9 +19,6 @@ from alohub_async.export.log import Log, Mark
 from alohub_async.export.state import State
 from alohub_async.files import side_path
 from alohub_async.pagination import KeySet, Passes
-
-KeyOf: TypeAlias = Callable[[Mapping[str, Any]], Key]
-"""Returns the identity key of a record's JSON object."""
 
 _KIND: Final = "export_journal"
 _BATCH: Final = 4096  # keys added at a time
@@ -32,38 +30,27 @@ def journal_path(target: Path) -> Path:
 
 
 class Journal:
-    """An open journal, locked.
+    """An open journal, locked. A `FileError` says that it is damaged, of another version, or cannot be written."""
 
-    Attributes:
-        path: Its path.
-        thread: Does the work that waits for the disk; it has ended before the file is closed.
-        header: Identifies the export; empty if nothing was written yet, or the journal is to be discarded.
-        state: The state after the last page.
-        passes: The passes over the list up to there. The export continues them, and stores their state with `add`.
-    """
-
-    def __init__(self, log: Log, thread: Executor, key_of: KeyOf, *, restart: bool) -> None:
-        """Read the log, and cut off a page that was not written to its end.
-
-        Raises:
-            FileError: It is damaged, or another version wrote it.
-        """
+    def __init__(
+        self, log: Log, thread: Executor, key_of: Callable[[Mapping[str, Any]], Key], *, restart: bool
+    ) -> None:
+        """Read the log, and cut off a page that was not written to its end."""
         self.path: Path = log.path
-        self.thread: Executor = thread
-        self.header: Mapping[str, Any] = {}
-        self.state: State = State()
-        self.passes: Passes = Passes()
+        self.thread: Executor = thread  # does the work that waits for the disk; it has ended before the file is closed
+        self.header: Mapping[str, Any] = {}  # identifies the export; empty if the journal is new, or to be discarded
+        self.state: State = State()  # after the last page
+        self.passes: Passes = Passes()  # up to there; the export continues them, and stores their state with `add`
         self._key_of = key_of
         self._log = log
-        self._starts: list[Mark] = []  # of each pass
+        self._starts = list[Mark]()  # of each pass
         if not restart:
             self._load()
 
     def _load(self) -> None:
         log = self._log
         entries = log.read(log.start)
-        self.header, mark = next(entries, (self.header, log.start))
-        log.end = mark.copy()
+        self.header, log.end = next(entries, (self.header, log.start))
         self._starts = [log.end]
         for entry, mark in entries:
             try:
@@ -72,7 +59,7 @@ class Journal:
             except (KeyError, TypeError, ValueError, AttributeError) as exc:
                 raise log.unusable("is of another version") from exc
             self.passes.restore(keys, state.passes)
-            log.end = mark.copy()
+            log.end = mark
             self._set_state(state)
         log.cut(log.end)
 
@@ -96,11 +83,7 @@ class Journal:
         )
 
     def begin(self, header: Mapping[str, Any]) -> None:
-        """Start anew, whatever the journal contains.
-
-        Raises:
-            FileError: It cannot be written.
-        """
+        """Start anew, whatever the journal contains."""
         self._log.cut(self._log.start)
         self.state, self.passes = State(), Passes()
         self.header = {_KIND: 1, **header}
@@ -108,18 +91,12 @@ class Journal:
         self._starts = [self._log.end]
 
     def add(self, records: Sequence[Mapping[str, Any]], known: Sequence[Key], state: State) -> None:
-        """Append a page. It is safe on the disk when this returns.
+        """Append a page, and the state after it. It is safe on the disk when this returns.
 
-        Args:
-            records: New records, or newer versions of known ones.
-            known: Keys that came, too, whose records are in the journal already.
-            state: The state of the export after this page.
-
-        Raises:
-            FileError: It cannot be written.
+        The records are new, or newer versions of known ones. `known` are keys that came, too, whose records are in the
+        journal already.
         """
-        seen = [*map(key_to_json, known)]
-        self._log.append({"records": records, "seen": seen, "state": state.to_json()})
+        self._log.append({"records": records, "seen": [*map(key_to_json, known)], "state": state.to_json()})
         self._set_state(state)
 
     def records(self) -> Iterator[Mapping[str, Any]]:
@@ -132,7 +109,8 @@ class Journal:
         for start, end in reversed([*zip(self._starts, ends, strict=True)]):
             keys: list[Key] = []
             of_pass = KeySet(with_anonymous=True)
-            for record in self._records(start, end):
+            entries = self._log.read(start, end.position)
+            for record in chain.from_iterable(entry["records"] for entry, _ in entries):
                 key = self._key_of(record)
                 if key not in yielded:
                     keys.append(key)
@@ -143,21 +121,14 @@ class Journal:
             of_pass.add_all(keys)
             yielded.update(of_pass)
 
-    def _records(self, start: Mark, end: Mark) -> Iterator[Mapping[str, Any]]:
-        return (record for entry, _ in self._log.read(start, end.position) for record in entry["records"])
-
     def remove(self) -> None:
         """Remove the journal: the export is done."""
         self._log.remove()
 
 
 @contextmanager
-def open_journal(target: Path, key_of: KeyOf, *, restart: bool) -> Generator[Journal]:
-    """Lock and read the journal of a target; create it if it does not exist.
-
-    Raises:
-        FileError: Another export uses the journal, it cannot be opened, is damaged or not a journal.
-    """
+def open_journal(target: Path, key_of: Callable[[Mapping[str, Any]], Key], *, restart: bool) -> Generator[Journal]:
+    """Lock and read the journal of a target; create it if it does not exist."""
     path = journal_path(target)
     with open_locked(path, target=target) as file, ThreadPoolExecutor(1, "alohub-export") as thread:
         yield Journal(Log(file, path, _KIND), thread, key_of, restart=restart)

@@ -35,12 +35,7 @@ _OWN: Final[int] = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  
 def open_locked(path: Path, *, target: Path) -> FileIO:
     """Open and lock a file for reading and appending; create it, for the user alone, if it does not exist.
 
-    Args:
-        path: The file.
-        target: What the file is for, for the error.
-
-    Raises:
-        FileError: Another process has locked it, or it cannot be opened, or it is a link or no file.
+    A `FileError` says that another process has locked it, for the same `target`, or that it is a link or no file.
     """
     with os_errors(path, doing="write"):
         while True:

@@ -23,35 +23,17 @@ class Mark(NamedTuple):
     """A place between two lines: its position in bytes, and the checksum of all lines before it."""
 
     position: int
-    sum: "hashlib.blake2b"
-
-    def copy(self) -> "Mark":
-        """A mark that stays as it is while reading goes on."""
-        return Mark(self.position, self.sum.copy())
+    sum: "hashlib.blake2b"  # a copy that nobody updates
 
 
 class Log:
-    """An open log, locked.
-
-    Attributes:
-        path: Its path.
-        end: Where the next line is appended.
-    """
+    """An open log, locked."""
 
     def __init__(self, file: FileIO, path: Path, kind: str) -> None:
-        """Take an open file.
-
-        Args:
-            file: The file.
-            path: Its path.
-            kind: What the first line begins with: it is the first name of its object, and the value is 1.
-
-        Raises:
-            FileError: It is neither such a log nor empty.
-        """
+        """Take an open file that is empty or such a log: the first name of its first object is `kind`, with value 1."""
         self.path: Path = path
         self.start: Mark = Mark(0, hashlib.blake2b(digest_size=8))
-        self.end: Mark = self.start
+        self.end: Mark = self.start  # where the next line is appended
         self._file = file
         begin = f'{{"{kind}": 1'.encode()
         with os_errors(path, doing="read"):
@@ -61,15 +43,7 @@ class Log:
             raise FileError(f"{path} is not an {kind.replace('_', ' ')} of this version; move it away", path=path)
 
     def read(self, start: Mark, end: int | None = None) -> Iterator[tuple[Mapping[str, Any], Mark]]:
-        """The objects behind a mark, each with the mark behind it, of which a copy may be kept.
-
-        Args:
-            start: Where to begin.
-            end: Position of the end; None for the last whole line.
-
-        Raises:
-            FileError: It is damaged, or cannot be read.
-        """
+        """The objects behind a mark, each with the mark behind it, up to a position, or to the last whole line."""
         position, total = start.position, start.sum.copy()
         with os_errors(self.path, doing="read"), open(self._file.fileno(), "rb", closefd=False) as file:
             file.seek(position)
@@ -81,18 +55,15 @@ class Log:
                         return
                     raise self.unusable(f"is damaged at byte {position}")
                 position += len(line)
-                yield json.loads(text), Mark(position, total)
+                yield json.loads(text), Mark(position, total.copy())
         if end not in {None, position}:
             raise self.unusable(f"ends at byte {position}")
 
     def load(self) -> list[Mapping[str, Any]]:
-        """All objects; what was half-written behind them is cut off. See `read`."""
-        found = list[Mapping[str, Any]]()
-        for entry, mark in self.read(self.start):
-            found.append(entry)
-            self.end = mark.copy()
-        self.cut(self.end)
-        return found
+        """All objects; what was half-written behind them is cut off."""
+        entries = [*self.read(self.start)]
+        self.cut(entries[-1][1] if entries else self.start)
+        return [entry for entry, _ in entries]
 
     def unusable(self, why: str) -> FileError:
         """The error of a log that cannot be used, and what to do."""
@@ -102,7 +73,7 @@ class Log:
         """Remove everything behind a mark."""
         with os_errors(self.path, doing="write"):
             self._file.truncate(mark.position)
-        self.end = mark.copy()
+        self.end = mark
 
     def append(self, value: Mapping[str, Any]) -> None:
         """Append an object. It is safe on the disk when this returns; if this fails, nothing of it is there."""

@@ -14,6 +14,7 @@ from alohub_async.export.exported import ExportedList, Key, RecordT
 from alohub_async.export.journal import Journal
 from alohub_async.export.report import ExportProgress
 from alohub_async.export.state import Spent, State
+from alohub_async.files import record_to_dict
 from alohub_async.options import Deadline, PageOptions, PageOptionsDict
 from alohub_async.pagination import Page, Pager
 from alohub_async.secret import repr_of_fields
@@ -71,11 +72,7 @@ async def in_thread(thread: Executor, work: Callable[[], T]) -> T:
 
 
 class ExportRun(Generic[RecordT]):
-    """One run of an export.
-
-    Attributes:
-        state: The state that the journal has.
-    """
+    """One run of an export."""
 
     def __init__(
         self,
@@ -85,7 +82,7 @@ class ExportRun(Generic[RecordT]):
         options: ExportOptions,
         deadline: Deadline,
     ) -> None:
-        self.state: State = attrs.evolve(journal.state, runs=journal.state.runs + 1)
+        self.state: State = attrs.evolve(journal.state, runs=journal.state.runs + 1)  # what the journal has
         self._client = client
         self._journal = journal
         self._passes = journal.passes
@@ -112,13 +109,8 @@ class ExportRun(Generic[RecordT]):
 
     async def _pass(self) -> None:
         """Walk the list, or resume the walk, and conclude the pass."""
-        options = self._options
-        pager = self._exported.resource.list(
-            token=self.state.token,
-            page_size=options.page_size,
-            prefetch=options.prefetch,
-            **self._deadline.next_call().keywords(),
-        )
+        resource, options, call = self._exported.resource, self._options, self._deadline.next_call().keywords()
+        pager = resource.list(token=self.state.token, page_size=options.page_size, prefetch=options.prefetch, **call)
         async for page in pager.pages():
             await self._take(page, pager)
         max_passes = options.max_passes if options.consistency == "repair" else None
@@ -131,44 +123,31 @@ class ExportRun(Generic[RecordT]):
     async def _take(self, page: Page[RecordT], pager: Pager[RecordT]) -> None:
         """Put a page into the journal, without the records that came in this pass already."""
         passes, keyed = self._passes, [*self._exported.keyed(page.items)]
-        records, known, gone = [pair for pair in keyed if not passes.came(pair[0])], list[Key](), 0
+        new = [pair for pair in keyed if not passes.came(pair[0])]
+        records, known, gone = [record for _, record in new], list[Key](), 0
         if self._options.details:
-            records, known, gone = await self._with_details(records)
+            records, known, gone = await self._with_details(new)
         passes.add_page(page.number, [key for key, _ in keyed], page.total, pager.drift)
-        state = attrs.evolve(
-            self._with_passes(pager),
-            token=pager.token,
-            received=self.state.received + len(page.items),
-            gone=self.state.gone + gone,
-        )
+        received, gone = self.state.received + len(page.items), self.state.gone + gone
+        state = attrs.evolve(self._with_passes(pager), token=pager.token, received=received, gone=gone)
         self._count += len(page.items)
-        await self._save([record for _, record in records], known, state)
+        await self._save(records, known, state)
 
-    async def _with_details(
-        self, listed: list[tuple[Key, RecordT]]
-    ) -> tuple[list[tuple[Key, RecordT]], list[Key], int]:
-        """Look up the details of records.
+    async def _with_details(self, listed: list[tuple[Key, RecordT]]) -> tuple[list[RecordT], list[Key], int]:
+        """Look up the details of records that are not in the journal already.
 
-        Returns:
-            The records with their details, without those that are in the journal already and those that are gone; the
-            keys of both; and how many are gone.
+        Return them, the keys of those that are in the journal or gone, and how many are gone.
         """
         known = [key for key, _ in listed if self._passes.was_known(key)]
         fresh = [(key, record) for key, record in listed if not self._passes.was_known(key)]
-        details = await self._look_up([key for key, _ in fresh if isinstance(key, int)])
-        gone = [key for key, _ in fresh if isinstance(key, int) and key not in details]
-        records = [
-            (key, details.get(key, record)) for key, record in fresh if not isinstance(key, int) or key in details
-        ]
-        return records, known + gone, len(gone)
-
-    async def _look_up(self, ids: list[int]) -> dict[Key, RecordT]:
-        """Return the details of those that exist."""
+        ids = [key for key, _ in fresh if isinstance(key, int)]
         found: dict[Key, RecordT] = {}
         async for outcome in self._exported.resource.get_many(ids, **self._deadline.next_call().keywords()):
             if not isinstance(outcome.error, NotFoundError):
                 found[outcome.id] = outcome.unwrap()
-        return found
+        gone = [key for key in ids if key not in found]
+        records = [found.get(key, record) for key, record in fresh if not isinstance(key, int) or key in found]
+        return records, known + gone, len(gone)
 
     def _with_passes(self, pager: Pager[RecordT]) -> State:
         total = self.state.total if pager.total is None else pager.total
@@ -176,8 +155,7 @@ class ExportRun(Generic[RecordT]):
 
     async def _save(self, records: Sequence[RecordT], known: Sequence[Key], state: State) -> None:
         state = attrs.evolve(state, spent=self.spent())
-        to_json = self._exported.to_json
-        await in_thread(self._journal.thread, lambda: self._journal.add([*map(to_json, records)], known, state))
+        await in_thread(self._journal.thread, lambda: self._journal.add([*map(record_to_dict, records)], known, state))
         self.state = state
         if self._options.on_progress is not None:
             self._options.on_progress(self._progress())
@@ -189,15 +167,11 @@ class ExportRun(Generic[RecordT]):
             requests=before.requests + now.tenant.sent - then.tenant.sent,
             denied=before.denied + now.denied - then.denied,
             waited=before.waited + now.tenant.waited - then.tenant.waited,
-            seconds=before.seconds + self._elapsed(),
+            seconds=before.seconds + asyncio.get_running_loop().time() - self._started,
         )
 
-    def _elapsed(self) -> float:
-        return asyncio.get_running_loop().time() - self._started
-
     def _progress(self) -> ExportProgress:
-        tenant = self._client.rate_limits.tenant
-        elapsed = self._elapsed()
+        tenant, elapsed = self._client.rate_limits.tenant, self.state.spent.seconds - self._spent_before.seconds
         return ExportProgress(
             number=self.state.passes.number,
             written=self._passes.count,

@@ -19,26 +19,15 @@ class Spent:
 
 @attrs.frozen(kw_only=True)
 class State:
-    """The position of an export at a checkpoint.
-
-    Attributes:
-        passes: The passes over the list.
-        token: The position of the current pass; None at its beginning.
-        received: Records that the current pass brought, duplicates included.
-        total: The latest total.
-        gone: Ids that had no details, over all passes.
-        ended: Whether all passes have ended.
-        runs: How often the export was started or resumed.
-        spent: What it has cost.
-    """
+    """The position of an export at a checkpoint."""
 
     passes: PassesState = attrs.field(factory=PassesState)
-    token: str | None = None
-    received: int = 0
-    total: int | None = None
-    gone: int = 0
-    ended: bool = False
-    runs: int = 0
+    token: str | None = None  # the position of the current pass; None at its beginning
+    received: int = 0  # records that the current pass brought, duplicates included
+    total: int | None = None  # the latest
+    gone: int = 0  # ids that had no details, over all passes
+    ended: bool = False  # whether all passes have ended
+    runs: int = 0  # how often the export was started or resumed
     spent: Spent = Spent()
 
     def to_json(self) -> dict[str, Any]:

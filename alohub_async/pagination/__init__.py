@@ -1,7 +1,6 @@
 """Walking a list page by page: prefetching, resuming, and knowing whether the whole list came.
 
-`Passes`, `PassesState` and `KeySet` are internal, but shared: an export proves its list whole with the same engine. The
-module `repair` is imported only where a walk repairs: most do not.
+`Passes`, `PassesState` and `KeySet` are internal, but shared: an export proves its list whole with the same engine.
 """
 
 from alohub_async.pagination.page import (
@@ -16,8 +15,8 @@ from alohub_async.pagination.page import (
 )
 from alohub_async.pagination.pager import Pager
 from alohub_async.pagination.passes import Passes, PassesState
+from alohub_async.pagination.repair import RepairingSource
 from alohub_async.pagination.seen_keys import KeySet
-from alohub_async.pagination.source import PageSource
 from alohub_async.pagination.token import PageToken
 from alohub_async.pagination.walking import WalkingSource
 
@@ -30,11 +29,11 @@ __all__ = [
     "Forecast",
     "KeySet",
     "Page",
-    "PageSource",
     "PageToken",
     "Pager",
     "Passes",
     "PassesState",
+    "RepairingSource",
     "StopReason",
     "WalkingSource",
 ]

@@ -1,32 +1,26 @@
 """The current page of a pager, and the position in it."""
 
+from collections.abc import Iterator
 from operator import length_hint
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from alohub_async.pagination.page import FetchedPage
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 T = TypeVar("T")
 
-_NOTHING: "Iterator[Any]" = iter(())
+_NOTHING: Iterator[Any] = iter(())
 
 
 class PageCursor(Generic[T]):
     """Iterates over the records of one page after the other.
 
-    Attributes:
-        number: Number of the current page, or of the page loaded last. Before the first page: where to start.
-        page: The current page; None before the first one and between two.
-        rest: Iterator over the records of the page that are still to be returned. `length_hint` of it tells how many
-            are left, so nothing needs to be counted for each record.
+    The records of `page` that are still to be returned are in `rest`. `length_hint` of it tells how many are left, so
+    nothing needs to be counted for each record.
     """
 
     def __init__(self, number: int, index: int) -> None:
-        """Start without a page."""
-        self.number: int = number
-        self.page: FetchedPage[T] | None = None
+        self.number: int = number  # of the page loaded last; before the first page: where to start
+        self.page: FetchedPage[T] | None = None  # also between two pages
         self.rest: Iterator[T] = _NOTHING
         self._first = index
         self._indexes: list[int] | None = None  # of the records in `rest`, if records of the page were left out

@@ -38,25 +38,20 @@ class Page(Generic[T]):
 
 @attrs.define(eq=False)
 class FetchedPage(Generic[T]):
-    """The result of fetching a page.
-
-    Attributes:
-        items: The records of the page.
-        keys: Identity key of each record: its id, an int or a string; a tuple for a record without an id.
-        total: Records in the whole list; None if the server does not report it.
-        gone: Indexes of records that were listed but did not exist any more when their details were requested.
-        absent: Whether the server says that there is no such page; it is empty then.
-    """
+    """The result of fetching a page: its records, and the total; None if the server does not report it."""
 
     items: Sequence[T]
-    keys: Sequence[Hashable]
+    keys: Sequence[Hashable]  # of each record: its id, an int or a string; a tuple for a record without an id
     total: int | None
-    gone: frozenset[int] = frozenset()
-    absent: bool = False
+    gone: frozenset[int] = frozenset()  # indexes of records that did not exist any more when looked up
+    absent: bool = False  # the server says that there is no such page; it is empty then
 
 
 Fetch: TypeAlias = Callable[[int, int], Awaitable[FetchedPage[T]]]
 """Fetches a page, given its number (counted from 0) and its size. An error does not change the walk's position."""
+
+LoadedPage: TypeAlias = tuple[int, FetchedPage[T], frozenset[int]]
+"""A page with its number, and the indexes of its records that came before."""
 
 Enrich: TypeAlias = Callable[[int, FetchedPage[T]], Awaitable[FetchedPage[T]]]
 """Completes a page, given its number, by further requests about its records."""

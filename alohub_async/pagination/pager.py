@@ -25,16 +25,10 @@ class Pager(AsyncIterable[T]):
     """
 
     def __init__(self, source: PageSource[T], *, strict: bool = False, forecast: Forecast | None = None) -> None:
-        """Created by `list_inbound` and `paginate`.
-
-        Args:
-            source: Delivers the pages.
-            strict: Whether to raise an error at the first sign that the list moved.
-            forecast: Estimates the cost of pages; None if there are no limits.
-        """
+        """Created by `list_inbound` and `paginate`; with `strict`, the first sign that the list moved is an error."""
         self._source = source
         self._strict = strict
-        self._forecast: Forecast = forecast or _without_limits
+        self._forecast = forecast  # None if there are no limits
         self._cursor = PageCursor[T](source.start.at, source.start.index)
         self._signs = 0  # of movement, those that were raised already
         self._exhausted = source.start.done
@@ -122,7 +116,7 @@ class Pager(AsyncIterable[T]):
         if total is None:
             return None
         pages, records = (0, 0) if self._exhausted else self._source.remaining(total)
-        return self._forecast(pages, records)
+        return self._forecast(pages, records) if self._forecast else Estimate(pages, 0.0)
 
     async def next_page(self) -> Page[T] | None:
         """Return the rest of the current page, or the next page with new records, or None at the end."""
@@ -152,8 +146,7 @@ class Pager(AsyncIterable[T]):
     async def _load(self, *, look: bool = False) -> bool:
         """Load the next page; False at the end. The position changes only by success.
 
-        Args:
-            look: Fetch a page only to know the total; whether it is the next one depends on the source.
+        With `look`, the page is fetched only to know the total; whether it is the next one depends on the source.
         """
         source, cursor = self._source, self._cursor
         await self._lock.acquire()
@@ -187,16 +180,11 @@ class Pager(AsyncIterable[T]):
         if signs == self._signs:
             return
         self._signs = signs
-        raise PageDriftError(
+        message = (
             f"the list {self._source.start.listed} moved while it was walked ({drift!s:.500}); records may be missing:"
-            ' walk it again, or with consistency="repair"; the token continues nevertheless',
-            duplicates=drift.duplicates,
-            totals=drift.totals,
+            ' walk it again, or with consistency="repair"; the token continues nevertheless'
         )
-
-
-def _without_limits(pages: int, _: int) -> Estimate:
-    return Estimate(pages, 0.0)
+        raise PageDriftError(message, duplicates=drift.duplicates, totals=drift.totals)
 
 
 class _Records(AsyncIterator[T]):
@@ -208,9 +196,6 @@ class _Records(AsyncIterator[T]):
         self._pager = pager
         self._cursor = cursor
         self._load = load
-
-    def __aiter__(self) -> "_Records[T]":
-        return self
 
     async def __anext__(self) -> T:  # the same as the pager's, copied: this saves a call for each record
         while True:
@@ -228,9 +213,6 @@ class _Pages(AsyncIterator[Page[T]]):
 
     def __init__(self, pager: Pager[T]) -> None:
         self._pager = pager
-
-    def __aiter__(self) -> "_Pages[T]":
-        return self
 
     async def __anext__(self) -> Page[T]:
         page = await self._pager.next_page()

@@ -23,40 +23,27 @@ This module is pure: it holds what has come and decides; others fetch. `Repairin
 export across processes, from the checkpoints in its journal.
 """
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import attrs
 
 from alohub_async.pagination.page import Drift
 from alohub_async.pagination.seen_keys import KeySet
-
-
-def _as_tuple(given: Iterable[int]) -> tuple[int, ...]:
-    return tuple(given)
+from alohub_async.pagination.token import as_tuple
 
 
 @attrs.frozen(kw_only=True)
 class PassesState:
-    """Where the passes stand, apart from the keys: together they make a checkpoint.
+    """Where the passes stand, apart from the keys: together they make a checkpoint."""
 
-    Attributes:
-        number: Number of the current pass, from 1.
-        first_total: The total when this pass began; None if it is not known, or no page has come.
-        moved: Whether this pass shows a sign that the list moved.
-        moved_before: Whether the pass before did; None if there is none.
-        totals: The totals that were reported in all passes, without repetition of the one before.
-        duplicates: Records that came again within a pass, over all passes.
-        settled: Whether the list was proven whole; None while that is open.
-    """
-
-    number: int = 1
-    first_total: int | None = None
-    moved: bool = False
-    moved_before: bool | None = None
-    totals: tuple[int, ...] = attrs.field(default=(), converter=_as_tuple)
-    duplicates: int = 0
-    settled: bool | None = None
+    number: int = 1  # of the current pass
+    first_total: int | None = None  # when this pass began; None if it is not known, or no page has come
+    moved: bool = False  # whether this pass shows a sign that the list moved
+    moved_before: bool | None = None  # whether the pass before did; None if there is none
+    totals: tuple[int, ...] = attrs.field(default=(), converter=as_tuple)  # of all passes, without repetition in a row
+    duplicates: int = 0  # records that came again within a pass, over all passes
+    settled: bool | None = None  # whether the list was proven whole; None while that is open
 
 
 class Passes:
@@ -66,13 +53,10 @@ class Passes:
     never taken for a duplicate: another record may look the same.
 
     Each call brings the drift that the walk of this pass reports so far, so that it need not be reported in steps.
-
-    Attributes:
-        state: Where the passes stand; a new object after each change.
     """
 
     def __init__(self) -> None:
-        self.state: PassesState = PassesState()
+        self.state: PassesState = PassesState()  # a new object after each change
         self._known: KeySet = KeySet(with_anonymous=True)  # before this pass
         self._before: KeySet | None = None  # in the pass before
         self._begin()
@@ -103,14 +87,7 @@ class Passes:
         return key in self._known
 
     def add_page(self, number: int, keys: Sequence[Any], total: int | None, drift: Drift) -> None:
-        """Add a page of this pass.
-
-        Args:
-            number: Number of the page.
-            keys: Identity keys of its records, without duplicates that `drift` counts.
-            total: The total that it reports.
-            drift: What the walk of this pass has noticed so far.
-        """
+        """Add a page of this pass: the identity keys of its records, without duplicates that `drift` counts."""
         noted = self._noted.duplicates
         self._note(drift)
         repeated = len(self._now.add_all(keys))
@@ -122,8 +99,7 @@ class Passes:
             self._totals[number] = total
 
     def _note(self, drift: Drift) -> None:
-        state, noted = self.state, self._noted
-        totals = state.totals
+        state, noted, totals = self.state, self._noted, self.state.totals
         for total in drift.totals[len(noted.totals) :]:
             if totals[-1:] != (total,):
                 totals = (*totals, total)
@@ -151,14 +127,9 @@ class Passes:
         self._refetched.add_all(keys)
 
     def end_pass(self, drift: Drift, *, max_passes: int | None) -> bool:
-        """Decide: the list is proven whole, or another pass begins, or this pass was the last one.
+        """Decide: the list is proven whole, or another pass begins (True), or this pass was the last one.
 
-        Args:
-            drift: What the walk of this pass has noticed in all.
-            max_passes: Maximum number of passes; None for a single one that is not meant to prove anything.
-
-        Returns:
-            Whether another pass begins.
+        `max_passes` is None for a single pass that is not meant to prove anything.
         """
         self._note(drift)
         if max_passes is None:
@@ -171,9 +142,8 @@ class Passes:
             self.state = attrs.evolve(state, settled=proven or agreed)
             return False
         self._turn()
-        self.state = attrs.evolve(
-            state, number=state.number + 1, first_total=None, moved=False, moved_before=state.moved
-        )
+        number, moved = state.number + 1, state.moved
+        self.state = attrs.evolve(state, number=number, first_total=None, moved=False, moved_before=moved)
         return True
 
     def _turn(self) -> None:

@@ -13,36 +13,27 @@ T = TypeVar("T")
 class _LatestTotal:
     """The total of the page that arrived last. A separate object, so that running fetches do not keep the pager."""
 
-    def __init__(self) -> None:
-        self.total: int | None = None
+    total: int | None = None
 
 
 class Prefetcher(Generic[T]):
     """Fetches pages that are known to exist before they are needed."""
 
-    def __init__(
-        self, fetch: Fetch[T], progress: PageProgress, *, enrich: Enrich[T] | None, ordered: bool = True
-    ) -> None:
-        """Fetch nothing yet."""
+    def __init__(self, fetch: Fetch[T], progress: PageProgress, *, enrich: Enrich[T] | None, ordered: bool) -> None:
         self._ordered = ordered
         self._fetch = fetch
         self._progress = progress
         self._enrich = enrich
         self._latest = _LatestTotal()
-        self._tasks: BackgroundTasks[int, FetchedPage[T]] = BackgroundTasks()
+        self.tasks: BackgroundTasks[int, FetchedPage[T]] = BackgroundTasks()  # by page
 
     async def take(self, number: int, *, or_any: bool) -> tuple[int, FetchedPage[T]]:
-        """Wait for a page and return it with its number.
-
-        Args:
-            number: Number of the page.
-            or_any: Whether any other page will do, too; the one that arrived first is returned then.
-        """
-        running = self._tasks.keys()
+        """Wait for a page, or with `or_any` for whichever of those in flight arrives first; with its number."""
+        running = self.tasks.keys()
         if or_any and running:
-            number = await self._tasks.next_done()
+            number = await self.tasks.next_done()
         if number in running:
-            return number, await self._tasks.take(number)
+            return number, await self.tasks.take(number)
         return number, await self.fetch(number)
 
     def fetch(self, number: int) -> Coroutine[Any, Any, FetchedPage[T]]:
@@ -54,7 +45,7 @@ class Prefetcher(Generic[T]):
         total = self._latest.total
         if total is None or self._progress.total is None or self._progress.stopped_by is not None:
             return  # without a total it is not known that there is another page
-        running = self._tasks.keys()
+        running = self.tasks.keys()
         room = most - len(running)
         if room > 0:
             # An empty page after the last full one must not arrive before it: some servers repeat the last one there.
@@ -63,27 +54,15 @@ class Prefetcher(Generic[T]):
                 if number > last:
                     return
                 if number not in running:
-                    self._tasks.start(number, self.fetch(number))
+                    self.tasks.start(number, self.fetch(number))
                     room -= 1
                     if not room:
                         return
 
     def requests_left(self, total: int) -> int:
         """Return how many pages of a list of `total` records are neither in memory nor in flight."""
-        running = self._tasks.keys()
+        running = self.tasks.keys()
         return self._progress.pages_left(total) - sum(self._progress.is_missing(number, total) for number in running)
-
-    def clear(self) -> None:
-        """Cancel all fetches, and drop the pages that have arrived."""
-        self._tasks.clear()
-
-    def release(self) -> None:
-        """Cancel the fetches that nobody waits for; keep the pages that have arrived."""
-        self._tasks.release()
-
-    async def aclose(self) -> None:
-        """Cancel all fetches, wait until they have ended, and drop the pages that have arrived."""
-        await self._tasks.aclose()
 
 
 async def _fetch_and_enrich(

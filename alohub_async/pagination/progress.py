@@ -28,21 +28,7 @@ _MAX_BARREN_PAGES: Final = 10  # pages in a row without a new record, while the 
 
 
 class PageProgress:
-    """Which pages of a list have come, in any order, and whether they are the whole list.
-
-    Attributes:
-        base: The first page that has not come yet.
-        beyond: Pages behind it that have come.
-        size: Records in a full page.
-        received: Records of all pages that have come, before duplicates are left out.
-        total: The latest total; None if it is not known, or was refuted.
-        totals: The totals as reported, without refuted ones, and without repetition of the one before.
-        repeated: Records of whole pages that came again where other pages were due.
-        stopped_by: Why the walk ended; None while it has not.
-        latest: Fingerprint of the highest page that brought records; "" if none did.
-        before: The same, without the page that came last.
-        marks: Fingerprints of all pages that brought records, as far as this walk knows them.
-    """
+    """Which pages of a list have come, in any order, and whether they are the whole list."""
 
     def __init__(
         self,
@@ -54,21 +40,21 @@ class PageProgress:
         total: int | None = None,
         before: str = "",
     ) -> None:
-        self.base: int = base
-        self.beyond: set[int] = {*beyond}
-        self.size: int = size
-        self.received: int = received
-        self.total: int | None = total
-        self.totals: list[int] = [] if total is None else [total]
-        self.repeated: int = 0
+        self.base: int = base  # the first page that has not come yet
+        self.beyond: set[int] = {*beyond}  # pages behind it that have come
+        self.size: int = size  # records in a full page
+        self.received: int = received  # records of all pages that have come, before duplicates are left out
+        self.total: int | None = total  # the latest; None if it is not known, or was refuted
+        self.totals: list[int] = [] if total is None else [total]  # without refuted ones, and repetition in a row
+        self.repeated: int = 0  # records of whole pages that came again where other pages were due
         self.stopped_by: StopReason | None = None
-        self.latest: str = before
-        self.before: str = ""
+        self.latest: str = before  # fingerprint of the highest page that brought records; "" if none did
+        self.before: str = ""  # the same, without the page that came last
         self._barren = 0
         self._refuted = -1  # the highest total that was not true
         self._full = size  # records in the first page
         self._last = (max(beyond), size) if beyond else (base - 1, size)  # of the pages with records: number and count
-        self.marks: set[str] = {before} - {""}
+        self.marks: set[str] = {before} - {""}  # fingerprints of all pages with records, as far as this walk knows them
 
     def missing(self, total: int) -> Iterator[int]:
         """Iterate over the pages of a list of `total` records that have not come yet, in order.
@@ -110,14 +96,11 @@ class PageProgress:
         """Record the arrival of a page; False if it brings nothing new.
 
         `mark` is the fingerprint of `keys`, if it is known already. `capped` and `ignored` tell whether the server was
-        found to cap the size, and to ignore the page number.
-
-        Raises:
-            APIResponseError: The list cannot be walked: the server repeats a page where another one must be, keeps
-                raising its total, or never ends. The position does not change.
+        found to cap the size, and to ignore the page number. An `APIResponseError` means that the list cannot be
+        walked: the server repeats a page where another one must be, keeps raising its total, or never ends. It does
+        not change the position.
         """
-        count = len(keys)
-        start = number * self.size
+        count, start = len(keys), number * self.size
         mark = fingerprint(keys) if mark is None else mark
         repeated = count > 0 and mark in self.marks
         barren = count == 0 or repeated
@@ -193,8 +176,5 @@ class PageProgress:
             self._barren = 0
             what = "repeats an earlier page" if repeated else "is empty"
             records = "1 record" if self.received == 1 else f"{self.received} records"
-            raise APIResponseError(
-                f"page {number} {what}, although {records} came and the server reports {total};"
-                " the rest of the list cannot be fetched this way",
-                status=200,
-            )
+            found = f"page {number} {what}, although {records} came and the server reports {total}"
+            raise APIResponseError(f"{found}; the rest of the list cannot be fetched this way", status=200)

@@ -2,25 +2,23 @@
 
 import logging
 from collections.abc import Hashable
+from functools import partial
 from typing import Generic, TypeVar
 
 import attrs
 
 from alohub_async.pagination.cursor import PageCursor
-from alohub_async.pagination.page import Drift, Enrich, Fetch, FetchedPage, StopReason
+from alohub_async.pagination.page import Drift, Enrich, Fetch, FetchedPage, LoadedPage, StopReason
 from alohub_async.pagination.passes import Passes
-from alohub_async.pagination.source import LoadedPage
 from alohub_async.pagination.token import PageToken
 from alohub_async.pagination.walking import WalkingSource
 
 T = TypeVar("T")
 
-SortKey = tuple[int, int | str]
-
 _logger = logging.getLogger("alohub_async")
 
 
-def sort_key(key: Hashable) -> SortKey:
+def sort_key(key: Hashable) -> tuple[int, int | str]:
     """Return what records are sorted by: numbers, then strings, then records without an id."""
     if isinstance(key, int):
         return 0, key
@@ -32,9 +30,6 @@ class RepairingSource(Generic[T]):
 
     Records are returned by id (a list that moves has no order of its own), as they were seen last. A token has the last
     id: resuming gathers the list anew, and leaves out the records up to that id.
-
-    Attributes:
-        start: Where the walk started.
     """
 
     def __init__(
@@ -46,14 +41,12 @@ class RepairingSource(Generic[T]):
         prefetch: int = 0,
         max_passes: int = 5,
     ) -> None:
-        """Fetch nothing yet."""
         self.start: PageToken = start
-        self._fetch = fetch
-        self._enrich = enrich
-        self._prefetch = prefetch
+        beginning = PageToken(listed=start.listed, size=start.asked, asked=start.asked)
+        self._new_walk = partial(WalkingSource[T], fetch, beginning, enrich=enrich, prefetch=prefetch, ordered=False)
         self._max_passes = max_passes
         self._passes = Passes()
-        self._walk: WalkingSource[T] = self._new_walk()
+        self._walk = self._new_walk()
         self._suspects: list[int] | None = None  # pages to fetch again at the end of the pass
         self._total: int | None = None
         self._gone = 0
@@ -62,11 +55,6 @@ class RepairingSource(Generic[T]):
         self._keys: list[Hashable] | None = None  # in the order of delivery, once the list is gathered
         self._returned = 0  # records, those of the pager's current page included
 
-    def _new_walk(self) -> WalkingSource[T]:
-        size = self.start.asked
-        start = PageToken(listed=self.start.listed, size=size, asked=size)
-        return WalkingSource(self._fetch, start, enrich=self._enrich, prefetch=self._prefetch, ordered=False)
-
     @property
     def size(self) -> int:
         """Records in a full page, as requested: the pages are made from the gathered records."""
@@ -74,7 +62,7 @@ class RepairingSource(Generic[T]):
 
     @property
     def total(self) -> int | None:
-        """Records in the whole list, as reported last; None before the first page, or if the server does not say."""
+        """Records in the whole list, as reported last, in any pass; None if no page reported it."""
         return self._total
 
     @property
@@ -114,7 +102,7 @@ class RepairingSource(Generic[T]):
         return number, FetchedPage([self._records[key] for key in chunk], chunk, self._total), frozenset()
 
     async def look(self) -> None:
-        """Fetch one page of the current pass, to know the total."""
+        """Fetch one page of the current pass, to know the total. It is not the next page."""
         if self._keys is None:
             await self._step()
 
@@ -135,11 +123,8 @@ class RepairingSource(Generic[T]):
             if passes.end_pass(self._walk.drift, max_passes=self._max_passes):
                 self._walk, self._suspects = self._new_walk(), None
         if not passes.state.settled:
-            _logger.warning(
-                "%s moved during each of %d passes: all records seen are returned, but some may be missing",
-                self.start.listed,
-                passes.finished,
-            )
+            text = "%s moved during each of %d passes: all records seen are returned, but some may be missing"
+            _logger.warning(text, self.start.listed, passes.finished)
 
     async def _step(self) -> bool:
         """Fetch a page; False at the end of the pass."""

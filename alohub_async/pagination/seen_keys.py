@@ -27,17 +27,12 @@ class KeySet:
     """The keys of all records so far.
 
     An int or a string is an id. Any other key belongs to a record without an id; such a record is never reported as
-    seen before, because another record may look the same.
-
-    Attributes:
-        highest: The highest id that is a number; None if there is none.
-        others: The keys that are not numbers.
+    seen before, because another record may look the same. Such keys are stored, and count, only `with_anonymous`.
     """
 
     def __init__(self, *, with_anonymous: bool = False) -> None:
-        """Start empty. Keys of records without an id are stored, and count, only `with_anonymous`."""
-        self.highest: int | None = None
-        self.others: set[Hashable] = set()
+        self.highest: int | None = None  # of the numbers
+        self.others: set[Hashable] = set()  # keys that are not numbers
         self._with_anonymous = with_anonymous
         self._words: dict[int, int] = {}  # numbers, one bit each
         self._run = bytearray()  # gaps between the numbers behind all those, up to the highest
@@ -161,10 +156,7 @@ def _words(numbers: Iterable[int], low: int, high: int) -> Iterator[tuple[int, i
 
 
 def gaps_of(keys: Sequence[Any]) -> bytes:
-    """Return the distance of each number from the one before, 0 for the first; empty unless all rise by 1 to 255.
-
-    C code does this for a whole page in one step.
-    """
+    """Return the distance of each number from the one before, 0 for the first; empty unless all rise by 1 to 255."""
     try:
         gaps = bytes(map(sub, keys, [keys[0], *keys]))
     except (IndexError, TypeError, ValueError):

@@ -7,57 +7,38 @@ from typing import Any, Final
 
 import attrs
 
-from alohub_async.errors import InvalidArgumentError, InvalidArgumentTypeError
+from alohub_async.errors import InvalidArgumentError
+from alohub_async.validation import refuse
 
 _VERSION: Final = 2
 MAX_PAGES: Final = 1_000_000  # no list has more; a walk over a server that never stops sending pages ends there
+_EXPECTED: Final = "a string that pager.token returned"
 _KINDS: Final = 2  # the highest kind of a sort key: 0 for a number, 1 for a string, 2 for a record without an id
 
 
-def _numbers(given: Iterable[int]) -> tuple[int, ...]:
+def as_tuple(given: Iterable[Any]) -> tuple[Any, ...]:
+    """Convert a list of JSON."""
     return tuple(given)
-
-
-def _pair(given: Iterable[Any] | None) -> tuple[int, int | str] | None:
-    if given is None:
-        return None
-    kind, key = given
-    return kind, key
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class PageToken:
-    """The position of a walk; `encode` makes the string that users store.
+    """The position of a walk; `encode` makes the string that users store."""
 
-    Attributes:
-        listed: The list; a token of another list is refused.
-        page: The first page that is not done, counted from 0.
-        beyond: Pages behind it that are done: first and last page of each run, one after the other.
-        at: The page that `index` refers to.
-        index: Index of the next record in page `at`, counted from 0.
-        size: Records in a full page.
-        asked: Records in a full page as the user requested; the server may use another size.
-        received: Records in the pages that are done.
-        total: The total as reported last; None if no page reported it.
-        done: Whether the walk has ended.
-        before: Fingerprint of the highest page that is done, to recognise a server that sends it again; "" if none is.
-        repair: Whether the walk repairs. It then starts anew, and leaves out the records up to `after`.
-        after: With `repair`: the sort key of the record returned last; None before the first.
-    """
-
-    listed: str
-    page: int = 0
-    beyond: tuple[int, ...] = attrs.field(default=(), converter=_numbers)
-    at: int = 0
-    index: int = 0
-    size: int
-    asked: int
-    received: int = 0
-    total: int | None = None
-    done: bool = False
-    before: str = ""
-    repair: bool = False
-    after: tuple[int, int | str] | None = attrs.field(default=None, converter=_pair)
+    listed: str  # a token of another list is refused
+    page: int = 0  # the first page that is not done, counted from 0
+    beyond: tuple[int, ...] = attrs.field(default=(), converter=as_tuple)  # pages behind it that are done, `as_runs`
+    at: int = 0  # the page that `index` refers to
+    index: int = 0  # of the next record in page `at`, counted from 0
+    size: int  # records in a full page
+    asked: int  # the same as the user requested; the server may use another size
+    received: int = 0  # records in the pages that are done
+    total: int | None = None  # as reported last; None if no page reported it
+    done: bool = False  # whether the walk has ended
+    before: str = ""  # fingerprint of the highest page that is done, to recognise a server that sends it again
+    repair: bool = False  # the walk then starts anew, and leaves out the records up to `after`
+    after: tuple[int, int | str] | None = attrs.field(default=None, converter=attrs.converters.optional(as_tuple))
+    """With `repair`: the sort key of the record returned last; None before the first."""
 
     def encode(self) -> str:
         """Return a string of letters, digits, `-` and `_`."""
@@ -66,23 +47,18 @@ class PageToken:
 
     @classmethod
     def decode(cls, token: object, *, listed: str) -> "PageToken":
-        """Read a string that `encode` made.
-
-        Raises:
-            InvalidArgumentError: It is not a token, or it is a token of another list.
-        """
+        """Read a string that `encode` made; an `InvalidArgumentError` if it is none, or is of another list."""
         if not isinstance(token, str):
-            raise InvalidArgumentTypeError(f"token must be a string that pager.token returned; {token!r} was given")
+            raise refuse("token", _EXPECTED, token, wrong_type=True)
         try:
             version, *values = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
             names = [field.name for field in attrs.fields(cls)]
             found = cls(**dict(zip(names, values, strict=True)))
             sound = version == _VERSION and found._is_sound()
         except (ValueError, TypeError, RecursionError):
-            sound = False
-            found = None
+            found, sound = None, False
         if found is None or not sound:
-            raise InvalidArgumentError(f"token must be a string that pager.token returned; {token!r} was given")
+            raise refuse("token", _EXPECTED, token)
         if found.listed != listed:
             raise InvalidArgumentError(f"the token is of another list: {found.listed!r}, not {listed!r}")
         return found
@@ -100,16 +76,17 @@ class PageToken:
             and max(self.beyond, default=0) < MAX_PAGES
             and all(rising)
             and (type(self.done), type(self.before), type(self.repair)) == (bool, str, bool)
-            and (self.after is None or self._after_is_sound(*self.after))
+            and (self.after is None or _is_sort_key(*self.after))
         )
-
-    def _after_is_sound(self, kind: Any, key: Any) -> bool:
-        return type(kind) is int and 0 <= kind <= _KINDS and type(key) is (int if kind == 0 else str)
 
     def pages_beyond(self) -> set[int]:
         """Return the pages that `beyond` stands for."""
         runs = zip(self.beyond[::2], self.beyond[1::2], strict=True)
         return {number for low, high in runs for number in range(low, high + 1)}
+
+
+def _is_sort_key(kind: Any, key: Any) -> bool:
+    return type(kind) is int and 0 <= kind <= _KINDS and type(key) is (int if kind == 0 else str)
 
 
 def as_runs(numbers: set[int]) -> tuple[int, ...]:

@@ -6,11 +6,10 @@ from typing import Any, Generic, TypeVar
 
 from alohub_async.errors import AlohubError, APIResponseError, APIStatusError
 from alohub_async.pagination.cursor import PageCursor
-from alohub_async.pagination.page import Drift, Enrich, Fetch, FetchedPage, StopReason
+from alohub_async.pagination.page import Drift, Enrich, Fetch, FetchedPage, LoadedPage, StopReason
 from alohub_async.pagination.prefetch import Prefetcher
 from alohub_async.pagination.progress import PageProgress
 from alohub_async.pagination.seen_keys import KeySet, fingerprint, gaps_of
-from alohub_async.pagination.source import LoadedPage
 from alohub_async.pagination.token import PageToken, as_runs
 
 T = TypeVar("T")
@@ -19,11 +18,7 @@ _logger = logging.getLogger("alohub_async")
 
 
 class WalkingSource(Generic[T]):
-    """The pages of a list in one walk over it. Records that come again are marked.
-
-    Attributes:
-        start: Where the walk started.
-    """
+    """The pages of a list in one walk over it. Records that come again are marked."""
 
     def __init__(
         self,
@@ -36,13 +31,9 @@ class WalkingSource(Generic[T]):
     ) -> None:
         """Fetch nothing yet.
 
-        Args:
-            fetch: Fetches a page.
-            start: Where to start.
-            enrich: Completes a page; None if it is complete.
-            prefetch: Maximum number of pages in flight or in memory, the pager's current page included (but one page
-                ahead of it in any case); 0 fetches each page when it is needed.
-            ordered: Whether to return the pages in order, or as they arrive.
+        `prefetch` is the maximum number of pages in flight or in memory, the pager's current page included (but one
+        page ahead of it in any case); 0 fetches each page when it is needed. If not `ordered`, pages are returned as
+        they arrive.
         """
         self.start: PageToken = start
         self._progress = PageProgress(
@@ -130,15 +121,11 @@ class WalkingSource(Generic[T]):
                 self._duplicates += len(repeated)
                 self._gone += len(page.gone)
                 return number, page, repeated
-        self._prefetcher.clear()  # pages beyond the end are not needed
+        self._prefetcher.tasks.clear()  # pages beyond the end are not needed
         return None
 
     async def _end_instead_of(self, number: int, error: AlohubError) -> FetchedPage[T]:
-        """Return an empty page if a walk resumes at a page that cannot be fetched, and is beyond the end now.
-
-        Raises:
-            AlohubError: Otherwise, the error of that page.
-        """
+        """Return an empty page if a walk resumes at a page that is beyond the end now; otherwise raise its error."""
         if not number or self._progress.marks != {self.start.before} - {""}:
             raise error
         try:
@@ -158,10 +145,7 @@ class WalkingSource(Generic[T]):
         return await self.next()
 
     async def _is_capped(self, keys: Sequence[Hashable], total: int | None) -> bool:
-        """Whether the first page is short because of a cap, and not because records are hidden.
-
-        With a cap, requesting the smaller size gives the same page.
-        """
+        """Whether the first page is short by a cap, and no records are hidden: then the smaller size gives the same."""
         count = len(keys)
         return self._progress.looks_capped(count, total) and (await self._fetch(0, count)).keys == keys
 
@@ -183,9 +167,9 @@ class WalkingSource(Generic[T]):
         return pages, min(pages * progress.size, max(0, total - progress.received))
 
     def token(self, cursor: PageCursor[T], *, done: bool) -> PageToken:
-        """Return the position behind the record returned last."""
+        """Return the position behind the record returned last; `done` if the pager has reached the end."""
         progress, page, at, index = self._progress, cursor.page, cursor.number, cursor.index
-        base, beyond, received, before = progress.base, {*progress.beyond}, progress.received, progress.latest
+        base, beyond, received, before = progress.base, progress.beyond, progress.received, progress.latest
         if page is not None and cursor.has_more:
             beyond = (beyond | {*range(at + 1, base)}) - {at}
             base, received, before = min(base, at), received - len(page.keys), progress.before
@@ -206,25 +190,20 @@ class WalkingSource(Generic[T]):
         )
 
     def log_end(self) -> None:
-        """Log a warning if the list moved, or if fewer records came than the server reports."""
+        """Log a warning, at the end, if the list moved, or if fewer records came than the server reports."""
         progress, drift = self._progress, self.drift
         if drift.moved:
             _logger.warning(
                 "the list %s moved while it was walked (%.500s); records may be missing", self.start.listed, drift
             )
         elif self._is_short:
-            _logger.warning(
-                "the walk over %s ended with %d records of %d, by an unexpected end: %s",
-                self.start.listed,
-                progress.received,
-                progress.total,
-                progress.stopped_by,
-            )
+            found = (self.start.listed, progress.received, progress.total, progress.stopped_by)
+            _logger.warning("the walk over %s ended with %d records of %d, by an unexpected end: %s", *found)
 
     def release(self) -> None:
         """Cancel the fetches that nobody waits for; keep the pages that have arrived."""
-        self._prefetcher.release()
+        self._prefetcher.tasks.release()
 
     async def aclose(self) -> None:
         """Cancel all fetches, wait until they have ended, and drop the pages that have arrived."""
-        await self._prefetcher.aclose()
+        await self._prefetcher.tasks.aclose()

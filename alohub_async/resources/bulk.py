@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Iterable
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 import attrs
 
@@ -47,11 +47,7 @@ class Outcome(Generic[T]):
         return self.error is None
 
     def unwrap(self) -> T:
-        """Return the result of the call.
-
-        Raises:
-            AlohubError: The call failed.
-        """
+        """Return the result of the call, or raise its error."""
         if self.error is not None:
             raise self.error
         return cast("T", self.value)
@@ -89,12 +85,6 @@ COMMON_ERRORS: Final = (AuthenticationError, ClientClosedError, DeadlineExceeded
 """Errors of one call that the other calls would have, too."""
 
 
-class _SourceError(NamedTuple):
-    """An error that the iterator of the arguments raised."""
-
-    error: Exception
-
-
 class Outcomes(AsyncIterable[Outcome[T]]):
     """The outcomes of many calls, in the order of completion or of the arguments.
 
@@ -110,21 +100,16 @@ class Outcomes(AsyncIterable[Outcome[T]]):
         *,
         finish: bool,
     ) -> None:
-        """Store the arguments without iterating over them.
+        """Store the arguments without iterating over them; they are consumed lazily.
 
-        Args:
-            arguments: The arguments of the calls, consumed lazily.
-            call: Makes one call; a failure is an outcome, too.
-            options: The concurrency, the order, and whether the first failure ends the iteration.
-            finish: Whether calls in flight then finish instead of being cancelled.
+        A failure of `call` is an outcome, too. With `finish`, an error that ends the iteration lets the calls in flight
+        finish instead of cancelling them.
         """
         self._source: Iterator[Any] | AsyncIterator[Any] = (
             aiter(arguments) if isinstance(arguments, AsyncIterable) else iter(arguments)
         )
         self._call: Callable[[Any], Coroutine[Any, Any, Outcome[T]]] = call
-        self._concurrency = options.concurrency
-        self._ordered = options.ordered
-        self._stop_on_error = options.stop_on_error
+        self._options = options
         self._finish = finish
         self._ahead: BackgroundTasks[int, Any] = BackgroundTasks()
         self._jobs: dict[int, Any] = {}  # arguments of calls in flight or not yet returned, by number, in order
@@ -141,13 +126,10 @@ class Outcomes(AsyncIterable[Outcome[T]]):
     async def __anext__(self) -> Outcome[T]:
         async with self._lock:
             try:
-                outcome = await self._next()
+                return await self._next()
             except BaseException:
                 self.release()
                 raise
-        if outcome is None:
-            raise StopAsyncIteration
-        return outcome
 
     async def collect(self) -> list[Outcome[T]]:
         """Return the remaining outcomes as a list."""
@@ -175,7 +157,7 @@ class Outcomes(AsyncIterable[Outcome[T]]):
         self._jobs.clear()
         self._done.clear()
 
-    async def _next(self) -> Outcome[T] | None:
+    async def _next(self) -> Outcome[T]:
         while True:
             self._start()
             outcome = self._ready()
@@ -187,12 +169,10 @@ class Outcomes(AsyncIterable[Outcome[T]]):
                 await self._wait()
             else:
                 error, self._error = self._error, None
-                if error is not None:
-                    raise error
-                return None
+                raise error or StopAsyncIteration
 
     def _ready(self) -> Outcome[T] | None:
-        number = next(iter(self._jobs if self._ordered else self._done), None)
+        number = next(iter(self._jobs if self._options.ordered else self._done), None)
         if number is None or number not in self._done:
             return None
         del self._jobs[number]
@@ -200,7 +180,7 @@ class Outcomes(AsyncIterable[Outcome[T]]):
 
     def _start(self) -> None:
         """Start calls up to the concurrency limit."""
-        while self._error is None and len(self._jobs) + (_READ in self._ahead) < self._concurrency:
+        while self._error is None and len(self._jobs) + (_READ in self._ahead) < self._options.concurrency:
             if self._again:
                 self._begin(*self._again.pop(0))
             elif self._exhausted or _READ in self._ahead:
@@ -211,14 +191,13 @@ class Outcomes(AsyncIterable[Outcome[T]]):
                 try:
                     argument = next(self._source, _END)
                 except Exception as error:  # noqa: BLE001  (the source's own, whatever it is)
-                    argument = _SourceError(error)
-                self._take(argument)
+                    self._exhausted, self._error = True, error
+                else:
+                    self._take(argument)
 
     def _take(self, argument: Any) -> None:
         if argument is _END:
             self._exhausted = True
-        elif isinstance(argument, _SourceError):
-            self._exhausted, self._error = True, argument.error
         else:
             self._taken += 1
             self._begin(self._taken, argument)
@@ -234,7 +213,12 @@ class Outcomes(AsyncIterable[Outcome[T]]):
         """Wait until a call has completed or the next argument is available."""
         number = await self._ahead.next_done()
         if number == _READ:
-            self._take(await self._ahead.take(_READ))
+            try:
+                argument = await self._ahead.take(_READ)
+            except Exception as error:  # noqa: BLE001  (the source's own, whatever it is)
+                self._exhausted, self._error = True, error
+            else:
+                self._take(argument)
             return
         try:
             self._done[number] = await self._ahead.take(number)
@@ -243,8 +227,8 @@ class Outcomes(AsyncIterable[Outcome[T]]):
             raise
 
     def _ends(self, error: AlohubError) -> bool:
-        is_fatal = isinstance(error, AuthenticationError | PermissionDeniedError | ClientClosedError)
-        return is_fatal or self._stop_on_error
+        fatal = AuthenticationError | PermissionDeniedError | ClientClosedError
+        return self._options.stop_on_error or isinstance(error, fatal)
 
     def _stop(self, record_id: int, error: AlohubError) -> None:
         error.add_note(f"id {record_id}")
@@ -260,10 +244,7 @@ _END: Final = object()
 
 
 async def _read(source: AsyncIterator[Any]) -> Any:
-    try:
-        return await anext(source, _END)
-    except Exception as error:  # noqa: BLE001  (the source's own, whatever it is)
-        return _SourceError(error)
+    return await anext(source, _END)
 
 
 class _Loop(AsyncIterator[Outcome[T]]):
@@ -271,9 +252,6 @@ class _Loop(AsyncIterator[Outcome[T]]):
 
     def __init__(self, outcomes: Outcomes[T]) -> None:
         self._outcomes = outcomes
-
-    def __aiter__(self) -> "_Loop[T]":
-        return self
 
     def __anext__(self) -> Awaitable[Outcome[T]]:
         return self._outcomes.__anext__()

@@ -53,11 +53,7 @@ def wanted_values(changes: RecordUpdate) -> dict[str, Any]:
 
 
 def require_changes(changes: Any, kind: type[RecordUpdate]) -> dict[str, Any]:
-    """The fields that are set, at least one.
-
-    Raises:
-        InvalidArgumentError: No field is set, or it is not an update of this kind.
-    """
+    """The fields that are set; an error if there is none, or if it is not an update of this kind."""
     wanted = wanted_values(check_instance("changes", changes, kind))
     if not wanted:
         names = ", ".join(field.name for field in attrs.fields(kind))
@@ -66,11 +62,7 @@ def require_changes(changes: Any, kind: type[RecordUpdate]) -> dict[str, Any]:
 
 
 def check_expected(record_id: int, expect: Any, kind: type[RecordT]) -> RecordT | None:
-    """Return `expect` if it can be a snapshot of that record, or None.
-
-    Raises:
-        InvalidArgumentError: It is a snapshot of another record, or not a record.
-    """
+    """Return `expect`, a snapshot of that record or None; an error if it is one of another record, or no record."""
     if expect is None:
         return None
     snapshot = check_instance("expect", expect, kind)
@@ -137,13 +129,7 @@ def _is_plain(char: str) -> bool:
 
 
 def conflict(what: str, found: Record, expected: Mapping[str, Any]) -> ConflictError | None:
-    """The error if a field is not as expected, else None.
-
-    Args:
-        what: The record in words, such as `"queue 5"`.
-        found: The record as it is.
-        expected: The values that it should have, by field. Only fields that would be written are looked at.
-    """
+    """The error if the record, `what` in words, has not the `expected` values of fields that would be written."""
     differences = {name: (value, value_of(found, name)) for name, value in expected.items()}
     differences = {name: pair for name, pair in differences.items() if pair[0] != pair[1]}
     if not differences:
@@ -155,17 +141,11 @@ def conflict(what: str, found: Record, expected: Mapping[str, Any]) -> ConflictE
 
 @attrs.define
 class EditLog:
-    """What the requests of an edit have sent. It marks the errors of its block, which is the whole edit.
+    """What the requests of an edit have sent. It marks the errors of its block, which is the whole edit."""
 
-    Attributes:
-        attempts: Of all requests.
-        maybe_sent: Whether an update may have reached the server.
-        maybe_written: Whether one may have been taken, or may be later.
-    """
-
-    attempts: int = 0
-    maybe_sent: bool = False
-    maybe_written: bool = False
+    attempts: int = 0  # of all requests
+    maybe_sent: bool = False  # whether an update may have reached the server
+    maybe_written: bool = False  # whether one may have been taken, or may be later
 
     def __enter__(self) -> Self:
         return self
@@ -205,11 +185,6 @@ def _may_be_taken(error: AlohubError) -> bool:
 
 
 async def look_whether_done(read: Callable[[], Awaitable[RecordT]], wanted: Mapping[str, Any]) -> RecordT | None:
-    """Read a record after an update that may or may not have been done; return it if it has the wanted values.
-
-    Args:
-        read: Reads it; its errors are raised as they are.
-        wanted: The values that were sent, by field.
-    """
+    """Read a record after an update that may or may not have been done; return it if it has the values sent."""
     record = await read()
     return None if differing(record, wanted) else record

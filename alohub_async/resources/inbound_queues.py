@@ -161,8 +161,7 @@ class Queues:
 
         Args:
             changes: What to change, by id or as pairs of id and change; taken as they are needed.
-            options: See `BulkOptions`. A deadline covers all calls together. `stop_on_error` lets the calls in flight
-                finish first.
+            options: See `BulkOptions`. A deadline covers all calls; `stop_on_error` lets those in flight finish first.
 
         Raises:
             InvalidArgumentError: An argument that is not allowed. A single bad id or change is an outcome.

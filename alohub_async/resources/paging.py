@@ -2,30 +2,28 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 from urllib.parse import urlencode
 
 import attrs
 from yarl import URL
 
 from alohub_async.background_tasks import wait_until_done
+from alohub_async.codec.fast_answers import ListDecoder
 from alohub_async.errors import InvalidArgumentError, NotFoundError
 from alohub_async.http.requestor import Requestor
 from alohub_async.http.requests import Request, build_request
 from alohub_async.http.responses import read_list
 from alohub_async.options import DEFAULT_PAGE_SIZE, CallOptions, Deadline, WalkOptions
-from alohub_async.pagination import Estimate, FetchedPage, Pager, PageToken, WalkingSource
+from alohub_async.pagination import Estimate, FetchedPage, Pager, PageToken, RepairingSource, WalkingSource
 from alohub_async.resources.records import StructurePage
 from alohub_async.routes import Route
 from alohub_async.validation import read_digits
 
-if TYPE_CHECKING:
-    from alohub_async.codec.fast_answers import ListDecoder
-
 T = TypeVar("T")
 
-LookUp: TypeAlias = Callable[[int, CallOptions], Awaitable[T]]
-"""Gets one record by its id."""
+LookUp: TypeAlias = Callable[[int, CallOptions], Awaitable[tuple[T, int]]]
+"""Gets one record by its id, and the transmissions it took."""
 
 _DETAILS_AT_ONCE: Final = 16
 
@@ -34,22 +32,16 @@ _DETAILS_AT_ONCE: Final = 16
 class Listing(Generic[T]):
     """Where the pages of a list are from.
 
-    Attributes:
-        route: The list's route.
-        structure: Makes the records of a page.
-        path: The literal path, if the route does not name it.
-        params: The query, apart from `page` and `size`.
-        key: Wire name of the field that identifies a record; None if there is none.
-        decode: Decodes an answer's bytes, where it can; otherwise `structure` does.
-        detail: Looks up each record by its id, to be yielded instead of the listed one; and on which route.
+    `decode` decodes an answer's bytes, where it can; otherwise `structure` makes the records. `detail` looks up each
+    record by its id, on its route, to be yielded instead of the listed one.
     """
 
     route: Route
     structure: StructurePage[T]
-    path: str | None = attrs.field(default=None, kw_only=True)
-    params: Mapping[str, str | int] = attrs.field(factory=dict[str, str | int], kw_only=True)
-    key: str | None = attrs.field(default=None, kw_only=True)
-    decode: "ListDecoder[Any] | None" = attrs.field(default=None, kw_only=True)
+    path: str | None = attrs.field(default=None, kw_only=True)  # the literal one, if the route does not name it
+    params: Mapping[str, str | int] = attrs.field(factory=dict[str, str | int], kw_only=True)  # but `page` and `size`
+    key: str | None = attrs.field(default=None, kw_only=True)  # wire name of the field that identifies a record
+    decode: ListDecoder[Any] | None = attrs.field(default=None, kw_only=True)
     detail: tuple[Route, LookUp[T]] | None = attrs.field(default=None, kw_only=True)
 
     @property
@@ -60,22 +52,11 @@ class Listing(Generic[T]):
 
 
 def make_pager(requestor: Requestor, source: Listing[T], given: Mapping[str, Any], *also: str) -> Pager[T]:
-    """Make the pager of a list; nothing is sent yet.
-
-    Args:
-        requestor: Sends.
-        source: The list.
-        given: The keywords of the call, see `WalkOptions`.
-        also: Other keywords of the method, see `CallOptions.of`.
-
-    Raises:
-        InvalidArgumentError: A value that is not allowed.
-    """
+    """Make the pager of a list from the keywords of a call; nothing is sent yet. For `also`, see `CallOptions.of`."""
     walk = WalkOptions.of(given, *also)
     if reserved := {"page", "size"} & source.params.keys():
-        raise InvalidArgumentError(
-            f"params must not hold {sorted(reserved)}: the pager sets them; use page_size or token"
-        )
+        what = f"params must not hold {sorted(reserved)}"
+        raise InvalidArgumentError(f"{what}: the pager sets them; use page_size or token")
     # Bad input is refused here, not at the first step.
     url = build_request(source.route, requestor.options.endpoint, path=source.path, params=source.params).url
     has_query = bool(source.params)
@@ -108,8 +89,6 @@ def make_pager(requestor: Requestor, source: Listing[T], given: Mapping[str, Any
         return Estimate(pages + records, max(seconds, limiter.forecast(detail[0], records)))
 
     if walk.consistency == "repair":
-        from alohub_async.pagination.repair import RepairingSource
-
         repairing = RepairingSource(fetch, start, enrich=enrich, prefetch=walk.prefetch, max_passes=walk.max_passes)
         return Pager(repairing, forecast=forecast)
     walking = WalkingSource(fetch, start, enrich=enrich, prefetch=walk.prefetch, ordered=walk.ordered)
@@ -130,10 +109,8 @@ def _start(walk: WalkOptions, listed: str) -> PageToken:
         return PageToken(listed=listed, size=size, asked=size, repair=repair)
     start = PageToken.decode(walk.token, listed=listed)
     if walk.page_size not in {None, start.asked}:
-        raise InvalidArgumentError(
-            f"the token is of a walk with page_size={start.asked}; leave page_size={walk.page_size} out, or start a new"
-            " walk"
-        )
+        asked = f"page_size={start.asked}; leave page_size={walk.page_size} out"
+        raise InvalidArgumentError(f"the token is of a walk with {asked}, or start a new walk")
     if start.repair != repair:
         was = 'consistency="repair"' if start.repair else 'a consistency other than "repair"'
         raise InvalidArgumentError(f"the token is of a walk with {was}; continue with the same, or start a new walk")
@@ -160,17 +137,15 @@ class _Details(Generic[T]):
                 task.cancel()
             await wait_until_done(tasks)
         self._found.pop(number, None)
-        items = [
-            found.get(key) or item if isinstance(key, int) else item
-            for key, item in zip(page.keys, page.items, strict=True)
-        ]
+        pairs = zip(page.keys, page.items, strict=True)
+        items = [found.get(key) or item if isinstance(key, int) else item for key, item in pairs]
         gone = frozenset(index for index, key in enumerate(page.keys) if isinstance(key, int) and found[key] is None)
         return FetchedPage(items, page.keys, page.total, gone)
 
     async def _find(self, found: dict[int, T | None], record_id: int) -> None:
         async with self._slots:
             try:
-                found[record_id] = await self._look_up(record_id, self._deadline.next_call())
+                found[record_id], _ = await self._look_up(record_id, self._deadline.next_call())
             except NotFoundError:
                 found[record_id] = None
 

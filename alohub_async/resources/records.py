@@ -19,23 +19,12 @@ StructurePage: TypeAlias = Callable[[Sequence[Any], int], list[T]]
 
 
 def structure_record(cls: type[RecordT], record: Mapping[str, Any], *, strict: bool, where: object) -> RecordT:
-    """Make one record.
-
-    Args:
-        cls: The record class.
-        record: The JSON object.
-        strict: Raise for a value that does not fit, instead of keeping it in `extra`.
-        where: Where the object is from, for the error.
-
-    Raises:
-        APIResponseError: With `strict`, a value does not fit.
-    """
+    """Make one record. With `strict`, a value that does not fit is an error, instead of being kept in `extra`."""
     try:
         return converter_for(strict=strict).structure(record, cls)
     except FieldError as exc:
-        raise APIResponseError(
-            f"{where}: field {exc.field!r} has a value that does not fit: {exc.value!r:.200}", status=200
-        ) from exc
+        message = f"{where}: field {exc.field!r} has a value that does not fit: {exc.value!r:.200}"
+        raise APIResponseError(message, status=200) from exc
 
 
 def page_of_records(cls: type[RecordT], *, strict: bool) -> StructurePage[RecordT]:
@@ -45,23 +34,16 @@ def page_of_records(cls: type[RecordT], *, strict: bool) -> StructurePage[Record
         try:
             return converter_for(strict=strict).structure(records, list[cls])  # type: ignore[valid-type]
         except FieldError:  # once more, to say where
-            return [
-                structure_record(cls, record, strict=strict, where=f"page {page}, index {index}")
-                for index, record in enumerate(records)
-            ]
+            placed = ((f"page {page}, index {index}", record) for index, record in enumerate(records))
+            return [structure_record(cls, record, strict=strict, where=where) for where, record in placed]
 
     return structure_page
 
 
 def page_of_models(model: Any, *, strict: bool) -> StructurePage[Any]:
-    """Make the function that makes a page of a user's own objects.
+    """Make the function that makes a page of a user's own objects: an attrs class, or None for plain dicts.
 
-    Args:
-        model: An attrs class, or None for plain dicts.
-        strict: For a class with a field `extra`: raise for a value that does not fit.
-
-    Raises:
-        InvalidArgumentTypeError: No record can be made of it.
+    `strict` is for a class with a field `extra`. An `InvalidArgumentTypeError` says that no record can be made.
     """
     if model is None:
         return lambda records, _: list(records)
@@ -81,10 +63,8 @@ def page_of_models(model: Any, *, strict: bool) -> StructurePage[Any]:
                 items.append(structure(record, model))
             except (BaseValidationError, ValueError, TypeError, KeyError) as exc:
                 why = "; ".join(transform_error(exc)) if isinstance(exc, BaseValidationError) else f"{exc!r:.200}"
-                raise APIResponseError(
-                    f"page {page}, index {index}: the record does not fit {model.__name__}: {printable(why)}",
-                    status=200,
-                ) from exc
+                message = f"page {page}, index {index}: the record does not fit {model.__name__}: {printable(why)}"
+                raise APIResponseError(message, status=200) from exc
         return items
 
     return structure_page

@@ -22,7 +22,6 @@ from alohub_async.errors import (
     APIResponseError,
     DeadlineExceededError,
     InternalServerError,
-    InvalidArgumentTypeError,
 )
 from alohub_async.http.requestor import Requestor
 from alohub_async.http.requests import Request, encode_json
@@ -31,20 +30,11 @@ from alohub_async.models import Record, RecordUpdate, UpdateResult, wire_names
 from alohub_async.options import BulkOptions, BulkOptionsDict, CallOptions, CallOptionsDict, Deadline, WalkOptionsDict
 from alohub_async.pagination import Pager
 from alohub_async.resources.bulk import Outcome, Outcomes, SharedCalls, outcome_of
-from alohub_async.resources.edits import (
-    Edit,
-    EditLog,
-    check_expected,
-    conflict,
-    differing,
-    look_whether_done,
-    require_changes,
-    value_of,
-)
+from alohub_async.resources.edits import Edit, EditLog, check_expected, conflict, differing, require_changes, value_of
 from alohub_async.resources.paging import Listing, make_pager
 from alohub_async.resources.records import page_of_records, structure_record
 from alohub_async.routes import Route
-from alohub_async.validation import check_id, check_iterable
+from alohub_async.validation import check_id, check_iterable, refuse
 
 RecordT = TypeVar("RecordT", bound=Record)
 UpdateT = TypeVar("UpdateT", bound=RecordUpdate)
@@ -73,19 +63,10 @@ class ResourceSpec(Generic[RecordT, UpdateT]):
 
 
 class Resource(Generic[RecordT, UpdateT]):
-    """The calls of one resource.
-
-    Attributes:
-        spec: Its declaration.
-    """
+    """The calls of one resource; `spec` is its declaration."""
 
     def __init__(self, spec: ResourceSpec[RecordT, UpdateT], requestor: Requestor) -> None:
-        """Send nothing yet.
-
-        Args:
-            spec: The declaration.
-            requestor: Sends.
-        """
+        """Created by `AlohubClient.resource`; sends nothing yet."""
         self.spec: ResourceSpec[RecordT, UpdateT] = spec
         self._requestor = requestor
         self._strict = requestor.options.strict
@@ -105,13 +86,9 @@ class Resource(Generic[RecordT, UpdateT]):
 
     def list(self, *, details: bool = False, **options: Unpack[WalkOptionsDict]) -> Pager[RecordT]:
         """Walk the list; see `Queues.list_inbound`."""
-        source = Listing(
-            self._list_route,
-            page_of_records(self.spec.record, strict=self._strict),
-            key=self._id_field,
-            decode=self._decoders.list,
-            detail=(self._get_route, self._get_value) if details else None,
-        )
+        structure = page_of_records(self.spec.record, strict=self._strict)
+        detail = (self._get_route, self._get) if details else None
+        source = Listing(self._list_route, structure, key=self._id_field, decode=self._decoders.list, detail=detail)
         return make_pager(self._requestor, source, options, "details")
 
     async def get(self, record_id: int, **options: Unpack[CallOptionsDict]) -> RecordT:
@@ -129,9 +106,6 @@ class Resource(Generic[RecordT, UpdateT]):
     def _record_of(self, payload: object, request: Request) -> RecordT:
         record = read_record(payload, id_field=self._id_field, request=request)
         return structure_record(self.spec.record, record, strict=self._strict, where=request)
-
-    async def _get_value(self, record_id: int, options: CallOptions) -> RecordT:
-        return (await self._get(record_id, options))[0]
 
     def _url_of(self, record_id: Any) -> URL:
         return URL(f"{self._record_urls}{int(check_id(f'{self.spec.name}_id', record_id))}", encoded=True)
@@ -165,18 +139,14 @@ class Resource(Generic[RecordT, UpdateT]):
     ) -> Edit[RecordT]:
         """Read a record, update what differs, and read it back; see `Queues.edit_inbound`."""
         check_id(f"{self.spec.name}_id", record_id)
-        wanted = require_changes(changes, self.spec.update)
+        wanted, what = require_changes(changes, self.spec.update), f"{self.spec.name} {record_id}"
         expect = check_expected(record_id, expect, self.spec.record)
-        deadline = Deadline(
-            CallOptions.of(options, "expect", "dry_run", "verify"), what=f"edit of {self.spec.name} {record_id}"
-        )
+        deadline = Deadline(CallOptions.of(options, "expect", "dry_run", "verify"), what=f"edit of {what}")
         with EditLog() as log:
             before = await log.read(self._get(record_id, deadline.next_call()))
             difference = differing(before, wanted)
             if expect is not None:
-                refused = conflict(
-                    f"{self.spec.name} {record_id}", before, {name: value_of(expect, name) for name in difference}
-                )
+                refused = conflict(what, before, {name: value_of(expect, name) for name in difference})
                 if refused is not None:
                     raise refused
             after, sent = attrs.evolve(before, **difference), bool(difference) and not dry_run
@@ -186,26 +156,17 @@ class Resource(Generic[RecordT, UpdateT]):
                     try:
                         seen = await log.read(self._get(record_id, deadline.next_call()))
                     except AlohubError as error:
-                        error.add_note(
-                            f"the update of {self.spec.name} {record_id} was accepted; only reading it back failed"
-                        )
+                        error.add_note(f"the update of {what} was accepted; only reading it back failed")
                         raise
                 after = after if seen is None else seen
-            return Edit(
-                id=record_id,
-                before=before,
-                after=after,
-                changed=tuple(difference),
-                sent=sent,
-                not_taken=tuple(differing(after, difference)),
-            )
+            changed, not_taken = tuple(difference), tuple(differing(after, difference))
+            return Edit(id=record_id, before=before, after=after, changed=changed, sent=sent, not_taken=not_taken)
 
     async def _write_safely(
         self, record_id: int, values: dict[str, Any], deadline: Deadline, log: EditLog
     ) -> RecordT | None:
         """Update. After a failure that leaves open whether it was done, read the record; return it if that was done."""
-        mine = self._requestor
-        policy = mine.options.retry
+        mine, policy = self._requestor, self._requestor.options.retry
         once = attrs.evolve(mine.options, retry=attrs.evolve(policy, retry_writes=False))
         requestor, changes, attempt = attrs.evolve(mine, options=once), self.spec.update(**values), 0
         while True:
@@ -218,8 +179,8 @@ class Resource(Generic[RecordT, UpdateT]):
                 # Since the record is read before, the update may be repeated whenever a read may be.
                 method = "GET" if policy.retry_writes else "PUT"
                 delay = policy.delay(attempt, method, error, random.random)
-                seen = await look_whether_done(lambda: log.read(self._get(record_id, deadline.next_call())), values)
-                if seen is not None:
+                seen = await log.read(self._get(record_id, deadline.next_call()))
+                if not differing(seen, values):
                     return seen
                 if delay is None or not mine.quota.spend():
                     raise
@@ -232,50 +193,32 @@ class Resource(Generic[RecordT, UpdateT]):
     ) -> Outcomes[RecordT]:
         """Get many records at once; see `Queues.get_many_inbound`."""
         chosen = BulkOptions.of(options)
-        deadline = Deadline(_call_options(chosen), what=f"get many {self.spec.name}s")
+        options_of_each = CallOptions(**chosen.keywords())
+        deadline = Deadline(options_of_each, what=f"get many {self.spec.name}s")
         check_iterable("ids", ids)
-        shared_by = deadline if chosen.deadline else _call_options(chosen)
+        shared_by = deadline if chosen.deadline else options_of_each
 
         async def get(record_id: int) -> Outcome[RecordT]:
-            return await outcome_of(record_id, lambda: self._get(record_id, deadline.next_call()))
+            call = functools.partial(outcome_of, record_id, lambda: self._get(record_id, deadline.next_call()))
+            return await self._reads.call((repr(record_id), shared_by), call)
 
-        return Outcomes(
-            ids,
-            lambda record_id: self._reads.call((repr(record_id), shared_by), lambda: get(record_id)),
-            chosen,
-            finish=False,
-        )
+        return Outcomes(ids, get, chosen, finish=False)
 
     def update_many(self, changes: Changes[UpdateT], **options: Unpack[BulkOptionsDict]) -> Outcomes[UpdateResult]:
         """Update many records at once; see `Queues.update_many_inbound`."""
         chosen = BulkOptions.of(options)
-        deadline = Deadline(_call_options(chosen), what=f"update many {self.spec.name}s")
+        deadline = Deadline(CallOptions(**chosen.keywords()), what=f"update many {self.spec.name}s")
         locks = WeakValueDictionary[str, asyncio.Lock]()
 
-        async def update(pair: tuple[int, UpdateT]) -> Outcome[UpdateResult]:
-            record_id, change = self._checked_pair(pair)
-            lock = locks.setdefault(repr(record_id), asyncio.Lock())
-            async with lock:
+        async def update(pair: Any) -> Outcome[UpdateResult]:
+            try:
+                record_id, change = pair
+            except (TypeError, ValueError) as exc:
+                allowed = f"pairs of id and {self.spec.update.__name__}"
+                raise refuse("changes", allowed, pair, wrong_type=True) from exc
+            async with locks.setdefault(repr(record_id), asyncio.Lock()):
                 return await outcome_of(record_id, lambda: self._update(record_id, change, deadline.next_call()))
 
         check_iterable("changes", changes)
-        return Outcomes(
-            cast("Mapping[int, UpdateT]", changes).items() if isinstance(changes, Mapping) else changes,
-            update,
-            chosen,
-            finish=True,
-        )
-
-    def _checked_pair(self, pair: Any) -> tuple[int, UpdateT]:
-        try:
-            record_id, change = pair
-        except (TypeError, ValueError) as exc:
-            raise InvalidArgumentTypeError(
-                f"changes must be pairs of id and {self.spec.update.__name__}; {pair!r} was given"
-            ) from exc
-        return record_id, change
-
-
-def _call_options(options: CallOptions) -> CallOptions:
-    """Only the options of single calls."""
-    return CallOptions(**options.keywords())
+        pairs = cast("Mapping[int, UpdateT]", changes).items() if isinstance(changes, Mapping) else changes
+        return Outcomes(pairs, update, chosen, finish=True)
