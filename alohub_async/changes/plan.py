@@ -95,10 +95,12 @@ async def plan_changes(
     async def get(queue_id: int) -> InboundQueue:
         return await client.queues.get_inbound(queue_id, **deadline.next_call().keywords())
 
+    unread: list[AlohubError] = []
     async for each in each_alone([queue_id for queue_id in wanted if queue_id not in steps], get, concurrency):
         outcome = each.unwrap()
         steps[outcome.id] = plan_step(wanted[outcome.id], outcome.value, outcome.error)
-    unread = [step.error for step in steps.values() if step.error and not isinstance(step.error, NotFoundError)]
+        if outcome.error is not None and not isinstance(outcome.error, NotFoundError):
+            unread.append(outcome.error)
     if unread and len(unread) == len(steps):  # it is not about the queues
         raise unread[0]
     return Plan(tuple(steps[queue_id] for queue_id in wanted))
