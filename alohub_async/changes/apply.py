@@ -12,7 +12,7 @@ from alohub_async.errors import AlohubError, AuthenticationError, ClientClosedEr
 from alohub_async.models import InboundQueueUpdate
 from alohub_async.options import DEFAULT_CONCURRENCY, BulkOptions, CallOptions, CallOptionsDict, Deadline
 from alohub_async.resources import Outcome, Outcomes
-from alohub_async.resources.edits import look_whether_done, wanted_values
+from alohub_async.resources.edits import differing
 
 _HOPELESS: Final = (AuthenticationError, ClientClosedError)
 
@@ -43,8 +43,6 @@ class Result:
     """The result of one step of a plan.
 
     Attributes:
-        step: The step.
-        status: Its outcome.
         error: Why it is not done; None if it is done, or if the server did not apply a field.
         not_taken: Names of the fields that the server did not apply.
     """
@@ -61,11 +59,7 @@ class Result:
 
 
 async def apply_plan(
-    client: AlohubClient,
-    plan: Plan,
-    *,
-    concurrency: int = DEFAULT_CONCURRENCY,
-    **options: Unpack[CallOptionsDict],
+    client: AlohubClient, plan: Plan, *, concurrency: int = DEFAULT_CONCURRENCY, **options: Unpack[CallOptionsDict]
 ) -> AsyncIterator[Result]:
     """Apply a plan; yields the result of each queue in the order of completion.
 
@@ -84,7 +78,6 @@ async def apply_plan(
         InvalidArgumentError: An argument is not allowed.
         AuthenticationError: The key is wrong. No further queue is started; those in progress are finished and yielded.
     """
-    bulk = BulkOptions(concurrency=concurrency)
     deadline = Deadline(CallOptions.of(options, "concurrency"), what="apply_plan")
 
     async def apply(step: Step) -> Outcome[Result]:
@@ -93,7 +86,7 @@ async def apply_plan(
         except _HOPELESS as error:
             return Outcome(step.change.id, None, error, error.attempts)
 
-    results = Outcomes(plan.steps, apply, bulk, finish=True)
+    results = Outcomes(plan.steps, apply, BulkOptions(concurrency=concurrency), finish=True)
     try:
         async for outcome in results:
             yield outcome.unwrap()
@@ -107,20 +100,17 @@ async def _apply(client: AlohubClient, step: Step, deadline: Deadline) -> Result
     if not step.fields or step.found is None:
         return Result(step, Status.UNCHANGED)
     update = InboundQueueUpdate(**{field.name: field.after for field in step.fields})
-    queue_id = step.change.id
+    found = attrs.evolve(step.found, id=step.change.id)  # some responses lack the id
     try:
-        edit = await client.queues.edit_inbound(
-            queue_id,
-            update,
-            expect=attrs.evolve(step.found, id=queue_id),  # some responses lack it
-            **deadline.next_call().keywords(),
-        )
+        call = deadline.next_call().keywords()
+        edit = await client.queues.edit_inbound(step.change.id, update, expect=found, **call)
     except _HOPELESS:
         raise
     except AlohubError as error:
-        if error.maybe_written:
-            return await _look(client, step, update, error, deadline)
-        return Result(step, _status_of(error), error)
+        if not error.maybe_written:
+            return Result(step, _status_of(error), error)
+        done = await _is_done(client, step, deadline)
+        return Result(step, Status.DONE) if done else Result(step, Status.UNKNOWN, error)
     if edit.not_taken:
         return Result(step, Status.NOT_TAKEN, not_taken=edit.not_taken)
     return Result(step, Status.DONE if edit.sent else Status.UNCHANGED)
@@ -130,16 +120,12 @@ def _status_of(error: AlohubError) -> Status:
     return Status.CONFLICT if isinstance(error, ConflictError) else Status.FAILED
 
 
-async def _look(
-    client: AlohubClient, step: Step, update: InboundQueueUpdate, error: AlohubError, deadline: Deadline
-) -> Result:
-    """The result of an edit that failed: only the queue itself shows whether the update was done."""
+async def _is_done(client: AlohubClient, step: Step, deadline: Deadline) -> bool:
+    """Whether an update that failed is found done; only the queue itself shows it."""
     try:
-        done = await look_whether_done(
-            lambda: client.queues.get_inbound(step.change.id, **deadline.next_call().keywords()), wanted_values(update)
-        )
+        queue = await client.queues.get_inbound(step.change.id, **deadline.next_call().keywords())
     except _HOPELESS:
         raise
     except AlohubError:
-        done = None
-    return Result(step, Status.UNKNOWN, error) if done is None else Result(step, Status.DONE)
+        return False
+    return not differing(queue, {field.name: field.after for field in step.fields})

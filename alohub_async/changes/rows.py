@@ -20,24 +20,18 @@ from alohub_async.resources.edits import require_changes, value_of, wanted_value
 from alohub_async.validation import check_id, check_instance
 
 WRITABLE: Final = tuple(field.name for field in attrs.fields(InboundQueueUpdate))
-"""The fields that can be set."""
-
 EXPECT: Final = "expect."
 COLUMNS: Final = ("id", *WRITABLE, *(EXPECT + name for name in WRITABLE))
-
-STRATEGIES: Final = ", ".join(f"{strategy.name} ({int(strategy)})" for strategy in QueueStrategy)
-"""The strategies that can be set, as messages list them."""
-
+STRATEGIES: Final = ", ".join(f"{strategy.name} ({int(strategy)})" for strategy in QueueStrategy)  # for messages
 _QUEUE: Final = columns_of(InboundQueue)
 _NULL: Final = "null"
 
 
 @attrs.frozen
 class Change:
-    """The wanted values of one queue.
+    """The wanted values of the queue with that id.
 
     Attributes:
-        id: The queue's id.
         update: The fields to set, at least one.
         expect: Expected current values of these fields, None for not set. A field without one may have any value. A
             field that has neither its expected nor its wanted value is a conflict.
@@ -90,12 +84,7 @@ def _expected(name: str, value: Any) -> Any:
 
 @attrs.frozen
 class Problem:
-    """A problem of a row.
-
-    Attributes:
-        line: Of the file, counted from 1.
-        message: What is wrong.
-    """
+    """What is wrong with a row, and the line of the file, counted from 1."""
 
     line: int
     message: str
@@ -176,9 +165,8 @@ def parse_strategy(text: str) -> QueueStrategy | None:
 def changes_of(diff: QueueDiff) -> tuple[list[Change], list[str]]:
     """The changes that turn the state before into the state after. They expect the values before.
 
-    Returns:
-        The changes, and a message for each difference that they cannot cover: queues that only one state has or that
-        could not be compared, and fields that cannot be set or not to that value.
+    With them come messages for the differences that they cannot cover: queues that only one state has or that could not
+    be compared, and fields that cannot be set or not to that value.
     """
     changes: list[Change] = []
     skipped = [f"queue {queue.id} is only in the state after; queues cannot be added" for queue in diff.added]
