@@ -126,8 +126,7 @@ class PageDriftError(AlohubError):
 class ConflictError(AlohubError):
     """A record differs from what the caller expected; nothing was written.
 
-    Attributes:
-        differences: The expected value and the current value, by field name.
+    `differences` has the expected value and the current value, by field name.
     """
 
     def __init__(self, message: str, *, differences: Mapping[str, tuple[object, object]]) -> None:
@@ -136,11 +135,7 @@ class ConflictError(AlohubError):
 
 
 class FileError(AlohubError):
-    """A file cannot be written or read, or its content is invalid.
-
-    Attributes:
-        path: The file.
-    """
+    """The file at `path` cannot be written or read, or its content is invalid."""
 
     def __init__(self, message: str, *, path: Path) -> None:
         super().__init__(message)
@@ -150,8 +145,7 @@ class FileError(AlohubError):
 class APIConnectionError(AlohubError):
     """No complete response was received.
 
-    Attributes:
-        permanent: True if trying again cannot help: the server's certificate is not trusted, or a proxy refuses.
+    It is `permanent` if trying again cannot help: the server's certificate is not trusted, or a proxy refuses.
     """
 
     permanent: bool = False
@@ -167,10 +161,9 @@ class APITimeoutError(APIConnectionError):
 
 
 class DeadlineExceededError(APITimeoutError):
-    """The call could not be completed within its deadline.
+    """The call could not be completed within its deadline; raised as soon as that is certain, perhaps well before.
 
-    It is raised as soon as that is certain, which may be well before the deadline itself. The last failure, if there
-    was one, is its `__cause__`.
+    The last failure, if there was one, is its `__cause__`.
     """
 
 

@@ -42,9 +42,7 @@ class Status(enum.StrEnum):
 class Result:
     """The result of one step of a plan.
 
-    Attributes:
-        error: Why it is not done; None if it is done, or if the server did not apply a field.
-        not_taken: Names of the fields that the server did not apply.
+    The error says why it is not done; it is None if it is done, or if the server did not apply the fields `not_taken`.
     """
 
     step: Step
@@ -67,12 +65,9 @@ async def apply_plan(
     sent before the iteration begins, nor for steps with nothing to write. A plan that was applied in part can be
     applied again, and so can its changes, by a new plan: queues that are done are then unchanged.
 
-    Args:
-        client: The client to use.
-        plan: What `plan_changes` returned.
-        concurrency: Maximum number of queues in progress at the same time, 1 to 1,000.
-        options: See `CallOptions`. A deadline covers all requests together; queues that are not done by then have
-            failed, or are unknown if their update was sent.
+    At most `concurrency` queues, 1 to 1,000, are in progress at the same time. The options are those of `CallOptions`.
+    A deadline covers all requests together; queues that are not done by then have failed, or are unknown if their
+    update was sent.
 
     Raises:
         InvalidArgumentError: An argument is not allowed.

@@ -1,6 +1,7 @@
 """Files of changes: CSV with a header line, or JSON Lines; `rows.py` describes the rows."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -59,10 +60,6 @@ def _values(change: Change) -> dict[str, Any]:
     return {"id": change.id, **change.wanted, **{EXPECT + name: value for name, value in change.expect.items()}}
 
 
-def _read_csv(file: BinaryIO) -> Iterator[Row]:
-    return csv_rows(file, COLUMNS, ("id",), read_cell)
-
-
 def _to_cell(value: object) -> str:
     if value is None:
         return "null"
@@ -74,4 +71,5 @@ def _write_csv(file: BinaryIO, rows: list[dict[str, Any]]) -> None:
     write_rows(file, names, ([_to_cell(row[name]) if name in row else "" for name in names] for row in rows))
 
 
+_read_csv: Callable[[BinaryIO], Iterator[Row]] = partial(csv_rows, known=COLUMNS, required=["id"], read_cell=read_cell)
 _FORMATS: Final = {".csv": (_read_csv, _write_csv), ".jsonl": (json_rows, write_objects)}

@@ -11,9 +11,7 @@ import attrs
 from alohub_async.files import queue_record
 from alohub_async.models import InboundQueue
 
-Side: TypeAlias = Literal["before", "after"]
-"""Which of the two states."""
-
+Side: TypeAlias = Literal["before", "after"]  # the state
 _COMPARED: Final = tuple(field.name for field in attrs.fields(InboundQueue) if field.name not in {"id", "extra"})
 
 
@@ -97,9 +95,7 @@ def diff_queues(before: Iterable[InboundQueue], after: Iterable[InboundQueue]) -
     old, unmatched_before = _by_id(before, "before")
     new, unmatched_after = _by_id(after, "after")
     both = [(queue, new[queue_id]) for queue_id, queue in old.items() if queue_id in new]
-    changed = [
-        QueueChange(was, now, fields) for was, now in both if was != now or was.extra if (fields := _changes(was, now))
-    ]
+    changed = [QueueChange(was, now, fields) for was, now in both if (fields := _changes(was, now))]
     return QueueDiff(
         added=tuple(queue for queue_id, queue in new.items() if queue_id not in old),
         removed=tuple(queue for queue_id, queue in old.items() if queue_id not in new),
@@ -127,9 +123,8 @@ def _without(unmatched: list[Unmatched], others: list[Unmatched]) -> list[Unmatc
     remaining: list[Unmatched] = []
     for queue in unmatched:
         text = _as_json(queue_record(queue.queue))
-        if in_others[text]:
-            in_others[text] -= 1
-        else:
+        in_others[text] -= 1
+        if in_others[text] < 0:
             remaining.append(queue)
     return remaining
 

@@ -65,11 +65,8 @@ async def plan_changes(
 ) -> Plan:
     """Read each queue that has a change, from the list if there are many, and return what differs.
 
-    Args:
-        client: The client to use.
-        changes: At most one for each queue.
-        concurrency: Maximum number of requests for details at the same time, 1 to 1,000.
-        options: See `CallOptions`; a deadline covers all requests together.
+    There may be one change for each queue. At most `concurrency` requests for details, 1 to 1,000, are made at the same
+    time. The options are those of `CallOptions`; a deadline covers all requests together.
 
     Raises:
         InvalidArgumentError: A queue has several changes.
@@ -124,5 +121,5 @@ def plan_step(change: Change, found: InboundQueue | None, error: AlohubError | N
         return Step(change, None, error=error)
     wanted = differing(found, change.wanted)
     fields = tuple(FieldChange(name, value_of(found, name), value) for name, value in wanted.items())
-    expected = {name: value for name, value in change.expect.items() if name in wanted}
+    expected = {name: change.expect[name] for name in wanted if name in change.expect}
     return Step(change, found, fields, conflict(f"queue {change.id}", found, expected))

@@ -13,18 +13,17 @@ import attrs
 
 from alohub_async.changes.diff import FieldChange, QueueDiff
 from alohub_async.errors import InvalidArgumentError
-from alohub_async.files.delimited import Row, from_cell, nearest
+from alohub_async.files.delimited import Row, from_cell
 from alohub_async.files.records import columns_of
 from alohub_async.models import InboundQueue, InboundQueueUpdate, QueueStrategy
 from alohub_async.resources.edits import require_changes, value_of, wanted_values
-from alohub_async.validation import check_id, check_instance
+from alohub_async.validation import check_id, check_instance, nearest
 
 WRITABLE: Final = tuple(field.name for field in attrs.fields(InboundQueueUpdate))
 EXPECT: Final = "expect."
 COLUMNS: Final = ("id", *WRITABLE, *(EXPECT + name for name in WRITABLE))
 STRATEGIES: Final = ", ".join(f"{strategy.name} ({int(strategy)})" for strategy in QueueStrategy)  # for messages
 _QUEUE: Final = columns_of(InboundQueue)
-_NULL: Final = "null"
 
 
 @attrs.frozen
@@ -50,10 +49,7 @@ class Change:
         expect: Mapping[Any, Any] = check_instance("expect", self.expect, cast("type[Mapping[Any, Any]]", Mapping))
         if problems := _unchecked(expect, wanted):
             raise InvalidArgumentError("; ".join(problems))
-        try:
-            checked = {name: _expected(name, value) for name, value in expect.items()}
-        except ValueError as exc:
-            raise InvalidArgumentError(str(exc)) from exc
+        checked = {name: _expected(name, value) for name, value in expect.items()}
         object.__setattr__(self, "expect", checked)
 
     @property
@@ -79,7 +75,7 @@ def _expected(name: str, value: Any) -> Any:
     try:
         return _QUEUE.checked(name, value)
     except ValueError as exc:
-        raise ValueError(f"{EXPECT}{exc}") from exc
+        raise InvalidArgumentError(f"{EXPECT}{exc}") from exc
 
 
 @attrs.frozen
@@ -95,7 +91,7 @@ class Problem:
 
 def read_cell(name: str, cell: str) -> Any:
     """The value of a cell of a CSV file of changes; None for null."""
-    return None if cell == _NULL else from_cell(cell, _QUEUE.kinds[name.removeprefix(EXPECT)])
+    return None if cell == "null" else from_cell(cell, _QUEUE.kinds[name.removeprefix(EXPECT)])
 
 
 def read_rows(rows: Iterable[Row]) -> tuple[list[Change], list[Problem]]:
@@ -119,8 +115,6 @@ def _read_row(values: Mapping[str, Any]) -> tuple[Change | None, list[str]]:
     problems = [f"unknown column {name!r:.60}; {nearest(name, COLUMNS)}" for name in values if name not in COLUMNS]
     wanted = [name for name in WRITABLE if name in values]
     expect = [name for name in WRITABLE if EXPECT + name in values]
-    if values.get("id") is None:
-        problems.append("no id")
     if not wanted:
         problems.append(f"no field to set; give at least one of {', '.join(WRITABLE)}")
     else:
@@ -133,7 +127,7 @@ def _read_row(values: Mapping[str, Any]) -> tuple[Change | None, list[str]]:
             problems.append(str(exc))
             return None
 
-    queue_id: Any = None if values.get("id") is None else collect(_id, "id", values["id"])
+    queue_id: Any = collect(_id, "id", values.get("id"))
     fields = {name: collect(_wanted, name, values[name]) for name in wanted}
     expected = {name: collect(_expected, name, values[EXPECT + name]) for name in expect}
     if problems:
@@ -142,6 +136,8 @@ def _read_row(values: Mapping[str, Any]) -> tuple[Change | None, list[str]]:
 
 
 def _id(name: str, value: Any) -> int:
+    if value is None:
+        raise ValueError("no id")
     return check_id(name, _QUEUE.checked(name, value))
 
 
@@ -179,11 +175,10 @@ def changes_of(diff: QueueDiff) -> tuple[list[Change], list[str]]:
     for changed in diff.changed:
         wanted: dict[str, Any] = {}
         for field in changed.fields:
-            reason = _reason_not_settable(field)
-            if reason is None:
-                wanted[field.name] = field.after
-            else:
+            if reason := _reason_not_settable(field):
                 skipped.append(f"queue {changed.before.id}: {field.name} stays unchanged: {reason}")
+            else:
+                wanted[field.name] = field.after
         if wanted and changed.before.id is not None:  # without an id it would be unmatched
             # A value that does not fit its type cannot be expected.
             before = {name: getattr(changed.before, name) for name in wanted}

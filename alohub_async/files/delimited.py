@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Final, NamedTuple, TextIO
 
 from alohub_async.files.records import Columns, RecordT, checked_object, is_text, json_text, read_json
 from alohub_async.plurals import counted
+from alohub_async.validation import nearest
 
 _SHIELDED: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 _FORMULAS: Final = frozenset("=+-@\u2212")  # with the minus sign of mathematics
@@ -181,15 +182,6 @@ def _without_blanks(cells: list[str], least: int) -> list[str]:
     while len(cells) > least and not cells[-1].strip():
         cells = cells[:-1]
     return cells
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Advice for a name that is not known."""
-    import difflib
-
-    known = [*known]
-    found = difflib.get_close_matches(name.lower(), known, n=1)
-    return f"did you mean {found[0]!r}?" if found else f"choose from {', '.join(known)}"
 
 
 def _header_problems(header: list[str], known: Collection[str], required: Iterable[str]) -> tuple[str, ...]:
