@@ -89,10 +89,7 @@ class BackgroundTasks(Generic[K, T]):
             del task  # it has the error, whose traceback has this frame: a cycle would keep everything alive
 
     async def next_done(self) -> K:
-        """Wait until a task has finished, and return the key of the one that finished first.
-
-        With no task, or if all were cancelled, it raises `asyncio.CancelledError`.
-        """
+        """Wait for the first task to finish, and return its key; a CancelledError if there is none, or all were."""
         if asyncio.get_running_loop() is not self._loop:
             self._enter()
         while self._tasks:
@@ -111,10 +108,7 @@ class BackgroundTasks(Generic[K, T]):
             self._waiting -= 1
 
     def release(self, *, keep: K | None = None) -> list[K]:
-        """Cancel running tasks and forget failed ones, but not `keep`, and return their keys.
-
-        Do nothing while somebody waits for a task.
-        """
+        """Cancel running tasks, forget failed ones, but not `keep`, and return their keys; none if one is awaited."""
         if self._waiting:
             return []
         unwanted = {

@@ -97,10 +97,6 @@ class AlohubClient:
         The variables are `ALOHUB_API_KEY`, `ALOHUB_TENANT_ID`, `ALOHUB_BASE_URL` (any base URL), and `ALOHUB_ENV`
         (`production` or `development`, used if there is no base URL).
 
-        Args:
-            api_key: As for the class.
-            options: See `ClientOptions`.
-
         Raises:
             ConfigurationError: No key anywhere, or a value that the client cannot work with.
         """
@@ -122,8 +118,7 @@ class AlohubClient:
         that one call may have different from the next.
 
         Raises:
-            ConfigurationError: An option of a wrong type.
-            InvalidArgumentError: An option of calls that is out of range, or an unknown name.
+            ConfigurationError, InvalidArgumentError: As for the class.
         """
         check_names(options, CopyOptionsDict.__optional_keys__)
         mine = self._requestor

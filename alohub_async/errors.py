@@ -35,10 +35,8 @@ from alohub_async.secret import cleaned, redacted
 _MANY_SECONDS: Final = 1e9  # more are shown with an exponent
 
 
-def _rebuild(cls: type["AlohubError"], args: tuple[object, ...], state: dict[str, Any]) -> "AlohubError":
-    error = cls.__new__(cls, *args)
-    error.__dict__.update(state)
-    return error
+def _rebuild(cls: type["AlohubError"], *args: object) -> "AlohubError":
+    return cls.__new__(cls, *args)
 
 
 def in_seconds(seconds: float) -> str:
@@ -75,7 +73,7 @@ class AlohubError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The default calls cls(*args), which fails for every class with keyword-only arguments.
-        return _rebuild, (type(self), self.args, self.__dict__)
+        return _rebuild, (type(self), *self.args), self.__dict__
 
 
 class ConfigurationError(AlohubError, ValueError):
@@ -97,10 +95,8 @@ class ClientClosedError(AlohubError):
 class RateLimitWaitError(AlohubError):
     """The wait for the rate limit would exceed its maximum, so no further attempt was made.
 
-    Attributes:
-        wait: Seconds the call would have waited, as estimated when it gave up; `math.inf` if that depends on the
-            next response.
-        retry_after: Seconds that the server asked to wait, if that is more than the limiter believes; otherwise None.
+    `wait` is the seconds that it would have waited, as estimated then; `math.inf` if that depends on the next response.
+    `retry_after` is what the server asked to wait, if that is more than the limiter believes; otherwise None.
     """
 
     def __init__(self, message: str, *, wait: float, retry_after: float | None = None) -> None:
@@ -112,9 +108,7 @@ class RateLimitWaitError(AlohubError):
 class PageDriftError(AlohubError):
     """The list changed while it was iterated, so records may be missing; raised with `consistency="raise"`.
 
-    Attributes:
-        duplicates: Records that were returned more than once.
-        totals: The totals that the pages reported, in order.
+    `duplicates` counts records that were returned more than once; `totals` are what the pages reported, in order.
     """
 
     def __init__(self, message: str, *, duplicates: int, totals: tuple[int, ...]) -> None:

@@ -101,9 +101,8 @@ class InboundQueue(Record):
     """An inbound call queue, as returned by the list or detail endpoint.
 
     A value that does not match its documented type is None here, and its raw value is kept in `extra` under its wire
-    name. This applies to `id` and `name` too, although the API documents them as never null: one invalid record must
-    not make its whole page fail. A queue without an id cannot be got or updated. With `AlohubClient(strict=True)` such
-    a value raises an error, and these two fields are never None.
+    name. So are `id` and `name`, which the API documents as never null: one invalid record must not make its page fail.
+    A queue without an id cannot be got or updated. With `AlohubClient(strict=True)` such a value raises an error.
 
     Attributes:
         id: The queue's id, the one `get_inbound` and `update_inbound` take (`callinId`), or None, see above.

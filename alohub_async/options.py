@@ -27,15 +27,14 @@ DEFAULT_PAGE_SIZE: Final = 100
 """Records a page where neither the caller nor a token says. The API's own default is 20 (the vendor's page)."""
 
 DEFAULT_CONCURRENCY: Final = 16
-_MAX_RESPONSE_BYTES: Final[int | None] = 1 << 26  # 64 MiB
-_MAX_PREFETCH: Final = 100
-_MAX_PASSES: Final = 100
+_64_MIB: Final[int | None] = 1 << 26
 _MAX_CONCURRENCY: Final = 1000  # ours, against typing errors: the rate limit decides
 
 _seconds: Final = partial(validation.validator, validation.check_seconds, optional=True)
 _count: Final = partial(validation.validator, validation.check_count)
 _priority: Final = validation.validator(validation.check_choice, allowed=get_args(Priority))
 _flag: Final = partial(validation.validator, validation.check_flag)
+_positive: Final = _count(least=1, error=ConfigurationError)
 _header_value: Final = validation.validator(check_header_value)
 _is_a: Final = partial(validation.validator, validation.check_instance, error=ConfigurationError)
 
@@ -72,12 +71,7 @@ class CallOptions:
 
     @classmethod
     def of(cls, given: Mapping[str, Any], *also: str) -> Self:
-        """Make options of a call's keywords.
-
-        Args:
-            given: The keywords. The error for an unknown name has the nearest right one.
-            also: Other keywords of the method, to suggest, too.
-        """
+        """Make options of a call's keywords; for an unknown name, `also` names of the method may be suggested."""
         check_names(given, [*attrs.fields_dict(cls)], also)
         return cls(**given)
 
@@ -115,8 +109,8 @@ class PageOptions(CallOptions):
     """
 
     page_size: int | None = attrs.field(default=None, validator=_count(least=1, most=MAX_PAGE_SIZE, optional=True))
-    prefetch: int = attrs.field(default=4, validator=_count(least=0, most=_MAX_PREFETCH))
-    max_passes: int = attrs.field(default=5, validator=_count(least=2, most=_MAX_PASSES))
+    prefetch: int = attrs.field(default=4, validator=_count(least=0, most=100))
+    max_passes: int = attrs.field(default=5, validator=_count(least=2, most=100))
 
 
 class WalkOptionsDict(PageOptionsDict, total=False):
@@ -257,14 +251,12 @@ class ClientOptions(CallOptions):
     timeouts: Timeouts = attrs.field(default=None, converter=_timeouts, validator=_is_a(kind=Timeouts))
     retry: RetryPolicy = attrs.field(default=None, converter=_retry, validator=_is_a(kind=RetryPolicy))
     strict: bool = attrs.field(default=False, validator=_flag(error=ConfigurationError))
-    max_response_bytes: int | None = attrs.field(
-        default=_MAX_RESPONSE_BYTES, validator=_count(least=1, optional=True, error=ConfigurationError)
-    )
+    max_response_bytes: int | None = attrs.field(default=_64_MIB, validator=attrs.validators.optional(_positive))
     tenant_id: str | None = attrs.field(default=None, validator=attrs.validators.optional(_header_value))
     endpoint: Endpoint = attrs.field(default=None, converter=_endpoint, validator=_is_a(kind=Endpoint))
     rate_limiter: RateLimiter = attrs.field(default=None, converter=_rate_limiter, validator=_is_a(kind=RateLimiter))
     session: Session | None = attrs.field(default=None, validator=attrs.validators.optional(_is_a(kind=Session)))
-    max_connections: int = attrs.field(default=100, validator=_count(least=1, error=ConfigurationError))
+    max_connections: int = attrs.field(default=100, validator=_positive)
     user_agent: str = attrs.field(default=None, converter=_user_agent, validator=_header_value)
 
 

@@ -60,13 +60,10 @@ class Change:
 
 def _unchecked(expect: Iterable[Any], wanted: Iterable[str]) -> list[str]:
     """Why expectations of these fields would not be looked at."""
-    unknown = [
-        f"no field {name!r:.60} to expect; {nearest(str(name).removeprefix(EXPECT), WRITABLE)}"
-        for name in expect
-        if name not in WRITABLE
-    ]
+    unknown = {name: nearest(str(name).removeprefix(EXPECT), WRITABLE) for name in expect if name not in WRITABLE}
     unset = [name for name in expect if name in WRITABLE and name not in wanted]
-    return unknown + [f"the expected {name} is not checked unless it is set, too" for name in unset]
+    problems = [f"no field {name!r:.60} to expect; {advice}" for name, advice in unknown.items()]
+    return problems + [f"the expected {name} is not checked unless it is set, too" for name in unset]
 
 
 def _expected(name: str, value: Any) -> Any:
