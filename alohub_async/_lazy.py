@@ -9,12 +9,9 @@ from typing import Any
 def attach_stub(package: str) -> tuple[Callable[[str], object], Callable[[], list[str]], list[str]]:
     """Make a package's `__getattr__`, `__dir__` and `__all__` from its `__init__.pyi`.
 
-    The stub holds nothing but `from … import name as name`, so the public names are listed once, for
-    type checkers and at run time. A name that was found is put into the package, so it is looked up once. If two
-    threads ask at once, both import, which Python's import lock orders, and both find the same object.
-
-    Args:
-        package: The package's `__name__`.
+    The stub holds nothing but `from … import name as name`, so the public names are listed once, for type checkers and
+    at run time. A name that was found is put into the package, so it is looked up once. If two threads ask at once,
+    both import, which Python's import lock orders, and both find the same object.
     """
     module: Any = sys.modules[package]
     stub = module.__spec__.loader.get_data(module.__file__.removesuffix("c").removesuffix(".py") + ".pyi").decode()

@@ -74,21 +74,12 @@ class BackgroundTasks(Generic[K, T]):
         task.add_done_callback(note)
 
     async def take(self, key: K) -> T:
-        """Wait for a task, remove it, and return its result or raise its error.
-
-        If the caller is cancelled, the task continues and is kept.
-        """
+        """Wait for a task, which continues if the caller is cancelled, remove it, and return its result."""
         if asyncio.get_running_loop() is not self._loop:
             self._enter()
         task = self._tasks[key]
-        if not task.done():
-            self._waiting += 1
-            try:
-                while not task.done():
-                    self._news.clear()
-                    await self._news.wait()
-            finally:
-                self._waiting -= 1
+        while not task.done():
+            await self._wait()
         self._tasks.pop(key, None)
         while self._finished and self._finished[0] not in self._tasks:
             self._finished.popleft()
@@ -98,30 +89,26 @@ class BackgroundTasks(Generic[K, T]):
             del task  # it has the error, whose traceback has this frame: a cycle would keep everything alive
 
     async def next_done(self) -> K:
-        """Wait until a task has finished, and return the key of the one that finished first.
-
-        Raises:
-            asyncio.CancelledError: There is no task, or all tasks were cancelled.
-        """
+        """Wait for the first task to finish, and return its key; a CancelledError if there is none, or all were."""
         if asyncio.get_running_loop() is not self._loop:
             self._enter()
+        while self._tasks:
+            for key in self._finished:
+                if key in self._tasks and self._tasks[key].done():
+                    return key
+            await self._wait()
+        raise asyncio.CancelledError
+
+    async def _wait(self) -> None:
         self._waiting += 1
         try:
-            while self._tasks:
-                for key in self._finished:
-                    if key in self._tasks and self._tasks[key].done():
-                        return key
-                self._news.clear()
-                await self._news.wait()
-            raise asyncio.CancelledError
+            self._news.clear()
+            await self._news.wait()
         finally:
             self._waiting -= 1
 
     def release(self, *, keep: K | None = None) -> list[K]:
-        """Cancel the running tasks and forget the failed ones, unless somebody waits for a task.
-
-        Leave the task `keep` alone, and return the keys of the tasks that are gone.
-        """
+        """Cancel running tasks, forget failed ones, but not `keep`, and return their keys; none if one is awaited."""
         if self._waiting:
             return []
         unwanted = {
@@ -129,14 +116,14 @@ class BackgroundTasks(Generic[K, T]):
             for key, task in self._tasks.items()
             if key != keep and (not task.done() or task.cancelled() or task.exception() is not None)
         }
-        self._cancel(task for task in unwanted.values() if not task.done())
+        self._cancel(unwanted.values())
         for key in unwanted:
             del self._tasks[key]
         return [*unwanted]
 
     def clear(self) -> None:
         """Cancel the running tasks, and forget all results."""
-        self._cancel(task for task in self._tasks.values() if not task.done())
+        self._cancel(self._tasks.values())
         self._tasks.clear()
 
     async def aclose(self) -> None:
@@ -155,7 +142,7 @@ class BackgroundTasks(Generic[K, T]):
             here = asyncio.get_running_loop() is loop
         except RuntimeError:
             here = False
-        for task in tasks:
+        for task in [task for task in tasks if not task.done()]:
             if here:
                 task.cancel()
             else:  # dropped by another thread, or between two runs of the loop

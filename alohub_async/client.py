@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any, Final, Self, TypeVar, Unpack, overload
 
 import attrs
@@ -88,11 +87,7 @@ class AlohubClient:
         self.queues = Queues(self.resource(INBOUND_QUEUES))
 
     def resource(self, spec: ResourceSpec[RecordT, UpdateT]) -> Resource[RecordT, UpdateT]:
-        """The calls of a resource that is declared by a `ResourceSpec`.
-
-        Args:
-            spec: The declaration.
-        """
+        """The calls of a resource that is declared by a `ResourceSpec`."""
         return Resource(spec, self._requestor)
 
     @classmethod
@@ -102,19 +97,13 @@ class AlohubClient:
         The variables are `ALOHUB_API_KEY`, `ALOHUB_TENANT_ID`, `ALOHUB_BASE_URL` (any base URL), and `ALOHUB_ENV`
         (`production` or `development`, used if there is no base URL).
 
-        Args:
-            api_key: As for the class.
-            options: See `ClientOptions`.
-
         Raises:
             ConfigurationError: No key anywhere, or a value that the client cannot work with.
         """
         key = None if api_key is None else hidden(api_key)
         del api_key  # as in `__init__`
         env = read_environment(with_endpoint=options.get("endpoint") is None)
-        if key is None:
-            key = env.api_key
-        if key is None:
+        if key is None and (key := env.api_key) is None:
             raise ConfigurationError("there is no API key: set ALOHUB_API_KEY, or pass api_key")
         if options.get("tenant_id") is None:
             options["tenant_id"] = env.tenant_id
@@ -125,14 +114,11 @@ class AlohubClient:
     def with_options(self, **options: Unpack[CopyOptionsDict]) -> Self:
         """A cheap copy with other options; what is not given stays. Connections, rate limit and retry quota are shared.
 
-        The copy has nothing to close; closing this client closes the copy too.
-
-        Args:
-            options: See `ClientOptions`. Here are those that one call may have different from the next.
+        The copy has nothing to close; closing this client closes the copy too. The options are those of `ClientOptions`
+        that one call may have different from the next.
 
         Raises:
-            ConfigurationError: An option of a wrong type.
-            InvalidArgumentError: An option of calls that is out of range, or an unknown name.
+            ConfigurationError, InvalidArgumentError: As for the class.
         """
         check_names(options, CopyOptionsDict.__optional_keys__)
         mine = self._requestor
@@ -158,8 +144,7 @@ class AlohubClient:
     async def fingerprint(self, salt: bytes) -> str:
         """A string that identifies the key without revealing it, to tell two clients apart.
 
-        Args:
-            salt: 16 random bytes at most; the same key gives another string with another salt.
+        With another salt, 16 random bytes at most, the same key gives another string.
         """
         return hashlib.blake2b((await self._requestor.key()).revealed.encode(), digest_size=16, salt=salt).hexdigest()
 
@@ -188,7 +173,9 @@ class AlohubClient:
             InvalidArgumentError: Not a method, a path that could leave the base URL, a body that JSON cannot express, …
             AlohubError: As for every call.
         """
-        route = Route.of(_checked_method(method), check_path(path))
+        if str(method).upper() not in _METHODS:
+            raise InvalidArgumentError(f"method must be one of {sorted(_METHODS)}; {method!r} was given")
+        route = Route.of(method, check_path(path))
         chosen = CallOptions.of(options, "method", "path", "params", "json")
         request = build_request(route, self.endpoint, path=path, params=params, json=json)
         return await self._requestor.request(request, chosen)
@@ -238,13 +225,9 @@ class AlohubClient:
         Raises:
             InvalidArgumentError: As for `request` and `list_inbound`; or a model of which no record can be made.
         """
-        source = Listing[Any](
-            Route.of("GET", check_path(path)),
-            page_of_models(model, strict=self._requestor.options.strict),
-            path=path,
-            params=dict(params or {}),
-            key=key,
-        )
+        route = Route.of("GET", check_path(path))
+        page_of = page_of_models(model, strict=self._requestor.options.strict)
+        source = Listing[Any](route, page_of, path=path, params=dict(params or {}), key=key)
         return make_pager(self._requestor, source, options, "path", "model", "params", "key")
 
     async def aclose(self) -> None:
@@ -259,18 +242,10 @@ class AlohubClient:
             raise ClientClosedError("this client is closed; make a new AlohubClient")
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     def __repr__(self) -> str:
         if not hasattr(self, "_requestor"):  # `__init__` failed, and a traceback shows this object
             return "<AlohubClient>"
         return f"<AlohubClient {self.endpoint.base_url} tenant_id={self.tenant_id!r}>"
-
-
-def _checked_method(method: Any) -> str:
-    if not isinstance(method, str) or method.upper() not in _METHODS:
-        raise InvalidArgumentError(f"method must be one of {sorted(_METHODS)}; {method!r} was given")
-    return method.upper()

@@ -26,12 +26,9 @@ ApiKey: TypeAlias = str | Secret[str] | KeyProvider
 Environment: TypeAlias = Literal["production", "development"]
 """The vendor's gateways."""
 
-# The vendor's page, "Base URL".
-_GATEWAYS: Final[dict[Environment, str]] = {
-    "production": "https://xapi.alohub.vn",
-    "development": "https://xapi-dev.alohub.vn",
-}
-# The vendor's page: its backend examples are {{host}}/api/v1/…
+_EXAMPLE: Final = "https://xapi.alohub.vn"
+# The vendor's page, "Base URL"; its backend examples are {{host}}/api/v1/…
+_GATEWAYS: Final[dict[Environment, str]] = {"production": _EXAMPLE, "development": "https://xapi-dev.alohub.vn"}
 _BACKEND_PREFIX: Final = "/api"
 
 
@@ -39,18 +36,14 @@ def _base_url(value: Any) -> URL:
     try:
         url = URL(value)
     except (TypeError, ValueError):
-        # The value itself is not shown: it may hold a password.
-        raise ConfigurationError(
-            f"base_url is not a URL ({type(value).__name__} given); pass one like 'https://xapi.alohub.vn'"
-        ) from None
+        given = type(value).__name__  # not the value: it may hold a password
+        raise ConfigurationError(f"base_url is not a URL ({given} given); pass one like {_EXAMPLE!r}") from None
     if url.user is not None or url.password is not None:
         raise ConfigurationError("base_url must not hold a user or a password; the key goes into api_key")
     if url.scheme not in {"http", "https"} or not url.host or not url.host.isprintable() or " " in url.host:
         # Without a scheme it may be anything, even the API key passed by mistake.
         shown = repr(str(value)) if "://" in str(value) else "another value"
-        raise ConfigurationError(
-            f"base_url must begin with https:// and a host, like {_GATEWAYS['production']!r}; {shown} was given"
-        )
+        raise ConfigurationError(f"base_url must begin with https:// and a host, like {_EXAMPLE!r}; {shown} was given")
     if url.query_string or url.fragment:
         # Only the part up to the path is shown: the rest may hold a key.
         shown = str(url.with_query(None).with_fragment(None))
@@ -93,10 +86,8 @@ class Endpoint:
         check_choice("key_header", self.key_header, get_args(KeyHeader), error=ConfigurationError)
         host = self.base_url.host or ""
         if self.base_url.scheme == "http" and not self.allow_http and not _is_loopback(host):
-            raise ConfigurationError(
-                f"http://{host} would send the key unencrypted; use https://,"
-                " or Endpoint(…, allow_http=True) if that is intended"
-            )
+            advice = "use https://, or Endpoint(…, allow_http=True) if that is intended"
+            raise ConfigurationError(f"http://{host} would send the key unencrypted; {advice}")
 
     @classmethod
     def production(cls) -> "Endpoint":
@@ -116,11 +107,8 @@ class Endpoint:
         anyway, use `attrs.evolve(Endpoint.direct(url), send_tenant=True)`.
 
         Args:
-            url: Scheme and host, with or without the prefix `/api`.
-            allow_http: Allow plain `http://` to a host that is not this machine.
-
-        Raises:
-            ConfigurationError: See the class.
+            url: Scheme and host, with or without the prefix `/api`; what it must not have is said at the class.
+            allow_http: As for the class.
         """
         base = _base_url(url)
         if not base.path.endswith(_BACKEND_PREFIX):
@@ -129,13 +117,8 @@ class Endpoint:
 
 
 def check_header_value(name: str, value: object) -> str:
-    """Return `value` if it is valid in a header. Errors do not show it.
-
-    Raises:
-        ConfigurationError: It is not a string, is empty, or contains anything but printable ASCII.
-    """
-    problem = _unfit_for_header(value)
-    if problem is not None:
+    """Return `value` if it is valid in a header. Errors do not show it."""
+    if problem := _unfit_for_header(value):
         raise ConfigurationError(f"{name} {problem}")
     return cast("str", value)
 
@@ -146,13 +129,8 @@ def hidden(key: ApiKey) -> Secret[str] | KeyProvider:
 
 
 def check_key(key: Secret[str]) -> Secret[str]:
-    """Return the key if it is valid in a header; no frame shows it.
-
-    Raises:
-        ConfigurationError: As for `check_header_value`.
-    """
-    problem = _unfit_for_header(key.revealed)
-    if problem is not None:
+    """Return the key if it is valid in a header; no frame shows it."""
+    if problem := _unfit_for_header(key.revealed):
         raise ConfigurationError(f"api_key {problem}")
     return key
 
@@ -176,14 +154,9 @@ class EnvironmentSettings:
 
 
 def read_environment(environ: Mapping[str, str] | None = None, *, with_endpoint: bool = True) -> EnvironmentSettings:
-    """Read `ALOHUB_API_KEY`, `ALOHUB_TENANT_ID`, `ALOHUB_BASE_URL` and `ALOHUB_ENV`; an empty value counts as missing.
+    """Read `ALOHUB_API_KEY`, `ALOHUB_TENANT_ID`, and `with_endpoint` also `ALOHUB_BASE_URL` and `ALOHUB_ENV`.
 
-    Args:
-        environ: The variables to read; None for `os.environ`.
-        with_endpoint: Whether to read the last two.
-
-    Raises:
-        ConfigurationError: `ALOHUB_ENV` is neither `production` nor `development`, or `ALOHUB_BASE_URL` is invalid.
+    An empty value counts as missing. `environ` is `os.environ` if None.
     """
     environ = os.environ if environ is None else environ
     key = Secret(environ.get("ALOHUB_API_KEY", ""))

@@ -35,10 +35,8 @@ from alohub_async.secret import cleaned, redacted
 _MANY_SECONDS: Final = 1e9  # more are shown with an exponent
 
 
-def _rebuild(cls: type["AlohubError"], args: tuple[object, ...], state: dict[str, Any]) -> "AlohubError":
-    error = cls.__new__(cls, *args)
-    error.__dict__.update(state)
-    return error
+def _rebuild(cls: type["AlohubError"], *args: object) -> "AlohubError":
+    return cls.__new__(cls, *args)
 
 
 def in_seconds(seconds: float) -> str:
@@ -76,7 +74,7 @@ class AlohubError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The default calls cls(*args), which fails for every class with keyword-only arguments.
-        return _rebuild, (type(self), self.args, self.__dict__)
+        return _rebuild, (type(self), *self.args), self.__dict__
 
 
 class ConfigurationError(AlohubError, ValueError):
@@ -98,10 +96,8 @@ class ClientClosedError(AlohubError):
 class RateLimitWaitError(AlohubError):
     """The wait for the rate limit would exceed its maximum, so no further attempt was made.
 
-    Attributes:
-        wait: Seconds the call would have waited, as estimated when it gave up; `math.inf` if that depends on the
-            next response.
-        retry_after: Seconds that the server asked to wait, if that is more than the limiter believes; otherwise None.
+    `wait` is the seconds that it would have waited, as estimated then; `math.inf` if that depends on the next response.
+    `retry_after` is what the server asked to wait, if that is more than the limiter believes; otherwise None.
     """
 
     def __init__(self, message: str, *, wait: float, retry_after: float | None = None) -> None:
@@ -113,9 +109,7 @@ class RateLimitWaitError(AlohubError):
 class PageDriftError(AlohubError):
     """The list changed while it was iterated, so records may be missing; raised with `consistency="raise"`.
 
-    Attributes:
-        duplicates: Records that were returned more than once.
-        totals: The totals that the pages reported, in order.
+    `duplicates` counts records that were returned more than once; `totals` are what the pages reported, in order.
     """
 
     def __init__(self, message: str, *, duplicates: int, totals: tuple[int, ...]) -> None:
@@ -127,8 +121,7 @@ class PageDriftError(AlohubError):
 class ConflictError(AlohubError):
     """A record differs from what the caller expected; nothing was written.
 
-    Attributes:
-        differences: The expected value and the current value, by field name.
+    `differences` has the expected value and the current value, by field name.
     """
 
     def __init__(self, message: str, *, differences: Mapping[str, tuple[object, object]]) -> None:
@@ -137,11 +130,7 @@ class ConflictError(AlohubError):
 
 
 class FileError(AlohubError):
-    """A file cannot be written or read, or its content is invalid.
-
-    Attributes:
-        path: The file.
-    """
+    """The file at `path` cannot be written or read, or its content is invalid."""
 
     def __init__(self, message: str, *, path: Path) -> None:
         super().__init__(message)
@@ -151,8 +140,7 @@ class FileError(AlohubError):
 class APIConnectionError(AlohubError):
     """No complete response was received.
 
-    Attributes:
-        permanent: True if trying again cannot help: the server's certificate is not trusted, or a proxy refuses.
+    It is `permanent` if trying again cannot help: the server's certificate is not trusted, or a proxy refuses.
     """
 
     permanent: bool = False
@@ -168,10 +156,9 @@ class APITimeoutError(APIConnectionError):
 
 
 class DeadlineExceededError(APITimeoutError):
-    """The call could not be completed within its deadline.
+    """The call could not be completed within its deadline; raised as soon as that is certain, perhaps well before.
 
-    It is raised as soon as that is certain, which may be well before the deadline itself. The last failure, if there
-    was one, is its `__cause__`.
+    The last failure, if there was one, is its `__cause__`.
     """
 
 

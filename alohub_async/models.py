@@ -15,6 +15,7 @@ import attrs
 from alohub_async.errors import InvalidArgumentError, InvalidArgumentTypeError
 from alohub_async.secret import repr_of_fields
 from alohub_async.unset import UNSET, UnsetType
+from alohub_async.validation import check_flag, refuse, validator
 
 
 class OpenIntEnum(enum.IntEnum):
@@ -100,9 +101,8 @@ class InboundQueue(Record):
     """An inbound call queue, as returned by the list or detail endpoint.
 
     A value that does not match its documented type is None here, and its raw value is kept in `extra` under its wire
-    name. This applies to `id` and `name` too, although the API documents them as never null: one invalid record must
-    not make its whole page fail. A queue without an id cannot be got or updated. With `AlohubClient(strict=True)` such
-    a value raises an error, and these two fields are never None.
+    name. So are `id` and `name`, which the API documents as never null: one invalid record must not make its page fail.
+    A queue without an id cannot be got or updated. With `AlohubClient(strict=True)` such a value raises an error.
 
     Attributes:
         id: The queue's id, the one `get_inbound` and `update_inbound` take (`callinId`), or None, see above.
@@ -161,24 +161,18 @@ def _known_strategy(value: int | UnsetType) -> QueueStrategy | UnsetType:
     return strategy
 
 
-def _file_name(_: object, __: object, value: Any) -> None:
-    if isinstance(value, UnsetType):
-        return
+def _check_file_name(name: str, value: Any) -> None:
     if not isinstance(value, str):
-        raise InvalidArgumentTypeError(f"music_on_hold must be a file name (str); {value!r} was given")
+        raise refuse(name, "a file name (str)", value, wrong_type=True)
     # "C…" are control, format, surrogate, private and unassigned characters; "Zl" and "Zp" are line breaks.
     categories = {unicodedata.category(char) for char in value}
     unprintable = any(category[0] == "C" or category in {"Zl", "Zp"} for category in categories)
     if unprintable or not value.strip() or value in {".", ".."} or "/" in value or "\\" in value:
-        raise InvalidArgumentError(
-            "music_on_hold must be a plain file name such as 'waiting.wav', without a path or control characters;"
-            f" {value!r} was given"
-        )
+        raise refuse(name, "a plain file name such as 'waiting.wav', without a path or control characters", value)
 
 
-def _flag(_: object, __: object, value: Any) -> None:
-    if not isinstance(value, bool | UnsetType):
-        raise InvalidArgumentTypeError(f"announce_position must be True or False; {value!r} was given")
+_file_name: Final = validator(_check_file_name)
+_flag: Final = validator(check_flag)
 
 
 @attrs.frozen(kw_only=True)
@@ -211,12 +205,9 @@ class InboundQueueUpdate(RecordUpdate):
 
 @attrs.frozen
 class UpdateResult:
-    """The API's confirmation that a queue was updated.
+    """The API's confirmation that the queue with that id was updated.
 
-    Attributes:
-        id: The queue's id.
-        message: The message of the response, unchanged; None if there is none.
-        attempts: Transmissions made, 1 or more.
+    The message is the response's, unchanged; None if there is none. Attempts are transmissions made, 1 or more.
     """
 
     id: int

@@ -6,10 +6,12 @@ the attrs class beside each `TypedDict` checks and documents them. `UNSET` means
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from typing import Any, Final, Self, TypedDict, get_args
 
 import attrs
 
+from alohub_async import validation
 from alohub_async.config import Endpoint, check_header_value
 from alohub_async.errors import ConfigurationError, DeadlineExceededError, InvalidArgumentTypeError
 from alohub_async.http.retries import RetryPolicy
@@ -20,24 +22,21 @@ from alohub_async.rate_limits import RateLimiter
 from alohub_async.rate_limits.priorities import Priority
 from alohub_async.secret import repr_of_fields
 from alohub_async.unset import UNSET, UnsetType
-from alohub_async.validation import (
-    Validator,
-    check_choice,
-    check_count,
-    check_flag,
-    check_instance,
-    check_seconds,
-    validator,
-)
 
 DEFAULT_PAGE_SIZE: Final = 100
 """Records a page where neither the caller nor a token says. The API's own default is 20 (the vendor's page)."""
 
 DEFAULT_CONCURRENCY: Final = 16
-_MAX_RESPONSE_BYTES: Final[int | None] = 1 << 26  # 64 MiB
-_MAX_PREFETCH: Final = 100
-_MAX_PASSES: Final = 100
+_64_MIB: Final[int | None] = 1 << 26
 _MAX_CONCURRENCY: Final = 1000  # ours, against typing errors: the rate limit decides
+
+_seconds: Final = partial(validation.validator, validation.check_seconds, optional=True)
+_count: Final = partial(validation.validator, validation.check_count)
+_priority: Final = validation.validator(validation.check_choice, allowed=get_args(Priority))
+_flag: Final = partial(validation.validator, validation.check_flag)
+_positive: Final = _count(least=1, error=ConfigurationError)
+_header_value: Final = validation.validator(check_header_value)
+_is_a: Final = partial(validation.validator, validation.check_instance, error=ConfigurationError)
 
 
 class CallOptionsDict(TypedDict, total=False):
@@ -50,7 +49,7 @@ class CallOptionsDict(TypedDict, total=False):
 
 @attrs.frozen(kw_only=True)
 class CallOptions:
-    """How a call is made. What is `UNSET` is the client's.
+    """How a call is made. What is `UNSET` is the client's. The other classes of options add to it.
 
     Attributes:
         deadline: Seconds, above 0; None for no end. Attempts, backoff and waits for the rate limit all count. A
@@ -64,57 +63,28 @@ class CallOptions:
         InvalidArgumentError: A value out of range, or an unknown name.
     """
 
-    deadline: float | UnsetType | None = attrs.field(default=UNSET, validator=validator(check_seconds, optional=True))
-    max_rate_limit_wait: float | UnsetType | None = attrs.field(
-        default=UNSET, validator=validator(check_seconds, zero=True, optional=True)
-    )
-    priority: Priority | UnsetType = attrs.field(
-        default=UNSET, validator=validator(check_choice, allowed=get_args(Priority))
-    )
+    deadline: float | UnsetType | None = attrs.field(default=UNSET, validator=_seconds())
+    max_rate_limit_wait: float | UnsetType | None = attrs.field(default=UNSET, validator=_seconds(zero=True))
+    priority: Priority | UnsetType = attrs.field(default=UNSET, validator=_priority)
 
     __repr__ = repr_of_fields
 
     @classmethod
     def of(cls, given: Mapping[str, Any], *also: str) -> Self:
-        """Make options of a call's keywords.
-
-        Args:
-            given: The keywords.
-            also: Other keywords of the method, to suggest for a name that is not known.
-
-        Raises:
-            InvalidArgumentError: A value out of range, or an unknown name; the error names the nearest right one.
-        """
+        """Make options of a call's keywords; for an unknown name, `also` names of the method may be suggested."""
         check_names(given, [*attrs.fields_dict(cls)], also)
         return cls(**given)
 
     def keywords(self) -> CallOptionsDict:
         """The same options as keywords of a call."""
-        return {
-            "deadline": self.deadline,
-            "max_rate_limit_wait": self.max_rate_limit_wait,
-            "priority": self.priority,
-        }
+        return {"deadline": self.deadline, "max_rate_limit_wait": self.max_rate_limit_wait, "priority": self.priority}
 
 
 def check_names(given: Iterable[str], names: Collection[str], also: Iterable[str] = ()) -> None:
-    """Check the names of keywords.
-
-    Args:
-        given: The names that were given.
-        names: The names of the options.
-        also: Other keywords of the method, to suggest as well.
-
-    Raises:
-        InvalidArgumentTypeError: A name is unknown; the error names the nearest right one.
-    """
+    """Check the names of keywords; those in `also` are suggested as well."""
     for name in given:
         if name not in names:
-            import difflib
-
-            known = sorted({*names, *also})
-            nearest = difflib.get_close_matches(name, known, n=1)
-            advice = f"did you mean {nearest[0]!r}?" if nearest else f"choose from {', '.join(known)}"
+            advice = validation.nearest(name, sorted({*names, *also}))
             raise InvalidArgumentTypeError(f"there is no option {name!r}; {advice}")
 
 
@@ -126,7 +96,7 @@ class PageOptionsDict(CallOptionsDict, total=False):
     max_passes: int
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class PageOptions(CallOptions):
     """How the pages of a list are fetched.
 
@@ -136,18 +106,11 @@ class PageOptions(CallOptions):
         prefetch: Most pages in flight or in memory, 0 to 100, once the first page has told how many there are; 0
             fetches each page when it is needed. A slow consumer stops the fetching.
         max_passes: Most passes over the list that `consistency="repair"` makes, 2 to 100.
-
-    Raises:
-        InvalidArgumentError: A value out of range, or an unknown name.
     """
 
-    page_size: int | None = attrs.field(
-        default=None, validator=attrs.validators.optional(validator(check_count, least=1, most=MAX_PAGE_SIZE))
-    )
-    prefetch: int = attrs.field(default=4, validator=validator(check_count, least=0, most=_MAX_PREFETCH))
-    max_passes: int = attrs.field(default=5, validator=validator(check_count, least=2, most=_MAX_PASSES))
-
-    __repr__ = repr_of_fields
+    page_size: int | None = attrs.field(default=None, validator=_count(least=1, most=MAX_PAGE_SIZE, optional=True))
+    prefetch: int = attrs.field(default=4, validator=_count(least=0, most=100))
+    max_passes: int = attrs.field(default=5, validator=_count(least=2, most=100))
 
 
 class WalkOptionsDict(PageOptionsDict, total=False):
@@ -158,7 +121,7 @@ class WalkOptionsDict(PageOptionsDict, total=False):
     consistency: Consistency
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class WalkOptions(PageOptions):
     """How a list is walked.
 
@@ -182,19 +145,14 @@ class WalkOptions(PageOptions):
 
     Offset pagination cannot guarantee records that were added or removed during the walk, nor that all records it shows
     existed at one moment, unless that was proven.
-
-    Raises:
-        InvalidArgumentError: A value out of range, or an unknown name.
     """
 
     token: str | None = None
-    ordered: bool = attrs.field(default=True, validator=validator(check_flag))
+    ordered: bool = attrs.field(default=True, validator=_flag())
     consistency: Consistency = "detect"
 
-    __repr__ = repr_of_fields
-
     def __attrs_post_init__(self) -> None:
-        check_choice("consistency", self.consistency, get_args(Consistency))
+        validation.check_choice("consistency", self.consistency, get_args(Consistency))
 
 
 class BulkOptionsDict(CallOptionsDict, total=False):
@@ -205,7 +163,7 @@ class BulkOptionsDict(CallOptionsDict, total=False):
     stop_on_error: bool
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class BulkOptions(CallOptions):
     """How many calls are made at once.
 
@@ -214,18 +172,11 @@ class BulkOptions(CallOptions):
         ordered: True yields the outcomes in the order of the arguments, False as they complete.
         stop_on_error: Raise the first failure and start no more calls. A wrong key or a missing scope, which would fail
             the rest too, always does.
-
-    Raises:
-        InvalidArgumentError: A value out of range, or an unknown name.
     """
 
-    concurrency: int = attrs.field(
-        default=DEFAULT_CONCURRENCY, validator=validator(check_count, least=1, most=_MAX_CONCURRENCY)
-    )
-    ordered: bool = attrs.field(default=False, validator=validator(check_flag))
-    stop_on_error: bool = attrs.field(default=False, validator=validator(check_flag))
-
-    __repr__ = repr_of_fields
+    concurrency: int = attrs.field(default=DEFAULT_CONCURRENCY, validator=_count(least=1, most=_MAX_CONCURRENCY))
+    ordered: bool = attrs.field(default=False, validator=_flag())
+    stop_on_error: bool = attrs.field(default=False, validator=_flag())
 
 
 class CopyOptionsDict(CallOptionsDict, total=False):
@@ -270,15 +221,6 @@ def _user_agent(value: str | None) -> str:
     return USER_AGENT if value is None else value
 
 
-def _of_class(kind: type[object]) -> Validator:
-    return validator(check_instance, kind=kind, error=ConfigurationError)
-
-
-def _header_value(_: object, attribute: Any, value: Any) -> None:
-    if value is not None:
-        check_header_value(attribute.name, value)
-
-
 @attrs.frozen(kw_only=True, repr=False, eq=False)
 class ClientOptions(CallOptions):
     """What a client is made of, besides its key. The options of calls are the defaults of the client's calls.
@@ -306,29 +248,22 @@ class ClientOptions(CallOptions):
         InvalidArgumentError: An option of calls that is out of range, or an unknown name.
     """
 
-    timeouts: Timeouts = attrs.field(default=None, converter=_timeouts, validator=_of_class(Timeouts))
-    retry: RetryPolicy = attrs.field(default=None, converter=_retry, validator=_of_class(RetryPolicy))
-    strict: bool = attrs.field(default=False, validator=validator(check_flag, error=ConfigurationError))
-    max_response_bytes: int | None = attrs.field(
-        default=_MAX_RESPONSE_BYTES,
-        validator=attrs.validators.optional(validator(check_count, least=1, error=ConfigurationError)),
-    )
-    tenant_id: str | None = attrs.field(default=None, validator=_header_value)
-    endpoint: Endpoint = attrs.field(default=None, converter=_endpoint, validator=_of_class(Endpoint))
-    rate_limiter: RateLimiter = attrs.field(default=None, converter=_rate_limiter, validator=_of_class(RateLimiter))
-    session: Session | None = attrs.field(default=None, validator=attrs.validators.optional(_of_class(Session)))
-    max_connections: int = attrs.field(default=100, validator=validator(check_count, least=1, error=ConfigurationError))
+    timeouts: Timeouts = attrs.field(default=None, converter=_timeouts, validator=_is_a(kind=Timeouts))
+    retry: RetryPolicy = attrs.field(default=None, converter=_retry, validator=_is_a(kind=RetryPolicy))
+    strict: bool = attrs.field(default=False, validator=_flag(error=ConfigurationError))
+    max_response_bytes: int | None = attrs.field(default=_64_MIB, validator=attrs.validators.optional(_positive))
+    tenant_id: str | None = attrs.field(default=None, validator=attrs.validators.optional(_header_value))
+    endpoint: Endpoint = attrs.field(default=None, converter=_endpoint, validator=_is_a(kind=Endpoint))
+    rate_limiter: RateLimiter = attrs.field(default=None, converter=_rate_limiter, validator=_is_a(kind=RateLimiter))
+    session: Session | None = attrs.field(default=None, validator=attrs.validators.optional(_is_a(kind=Session)))
+    max_connections: int = attrs.field(default=100, validator=_positive)
     user_agent: str = attrs.field(default=None, converter=_user_agent, validator=_header_value)
 
 
 class _Rest(float):
-    """The seconds that are left of a deadline.
+    """The seconds that are left of a deadline."""
 
-    Attributes:
-        whole: The deadline as it was given.
-    """
-
-    whole: float
+    whole: float  # the deadline as it was given
 
 
 def whole_deadline(seconds: float | None) -> str:
@@ -340,33 +275,19 @@ class Deadline:
     """A time limit that several calls share, counted from the first of them."""
 
     def __init__(self, options: CallOptions, *, what: str) -> None:
-        """Do not start it yet.
-
-        Args:
-            options: Of all the calls together. If their deadline is `UNSET`, each call has the client's.
-            what: What the calls do, for the error.
-        """
-        self._options = options
-        self._what = what
+        self._options = options  # of all the calls together; if their deadline is `UNSET`, each call has the client's
+        self._what = what  # the calls do, for the error
         self._ends: float | None = None  # in the loop's seconds
 
     async def sleep(self, seconds: float) -> None:
-        """Wait between two calls.
-
-        Raises:
-            DeadlineExceededError: At once, if the time will be over by then.
-        """
+        """Wait between two calls; raise at once if the time will be over by then."""
         left = self.next_call().deadline
         if left and seconds >= left:
             raise self._exceeded()
         await asyncio.sleep(seconds)
 
     def next_call(self) -> CallOptions:
-        """The options of the next call: the time that is left is its deadline.
-
-        Raises:
-            DeadlineExceededError: No time is left.
-        """
+        """The options of the next call: the time that is left, if any, is its deadline."""
         seconds = self._options.deadline
         if not seconds:
             return self._options
@@ -380,7 +301,5 @@ class Deadline:
         return attrs.evolve(self._options, deadline=left)
 
     def _exceeded(self) -> DeadlineExceededError:
-        return DeadlineExceededError(
-            f"{self._what}: not done within its deadline of {whole_deadline(self._options.deadline or None)}",
-            maybe_sent=False,
-        )
+        whole = whole_deadline(self._options.deadline or None)
+        return DeadlineExceededError(f"{self._what}: not done within its deadline of {whole}", maybe_sent=False)

@@ -5,11 +5,9 @@ from typing import NamedTuple
 
 
 class Route(NamedTuple):
-    """One endpoint: a method and a path template. A tuple, because it is a fast dict key.
+    """One endpoint: a method, in upper case, and a path template. A tuple, because it is a fast dict key.
 
-    Attributes:
-        method: The HTTP method, in upper case.
-        template: The path, from `/v1` on, with `{name}` for each value that varies.
+    The template is the path, from `/v1` on, with `{name}` for each value that varies.
     """
 
     method: str

@@ -8,6 +8,7 @@ made of.
 import math
 import re
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from alohub_async.errors import ConfigurationError, InvalidArgumentError, InvalidArgumentTypeError
@@ -21,7 +22,6 @@ MAX_DIGITS: Final = 19
 _EXACT: Final = 2**53  # from here on, a float may stand for several whole numbers
 
 ErrorType: TypeAlias = type[ConfigurationError | InvalidArgumentError]
-
 Validator: TypeAlias = Callable[[object, Any, Any], None]
 """What attrs calls with the instance, the attribute and the value."""
 
@@ -42,18 +42,18 @@ def check_seconds(
     if value is None and optional:
         return None
     allowed = f"a number of seconds{', 0 or more' if zero else ' above 0'}{', or None' if optional else ''}"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise refuse(name, allowed, value, wrong_type=True, error=error)
-    if value < 0 or (value == 0 and not zero) or not _is_finite(value):
-        raise refuse(name, allowed, value, wrong_type=False, error=error)
-    return value
+    number = _finite(name, allowed, value, error)
+    if number < 0 or (number == 0 and not zero):
+        raise refuse(name, allowed, value, error=error)
+    return number
 
 
-def _is_finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an int that no float can hold
-        return False
+def _finite(name: str, allowed: str, value: Any, error: ErrorType) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    with suppress(OverflowError):  # an int that no float can hold
+        if is_number and math.isfinite(value):
+            return cast("float", value)
+    raise refuse(name, allowed, value, wrong_type=not is_number, error=error)
 
 
 def check_count(
@@ -75,7 +75,7 @@ def check_count(
     if isinstance(value, bool) or not isinstance(value, int):
         raise refuse(name, allowed, value, wrong_type=True, error=error)
     if (least is not None and value < least) or (most is not None and value > most):
-        raise refuse(name, allowed, value, wrong_type=False, error=error)
+        raise refuse(name, allowed, value, error=error)
     return value
 
 
@@ -87,6 +87,15 @@ def check_id(name: str, value: Any) -> int:
         shown = value if abs(value) < 10**MAX_DIGITS else "a number of far more digits"
         raise InvalidArgumentError(f"{name} must be 1 or more, of at most {MAX_DIGITS} digits; {shown} was given")
     return value
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Advice for a name that is not known."""
+    import difflib
+
+    known = [*known]
+    found = difflib.get_close_matches(name.lower(), known, n=1)
+    return f"did you mean {found[0]!r}?" if found else f"choose from {', '.join(known)}"
 
 
 def check_iterable(name: str, value: Any) -> None:
@@ -106,19 +115,16 @@ def read_digits(value: object) -> int | None:
 
 def check_share(name: str, value: Any, *, ends: bool = False, error: ErrorType = InvalidArgumentError) -> float:
     """Return a number above 0 and below 1; with `ends` also 0 or 1."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not (0 < value < 1 or (ends and value in {0, 1})):
-        allowed = "a number from 0 to 1" if ends else "a number above 0 and below 1"
-        raise refuse(name, allowed, value, wrong_type=not is_number, error=error)
-    return cast("float", value)
+    allowed = "a number from 0 to 1" if ends else "a number above 0 and below 1"
+    number = _finite(name, allowed, value, error)
+    if not (0 < number < 1 or (ends and number in {0, 1})):
+        raise refuse(name, allowed, value, error=error)
+    return number
 
 
 def check_number(name: str, value: Any, *, error: ErrorType = InvalidArgumentError) -> float:
     """Return a finite number."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not _is_finite(value):
-        raise refuse(name, "a number", value, wrong_type=not is_number, error=error)
-    return cast("float", value)
+    return _finite(name, "a number", value, error)
 
 
 def check_text(
@@ -155,15 +161,11 @@ def check_choice(name: str, value: T, allowed: Sequence[T], *, error: ErrorType 
 def check_instance(name: str, value: Any, kind: type[T], *, error: ErrorType = InvalidArgumentError) -> T:
     """Return an object of a class. The object itself is not shown: it may hold a secret."""
     if not isinstance(value, kind):
-        given = type(value).__name__
         if error is InvalidArgumentError:
             error = InvalidArgumentTypeError
-        raise error(f"{name} must be {_article(kind.__name__)} {kind.__name__}; {given} was given")
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise error(f"{name} must be {article} {kind.__name__}; {type(value).__name__} was given")
     return value
-
-
-def _article(noun: str) -> str:
-    return "an" if noun[0] in "AEIOU" else "a"
 
 
 def validator(check: Callable[..., object], **arguments: Any) -> Validator:

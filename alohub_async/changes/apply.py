@@ -12,7 +12,7 @@ from alohub_async.errors import AlohubError, AuthenticationError, ClientClosedEr
 from alohub_async.models import InboundQueueUpdate
 from alohub_async.options import DEFAULT_CONCURRENCY, BulkOptions, CallOptions, CallOptionsDict, Deadline
 from alohub_async.resources import Outcome, Outcomes
-from alohub_async.resources.edits import look_whether_done, wanted_values
+from alohub_async.resources.edits import differing
 
 _HOPELESS: Final = (AuthenticationError, ClientClosedError)
 
@@ -42,11 +42,7 @@ class Status(enum.StrEnum):
 class Result:
     """The result of one step of a plan.
 
-    Attributes:
-        step: The step.
-        status: Its outcome.
-        error: Why it is not done; None if it is done, or if the server did not apply a field.
-        not_taken: Names of the fields that the server did not apply.
+    The error says why it is not done; it is None if it is done, or if the server did not apply the fields `not_taken`.
     """
 
     step: Step
@@ -61,11 +57,7 @@ class Result:
 
 
 async def apply_plan(
-    client: AlohubClient,
-    plan: Plan,
-    *,
-    concurrency: int = DEFAULT_CONCURRENCY,
-    **options: Unpack[CallOptionsDict],
+    client: AlohubClient, plan: Plan, *, concurrency: int = DEFAULT_CONCURRENCY, **options: Unpack[CallOptionsDict]
 ) -> AsyncIterator[Result]:
     """Apply a plan; yields the result of each queue in the order of completion.
 
@@ -73,18 +65,14 @@ async def apply_plan(
     sent before the iteration begins, nor for steps with nothing to write. A plan that was applied in part can be
     applied again, and so can its changes, by a new plan: queues that are done are then unchanged.
 
-    Args:
-        client: The client to use.
-        plan: What `plan_changes` returned.
-        concurrency: Maximum number of queues in progress at the same time, 1 to 1,000.
-        options: See `CallOptions`. A deadline covers all requests together; queues that are not done by then have
-            failed, or are unknown if their update was sent.
+    At most `concurrency` queues, 1 to 1,000, are in progress at the same time. The options are those of `CallOptions`.
+    A deadline covers all requests together; queues that are not done by then have failed, or are unknown if their
+    update was sent.
 
     Raises:
         InvalidArgumentError: An argument is not allowed.
         AuthenticationError: The key is wrong. No further queue is started; those in progress are finished and yielded.
     """
-    bulk = BulkOptions(concurrency=concurrency)
     deadline = Deadline(CallOptions.of(options, "concurrency"), what="apply_plan")
 
     async def apply(step: Step) -> Outcome[Result]:
@@ -93,7 +81,7 @@ async def apply_plan(
         except _HOPELESS as error:
             return Outcome(step.change.id, None, error, error.attempts)
 
-    results = Outcomes(plan.steps, apply, bulk, finish=True)
+    results = Outcomes(plan.steps, apply, BulkOptions(concurrency=concurrency), finish=True)
     try:
         async for outcome in results:
             yield outcome.unwrap()
@@ -107,20 +95,17 @@ async def _apply(client: AlohubClient, step: Step, deadline: Deadline) -> Result
     if not step.fields or step.found is None:
         return Result(step, Status.UNCHANGED)
     update = InboundQueueUpdate(**{field.name: field.after for field in step.fields})
-    queue_id = step.change.id
+    found = attrs.evolve(step.found, id=step.change.id)  # some responses lack the id
     try:
-        edit = await client.queues.edit_inbound(
-            queue_id,
-            update,
-            expect=attrs.evolve(step.found, id=queue_id),  # some responses lack it
-            **deadline.next_call().keywords(),
-        )
+        call = deadline.next_call().keywords()
+        edit = await client.queues.edit_inbound(step.change.id, update, expect=found, **call)
     except _HOPELESS:
         raise
     except AlohubError as error:
-        if error.maybe_written:
-            return await _look(client, step, update, error, deadline)
-        return Result(step, _status_of(error), error)
+        if not error.maybe_written:
+            return Result(step, _status_of(error), error)
+        done = await _is_done(client, step, deadline)
+        return Result(step, Status.DONE) if done else Result(step, Status.UNKNOWN, error)
     if edit.not_taken:
         return Result(step, Status.NOT_TAKEN, not_taken=edit.not_taken)
     return Result(step, Status.DONE if edit.sent else Status.UNCHANGED)
@@ -130,16 +115,12 @@ def _status_of(error: AlohubError) -> Status:
     return Status.CONFLICT if isinstance(error, ConflictError) else Status.FAILED
 
 
-async def _look(
-    client: AlohubClient, step: Step, update: InboundQueueUpdate, error: AlohubError, deadline: Deadline
-) -> Result:
-    """The result of an edit that failed: only the queue itself shows whether the update was done."""
+async def _is_done(client: AlohubClient, step: Step, deadline: Deadline) -> bool:
+    """Whether an update that failed is found done; only the queue itself shows it."""
     try:
-        done = await look_whether_done(
-            lambda: client.queues.get_inbound(step.change.id, **deadline.next_call().keywords()), wanted_values(update)
-        )
+        queue = await client.queues.get_inbound(step.change.id, **deadline.next_call().keywords())
     except _HOPELESS:
         raise
     except AlohubError:
-        done = None
-    return Result(step, Status.UNKNOWN, error) if done is None else Result(step, Status.DONE)
+        return False
+    return not differing(queue, {field.name: field.after for field in step.fields})

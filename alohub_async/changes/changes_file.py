@@ -1,22 +1,19 @@
 """Files of changes: CSV with a header line, or JSON Lines; `rows.py` describes the rows."""
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from alohub_async.changes.rows import COLUMNS, EXPECT, Change, Problem, read_cell, read_rows
 from alohub_async.errors import FileError, InvalidArgumentError
-from alohub_async.files import file_error, json_text, replacing, to_cell
-from alohub_async.files.delimited import Row, csv_rows, json_rows, write_rows
+from alohub_async.files import os_errors, replacing, to_cell
+from alohub_async.files.delimited import Row, csv_rows, json_rows, write_objects, write_rows
 from alohub_async.plurals import counted
 
 
 class ChangesFileError(FileError):
-    """A file of changes has problems; none of its changes is used.
-
-    Attributes:
-        problems: Every problem, in the order of the lines.
-    """
+    """A file of changes has `problems`, in the order of the lines; none of its changes is used."""
 
     def __init__(self, path: Path, problems: tuple[Problem, ...]) -> None:
         lines = "\n".join(map(str, problems))
@@ -25,22 +22,16 @@ class ChangesFileError(FileError):
 
 
 def read_changes(path: Path) -> list[Change]:
-    """Read and check a whole file of changes.
-
-    Args:
-        path: The file: `.csv` (UTF-8, separated by commas, an empty cell is no value) or `.jsonl`.
+    """Read and check a whole file of changes: `.csv` (UTF-8, commas, an empty cell is no value) or `.jsonl`.
 
     Raises:
         InvalidArgumentError: The file has another ending.
         ChangesFileError: The file has problems; the error lists all of them.
         FileError: The file cannot be read.
     """
-    read = _READERS[_checked_ending(path)]
-    try:
-        with path.open("rb") as file:
-            changes, problems = read_rows(read(file))
-    except OSError as exc:
-        raise file_error(path, exc, doing="read") from exc
+    read, _ = _FORMATS[_checked_ending(path)]
+    with os_errors(path, doing="read"), path.open("rb") as file:
+        changes, problems = read_rows(read(file))
     if problems:
         raise ChangesFileError(path, tuple(sorted(problems, key=lambda problem: problem.line)))
     return changes
@@ -53,24 +44,20 @@ def write_changes(path: Path, changes: Iterable[Change]) -> None:
         InvalidArgumentError: The ending is neither `.csv` nor `.jsonl`.
         FileError: The file cannot be written; a file already at `path` is unchanged.
     """
-    write = _WRITERS[_checked_ending(path)]
+    _, write = _FORMATS[_checked_ending(path)]
     with replacing(path) as file:
         write(file, [_values(change) for change in changes])
 
 
 def _checked_ending(path: Path) -> str:
     ending = path.suffix.lower()
-    if ending not in _READERS:
-        raise InvalidArgumentError(f"a file of changes must end in {' or '.join(_READERS)}; {str(path)!r} was given")
+    if ending not in _FORMATS:
+        raise InvalidArgumentError(f"a file of changes must end in {' or '.join(_FORMATS)}; {str(path)!r} was given")
     return ending
 
 
 def _values(change: Change) -> dict[str, Any]:
     return {"id": change.id, **change.wanted, **{EXPECT + name: value for name, value in change.expect.items()}}
-
-
-def _read_csv(file: BinaryIO) -> Iterator[Row]:
-    return csv_rows(file, COLUMNS, ("id",), read_cell)
 
 
 def _to_cell(value: object) -> str:
@@ -84,12 +71,5 @@ def _write_csv(file: BinaryIO, rows: list[dict[str, Any]]) -> None:
     write_rows(file, names, ([_to_cell(row[name]) if name in row else "" for name in names] for row in rows))
 
 
-def _write_lines(file: BinaryIO, rows: list[dict[str, Any]]) -> None:
-    file.writelines(json_text(row).encode() for row in rows)
-
-
-_READERS: Final[dict[str, Callable[[BinaryIO], Iterator[Row]]]] = {".csv": _read_csv, ".jsonl": json_rows}
-_WRITERS: Final[dict[str, Callable[[BinaryIO, list[dict[str, Any]]], None]]] = {
-    ".csv": _write_csv,
-    ".jsonl": _write_lines,
-}
+_read_csv: Callable[[BinaryIO], Iterator[Row]] = partial(csv_rows, known=COLUMNS, required=["id"], read_cell=read_cell)
+_FORMATS: Final = {".csv": (_read_csv, _write_csv), ".jsonl": (json_rows, write_objects)}

@@ -11,9 +11,7 @@ import attrs
 from alohub_async.files import queue_record
 from alohub_async.models import InboundQueue
 
-Side: TypeAlias = Literal["before", "after"]
-"""Which of the two states."""
-
+Side: TypeAlias = Literal["before", "after"]  # the state
 _COMPARED: Final = tuple(field.name for field in attrs.fields(InboundQueue) if field.name not in {"id", "extra"})
 
 
@@ -32,12 +30,9 @@ ABSENT: Final = AbsentType.ABSENT
 
 @attrs.frozen
 class FieldChange:
-    """One field that differs.
+    """One field that differs: its name is the attribute of `InboundQueue`, or `extra.` and the wire name.
 
-    Attributes:
-        name: The attribute of `InboundQueue`, or `extra.` and the wire name.
-        before: Its value before; `ABSENT` if there is none, which only happens in `extra`.
-        after: Its value after; `ABSENT` as for `before`.
+    A value before or after is `ABSENT` if there is none, which only happens in `extra`.
     """
 
     name: str
@@ -47,13 +42,7 @@ class FieldChange:
 
 @attrs.frozen
 class QueueChange:
-    """A queue that both states have with different values.
-
-    Attributes:
-        before: The queue in the state before.
-        after: The queue in the state after.
-        fields: The fields that differ, at least one.
-    """
+    """A queue that both states have with different values, in at least one field."""
 
     before: InboundQueue
     after: InboundQueue
@@ -62,12 +51,9 @@ class QueueChange:
 
 @attrs.frozen
 class Unmatched:
-    """A queue that could not be compared and that the other state does not have in the same form.
+    """A queue of one side that could not be compared and that the other side does not have in the same form.
 
-    Attributes:
-        side: The state it is in.
-        queue: The queue.
-        reason: `"no id"`, or `"id again"` if an earlier queue of that state has the same id and was compared.
+    The reason is `"id again"` if an earlier queue of that side has the same id and was compared.
     """
 
     side: Side
@@ -103,18 +89,13 @@ def diff_queues(before: Iterable[InboundQueue], after: Iterable[InboundQueue]) -
     """Compare two states of the queues, field by field.
 
     Fields that the SDK does not know (`extra`) are compared by wire name, as JSON: `1` and `true` differ. These fields
-    are only comparable if both states come from the same call, the list or the detail.
-
-    Args:
-        before: The state before, in any order; it is held in memory.
-        after: The state after; likewise.
+    are only comparable if both states come from the same call, the list or the detail. The queues may be in any order,
+    and are held in memory.
     """
     old, unmatched_before = _by_id(before, "before")
     new, unmatched_after = _by_id(after, "after")
     both = [(queue, new[queue_id]) for queue_id, queue in old.items() if queue_id in new]
-    changed = [
-        QueueChange(was, now, fields) for was, now in both if was != now or was.extra if (fields := _changes(was, now))
-    ]
+    changed = [QueueChange(was, now, fields) for was, now in both if (fields := _changes(was, now))]
     return QueueDiff(
         added=tuple(queue for queue_id, queue in new.items() if queue_id not in old),
         removed=tuple(queue for queue_id, queue in old.items() if queue_id not in new),
@@ -142,23 +123,20 @@ def _without(unmatched: list[Unmatched], others: list[Unmatched]) -> list[Unmatc
     remaining: list[Unmatched] = []
     for queue in unmatched:
         text = _as_json(queue_record(queue.queue))
-        if in_others[text]:
-            in_others[text] -= 1
-        else:
+        in_others[text] -= 1
+        if in_others[text] < 0:
             remaining.append(queue)
     return remaining
 
 
 def _changes(before: InboundQueue, after: InboundQueue) -> tuple[FieldChange, ...]:
     known = (FieldChange(name, getattr(before, name), getattr(after, name)) for name in _COMPARED)
-    unknown = (
-        FieldChange(f"extra.{name}", before.extra.get(name, ABSENT), after.extra.get(name, ABSENT))
-        for name in dict.fromkeys([*before.extra, *after.extra])
-    )
-    return (
-        *(field for field in known if field.before != field.after),
-        *(field for field in unknown if _as_json(field.before) != _as_json(field.after)),
-    )
+    fields = [field for field in known if field.before != field.after]
+    for name in dict.fromkeys([*before.extra, *after.extra]):
+        was, now = before.extra.get(name, ABSENT), after.extra.get(name, ABSENT)
+        if _as_json(was) != _as_json(now):
+            fields.append(FieldChange(f"extra.{name}", was, now))
+    return tuple(fields)
 
 
 def _as_json(value: object) -> str:

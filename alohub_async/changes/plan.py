@@ -23,11 +23,9 @@ class Step:
     """The planned change of one queue.
 
     Attributes:
-        change: The wanted values.
         found: The queue as it was read; None if it could not be read.
         fields: What would be written: the fields that do not have their wanted values yet.
-        error: Why nothing will be written: reading the queue failed, or a `ConflictError` if a field has an unexpected
-            value.
+        error: Why nothing will be written: reading failed, or a `ConflictError` if a field has an unexpected value.
     """
 
     change: Change
@@ -38,11 +36,7 @@ class Step:
 
 @attrs.frozen
 class Plan:
-    """Planned changes.
-
-    Attributes:
-        steps: One for each change, in their order.
-    """
+    """Planned changes: a step for each, in their order."""
 
     steps: tuple[Step, ...]
 
@@ -71,18 +65,14 @@ async def plan_changes(
 ) -> Plan:
     """Read each queue that has a change, from the list if there are many, and return what differs.
 
-    Args:
-        client: The client to use.
-        changes: At most one for each queue.
-        concurrency: Maximum number of requests for details at the same time, 1 to 1,000.
-        options: See `CallOptions`; a deadline covers all requests together.
+    There may be one change for each queue. At most `concurrency` requests for details, 1 to 1,000, are made at the same
+    time. The options are those of `CallOptions`; a deadline covers all requests together.
 
     Raises:
         InvalidArgumentError: A queue has several changes.
         AuthenticationError: The key is wrong.
         AlohubError: No queue could be read; the first error.
-        DeadlineExceededError: There was not enough time.
-        RateLimitWaitError: Likewise.
+        DeadlineExceededError, RateLimitWaitError: There was not enough time.
     """
     wanted: dict[int, Change] = {}
     for change in changes:
@@ -131,8 +121,7 @@ def plan_step(change: Change, found: InboundQueue | None, error: AlohubError | N
     """What the change would do to the queue; pure."""
     if found is None:
         return Step(change, None, error=error)
-    fields = tuple(
-        FieldChange(name, value_of(found, name), value) for name, value in differing(found, change.wanted).items()
-    )
-    expected = {field.name: change.expect[field.name] for field in fields if field.name in change.expect}
+    wanted = differing(found, change.wanted)
+    fields = tuple(FieldChange(name, value_of(found, name), value) for name, value in wanted.items())
+    expected = {name: change.expect[name] for name in wanted if name in change.expect}
     return Step(change, found, fields, conflict(f"queue {change.id}", found, expected))

@@ -13,31 +13,24 @@ import attrs
 
 from alohub_async.changes.diff import FieldChange, QueueDiff
 from alohub_async.errors import InvalidArgumentError
-from alohub_async.files.delimited import Row, from_cell, nearest
+from alohub_async.files.delimited import Row, from_cell
 from alohub_async.files.records import columns_of
 from alohub_async.models import InboundQueue, InboundQueueUpdate, QueueStrategy
 from alohub_async.resources.edits import require_changes, value_of, wanted_values
-from alohub_async.validation import check_id, check_instance
+from alohub_async.validation import check_id, check_instance, nearest
 
 WRITABLE: Final = tuple(field.name for field in attrs.fields(InboundQueueUpdate))
-"""The fields that can be set."""
-
 EXPECT: Final = "expect."
 COLUMNS: Final = ("id", *WRITABLE, *(EXPECT + name for name in WRITABLE))
-
-STRATEGIES: Final = ", ".join(f"{strategy.name} ({int(strategy)})" for strategy in QueueStrategy)
-"""The strategies that can be set, as messages list them."""
-
+STRATEGIES: Final = ", ".join(f"{strategy.name} ({int(strategy)})" for strategy in QueueStrategy)  # for messages
 _QUEUE: Final = columns_of(InboundQueue)
-_NULL: Final = "null"
 
 
 @attrs.frozen
 class Change:
-    """The wanted values of one queue.
+    """The wanted values of the queue with that id.
 
     Attributes:
-        id: The queue's id.
         update: The fields to set, at least one.
         expect: Expected current values of these fields, None for not set. A field without one may have any value. A
             field that has neither its expected nor its wanted value is a conflict.
@@ -56,10 +49,7 @@ class Change:
         expect: Mapping[Any, Any] = check_instance("expect", self.expect, cast("type[Mapping[Any, Any]]", Mapping))
         if problems := _unchecked(expect, wanted):
             raise InvalidArgumentError("; ".join(problems))
-        try:
-            checked = {name: _expected(name, value) for name, value in expect.items()}
-        except ValueError as exc:
-            raise InvalidArgumentError(str(exc)) from exc
+        checked = {name: _expected(name, value) for name, value in expect.items()}
         object.__setattr__(self, "expect", checked)
 
     @property
@@ -70,13 +60,10 @@ class Change:
 
 def _unchecked(expect: Iterable[Any], wanted: Iterable[str]) -> list[str]:
     """Why expectations of these fields would not be looked at."""
-    unknown = [
-        f"no field {name!r:.60} to expect; {nearest(str(name).removeprefix(EXPECT), WRITABLE)}"
-        for name in expect
-        if name not in WRITABLE
-    ]
+    unknown = {name: nearest(str(name).removeprefix(EXPECT), WRITABLE) for name in expect if name not in WRITABLE}
     unset = [name for name in expect if name in WRITABLE and name not in wanted]
-    return unknown + [f"the expected {name} is not checked unless it is set, too" for name in unset]
+    problems = [f"no field {name!r:.60} to expect; {advice}" for name, advice in unknown.items()]
+    return problems + [f"the expected {name} is not checked unless it is set, too" for name in unset]
 
 
 def _expected(name: str, value: Any) -> Any:
@@ -85,17 +72,12 @@ def _expected(name: str, value: Any) -> Any:
     try:
         return _QUEUE.checked(name, value)
     except ValueError as exc:
-        raise ValueError(f"{EXPECT}{exc}") from exc
+        raise InvalidArgumentError(f"{EXPECT}{exc}") from exc
 
 
 @attrs.frozen
 class Problem:
-    """A problem of a row.
-
-    Attributes:
-        line: Of the file, counted from 1.
-        message: What is wrong.
-    """
+    """What is wrong with a row, and the line of the file, counted from 1."""
 
     line: int
     message: str
@@ -106,7 +88,7 @@ class Problem:
 
 def read_cell(name: str, cell: str) -> Any:
     """The value of a cell of a CSV file of changes; None for null."""
-    return None if cell == _NULL else from_cell(cell, _QUEUE.kinds[name.removeprefix(EXPECT)])
+    return None if cell == "null" else from_cell(cell, _QUEUE.kinds[name.removeprefix(EXPECT)])
 
 
 def read_rows(rows: Iterable[Row]) -> tuple[list[Change], list[Problem]]:
@@ -130,8 +112,6 @@ def _read_row(values: Mapping[str, Any]) -> tuple[Change | None, list[str]]:
     problems = [f"unknown column {name!r:.60}; {nearest(name, COLUMNS)}" for name in values if name not in COLUMNS]
     wanted = [name for name in WRITABLE if name in values]
     expect = [name for name in WRITABLE if EXPECT + name in values]
-    if values.get("id") is None:
-        problems.append("no id")
     if not wanted:
         problems.append(f"no field to set; give at least one of {', '.join(WRITABLE)}")
     else:
@@ -144,7 +124,7 @@ def _read_row(values: Mapping[str, Any]) -> tuple[Change | None, list[str]]:
             problems.append(str(exc))
             return None
 
-    queue_id: Any = None if values.get("id") is None else collect(_id, "id", values["id"])
+    queue_id: Any = collect(_id, "id", values.get("id"))
     fields = {name: collect(_wanted, name, values[name]) for name in wanted}
     expected = {name: collect(_expected, name, values[EXPECT + name]) for name in expect}
     if problems:
@@ -153,6 +133,8 @@ def _read_row(values: Mapping[str, Any]) -> tuple[Change | None, list[str]]:
 
 
 def _id(name: str, value: Any) -> int:
+    if value is None:
+        raise ValueError("no id")
     return check_id(name, _QUEUE.checked(name, value))
 
 
@@ -176,9 +158,8 @@ def parse_strategy(text: str) -> QueueStrategy | None:
 def changes_of(diff: QueueDiff) -> tuple[list[Change], list[str]]:
     """The changes that turn the state before into the state after. They expect the values before.
 
-    Returns:
-        The changes, and a message for each difference that they cannot cover: queues that only one state has or that
-        could not be compared, and fields that cannot be set or not to that value.
+    With them come messages for the differences that they cannot cover: queues that only one state has or that could not
+    be compared, and fields that cannot be set or not to that value.
     """
     changes: list[Change] = []
     skipped = [f"queue {queue.id} is only in the state after; queues cannot be added" for queue in diff.added]
@@ -191,11 +172,10 @@ def changes_of(diff: QueueDiff) -> tuple[list[Change], list[str]]:
     for changed in diff.changed:
         wanted: dict[str, Any] = {}
         for field in changed.fields:
-            reason = _reason_not_settable(field)
-            if reason is None:
-                wanted[field.name] = field.after
-            else:
+            if reason := _reason_not_settable(field):
                 skipped.append(f"queue {changed.before.id}: {field.name} stays unchanged: {reason}")
+            else:
+                wanted[field.name] = field.after
         if wanted and changed.before.id is not None:  # without an id it would be unmatched
             # A value that does not fit its type cannot be expected.
             before = {name: getattr(changed.before, name) for name in wanted}

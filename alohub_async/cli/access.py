@@ -22,7 +22,14 @@ from alohub_async.config import Endpoint, read_environment
 from alohub_async.http.retries import RetryPolicy
 
 T = TypeVar("T")
-Env = enum.StrEnum("Env", {"PRODUCTION": "production", "DEVELOPMENT": "development"})  # the vendor's gateways
+
+
+class Env(enum.StrEnum):
+    """The vendor's gateways."""
+
+    PRODUCTION = "production"
+    DEVELOPMENT = "development"
+
 
 _option = partial(Option, rich_help_panel="Access")
 _url = _option(metavar="URL", help="Base URL of the API, without /v1.  [default: $ALOHUB_BASE_URL]")

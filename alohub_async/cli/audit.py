@@ -38,8 +38,13 @@ _STYLES: Final = {"error": "bold red", "warning": "bold yellow", "info": "bold b
 _WIDEST_NAME: Final = 32  # columns; a longer name takes several lines
 
 
-# The labels of `Severity`, repeated so that help does not import the audit.
-Level = enum.StrEnum("Level", {"INFO": "info", "WARNING": "warning", "ERROR": "error"})
+class Level(enum.StrEnum):
+    """The labels of `Severity`, repeated so that help does not import the audit."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
 
 _fail_on = Option(metavar="SEVERITY", help="Lowest severity that exits with 1: info, warning or error.")
 _details = Option("--details/--no-details", help="Get the details of each queue, or only the list.")

@@ -31,7 +31,14 @@ _BAR: Final = 14  # columns
 
 Export: TypeAlias = "partial[Any]"  # `export_inbound` with the options that all tenants share
 StartProgress: TypeAlias = Callable[[str], OnProgress]  # shows the progress of the export of this name
-Consistency = enum.StrEnum("Consistency", {"REPAIR": "repair", "DETECT": "detect"})
+
+
+class Consistency(enum.StrEnum):
+    """See `ExportConsistency`."""
+
+    REPAIR = "repair"
+    DETECT = "detect"
+
 
 _path = Argument(metavar="PATH", show_default=False, help="A .jsonl, .csv or .parquet file; with --tenants, a folder.")
 _consistency = Option(metavar="HOW", help="repair: walk until proven complete; detect: one pass.")

@@ -17,7 +17,6 @@ from alohub_async.export.state import Spent, State
 from alohub_async.files import record_to_dict
 from alohub_async.options import Deadline, PageOptions, PageOptionsDict
 from alohub_async.pagination import Page, Pager
-from alohub_async.secret import repr_of_fields
 from alohub_async.validation import check_choice
 
 T = TypeVar("T")
@@ -38,7 +37,7 @@ class ExportOptionsDict(PageOptionsDict, total=False):
     on_progress: OnProgress | None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class ExportOptions(PageOptions):
     """How a list is exported. The priority is `bulk` if none is given.
 
@@ -57,8 +56,6 @@ class ExportOptions(PageOptions):
     consistency: ExportConsistency = "repair"
     restart: bool = False
     on_progress: OnProgress | None = None
-
-    __repr__ = repr_of_fields
 
     def __attrs_post_init__(self) -> None:
         check_choice("consistency", self.consistency, get_args(ExportConsistency))
@@ -110,7 +107,10 @@ class ExportRun(Generic[RecordT]):
     async def _pass(self) -> None:
         """Walk the list, or resume the walk, and conclude the pass."""
         resource, options, call = self._exported.resource, self._options, self._deadline.next_call().keywords()
-        pager = resource.list(token=self.state.token, page_size=options.page_size, prefetch=options.prefetch, **call)
+        prove = options.consistency == "repair" and self._passes.state.number == 1  # once is enough
+        pager = resource.list(
+            prove=prove, token=self.state.token, page_size=options.page_size, prefetch=options.prefetch, **call
+        )
         async for page in pager.pages():
             await self._take(page, pager)
         max_passes = options.max_passes if options.consistency == "repair" else None

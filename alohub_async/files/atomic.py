@@ -28,13 +28,7 @@ _LONG: Final = 100  # bytes; a side file's name is longer, and some file systems
 
 
 def file_error(path: Path, error: OSError, *, doing: str) -> FileError:
-    """What the operating system refused, in one line.
-
-    Args:
-        path: The file the user named.
-        error: The refusal.
-        doing: `"read"`, `"write"` or `"lock"`.
-    """
+    """What the operating system refused, in one line; `doing` is `"read"`, `"write"` or `"lock"`."""
     reason = _REASONS.get(error.errno or 0) or error.strerror or str(error)
     return FileError(f"cannot {doing} {path}: {' '.join(reason.split())}", path=path)
 
@@ -49,11 +43,7 @@ def os_errors(path: Path, *, doing: str) -> Generator[None]:
 
 
 def check_is_file(found: os.stat_result) -> None:
-    """Refuse what only has the name of a file.
-
-    Raises:
-        OSError: It is a folder, a pipe, a device or a socket.
-    """
+    """Raise an OSError for a folder, a pipe, a device or a socket."""
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(found.st_mode):
@@ -78,10 +68,8 @@ def _short_name(path: Path) -> str:
 def replacing(path: Path) -> Generator[BinaryIO]:
     """A file to write into, beside `path`, that takes its place when the block ends well, and else goes.
 
-    The new file has the mode of the old one. Of a link, what it points to is replaced.
-
-    Raises:
-        FileError: It cannot be written; what was at `path` is as it was.
+    The new file has the mode of the old one. Of a link, what it points to is replaced. A `FileError` says that it
+    cannot be written; what was at `path` is then as it was.
     """
     target = Path(os.path.realpath(path))
     with os_errors(path, doing="write"):
@@ -109,11 +97,9 @@ def replacing(path: Path) -> Generator[BinaryIO]:
 
 def sync_folder(folder: Path) -> None:
     """Have the names in a folder survive a power cut; where that is impossible (Windows, no permission), do nothing."""
-    if os.name == "nt":
-        return
     try:
         handle = os.open(folder, os.O_RDONLY)
-    except PermissionError:
+    except PermissionError:  # Windows, for every folder
         return
     try:
         os.fsync(handle)

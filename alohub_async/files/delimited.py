@@ -12,10 +12,11 @@ import threading
 import unicodedata
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
-from typing import Any, BinaryIO, Final, NamedTuple, TextIO, TypeAlias, cast
+from typing import Any, BinaryIO, Final, NamedTuple, TextIO
 
-from alohub_async.files.records import Columns, RecordT, is_text, read_json
+from alohub_async.files.records import Columns, RecordT, checked_object, is_text, json_text, read_json
 from alohub_async.plurals import counted
+from alohub_async.validation import nearest
 
 _SHIELDED: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 _FORMULAS: Final = frozenset("=+-@\u2212")  # with the minus sign of mathematics
@@ -27,24 +28,17 @@ _NUMBER: Final = re.compile(r"(-?[0-9]{1,100})(?:\.0+)?")
 _SHORTENED: Final = re.compile(r"-?[0-9](?:[.,][0-9]+)?[Ee]\+[0-9]+|[0-9]{5,}\.0")
 _NO_ZERO: Final = re.compile(r"[35789][0-9]{8}|2[0-9]{9}")  # Vietnamese numbers, of mobiles and of cities
 _LEAST: Final = 4  # characters of a damaged number
+_ZERO: Final = "without its leading zero"
+_NOT_TEXT: Final = "not UTF-8; save the file as UTF-8"
 _SEPARATOR: Final = re.compile(r"sep=|[^,]*([;\t|])")
 
 
 class Row(NamedTuple):
-    """One row of a file.
+    """One row of a file."""
 
-    Attributes:
-        line: Its first line, counted from 1.
-        values: Its values by column, without empty cells.
-        problems: Why it cannot be used, if it cannot.
-    """
-
-    line: int
-    values: Mapping[str, Any]
-    problems: tuple[str, ...] = ()
-
-
-Rows: TypeAlias = Generator[Row]
+    line: int  # its first, counted from 1
+    values: Mapping[str, Any]  # by column, without empty cells
+    problems: tuple[str, ...] = ()  # why it cannot be used
 
 
 def to_cell(value: Any) -> str:
@@ -67,11 +61,7 @@ def _may_be_formula(text: str) -> bool:
 
 
 def from_cell(cell: str, kind: type) -> Any:
-    """The value of a cell that is not empty; its text if it is not of that kind.
-
-    Raises:
-        ValueError: A spreadsheet has damaged it; says how.
-    """
+    """The value of a cell that is not empty; its text if it is not of that kind; a ValueError if it is damaged."""
     if kind is int and cell.isdecimal() and cell.isascii():
         return int(cell)
     if kind is bool:
@@ -86,17 +76,11 @@ def from_cell(cell: str, kind: type) -> Any:
     return cell.removeprefix("'")
 
 
-_ZERO: Final = "without its leading zero"
-
-
 def _damage(text: str) -> str:
     """What a spreadsheet seems to have done to the text; empty if nothing."""
     if not text[-1:].isdecimal() or len(text) < _LEAST:
         return ""
     return "cut short" if _SHORTENED.fullmatch(text) else _ZERO if _NO_ZERO.fullmatch(text) else ""
-
-
-# Writing
 
 
 def write(file: BinaryIO, columns: Columns[RecordT], records: Iterable[RecordT]) -> None:
@@ -116,9 +100,6 @@ def write_rows(file: BinaryIO, header: Iterable[str], rows: Iterable[Iterable[st
         text.detach()
 
 
-# Reading
-
-
 def read(file: BinaryIO, columns: Columns[RecordT]) -> Iterator[RecordT]:
     """The records of a CSV file, whose columns may stand in any order; a ValueError names the line."""
     kinds = columns.kinds
@@ -126,12 +107,17 @@ def read(file: BinaryIO, columns: Columns[RecordT]) -> Iterator[RecordT]:
     return _records(rows, lambda row: columns.from_row({**dict.fromkeys(columns.required), **row}))
 
 
+def write_objects(file: BinaryIO, objects: Iterable[Mapping[str, Any]]) -> None:
+    """Write a file of JSON Lines."""
+    file.writelines(json_text(each).encode() for each in objects)
+
+
 def read_lines(file: BinaryIO, columns: Columns[RecordT]) -> Iterator[RecordT]:
     """The records of a file of JSON Lines; a ValueError names the line."""
     return _records(json_rows(file), columns.from_dict)
 
 
-def _records(rows: Rows, make: Callable[[Mapping[str, Any]], RecordT]) -> Iterator[RecordT]:
+def _records(rows: Generator[Row], make: Callable[[Mapping[str, Any]], RecordT]) -> Iterator[RecordT]:
     with closing(rows):  # before the file is
         for row in rows:
             if row.problems:
@@ -145,34 +131,25 @@ def _records(rows: Rows, make: Callable[[Mapping[str, Any]], RecordT]) -> Iterat
 
 def csv_rows(
     file: BinaryIO, known: Collection[str], required: Iterable[str], read_cell: Callable[[str, str], Any]
-) -> Rows:
-    """The rows of a CSV file; the last one has the problem if the rest cannot be read.
+) -> Generator[Row]:
+    """The rows of a CSV file, which may have the `known` columns; the last has the problem if the rest is unreadable.
 
-    Args:
-        file: The file; a byte order mark is skipped.
-        known: The columns that it may have.
-        required: Those that it must have.
-        read_cell: Gets the value of a cell from the column and the text; may raise ValueError.
+    A byte order mark is skipped. `read_cell` makes a value of a column and a cell, or raises a ValueError.
     """
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
     reader = csv.reader(_decoded(text), strict=True)
     header: list[str] = []
     line = 1
     try:
-        while True:
-            line = reader.line_num + 1
-            cells = next_row(reader)
-            if cells is None:
-                break
-            if not "".join(cells).strip():
-                continue
-            if header:
+        while (cells := next_row(reader)) is not None:
+            if header and "".join(cells).strip():
                 yield _csv_row(line, header, cells, read_cell)
-                continue
-            header = [name.strip() for name in _without_blanks(cells, 1)]
-            if problems := _header_problems(header, known, required):
-                yield Row(line, {}, problems)
-                return
+            elif "".join(cells).strip():
+                header = [name.strip() for name in _without_blanks(cells, 1)]
+                if problems := _header_problems(header, known, required):
+                    yield Row(line, {}, problems)
+                    return
+            line = reader.line_num + 1
         if not header:
             yield Row(1, {}, ("the file is empty; it needs a header line",))
     except csv.Error as exc:  # the boundaries of later rows are unknown
@@ -200,23 +177,11 @@ def _decoded(text: TextIO) -> Iterator[str]:
         yield line
 
 
-_NOT_TEXT: Final = "not UTF-8; save the file as UTF-8"
-
-
 def _without_blanks(cells: list[str], least: int) -> list[str]:
     """The cells without the blank ones behind, which spreadsheets add."""
     while len(cells) > least and not cells[-1].strip():
         cells = cells[:-1]
     return cells
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Advice for a name that is not known."""
-    import difflib
-
-    known = [*known]
-    found = difflib.get_close_matches(name.lower(), known, n=1)
-    return f"did you mean {found[0]!r}?" if found else f"choose from {', '.join(known)}"
 
 
 def _header_problems(header: list[str], known: Collection[str], required: Iterable[str]) -> tuple[str, ...]:
@@ -235,22 +200,18 @@ def _csv_row(line: int, header: list[str], cells: list[str], read_cell: Callable
     if len(cells) != len(header):
         hint = "; cells are separated by commas" if len(cells) == 1 and _SEPARATOR.match(cells[0]) else ""
         return Row(line, {}, (f"{counted(len(cells), 'cell')}, but the header has {len(header)}{hint}",))
-    given = [(name, cell) for name, cell in zip(header, cells, strict=True) if cell]
-    try:
-        return Row(line, {name: read_cell(name, cell) for name, cell in given})
-    except ValueError:
-        return Row(line, {}, tuple(problem for name, cell in given if (problem := _problem(name, cell, read_cell))))
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for name, cell in zip(header, cells, strict=True):
+        try:
+            if cell:
+                values[name] = read_cell(name, cell)
+        except ValueError as exc:
+            problems.append(f"{name}: {exc}")
+    return Row(line, {} if problems else values, tuple(problems))
 
 
-def _problem(name: str, cell: str, read_cell: Callable[[str, str], Any]) -> str:
-    try:
-        read_cell(name, cell)
-    except ValueError as exc:
-        return f"{name}: {exc}"
-    return ""
-
-
-def json_rows(file: BinaryIO) -> Rows:
+def json_rows(file: BinaryIO) -> Generator[Row]:
     """The objects of a file of JSON Lines, one a line; a byte order mark is skipped."""
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="\n")
     try:
@@ -265,9 +226,6 @@ def _json_row(number: int, line: str) -> Row:
     if not is_text(line):
         return Row(number, {}, (_NOT_TEXT,))
     try:
-        value = read_json(line)
+        return Row(number, checked_object(read_json(line), f"{line.strip():.60}"))
     except ValueError as exc:
         return Row(number, {}, (f"not a JSON object: {exc}",))
-    if isinstance(value, dict):
-        return Row(number, cast("dict[str, Any]", value))
-    return Row(number, {}, (f"not a JSON object: {line.strip():.60}",))

@@ -8,26 +8,20 @@ from typing import Any, BinaryIO, Final, NamedTuple
 from alohub_async.errors import AlohubError, ConfigurationError, FileError, InvalidArgumentError
 from alohub_async.files import delimited, parquet
 from alohub_async.files.atomic import check_is_file, os_errors, replacing
-from alohub_async.files.records import Columns, RecordT, columns_of, json_text
+from alohub_async.files.records import Columns, RecordT, columns_of
 from alohub_async.models import InboundQueue
 
 
 class Format(NamedTuple):
-    """One format.
-
-    Attributes:
-        write: Writes records into an open file.
-        read: Reads them from one; a ValueError says where and what is wrong.
-        package: What it needs besides the SDK, if anything; the extra has the format's name.
-    """
+    """One format."""
 
     write: Callable[[BinaryIO, Columns[Any], Iterable[Any]], None]
-    read: Callable[[BinaryIO, Columns[Any]], Iterator[Any]]
-    package: str | None = None
+    read: Callable[[BinaryIO, Columns[Any]], Iterator[Any]]  # a ValueError says where and what is wrong
+    package: str | None = None  # that it needs besides the SDK; the extra has the format's name
 
 
 def _write_lines(file: BinaryIO, columns: Columns[RecordT], records: Iterable[RecordT]) -> None:
-    file.writelines(json_text(columns.to_dict(record)).encode() for record in records)
+    delimited.write_objects(file, map(columns.to_dict, records))
 
 
 _FORMATS: Final = {
@@ -49,19 +43,15 @@ def check_ending(path: Path) -> str:
         raise InvalidArgumentError(f"the file must end in {', '.join(_FORMATS)}; {str(path)!r} was given")
     package = _FORMATS[ending].package
     if package is not None and importlib.util.find_spec(package) is None:
-        raise ConfigurationError(
-            f"{ending} files need {package}, which is not installed; run: pip install 'alohub-async[{ending[1:]}]'"
-        )
+        extra = f"alohub-async[{ending[1:]}]"
+        raise ConfigurationError(f"{ending} files need {package}, which is not installed; run: pip install '{extra}'")
     return ending
 
 
 def write_records(path: Path, cls: type[RecordT], records: Iterable[RecordT]) -> None:
-    """Write a file of records, whole or not at all: until it is, what was at `path` stays.
+    """Write a file of records of one class, whole or not at all: until it is, what was at `path` stays.
 
-    Args:
-        path: The file; its ending is the format.
-        cls: The class of the records.
-        records: Taken one by one, so that they need not be in memory together.
+    Its ending is the format. The records are taken one by one, so that they need not be in memory together.
 
     Raises:
         InvalidArgumentError: No format has this ending.
@@ -75,10 +65,6 @@ def write_records(path: Path, cls: type[RecordT], records: Iterable[RecordT]) ->
 
 def read_records(path: Path, cls: type[RecordT]) -> Iterator[RecordT]:
     """The records of a file that `write_records` made, one by one, in the file's order.
-
-    Args:
-        path: The file; its ending is the format.
-        cls: The class of the records.
 
     Raises:
         InvalidArgumentError: No format has this ending.

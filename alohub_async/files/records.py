@@ -7,6 +7,7 @@ import math
 import types
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar, cast, get_args
 
@@ -17,15 +18,13 @@ from alohub_async.models import InboundQueue, Record, wire_names
 
 RecordT = TypeVar("RecordT", bound=Record)
 
-_BITS: Final = {int: 63, enum.IntEnum: 31}  # of a column, without the sign
 _KIND_NAMES: Final = {int: "a whole number", str: "a string", bool: "true or false"}
 
 
 def json_text(value: object, *, indent: int | None = None) -> str:
     """JSON with its letters as they are, and a line feed behind it.
 
-    Raises:
-        InvalidArgumentError: JSON cannot express the value, such as a number that is not finite.
+    An `InvalidArgumentError` says that JSON cannot express the value, such as a number that is not finite.
     """
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
@@ -57,11 +56,7 @@ _DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_re
 
 
 def read_json(text: str | bytes) -> Any:
-    """The value of a JSON text.
-
-    Raises:
-        ValueError: It is not JSON, has a key twice or a number that is not finite, or is nested too deeply.
-    """
+    """The value of a JSON text without duplicate keys and numbers that are not finite; else a ValueError."""
     if isinstance(text, bytes):
         text = text.decode(json.detect_encoding(text), "surrogatepass")
     try:
@@ -74,8 +69,6 @@ def read_json(text: str | bytes) -> Any:
 
 def is_text(text: str) -> bool:
     """Whether UTF-8 can encode it: a lone surrogate cannot be encoded."""
-    if text.isascii():
-        return True
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -88,24 +81,11 @@ class Columns(Generic[RecordT]):
 
     A column holds numbers of 64 bits (enums: of 32) and text that UTF-8 can encode. A value beyond that is null there
     and goes into `extra` under its wire name. It is read back from there: a value of the right kind and range is never
-    in `extra` otherwise, for it would be in its attribute.
-
-    Attributes:
-        names: All columns.
-        kinds: The kind of each column but `extra`: `int`, `str` or `bool`.
-        enums: The columns that hold the number of an enum.
-        required: The columns that must be there: those without a default.
+    in `extra` otherwise, for it would be in its attribute. `kinds` has `int`, `str` or `bool` for each column but
+    `extra`, and `required` the columns without a default.
     """
 
     def __init__(self, cls: type[RecordT]) -> None:
-        """Read the fields of a record class.
-
-        Args:
-            cls: The class; each field but `extra` is an `int`, `str`, `bool` or `IntEnum`, or None.
-
-        Raises:
-            TypeError: A field of another type.
-        """
         fields = [field for field in attrs.fields(cls) if field.name != "extra"]
         types_of = {field.name: _without_none(field.type) for field in fields}
         for name, kind in types_of.items():
@@ -133,19 +113,15 @@ class Columns(Generic[RecordT]):
         return found
 
     def from_dict(self, record: object) -> RecordT:
-        """The record of a JSON object that `to_dict` made; attributes with a default may be missing.
-
-        Raises:
-            ValueError: It is no such object; says why.
-        """
-        values = _checked_object(record, "not a JSON object")
+        """The record of a JSON object that `to_dict` made, without some that have a default; else a ValueError."""
+        values = checked_object(record, "not a JSON object")
         if not values.keys() <= self._known:
             raise ValueError(f"unknown column {min(map(repr, values.keys() - self._known))}")
         for name in self.required:
             if name not in values:
                 raise ValueError(f"column {name!r} is missing")
         extra = values.get("extra", {})
-        _checked_object(extra, f"extra must be a JSON object; {extra!r:.100} was found")
+        checked_object(extra, f"extra must be a JSON object; {extra!r:.100} was found")
         values = {**values}
         for name, kind in self.kinds.items():
             value = values.get(name)
@@ -154,11 +130,7 @@ class Columns(Generic[RecordT]):
         return self._cls(**values)
 
     def checked(self, name: str, value: object) -> Any:
-        """A value of a column other than `extra`, an enum by its number or its name.
-
-        Raises:
-            ValueError: The column cannot have it; says why.
-        """
+        """A value of a column other than `extra`, an enum by its number or its name; else a ValueError."""
         kind, member_of, least = self.kinds[name], self.enums.get(name), self._least[name]
         found: Any = value
         if member_of is not None and isinstance(value, str):
@@ -176,34 +148,25 @@ class Columns(Generic[RecordT]):
         return found if member_of is None else member_of(number)
 
     def to_row(self, record: RecordT) -> dict[str, Any]:
-        """The record as a row: `extra` as JSON, and every value one that its column can hold.
-
-        Raises:
-            InvalidArgumentError: `extra` has a value of that name already, or one that is not JSON.
-        """
+        """The record as a row: `extra` as JSON, and every value one that its column can hold."""
         row = self.to_dict(record)
         extra: dict[str, Any] = row["extra"]
         for name, kind in self.kinds.items():
             value = row[name]
             if value is None or kind is bool:
                 continue
-            bits = _BITS[enum.IntEnum if name in self.enums else int]
+            bits = 31 if name in self.enums else 63  # without the sign
             fits = is_text(value) if kind is str else -(1 << bits) <= value < 1 << bits
             if not fits:
-                if self._wire[name] in extra:
-                    raise InvalidArgumentError(
-                        f"{name} is beyond its column, and extra has {self._wire[name]!r} already"
-                    )
-                row[name], extra[self._wire[name]] = None, value
+                wire = self._wire[name]
+                if wire in extra:
+                    raise InvalidArgumentError(f"{name} is beyond its column, and extra has {wire!r} already")
+                row[name], extra[wire] = None, value
         row["extra"] = json_text(extra).rstrip("\n") if extra else "{}"
         return row
 
     def from_row(self, row: Mapping[str, Any]) -> RecordT:
-        """The record of a row that `to_row` made.
-
-        Raises:
-            ValueError: It is no such row; says why.
-        """
+        """The record of a row that `to_row` made; a ValueError says why it is none."""
         text = row.get("extra")
         try:
             extra: Any = {} if text is None or text == "{}" else read_json(text)
@@ -214,23 +177,14 @@ class Columns(Generic[RecordT]):
             self._put_back(record, cast("dict[str, Any]", extra))
         return self.from_dict(record)
 
-    def _is_member(self, name: str, value: int) -> bool:
-        """Whether a number is one of the column's enum; of any other column, every value is."""
-        try:
-            self.enums.get(name, int)(value)
-        except ValueError:  # not of a closed enum
-            return False
-        return True
-
     def _put_back(self, row: dict[str, Any], extra: dict[str, Any]) -> None:
         """Move the values that were beyond their columns from `extra` into the row."""
         for name, kind in self.kinds.items():
             value: Any = extra.get(self._wire[name])
-            moved = row.get(name) is None and type(value) is kind and kind is not bool
-            least = self._least[name]
-            if moved and (kind is str or ((least is None or value >= least) and self._is_member(name, value))):
-                row[name] = value
-                del extra[self._wire[name]]
+            if row.get(name) is None and type(value) is kind and kind is not bool:
+                with suppress(ValueError):  # below the least value, or not of a closed enum
+                    row[name] = self.checked(name, value)
+                    del extra[self._wire[name]]
 
 
 _columns: Final[Any] = functools.cache(Columns)
@@ -238,8 +192,7 @@ _columns: Final[Any] = functools.cache(Columns)
 
 def columns_of(cls: type[RecordT]) -> Columns[RecordT]:
     """The columns of a record class, read once."""
-    columns: Columns[RecordT] = _columns(cls)
-    return columns
+    return cast("Columns[RecordT]", _columns(cls))
 
 
 def record_to_dict(record: Record) -> dict[str, Any]:
@@ -250,8 +203,7 @@ def record_to_dict(record: Record) -> dict[str, Any]:
 def record_from_dict(cls: type[RecordT], record: object) -> RecordT:
     """The record of a JSON object that `record_to_dict` made; attributes with a default may be missing.
 
-    Raises:
-        ValueError: It is no such object; says why.
+    A ValueError says why it is no such object.
     """
     return columns_of(cls).from_dict(record)
 
@@ -261,16 +213,12 @@ def queue_record(queue: InboundQueue) -> dict[str, Any]:
     return record_to_dict(queue)
 
 
-def queue_of(record: object) -> InboundQueue:
-    """The queue of a JSON object that `queue_record` made; see `record_from_dict`."""
-    return record_from_dict(InboundQueue, record)
-
-
 def _without_none(annotation: Any) -> Any:
     return next((arg for arg in get_args(annotation) if arg is not types.NoneType), annotation)
 
 
-def _checked_object(value: object, problem: str) -> dict[str, Any]:
+def checked_object(value: object, problem: str) -> dict[str, Any]:
+    """The value, if it is a dict; else the problem as a ValueError."""
     if isinstance(value, dict):
         return cast("dict[str, Any]", value)
     raise ValueError(problem)

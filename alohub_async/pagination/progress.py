@@ -9,8 +9,8 @@ last page).
 The total is a claim, not a proof: some servers cap their count, others report the count of the page. So after a full
 page that reaches the total, one more page is requested. It is empty if the total is true. No request is added if the
 last page is shorter than the first one. A first page that is shorter than requested is the last one, too, unless its
-length looks like a cap of the server: the documented default, or a multiple of 50. A total that a page refutes by its
-records is dropped.
+length looks like a cap of the server: the documented default, or a multiple of 50. Where the walk is to `prove` that
+the list is whole, any length does. A total that a page refutes by its records is dropped.
 """
 
 from collections.abc import Hashable, Iterator, Sequence
@@ -39,6 +39,7 @@ class PageProgress:
         received: int = 0,
         total: int | None = None,
         before: str = "",
+        prove: bool = False,
     ) -> None:
         self.base: int = base  # the first page that has not come yet
         self.beyond: set[int] = {*beyond}  # pages behind it that have come
@@ -51,6 +52,7 @@ class PageProgress:
         self.latest: str = before  # fingerprint of the highest page that brought records; "" if none did
         self.before: str = ""  # the same, without the page that came last
         self._barren = 0
+        self._prove = prove
         self._refuted = -1  # the highest total that was not true
         self._full = size  # records in the first page
         self._last = (max(beyond), size) if beyond else (base - 1, size)  # of the pages with records: number and count
@@ -145,7 +147,7 @@ class PageProgress:
                 self.totals.append(total)
 
     def _may_be_capped(self, count: int) -> bool:
-        return count == self.total and (count == _DEFAULT_SIZE or count % _CAP_STEP == 0)
+        return count == self.total and (self._prove or count == _DEFAULT_SIZE or count % _CAP_STEP == 0)
 
     def _ends_for_sure(self) -> bool:
         """Whether the last page shows by its length that it is the last one."""

@@ -46,7 +46,7 @@ class RepairingSource(Generic[T]):
         self._new_walk = partial(WalkingSource[T], fetch, beginning, enrich=enrich, prefetch=prefetch, ordered=False)
         self._max_passes = max_passes
         self._passes = Passes()
-        self._walk = self._new_walk()
+        self._walk = self._new_walk(prove=True)
         self._suspects: list[int] | None = None  # pages to fetch again at the end of the pass
         self._total: int | None = None
         self._gone = 0

@@ -28,12 +28,13 @@ class WalkingSource(Generic[T]):
         enrich: Enrich[T] | None = None,
         prefetch: int = 0,
         ordered: bool = True,
+        prove: bool = False,
     ) -> None:
         """Fetch nothing yet.
 
         `prefetch` is the maximum number of pages in flight or in memory, the pager's current page included (but one
         page ahead of it in any case); 0 fetches each page when it is needed. If not `ordered`, pages are returned as
-        they arrive.
+        they arrive. For `prove` see `progress`.
         """
         self.start: PageToken = start
         self._progress = PageProgress(
@@ -43,6 +44,7 @@ class WalkingSource(Generic[T]):
             received=start.received,
             total=start.total,
             before=start.before,
+            prove=prove,
         )
         self._prefetcher = Prefetcher(fetch, self._progress, enrich=enrich, ordered=ordered)
         self._fetch = fetch

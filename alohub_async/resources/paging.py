@@ -33,7 +33,7 @@ class Listing(Generic[T]):
     """Where the pages of a list are from.
 
     `decode` decodes an answer's bytes, where it can; otherwise `structure` makes the records. `detail` looks up each
-    record by its id, on its route, to be yielded instead of the listed one.
+    record by its id, on its route, to be yielded instead of the listed one. `prove` is that of `WalkingSource`.
     """
 
     route: Route
@@ -43,6 +43,7 @@ class Listing(Generic[T]):
     key: str | None = attrs.field(default=None, kw_only=True)  # wire name of the field that identifies a record
     decode: ListDecoder[Any] | None = attrs.field(default=None, kw_only=True)
     detail: tuple[Route, LookUp[T]] | None = attrs.field(default=None, kw_only=True)
+    prove: bool = attrs.field(default=False, kw_only=True)
 
     @property
     def listed(self) -> str:
@@ -91,7 +92,9 @@ def make_pager(requestor: Requestor, source: Listing[T], given: Mapping[str, Any
     if walk.consistency == "repair":
         repairing = RepairingSource(fetch, start, enrich=enrich, prefetch=walk.prefetch, max_passes=walk.max_passes)
         return Pager(repairing, forecast=forecast)
-    walking = WalkingSource(fetch, start, enrich=enrich, prefetch=walk.prefetch, ordered=walk.ordered)
+    walking = WalkingSource(
+        fetch, start, enrich=enrich, prefetch=walk.prefetch, ordered=walk.ordered, prove=source.prove
+    )
     return Pager(walking, strict=walk.consistency == "raise", forecast=forecast)
 
 

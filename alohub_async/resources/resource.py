@@ -84,12 +84,17 @@ class Resource(Generic[RecordT, UpdateT]):
     def _decoders(self) -> Decoders:
         return decoders(self.spec.record)
 
-    def list(self, *, details: bool = False, **options: Unpack[WalkOptionsDict]) -> Pager[RecordT]:
-        """Walk the list; see `Queues.list_inbound`."""
+    def list(self, *, details: bool = False, prove: bool = False, **options: Unpack[WalkOptionsDict]) -> Pager[RecordT]:
+        """Walk the list; see `Queues.list_inbound`.
+
+        With `prove`, a single page that is shorter than requested is not believed to be all: one more request decides.
+        """
         structure = page_of_records(self.spec.record, strict=self._strict)
         detail = (self._get_route, self._get) if details else None
-        source = Listing(self._list_route, structure, key=self._id_field, decode=self._decoders.list, detail=detail)
-        return make_pager(self._requestor, source, options, "details")
+        source = Listing(
+            self._list_route, structure, key=self._id_field, decode=self._decoders.list, detail=detail, prove=prove
+        )
+        return make_pager(self._requestor, source, options, "details", "prove")
 
     async def get(self, record_id: int, **options: Unpack[CallOptionsDict]) -> RecordT:
         """Get one record; see `Queues.get_inbound`."""

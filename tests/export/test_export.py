@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +140,7 @@ async def test_queues_without_an_id(tmp_path: Path) -> None:
     assert (report.complete, report.written) == (True, 3)
 
 
-def _page(ids: list[object], total: int) -> JsonAnswer:
+def _page(ids: Sequence[object], total: int) -> JsonAnswer:
     records = [{"callinId": each, "callinName": f"line {each}"} for each in ids]
     return JsonAnswer({"success": "1", "totalRecord": total, "data": records})
 

@@ -235,7 +235,8 @@ def _lengths(_: Call, right: bytes) -> Answers:
     yield "bytes: stalled in the body", Hostile(body=right[:10], length=b"%d" % size, after=[1000.0], verdict="wrong")
     drip: list[Step] = [step for byte in right[10:] for step in (bytes([byte]), 7.0)]
     yield "bytes: dripping", Hostile(body=right[:10], length=b"%d" % size, after=drip, verdict="wrong")
-    yield "bytes: endless", Hostile(length=b"", after=[b" " * (1 << 20)] * 80 + ["close"], verdict="wrong")
+    endless: list[Step] = [*[b" " * (1 << 20)] * 80, "close"]
+    yield "bytes: endless", Hostile(length=b"", after=endless, verdict="wrong")
 
 
 def _headers(_: Call, right: bytes) -> Answers:
