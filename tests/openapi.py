@@ -19,6 +19,7 @@ from tests.support import QUEUE
 # Imported by name because the package has no types. Only its messages are used.
 _jsonschema: Any = importlib.import_module("jsonschema")
 
+_LISTED: Final = 3  # queues
 _ENVELOPE: Final[dict[str, Any]] = {
     "success": {"const": "1"},
     "error_code": {"const": "SUCCESS"},
@@ -128,7 +129,7 @@ _TRANSPORT_HEADERS: Final = {"host", "accept", "accept-encoding", "user-agent", 
 _BODY_HEADERS: Final = {"content-type", "content-length"}
 
 _ANSWERS: Final[Mapping[str, Mapping[str, object]]] = {
-    "list": {"success": "1", "error_code": "SUCCESS", "totalRecord": 3, "data": [dict(QUEUE)]},
+    "list": {"success": "1", "error_code": "SUCCESS", "totalRecord": _LISTED, "data": [dict(QUEUE)]},
     "get": dict(QUEUE),
     "update": {"success": "1", "error_code": "SUCCESS", "error_message": "Inbound queue updated successfully"},
 }
@@ -284,7 +285,8 @@ class CheckingServer:
         self.accepted.append((request.method, request.path_qs, json.loads(body) if body else None))
         answer = _ANSWERS[operation.spec["operationId"]]
         if operation.spec["operationId"] == "list" and request.query.get("page", "0") != "0":
-            answer = {**answer, "data": [dict(QUEUE) | {"callinId": int(request.query["page"])}]}
+            page = int(request.query["page"])
+            answer = {**answer, "data": [dict(QUEUE) | {"callinId": page}] if page < _LISTED else []}
         schema = operation.spec["responses"]["200"]["content"]["application/json"]["schema"]
         assert violations(_resolved(schema), answer) == []
         return web.json_response(answer)

@@ -58,8 +58,8 @@ async def _call_everything(client: AlohubClient) -> int:
     await client.request("PUT", f"{LIST}/7", json={"announce_position": "1"})
     assert len(await client.paginate(LIST, page_size=1, model=InboundQueue).collect()) == 3
     assert len(await client.paginate(LIST, page_size=1, key="callinId").collect()) == 3
-    # The server sends one record per page, so the first call sends page 0 twice.
-    return 4 + 3 + 3 + 1 + 2 + 2 + 2 + 4 + 3 + 3
+    # The server sends one record per page, so the first call sends page 0 twice; and each walk ends with an empty page.
+    return 5 + 4 + 4 + 1 + 3 + 2 + 2 + 4 + 4 + 4
 
 
 @pytest.mark.parametrize("access", WAYS)

@@ -640,10 +640,12 @@ async def _consistency() -> None:
                 await walk(name, client, consistency="raise", page_size=1, prefetch=0).collect()
         for max_passes in (2, 4):
             async with Sandbox(queues=21) as sandbox, sandbox.client() as client:
-                script(sandbox, *((number, 1) for number in range(1, 9)))  # each walk sees another list
+                script(sandbox, (1, 1))
+                sandbox.fail(json_reply({"success": "1", "totalRecord": 1, "data": []}))  # behind the one page
+                script(sandbox, *((number, 1) for number in range(2, 9)))  # each walk sees another list
                 pager = walk(name, client, consistency="repair", max_passes=max_passes)
                 await pager.collect()
-                assert (pager.drift.passes, len(sandbox.requests)) == (max_passes, max_passes)
+                assert (pager.drift.passes, len(sandbox.requests)) == (max_passes, max_passes + 1)
 
 
 @effect("list_inbound.details")

@@ -86,7 +86,10 @@ class Call:
         except AlohubError as error:
             del args, kwargs
             failed = self.describe(error)
-        raise failed
+        try:
+            raise failed
+        finally:
+            del failed  # or the error would hold its own frame, and that the caller's
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -138,7 +141,10 @@ class Requestor:
             error = call.describe(exc)
         else:
             return call
-        raise error  # here, so that it has no context
+        try:
+            raise error  # here, so that it has no context
+        finally:
+            del error, call  # or the error would hold its own frame, and that the caller's
 
     async def request(self, request: Request, options: CallOptions) -> ApiResponse:
         """Send a request as `send` does, for the whole answer."""

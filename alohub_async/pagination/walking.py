@@ -106,8 +106,11 @@ class WalkingSource(Generic[T]):
                     page = await self._fetch(number, progress.size)
                     if self._enrich is not None:
                         page = await self._enrich(number, page)
-            except (APIStatusError, APIResponseError) as error:
-                page = await self._end_instead_of(number, error)
+            except (APIStatusError, APIResponseError):
+                end = await self._end_instead_of(number)
+                if end is None:
+                    raise
+                page = end
             if page.absent and progress.total is not None and number * progress.size < progress.total:
                 page = FetchedPage[T]([], [], await self._total_now())
             keys, total, gaps = page.keys, page.total, gaps_of(page.keys)
@@ -126,17 +129,15 @@ class WalkingSource(Generic[T]):
         self._prefetcher.tasks.clear()  # pages beyond the end are not needed
         return None
 
-    async def _end_instead_of(self, number: int, error: AlohubError) -> FetchedPage[T]:
-        """Return an empty page if a walk resumes at a page that is beyond the end now; otherwise raise its error."""
+    async def _end_instead_of(self, number: int) -> FetchedPage[T] | None:
+        """Return an empty page if a walk resumes at a page that is beyond the end now; otherwise None."""
         if not number or self._progress.marks != {self.start.before} - {""}:
-            raise error
+            return None
         try:
             total = await self._total_now()
         except AlohubError:
-            raise error from None
-        if total is None or number * self._progress.size < total:
-            raise error
-        return FetchedPage([], [], total)
+            return None
+        return None if total is None or number * self._progress.size < total else FetchedPage([], [], total)
 
     async def _total_now(self) -> int | None:
         """Read the first page again, because the list may have shrunk."""

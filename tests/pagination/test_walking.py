@@ -825,7 +825,7 @@ def test_page_size_in_range_is_taken(size: int) -> None:
 def test_page_size_out_of_range_is_refused(size: int) -> None:
     """The message has the range and what was given."""
     with pytest.raises(
-        InvalidArgumentError, match=rf"page_size must be an int from 1 to {MAX_PAGE_SIZE}; {size} was given"
+        InvalidArgumentError, match=rf"page_size must be an int from 1 to {MAX_PAGE_SIZE}, or None; {size} was given"
     ):
         WalkOptions.of({"page_size": size})
 
