@@ -182,9 +182,3 @@ def _may_be_taken(error: AlohubError) -> bool:
     if isinstance(error, APIStatusError):
         return isinstance(error, InternalServerError)
     return isinstance(error, APIResponseError) or (isinstance(error, APIConnectionError) and error.maybe_sent)
-
-
-async def look_whether_done(read: Callable[[], Awaitable[RecordT]], wanted: Mapping[str, Any]) -> RecordT | None:
-    """Read a record after an update that may or may not have been done; return it if it has the values sent."""
-    record = await read()
-    return None if differing(record, wanted) else record
