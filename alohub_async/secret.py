@@ -37,25 +37,29 @@ class Secret(Generic[T]):
         self.revealed, self._beginnings, self._pattern = value, [], None
         return _KNOWN.setdefault(value, self) if isinstance(value, str) else self
 
-    def strike(self, text: str) -> str:
-        """The text without the secret, which is a text: whole or cut, in any case, plain or encoded."""
+    def beginnings(self) -> list[str]:
+        """The first characters of the secret, which is a text: plain or encoded, in lower case."""
         if not self._beginnings:
             self._beginnings = [form[:_PART].lower() for form in _forms(str(self.revealed))]
+        return self._beginnings
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Where a text has the secret: whole or cut, in any case, plain or encoded."""
         lower = text.lower()
         lower += lower.replace("-", "+").replace("_", "/")  # Base64 for URLs
-        if not _ESCAPE.search(text) and not any(beginning in lower for beginning in self._beginnings):
-            return text
+        if not _ESCAPE.search(text) and not any(beginning in lower for beginning in self.beginnings()):
+            return []
         if self._pattern is None:
             plain, *encoded = _forms(str(self.revealed))
             forms = [_pattern(plain, _escaped), *(_pattern(form, _in_base64) for form in encoded)]
             self._pattern = re.compile("|".join(forms), re.IGNORECASE)
-        return self._pattern.sub(_SHOWN, text)
+        return [match.span() for match in self._pattern.finditer(text)]
 
-    def strike_end(self, text: str) -> str:
-        """The text without a beginning of the secret at its end that is too short for `strike`."""
-        beginnings = (form[:length] for form in self._beginnings for length in range(_PART - 1, 0, -1))
-        end = text[-_PART:].lower()
-        return text[: -next((len(each) for each in beginnings if end.endswith(each)), 0) or None]
+    def end(self, text: str) -> int:
+        """How many characters at the end of a text may begin the secret, if they are too few for `spans`."""
+        beginnings = (form[:length] for form in self.beginnings() for length in range(_PART - 1, 0, -1))
+        last = text[-_PART:].lower()
+        return next((len(each) for each in beginnings if last.endswith(each)), 0)
 
     def __repr__(self) -> str:
         return "Secret('[redacted]')"
@@ -77,10 +81,19 @@ def redacted(text: str, *, cut: bool = False) -> str:
 
     Where a text was `cut`, even one character that a secret begins with is struck out.
     """
-    for reference in _KNOWN.valuerefs():  # a list, so threads may add to it meanwhile
-        if (secret := reference()) is not None and len(secret.revealed) >= _MIN_LENGTH:
-            text = secret.strike(text)
-            text = secret.strike_end(text) if cut else text
+    references = _KNOWN.valuerefs()  # a list, so threads may add to it meanwhile
+    secrets = [known for each in references if (known := each()) is not None and len(known.revealed) >= _MIN_LENGTH]
+    if cut and (end := max((secret.end(text) for secret in secrets), default=0)):
+        text = text[:-end]
+    # All are searched for before any is struck out: a part of one may begin another.
+    found = sorted(span for secret in secrets for span in secret.spans(text))
+    if found:
+        parts, at = list[str](), 0
+        for begin, end in found:
+            if begin >= at:
+                parts += text[at:begin], _SHOWN
+            at = max(at, end)
+        text = "".join((*parts, text[at:]))
     return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 

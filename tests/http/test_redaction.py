@@ -188,6 +188,14 @@ def test_secrets_of_the_same_text_are_one() -> None:
     assert Secret(7) is not Secret(7)
 
 
+def test_keys_that_begin_alike_are_both_struck_out() -> None:
+    """The beginning of one does not hide the rest of another."""
+    keys = [Secret(key) for key in ("sk_live_0123456789aaaa", "sk_live_0123456789bbbb", "sk_live_01", "sk_live_0123")]
+    for key in keys:
+        text = f"about {key.revealed}, and {key.revealed}"
+        assert str(AlohubError(text)) == "about [redacted], and [redacted]"
+
+
 # Errors
 
 
