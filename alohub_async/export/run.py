@@ -107,7 +107,7 @@ class ExportRun(Generic[RecordT]):
     async def _pass(self) -> None:
         """Walk the list, or resume the walk, and conclude the pass."""
         resource, options, call = self._exported.resource, self._options, self._deadline.next_call().keywords()
-        prove = options.consistency == "repair" and self._passes.state.number == 1  # once is enough
+        prove = options.consistency == "repair"
         pager = resource.list(
             prove=prove, token=self.state.token, page_size=options.page_size, prefetch=options.prefetch, **call
         )

@@ -43,10 +43,11 @@ class RepairingSource(Generic[T]):
     ) -> None:
         self.start: PageToken = start
         beginning = PageToken(listed=start.listed, size=start.asked, asked=start.asked)
-        self._new_walk = partial(WalkingSource[T], fetch, beginning, enrich=enrich, prefetch=prefetch, ordered=False)
+        walk = partial(WalkingSource[T], enrich=enrich, prefetch=prefetch, ordered=False, prove=True)
+        self._new_walk = partial(walk, fetch, beginning)
         self._max_passes = max_passes
         self._passes = Passes()
-        self._walk = self._new_walk(prove=True)
+        self._walk = self._new_walk()
         self._suspects: list[int] | None = None  # pages to fetch again at the end of the pass
         self._total: int | None = None
         self._gone = 0

@@ -184,7 +184,7 @@ class RateLimiter:
         return Permit(self._scheduler, key, sequence, priority, max_wait, max_retry_after)
 
     def forecast(self, route: Route, requests: int) -> float:
-        """The least number of seconds until the last of so many requests to a route can go, besides those that wait.
+        """The least seconds until a number of further requests to a route can all go, behind those that wait.
 
         0.0 if all of them can go now, or nothing is known.
         """

@@ -279,7 +279,7 @@ def test_a_failure_is_no_interruption(
     monkeypatch.setenv("KEY_c", "sk_live_wrong")
     for runs in (1, 2):
         assert alohub(*command).code == ExitCode.DENIED
-        assert len(tenants[0].requests) == 3 * runs  # two passes, and a look behind the one page
+        assert len(tenants[0].requests) == 4 * runs  # two passes, each with a look behind the one page
 
 
 def test_the_folder_is_a_data_set(alohub: Alohub, tenants: list[Sandbox], tmp_path: Path) -> None:

@@ -314,8 +314,8 @@ class MovingList(RuleBasedStateMachine):
         self.records = [*range(count)]
         self.stable = {*self.records}
         self.ever = {*self.records}
-        # A page that is shorter than requested, and has its own count as total, cannot be told from a whole list.
-        self.cap = None if lie == "own count" else cap
+        # A single page that is shorter than requested, and has its own count as total, is believed, but not as a proof.
+        self.cap = None if lie in {"own count", "low for a while"} and kind != "repair" else cap
         self.moves = self.failures = 0
         self.asked: list[_Asked] = []
         self.got: list[int] = []

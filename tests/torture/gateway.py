@@ -6,7 +6,7 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Final, Literal, Self, TypeAlias
+from typing import Final, Literal, Self, TypeAlias, get_args
 
 from attrs import define, field
 from yarl import URL
@@ -38,20 +38,8 @@ Way: TypeAlias = Literal[
 another way.
 """
 
-_STORM: Final[Sequence[Way]] = (
-    "reset before it is done",
-    "reset after it is done",
-    "reset after the headers",
-    "reset in the body",
-    "closed after it is done",
-    "closed in the body",
-    "stalled",
-    "stalled in the body",
-    "done late",
-    "garbage",
-    "429 burst",
-    "503 burst",
-)
+_ALONE: Final = frozenset({"refused", "session closed", "no name", "no name in a given session", "storm"})
+_STORM: Final[Sequence[Way]] = tuple(way for way in get_args(Way) if way not in _ALONE)
 
 _BURST: Final = 5
 _STORMY: Final = 0.4  # the share of requests that fail in a storm

@@ -6,6 +6,7 @@ import json
 import random
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from attrs import evolve, frozen
@@ -274,54 +275,16 @@ def _headers(_: Call, right: bytes) -> Answers:
 
 
 def _statuses(_: Call, right: bytes) -> Answers:
-    codes = [
-        99,
-        100,
-        101,
-        199,
-        201,
-        204,
-        205,
-        206,
-        226,
-        299,
-        300,
-        301,
-        304,
-        307,
-        308,
-        399,
-        402,
-        407,
-        408,
-        409,
-        413,
-        418,
-    ]
-    codes += [
-        421,
-        425,
-        426,
-        428,
-        431,
-        451,
-        499,
-        501,
-        505,
-        511,
-        520,
-        521,
-        522,
-        523,
-        524,
-        525,
-        529,
-        530,
-        598,
-        599,
-        600,
-        999,
-    ]
+    codes = chain(
+        (99,),
+        (100, 101, 199),
+        (201, 204, 205, 206, 226, 299),
+        (300, 301, 304, 307, 308, 399),
+        (402, 407, 408, 409, 413, 418, 421, 425, 426, 428, 431, 451, 499),
+        (501, 505, 511, 520, 521, 522, 523, 524, 525, 529, 530, 598, 599),
+        (600,),
+        (999,),
+    )
     for code in codes:
         verdict: Verdict = "wrong" if code >= 300 else "either"
         for name, body in {"": right, " empty": b"", " page": b"<html><h1>no</h1></html>"}.items():
@@ -363,6 +326,10 @@ def _statuses(_: Call, right: bytes) -> Answers:
         yield f"before: {name}", Hostile(body=right, before=before, after=_SHUT, verdict=verdict)
 
 
+_EXTREME: Final = ("1e400", "-1e400", "1E400", "1e-400", "-0")
+_NO_JSON: Final = ("NaN", "Infinity", "-Infinity", "01", "+1", "0x1", "1.", ".5")
+
+
 def _texts(call: Call, right: bytes) -> Answers:
     """Bodies that are odd as JSON."""
     depths = {
@@ -373,24 +340,7 @@ def _texts(call: Call, right: bytes) -> Answers:
     texts: Mapping[str, bytes] = {
         **{f"depth: {name}": text for name, text in {**depths, **closed, **inside}.items()},
         **{f"digits: {many}": _with(right, b"9" * many) for many in (20, 400, 5000, 1_000_000)},
-        **{
-            f"number: {number}": _with(right, number.encode())
-            for number in (
-                "1e400",
-                "-1e400",
-                "NaN",
-                "Infinity",
-                "-Infinity",
-                "-0",
-                "1e-400",
-                "01",
-                "+1",
-                "0x1",
-                "1.",
-                ".5",
-                "1E400",
-            )
-        },
+        **{f"number: {number}": _with(right, number.encode()) for number in (*_EXTREME, *_NO_JSON)},
         "twice: success": right[:-1] + b', "success": "0"}',
         "twice: failure": b'{"success": "0", ' + right[1:],
         "twice: data": right[:-1] + b', "data": []}',
