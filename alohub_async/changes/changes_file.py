@@ -1,15 +1,16 @@
 """Files of changes: CSV with a header line, or JSON Lines; `rows.py` describes the rows."""
 
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
-from alohub_async.changes.rows import COLUMNS, EXPECT, Change, Problem, read_cell, read_rows
-from alohub_async.errors import FileError, InvalidArgumentError
-from alohub_async.files import os_errors, replacing, to_cell
-from alohub_async.files.delimited import Row, csv_rows, json_rows, write_objects, write_rows
+from alohub_async.changes.rows import COLUMNS, EXPECT, Change, Problem, read_rows
+from alohub_async.errors import FileError
+from alohub_async.files import check_ending, reading, replacing, to_cell
+from alohub_async.files.delimited import csv_rows, json_rows, write_objects, write_rows
 from alohub_async.plurals import counted
+
+_ENDINGS: Final = (".csv", ".jsonl")  # of files that people edit
 
 
 class ChangesFileError(FileError):
@@ -29,9 +30,10 @@ def read_changes(path: Path) -> list[Change]:
         ChangesFileError: The file has problems; the error lists all of them.
         FileError: The file cannot be read.
     """
-    read, _ = _FORMATS[_checked_ending(path)]
-    with os_errors(path, doing="read"), path.open("rb") as file:
-        changes, problems = read_rows(read(file))
+    ending = check_ending(path, _ENDINGS)
+    with reading(path) as file:
+        rows = csv_rows(file, COLUMNS, ["id"], null="null") if ending == ".csv" else json_rows(file)
+        changes, problems = read_rows(rows)
     if problems:
         raise ChangesFileError(path, tuple(sorted(problems, key=lambda problem: problem.line)))
     return changes
@@ -44,16 +46,13 @@ def write_changes(path: Path, changes: Iterable[Change]) -> None:
         InvalidArgumentError: The ending is neither `.csv` nor `.jsonl`.
         FileError: The file cannot be written; a file already at `path` is unchanged.
     """
-    _, write = _FORMATS[_checked_ending(path)]
+    ending, rows = check_ending(path, _ENDINGS), [_values(change) for change in changes]
     with replacing(path) as file:
-        write(file, [_values(change) for change in changes])
-
-
-def _checked_ending(path: Path) -> str:
-    ending = path.suffix.lower()
-    if ending not in _FORMATS:
-        raise InvalidArgumentError(f"a file of changes must end in {' or '.join(_FORMATS)}; {str(path)!r} was given")
-    return ending
+        if ending == ".csv":
+            names = [name for name in COLUMNS if name == "id" or any(name in row for row in rows)]
+            write_rows(file, names, ([_to_cell(row[name]) if name in row else "" for name in names] for row in rows))
+        else:
+            write_objects(file, rows)
 
 
 def _values(change: Change) -> dict[str, Any]:
@@ -64,12 +63,3 @@ def _to_cell(value: object) -> str:
     if value is None:
         return "null"
     return "'null" if value == "null" else to_cell(value)
-
-
-def _write_csv(file: BinaryIO, rows: list[dict[str, Any]]) -> None:
-    names = [name for name in COLUMNS if name == "id" or any(name in row for row in rows)]
-    write_rows(file, names, ([_to_cell(row[name]) if name in row else "" for name in names] for row in rows))
-
-
-_read_csv: Callable[[BinaryIO], Iterator[Row]] = partial(csv_rows, known=COLUMNS, required=["id"], read_cell=read_cell)
-_FORMATS: Final = {".csv": (_read_csv, _write_csv), ".jsonl": (json_rows, write_objects)}

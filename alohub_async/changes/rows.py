@@ -21,9 +21,11 @@ from alohub_async.validation import check_id, check_instance, nearest
 
 WRITABLE: Final = tuple(field.name for field in attrs.fields(InboundQueueUpdate))
 EXPECT: Final = "expect."
-COLUMNS: Final = ("id", *WRITABLE, *(EXPECT + name for name in WRITABLE))
 STRATEGIES: Final = ", ".join(f"{strategy.name} ({int(strategy)})" for strategy in QueueStrategy)  # for messages
 _QUEUE: Final = columns_of(InboundQueue)
+_FIELDS: Final = {name: _QUEUE.kinds[name] for name in WRITABLE}
+COLUMNS: Final = {"id": int, **_FIELDS, **{EXPECT + name: kind for name, kind in _FIELDS.items()}}
+"""The kind of the values in each column."""
 
 
 @attrs.frozen
@@ -84,11 +86,6 @@ class Problem:
 
     def __str__(self) -> str:
         return f"line {self.line}: {self.message}"
-
-
-def read_cell(name: str, cell: str) -> Any:
-    """The value of a cell of a CSV file of changes; None for null."""
-    return None if cell == "null" else from_cell(cell, _QUEUE.kinds[name.removeprefix(EXPECT)])
 
 
 def read_rows(rows: Iterable[Row]) -> tuple[list[Change], list[Problem]]:

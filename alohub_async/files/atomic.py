@@ -42,6 +42,15 @@ def os_errors(path: Path, *, doing: str) -> Generator[None]:
         raise file_error(path, exc, doing=doing) from exc
 
 
+@contextmanager
+def reading(path: Path) -> Generator[BinaryIO]:
+    """A file to read from; a `FileError` if that is impossible, or if it is a pipe or a device, which could block."""
+    with os_errors(path, doing="read"):
+        check_is_file(path.stat())
+        with path.open("rb") as file:
+            yield file
+
+
 def check_is_file(found: os.stat_result) -> None:
     """Raise an OSError for a folder, a pipe, a device or a socket."""
     if stat.S_ISDIR(found.st_mode):

@@ -12,23 +12,23 @@ import threading
 import unicodedata
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
-from typing import Any, BinaryIO, Final, NamedTuple, TextIO
+from typing import Any, BinaryIO, Final, NamedTuple
 
-from alohub_async.files.records import Columns, RecordT, checked_object, is_text, json_text, read_json
+from alohub_async.files.records import Columns, RecordT, is_text, json_text, read_json
 from alohub_async.plurals import counted
-from alohub_async.validation import nearest
+from alohub_async.validation import MAX_DIGITS, nearest
 
-_SHIELDED: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
+_SHIELDED: Final = frozenset({"", "\t", "\r", "\n", "'"})
 _FORMULAS: Final = frozenset("=+-@\u2212")  # with the minus sign of mathematics
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Mn", "Zs", "Zl", "Zp"})
 _MOST: Final = 2**31 - 1  # characters of a cell; the default is less than a record can have
 _limit_lock: Final = threading.Lock()
 _FLAGS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-_NUMBER: Final = re.compile(r"(-?[0-9]{1,100})(?:\.0+)?")
-_SHORTENED: Final = re.compile(r"-?[0-9](?:[.,][0-9]+)?[Ee]\+[0-9]+|[0-9]{5,}\.0")
-_NO_ZERO: Final = re.compile(r"[35789][0-9]{8}|2[0-9]{9}")  # Vietnamese numbers, of mobiles and of cities
-_LEAST: Final = 4  # characters of a damaged number
-_ZERO: Final = "without its leading zero"
+_NUMBER: Final = re.compile(r"\s*(-?[0-9]{1,100})(?:\.0+)?\s*")
+_SHORTENED: Final = r"-?[0-9](?:[.,][0-9]+)?[Ee]\+[0-9]+|[0-9]{5,}\.0"
+_NO_ZERO: Final = "[35789][0-9]{8}|2[0-9]{9}"  # Vietnamese numbers, of mobiles and of cities
+_DAMAGED: Final = re.compile(rf"\s*(?:({_SHORTENED})|{_NO_ZERO})\s*\Z")
+_SUSPECT: Final = re.compile(rf"[^\w{{]|_|\Z|{_DAMAGED.pattern}")  # most text is not, such as `extra`
 _NOT_TEXT: Final = "not UTF-8; save the file as UTF-8"
 _SEPARATOR: Final = re.compile(r"sep=|[^,]*([;\t|])")
 
@@ -43,44 +43,34 @@ class Row(NamedTuple):
 
 def to_cell(value: Any) -> str:
     """A value as a cell: text that a spreadsheet could run, or seems to have damaged, has an apostrophe before it."""
+    if isinstance(value, str):
+        return f"'{value}" if _SUSPECT.match(value) and _needs_shield(value) else value
     if value is None:
         return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        shielded = not value or value.startswith(_SHIELDED) or _may_be_formula(value) or _damage(value)
-        return f"'{value}" if shielded else value
-    return str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _may_be_formula(text: str) -> bool:
-    if text[0].isalnum():
-        return False
+def _needs_shield(text: str) -> bool:
     first = next((char for char in text if unicodedata.category(char) not in _UNSEEN), "")
-    return unicodedata.normalize("NFKC", first) in _FORMULAS
+    is_formula = unicodedata.normalize("NFKC", first) in _FORMULAS
+    return is_formula or text[:1] in _SHIELDED or _DAMAGED.match(text) is not None
 
 
 def from_cell(cell: str, kind: type) -> Any:
     """The value of a cell that is not empty; its text if it is not of that kind; a ValueError if it is damaged."""
-    if kind is int and cell.isdecimal() and cell.isascii():
+    if kind is int and cell.isdecimal() and cell.isascii() and len(cell) <= MAX_DIGITS:
         return int(cell)
+    if kind is int and (number := _NUMBER.fullmatch(cell)):
+        return int(number[1])
     if kind is bool:
         return _FLAGS.get(cell.strip().lower(), cell)
-    if kind is int and (number := _NUMBER.fullmatch(cell.strip())):
-        return int(number[1])
-    if (damage := _damage(cell.strip())) and not (kind is int and damage == _ZERO):
+    if (damaged := _DAMAGED.match(cell)) and (kind is not int or damaged[1]):
+        damage = "cut short" if damaged[1] else "without its leading zero"
         raise ValueError(
             f"{cell!r:.60} is a number {damage}, as spreadsheets do; format the column as text and enter it again, or"
             f" write '{cell:.60} if it is right"
         )
     return cell.removeprefix("'")
-
-
-def _damage(text: str) -> str:
-    """What a spreadsheet seems to have done to the text; empty if nothing."""
-    if not text[-1:].isdecimal() or len(text) < _LEAST:
-        return ""
-    return "cut short" if _SHORTENED.fullmatch(text) else _ZERO if _NO_ZERO.fullmatch(text) else ""
 
 
 def write(file: BinaryIO, columns: Columns[RecordT], records: Iterable[RecordT]) -> None:
@@ -94,7 +84,7 @@ def write_rows(file: BinaryIO, header: Iterable[str], rows: Iterable[Iterable[st
     try:
         writer = csv.writer(text)
         writer.writerow(header)
-        writer.writerows([*row] for row in rows)
+        writer.writerows(rows)
         text.flush()
     finally:
         text.detach()
@@ -102,9 +92,9 @@ def write_rows(file: BinaryIO, header: Iterable[str], rows: Iterable[Iterable[st
 
 def read(file: BinaryIO, columns: Columns[RecordT]) -> Iterator[RecordT]:
     """The records of a CSV file, whose columns may stand in any order; a ValueError names the line."""
-    kinds = columns.kinds
-    rows = csv_rows(file, columns.names, columns.required, lambda name, cell: from_cell(cell, kinds.get(name, str)))
-    return _records(rows, lambda row: columns.from_row({**dict.fromkeys(columns.required), **row}))
+    rows = csv_rows(file, {**columns.kinds, "extra": str}, columns.required)
+    blank = dict.fromkeys(columns.required)
+    return _records(rows, lambda row: columns.from_row({**blank, **row}))
 
 
 def write_objects(file: BinaryIO, objects: Iterable[Mapping[str, Any]]) -> None:
@@ -130,37 +120,40 @@ def _records(rows: Generator[Row], make: Callable[[Mapping[str, Any]], RecordT])
 
 
 def csv_rows(
-    file: BinaryIO, known: Collection[str], required: Iterable[str], read_cell: Callable[[str, str], Any]
+    file: BinaryIO, kinds: Mapping[str, type], required: Iterable[str], *, null: str | None = None
 ) -> Generator[Row]:
-    """The rows of a CSV file, which may have the `known` columns; the last has the problem if the rest is unreadable.
+    """The rows of a CSV file with columns of these kinds; the last has the problem if the rest is unreadable.
 
-    A byte order mark is skipped. `read_cell` makes a value of a column and a cell, or raises a ValueError.
+    A byte order mark is skipped. A cell with the text of `null` is None.
     """
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    reader = csv.reader(_decoded(text), strict=True)
-    header: list[str] = []
+    reader = csv.reader(text, strict=True)
+    header: list[tuple[str, type]] = []
     line = 1
     try:
-        while (cells := next_row(reader)) is not None:
-            if header and "".join(cells).strip():
-                yield _csv_row(line, header, cells, read_cell)
-            elif "".join(cells).strip():
-                header = [name.strip() for name in _without_blanks(cells, 1)]
-                if problems := _header_problems(header, known, required):
+        while (cells := _next_row(reader)) is not None:
+            joined = "".join(cells)
+            if not is_text(joined):
+                yield Row(line, {}, (_NOT_TEXT,))
+                return
+            if header and joined.strip():
+                yield _csv_row(line, header, cells, null)
+            elif joined.strip():
+                names = [name.strip() for name in _without_blanks(cells, 1)]
+                if problems := _header_problems(names, kinds, required):
                     yield Row(line, {}, problems)
                     return
+                header = [(name, kinds[name]) for name in names]
             line = reader.line_num + 1
         if not header:
             yield Row(1, {}, ("the file is empty; it needs a header line",))
     except csv.Error as exc:  # the boundaries of later rows are unknown
         yield Row(line, {}, (f"not CSV: {exc}",))
-    except ValueError as exc:
-        yield Row(reader.line_num + 1, {}, (str(exc),))
     finally:
         text.detach()
 
 
-def next_row(rows: Iterator[list[str]]) -> list[str] | None:
+def _next_row(rows: Iterator[list[str]]) -> list[str] | None:
     """The next row, of any length; None at the end. The limit of the csv module belongs to the whole process."""
     with _limit_lock:
         limit = csv.field_size_limit(_MOST)
@@ -168,13 +161,6 @@ def next_row(rows: Iterator[list[str]]) -> list[str] | None:
             return next(rows, None)
         finally:
             csv.field_size_limit(limit)
-
-
-def _decoded(text: TextIO) -> Iterator[str]:
-    for line in text:
-        if not is_text(line):
-            raise ValueError(_NOT_TEXT)
-        yield line
 
 
 def _without_blanks(cells: list[str], least: int) -> list[str]:
@@ -194,7 +180,7 @@ def _header_problems(header: list[str], known: Collection[str], required: Iterab
     return tuple(problems)
 
 
-def _csv_row(line: int, header: list[str], cells: list[str], read_cell: Callable[[str, str], Any]) -> Row:
+def _csv_row(line: int, header: list[tuple[str, type]], cells: list[str], null: str | None) -> Row:
     if len(cells) != len(header):
         cells = _without_blanks(cells, len(header))
     if len(cells) != len(header):
@@ -202,10 +188,10 @@ def _csv_row(line: int, header: list[str], cells: list[str], read_cell: Callable
         return Row(line, {}, (f"{counted(len(cells), 'cell')}, but the header has {len(header)}{hint}",))
     values: dict[str, Any] = {}
     problems: list[str] = []
-    for name, cell in zip(header, cells, strict=True):
+    for (name, kind), cell in zip(header, cells, strict=True):
         try:
             if cell:
-                values[name] = read_cell(name, cell)
+                values[name] = None if cell == null else from_cell(cell, kind)
         except ValueError as exc:
             problems.append(f"{name}: {exc}")
     return Row(line, {} if problems else values, tuple(problems))
@@ -213,19 +199,15 @@ def _csv_row(line: int, header: list[str], cells: list[str], read_cell: Callable
 
 def json_rows(file: BinaryIO) -> Generator[Row]:
     """The objects of a file of JSON Lines, one a line; a byte order mark is skipped."""
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="\n")
-    try:
-        for number, line in enumerate(text, 1):
-            if line.strip():
-                yield _json_row(number, line)
-    finally:
-        text.detach()
-
-
-def _json_row(number: int, line: str) -> Row:
-    if not is_text(line):
-        return Row(number, {}, (_NOT_TEXT,))
-    try:
-        return Row(number, checked_object(read_json(line), f"{line.strip():.60}"))
-    except ValueError as exc:
-        return Row(number, {}, (f"not a JSON object: {exc}",))
+    for number, line in enumerate(file, 1):
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+            if not text.strip():
+                continue
+            values: Any = read_json(text)
+            problems = () if type(values) is dict else (f"not a JSON object: {text.strip():.60}",)
+            yield Row(number, values if not problems else {}, problems)
+        except UnicodeDecodeError:
+            yield Row(number, {}, (_NOT_TEXT,))
+        except ValueError as exc:
+            yield Row(number, {}, (f"not a JSON object: {exc}",))

@@ -1,13 +1,13 @@
 """The formats, by their endings: what writes one and what reads it."""
 
 import importlib.util
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
 from alohub_async.errors import AlohubError, ConfigurationError, FileError, InvalidArgumentError
 from alohub_async.files import delimited, parquet
-from alohub_async.files.atomic import check_is_file, os_errors, replacing
+from alohub_async.files.atomic import reading, replacing
 from alohub_async.files.records import Columns, RecordT, columns_of
 from alohub_async.models import InboundQueue
 
@@ -31,16 +31,16 @@ _FORMATS: Final = {
 }
 
 
-def check_ending(path: Path) -> str:
+def check_ending(path: Path, allowed: Collection[str] = tuple(_FORMATS)) -> str:
     """The format's ending, once it is known that files of it can be written and read here.
 
     Raises:
-        InvalidArgumentError: No format has it.
+        InvalidArgumentError: It is not allowed.
         ConfigurationError: Its package is not installed.
     """
     ending = path.suffix.lower()
-    if ending not in _FORMATS or "\0" in str(path):
-        raise InvalidArgumentError(f"the file must end in {', '.join(_FORMATS)}; {str(path)!r} was given")
+    if ending not in allowed or "\0" in str(path):
+        raise InvalidArgumentError(f"the file must end in {', '.join(allowed)}; {str(path)!r} was given")
     package = _FORMATS[ending].package
     if package is not None and importlib.util.find_spec(package) is None:
         extra = f"alohub-async[{ending[1:]}]"
@@ -85,12 +85,10 @@ def read_queues(path: Path) -> Iterator[InboundQueue]:
 
 
 def _read(path: Path, form: Format, columns: Columns[RecordT]) -> Iterator[RecordT]:
-    with os_errors(path, doing="read"):
-        check_is_file(path.stat())  # to open a pipe could take for ever
-        with path.open("rb") as file:
-            try:
-                yield from form.read(file, columns)
-            except AlohubError:
-                raise
-            except (ValueError, RuntimeError) as exc:  # pyarrow's NotImplementedError, of a damaged file, is one
-                raise FileError(f"{path}: {' '.join(str(exc).split())}", path=path) from exc
+    with reading(path) as file:
+        try:
+            yield from form.read(file, columns)
+        except AlohubError:
+            raise
+        except (ValueError, RuntimeError) as exc:  # pyarrow's NotImplementedError, of a damaged file, is one
+            raise FileError(f"{path}: {' '.join(str(exc).split())}", path=path) from exc

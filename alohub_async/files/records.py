@@ -70,10 +70,9 @@ def read_json(text: str | bytes) -> Any:
 def is_text(text: str) -> bool:
     """Whether UTF-8 can encode it: a lone surrogate cannot be encoded."""
     try:
-        text.encode()
+        return text.isascii() or bool(text.encode())
     except UnicodeEncodeError:
         return False
-    return True
 
 
 class Columns(Generic[RecordT]):
@@ -100,6 +99,13 @@ class Columns(Generic[RecordT]):
         self._cls = cls
         self._wire = wire_names(cls)
         self._least: dict[str, int | None] = {field.name: field.metadata.get("minimum") for field in fields}
+        # What needs no `checked` if it has this type, and from which number on one is beyond its column.
+        self._exact = {name: kind if self._least[name] is None else None for name, kind in types_of.items()}
+        self._beyond = {
+            name: (1 << (31 if name in self.enums else 63)) if kind is int else 0
+            for name, kind in self.kinds.items()
+            if kind is not bool
+        }
         self._known = frozenset(self.names)
         self._values_of = attrgetter(*self.names)
 
@@ -108,56 +114,54 @@ class Columns(Generic[RecordT]):
         found: dict[str, Any] = dict(zip(self.names, self._values_of(record), strict=True))
         for name in self.enums:
             if found[name] is not None:
-                found[name] = found[name].value
+                found[name] = int(found[name])
         found["extra"] = dict(found["extra"])
         return found
 
     def from_dict(self, record: object) -> RecordT:
         """The record of a JSON object that `to_dict` made, without some that have a default; else a ValueError."""
-        values = checked_object(record, "not a JSON object")
+        if type(record) is not dict:
+            raise ValueError("not a JSON object")
+        values: dict[str, Any] = {**record}
         if not values.keys() <= self._known:
             raise ValueError(f"unknown column {min(map(repr, values.keys() - self._known))}")
         for name in self.required:
             if name not in values:
                 raise ValueError(f"column {name!r} is missing")
         extra = values.get("extra", {})
-        checked_object(extra, f"extra must be a JSON object; {extra!r:.100} was found")
-        values = {**values}
-        for name, kind in self.kinds.items():
+        if type(extra) is not dict:
+            raise ValueError(f"extra must be a JSON object; {extra!r:.100} was found")
+        for name, kind in self._exact.items():
             value = values.get(name)
-            if value is not None and (kind is int or type(value) is not kind):
+            if value is not None and type(value) is not kind:
                 values[name] = self.checked(name, value)
         return self._cls(**values)
 
     def checked(self, name: str, value: object) -> Any:
         """A value of a column other than `extra`, an enum by its number or its name; else a ValueError."""
+        if value is None:
+            return None
         kind, member_of, least = self.kinds[name], self.enums.get(name), self._least[name]
         found: Any = value
-        if member_of is not None and isinstance(value, str):
-            found = member_of.__members__.get(value.strip().upper(), value)
-        elif kind is int and isinstance(value, float) and value.is_integer():  # pandas makes them
-            found = int(value)
-        if found is None:
-            return None
-        if not isinstance(found, kind) or (kind is int and isinstance(found, bool)):
-            allowed = _KIND_NAMES[kind] + ("" if member_of is None else f", one of {', '.join(member_of.__members__)},")
-            raise ValueError(f"{name} must be {allowed} or null; {value!r:.100} was found")
-        number: Any = found
-        if least is not None and number < least:
+        if type(value) is not kind:
+            if member_of is not None and isinstance(value, str):
+                found = member_of.__members__.get(value.strip().upper(), value)
+            elif kind is int and isinstance(value, float) and value.is_integer():  # pandas makes them
+                found = int(value)
+            if not isinstance(found, kind) or isinstance(found, bool):
+                members = f", one of {', '.join(member_of.__members__)}," if member_of is not None else ""
+                raise ValueError(f"{name} must be {_KIND_NAMES[kind]}{members} or null; {value!r:.100} was found")
+        if least is not None and found < least:
             raise ValueError(f"{name} must be {least} or more; {value!r:.100} was found")
-        return found if member_of is None else member_of(number)
+        return found if member_of is None else member_of(found)
 
     def to_row(self, record: RecordT) -> dict[str, Any]:
         """The record as a row: `extra` as JSON, and every value one that its column can hold."""
         row = self.to_dict(record)
         extra: dict[str, Any] = row["extra"]
-        for name, kind in self.kinds.items():
+        for name, beyond in self._beyond.items():
             value = row[name]
-            if value is None or kind is bool:
-                continue
-            bits = 31 if name in self.enums else 63  # without the sign
-            fits = is_text(value) if kind is str else -(1 << bits) <= value < 1 << bits
-            if not fits:
+            if value is not None and not (-beyond <= value < beyond if beyond else is_text(value)):
                 wire = self._wire[name]
                 if wire in extra:
                     raise InvalidArgumentError(f"{name} is beyond its column, and extra has {wire!r} already")
@@ -215,10 +219,3 @@ def queue_record(queue: InboundQueue) -> dict[str, Any]:
 
 def _without_none(annotation: Any) -> Any:
     return next((arg for arg in get_args(annotation) if arg is not types.NoneType), annotation)
-
-
-def checked_object(value: object, problem: str) -> dict[str, Any]:
-    """The value, if it is a dict; else the problem as a ValueError."""
-    if isinstance(value, dict):
-        return cast("dict[str, Any]", value)
-    raise ValueError(problem)

@@ -1,6 +1,8 @@
 """Files of changes: reading, writing, and reporting every problem."""
 
+import os
 import pickle
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -134,12 +136,30 @@ def test_every_problem_of_json_lines_is_reported(tmp_path: Path) -> None:
 
 def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
     """A wrong ending is refused before anything is read or written; errors of the system are reported."""
-    with pytest.raises(InvalidArgumentError, match=r"must end in \.csv or \.jsonl"):
-        read_changes(tmp_path / "a.txt")
-    with pytest.raises(InvalidArgumentError, match=r"must end in \.csv or \.jsonl"):
-        write_changes(tmp_path / "a.parquet", [])
+    for name in ("a.txt", "a.parquet", "a\0.csv"):
+        with pytest.raises(InvalidArgumentError, match=r"must end in \.csv, \.jsonl"):
+            read_changes(tmp_path / name)
+        with pytest.raises(InvalidArgumentError, match=r"must end in \.csv, \.jsonl"):
+            write_changes(tmp_path / name, [])
     with pytest.raises(FileError, match="no such file"):
         read_changes(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_a_pipe_is_refused(tmp_path: Path, name: str) -> None:
+    """To open one that nobody writes to would take for ever."""
+    path, found = tmp_path / name, list[str]()
+    os.mkfifo(path)
+
+    def read() -> None:
+        with pytest.raises(FileError) as caught:
+            read_changes(path)
+        found.append(str(caught.value))
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert found == [f"cannot read {path}: it is a pipe or a device, not a file"]
 
 
 _names: st.SearchStrategy[str] = st.sampled_from(["null", "=1+1", "'a", "nhạc chờ.wav", 'a"b,c.wav', "-x"])

@@ -55,6 +55,14 @@ def test_shielded_text_is_read_back(tmp_path_factory: pytest.TempPathFactory, te
     assert [*read_queues(path)] == [queue]
 
 
+@pytest.mark.parametrize("text", ["912345678", " 912345678", "2438123456\u3000", "9.12E+08\n", "12345.0 ", "-1,5e+9"])
+def test_text_like_a_damaged_number_is_read_back(tmp_path: Path, text: str) -> None:
+    """The apostrophe says that it is right, with blanks around it as well."""
+    queues = [InboundQueue(id=1, name=text, number=text)]
+    write_queues(tmp_path / "queues.csv", queues)
+    assert [*read_queues(tmp_path / "queues.csv")] == queues
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("size", [131_072, 140_000, 3_000_000])
 def test_long_fields_are_read_back(tmp_path: Path, ending: str, size: int) -> None:
