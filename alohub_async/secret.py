@@ -13,6 +13,7 @@ _MIN_LENGTH: Final = 4  # characters; a shorter "key" would also match ordinary 
 _MIN_ENCODED: Final = 8  # characters of which Base64 or hex is searched for
 _PART: Final = 10  # characters that a text must begin a key with, if it was cut there
 _ESCAPE: Final = re.compile(r"[%\\&]")
+_LIKE_A_KEY: Final = re.compile(r"\bsk_[a-z]+_\w+")  # the vendor's page: sk_live_…; it may be one of somebody else
 
 
 @final
@@ -77,7 +78,7 @@ _KNOWN: Final[WeakValueDictionary[str, Any]] = WeakValueDictionary()
 
 
 def redacted(text: str, *, cut: bool = False) -> str:
-    """The text without any secret that is in use; a lone surrogate, which cannot be printed, is escaped.
+    """The text without any secret that is in use, or a key of the vendor; a lone surrogate is escaped.
 
     Where a text was `cut`, even one character that a secret begins with is struck out.
     """
@@ -86,7 +87,8 @@ def redacted(text: str, *, cut: bool = False) -> str:
     if cut and (end := max((secret.end(text) for secret in secrets), default=0)):
         text = text[:-end]
     # All are searched for before any is struck out: a part of one may begin another.
-    found = sorted(span for secret in secrets for span in secret.spans(text))
+    found = [match.span() for match in _LIKE_A_KEY.finditer(text)]
+    found = sorted([*found, *(span for secret in secrets for span in secret.spans(text))])
     if found:
         parts, at = list[str](), 0
         for begin, end in found:

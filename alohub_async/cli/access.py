@@ -1,7 +1,6 @@
 """API access for commands: the shared options, the API key, the client and the event loop."""
 
 import asyncio
-import enum
 import getpass
 import inspect
 import logging
@@ -15,24 +14,18 @@ from typing import Annotated, Any, TypeVar
 import attrs
 from typer import Option
 
-from alohub_async.cli.errors import CommandError, ExitCode, redact_key
-from alohub_async.cli.output import one_line, write_stderr
+from alohub_async.cli.errors import KEY_VARIABLE, CommandError, ExitCode
+from alohub_async.cli.output import message_line, write_stderr
 from alohub_async.client import AlohubClient
-from alohub_async.config import Endpoint, read_environment
+from alohub_async.config import Endpoint, Environment
 from alohub_async.http.retries import RetryPolicy
 
 T = TypeVar("T")
 
 
-class Env(enum.StrEnum):
-    """The vendor's gateways."""
-
-    PRODUCTION = "production"
-    DEVELOPMENT = "development"
-
-
 _option = partial(Option, rich_help_panel="Access")
 _url = _option(metavar="URL", help="Base URL of the API, without /v1.  [default: $ALOHUB_BASE_URL]")
+_env = _option(help="The vendor's gateway.  [default: $ALOHUB_ENV, or production]")
 _direct = _option("--direct", help="The base URL is the backend itself: path prefix /api, key in header Authorization.")
 _allow_http = _option("--allow-http", help="Allow http:// URLs; the key is sent unencrypted.")
 _tenant = _option(metavar="ID", help="Tenant id.  [default: $ALOHUB_TENANT_ID, or none]")
@@ -46,7 +39,7 @@ class Access:
 
     sandbox: Annotated[bool, _option("--sandbox", help="Use a temporary local sandbox; no API key needed.")] = False
     base_url: Annotated[str | None, _url] = None
-    env: Annotated[Env | None, _option(help="The vendor's gateway.  [default: $ALOHUB_ENV, or production]")] = None
+    env: Annotated[Environment | None, _env] = None
     direct: Annotated[bool, _direct] = False
     allow_http: Annotated[bool, _allow_http] = False
     tenant_id: Annotated[str | None, _tenant] = None
@@ -86,32 +79,21 @@ class Access:
             yield client
 
     def _service(self) -> AbstractAsyncContextManager[AlohubClient]:
-        # `_endpoint` reads the base URL, as --allow-http may apply to it.
-        settings = read_environment({**os.environ, "ALOHUB_BASE_URL": ""})
-        endpoint = self._endpoint() or settings.endpoint or Endpoint.production()
-        tenant_id = settings.tenant_id if self.tenant_id is None else self.tenant_id
-        key = settings.api_key or _ask_for_key()
-        return AlohubClient(key, tenant_id=tenant_id, endpoint=endpoint, retry=self.retry)
-
-    def _endpoint(self) -> Endpoint | None:
-        """The endpoint of the options, else of ALOHUB_BASE_URL; None if only ALOHUB_ENV may name it."""
         if self.base_url is not None and self.env is not None:
             raise CommandError("give either --base-url or --env, not both")
-        url = self.base_url
-        if url is None and self.env is None:
-            url = os.environ.get("ALOHUB_BASE_URL") or None
-        if self.direct and url is None:
+        url = self.base_url or (None if self.env else os.environ.get("ALOHUB_BASE_URL"))
+        if self.direct and not url:
             raise CommandError("--direct needs the URL of the backend: give --base-url, or set ALOHUB_BASE_URL")
-        if url is None and self.env is None:
-            return None
-        return make_endpoint(url, self.env, direct=self.direct, allow_http=self.allow_http)
+        endpoint = make_endpoint(url, self.env, direct=self.direct, allow_http=self.allow_http)
+        key = None if os.environ.get(KEY_VARIABLE) else _ask_for_key()
+        return AlohubClient.from_env(key, tenant_id=self.tenant_id, endpoint=endpoint, retry=self.retry)
 
 
-def make_endpoint(base_url: str | None, env: str | None, *, direct: bool, allow_http: bool) -> Endpoint:
-    """The endpoint at a base URL, or else the vendor's gateway of that name, production by default."""
-    if base_url is not None:
+def make_endpoint(base_url: str | None, env: Environment | None, *, direct: bool, allow_http: bool) -> Endpoint | None:
+    """The endpoint at a base URL, or else the vendor's gateway of that name; None if neither is given."""
+    if base_url:
         return (Endpoint.direct if direct else Endpoint)(base_url, allow_http=allow_http)
-    return Endpoint.development() if env == Env.DEVELOPMENT else Endpoint.production()
+    return getattr(Endpoint, env)() if env else None
 
 
 def with_access(command: Callable[..., None]) -> Callable[..., None]:
@@ -147,7 +129,7 @@ class _StderrHandler(logging.Handler):
     """Writes each log record of the SDK as one line, in the form of the command's own messages."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        write_stderr(redact_key(one_line(record.getMessage())))
+        write_stderr(message_line(record.getMessage()))
 
 
 @contextmanager

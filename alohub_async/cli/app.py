@@ -1,5 +1,6 @@
 """The `alohub` command line: its commands, and the mapping of every outcome to an exit code."""
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
@@ -11,11 +12,12 @@ from alohub_async._version import __version__
 from alohub_async.cli import queues
 from alohub_async.cli.audit import AUDIT_EPILOG, audit_command
 from alohub_async.cli.changes import APPLY_EPILOG, DIFF_EPILOG, apply_command, diff_command
-from alohub_async.cli.errors import EXIT_CODES, ExitCode, describe, print_traceback_of_bug
+from alohub_async.cli.errors import KEY_VARIABLE, ExitCode, describe, print_traceback_of_bug
 from alohub_async.cli.export import export_command
 from alohub_async.cli.output import OutputClosedError, write, write_stderr
 from alohub_async.cli.sandbox import sandbox_command
 from alohub_async.cli.streams import discard, usable_streams
+from alohub_async.secret import Secret
 
 # "\b" keeps the line breaks of a paragraph.
 _ENVIRONMENT: Final = """\b
@@ -24,7 +26,7 @@ Environment:
   ALOHUB_TENANT_ID  tenant id, if the gateway needs one beside the key
   ALOHUB_BASE_URL   base URL of the API
   ALOHUB_ENV        production or development; unused with a base URL"""
-_EXIT_CODES: Final = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
+_EXIT_CODES: Final = "\n".join(f"  {code:>3}  {code.meaning}" for code in ExitCode)
 _OF_CHECKS: Final = "  diff and audit: 0 nothing found, 1 something found, 2 failed for any reason"
 
 app: typer.Typer = typer.Typer(
@@ -60,7 +62,8 @@ def _options(context: typer.Context, *, _version: Annotated[bool, _version_optio
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line, by default the one of the process, and return its exit code; see `EXIT_CODES`."""
+    """Run a command line, by default the one of the process, and return its exit code; see `ExitCode`."""
+    _key = Secret(os.environ.get(KEY_VARIABLE, ""))  # as long as it is here, no message shows it
     words = list(sys.argv[1:] if arguments is None else arguments)
     with usable_streams():
         try:

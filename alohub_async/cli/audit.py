@@ -1,11 +1,10 @@
 """`alohub queues audit`: reports of the audit for people, programs and CI."""
 
-import enum
 import sys
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 from rich.cells import cell_len
@@ -38,14 +37,6 @@ _STYLES: Final = {"error": "bold red", "warning": "bold yellow", "info": "bold b
 _WIDEST_NAME: Final = 32  # columns; a longer name takes several lines
 
 
-class Level(enum.StrEnum):
-    """The labels of `Severity`, repeated so that help does not import the audit."""
-
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-
 _fail_on = Option(metavar="SEVERITY", help="Lowest severity that exits with 1: info, warning or error.")
 _details = Option("--details/--no-details", help="Get the details of each queue, or only the list.")
 _file = partial(Option, metavar="FILE", dir_okay=False)
@@ -58,7 +49,7 @@ _rules = Option(
 @with_access
 def audit_command(
     *,
-    fail_on: Annotated[Level, _fail_on] = Level.WARNING,
+    fail_on: Annotated[Literal["info", "warning", "error"], _fail_on] = "warning",
     as_json: Annotated[bool, Option("--json", help="Output a JSON object instead of a table.")] = False,
     html: Annotated[Path | None, _file(help="Also write an HTML page.")] = None,
     junit: Annotated[Path | None, _file(help="Also write JUnit XML for CI.")] = None,
@@ -97,7 +88,7 @@ def audit_command(
                 )
 
         report = access.run(work)
-        threshold = audit.Severity[fail_on.name]
+        threshold = audit.Severity[fail_on.upper()]
         if html is not None:
             _write_file(html, audit.html_page(report).encode())
         if junit is not None:

@@ -4,8 +4,7 @@ import asyncio
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
@@ -16,8 +15,9 @@ from typer import Argument, Option
 
 from alohub_async import changes
 from alohub_async.cli.access import Access, with_access
-from alohub_async.cli.errors import CommandError, ExitCode, one_failure_code, redact_key
+from alohub_async.cli.errors import CommandError, ExitCode, one_failure_code
 from alohub_async.cli.output import (
+    message_line,
     one_line,
     print_rich,
     table_with_heading,
@@ -32,8 +32,8 @@ from alohub_async.models import InboundQueue
 from alohub_async.plurals import counted
 from alohub_async.resources.edits import told_apart
 
-LIVE: Final = "live"
-DIFFERENCES: Final = 1  # as with diff(1)
+_LIVE: Final = Path("live")
+_DIFFERENCES: Final = 1  # as with diff(1)
 _WIDEST_NAME: Final = 28  # columns; a longer name takes several lines
 _Entry: TypeAlias = tuple[object, object, Iterable[str]]  # id and name of a queue, and its lines
 
@@ -61,48 +61,17 @@ Exit codes, in addition to those of alohub --help:
     2  the file has problems; all are listed, nothing was sent"""
 
 
-def _completer(endings: Sequence[str], *words: str) -> Callable[[str], list[str]]:
-    """Completes words and paths: folders, and files with one of these endings; hidden ones only after a dot."""
-
-    def complete(incomplete: str) -> list[str]:
-        folder = incomplete[: incomplete.rfind("/") + 1]
-        found = [word for word in words if word.startswith(incomplete)]
-        with suppress(OSError):
-            for entry in sorted(Path(folder or ".").iterdir()):
-                path = f"{folder}{entry.name}"
-                if path.startswith(incomplete) and (incomplete != folder or not entry.name.startswith(".")):
-                    if entry.is_dir():
-                        found.append(f"{path}/")
-                    elif entry.suffix.lower() in endings:
-                        found.append(path)
-        return found
-
-    return complete
-
-
-_complete_changes = _completer((".csv", ".jsonl"))
-_complete_states = _completer((".csv", ".jsonl", ".parquet"), LIVE)
-
-_state = partial(
-    Argument, show_default=False, help="An export (.jsonl, .csv or .parquet), or live.", autocompletion=_complete_states
-)
-_changes = Option(
-    "--changes",
-    metavar="FILE",
-    help="Also write the changes from A to B for apply (.csv or .jsonl).",
-    autocompletion=_complete_changes,
-)
-_file = Argument(
-    metavar="FILE", show_default=False, help="Changes, as .csv or .jsonl.", autocompletion=_complete_changes
-)
+_state = partial(Argument, show_default=False, help="An export (.jsonl, .csv or .parquet), or live.")
+_changes = Option("--changes", metavar="FILE", help="Also write the changes from A to B for apply (.csv or .jsonl).")
+_file = Argument(metavar="FILE", show_default=False, help="Changes, as .csv or .jsonl.")
 _concurrency = Option(metavar="N", min=1, max=1000, help="Queues processed at the same time.")
 
 
 @with_access
 @one_failure_code()
 def diff_command(
-    before: Annotated[str, _state(metavar="A")],
-    after: Annotated[str, _state(metavar="B")],
+    before: Annotated[Path, _state(metavar="A")],
+    after: Annotated[Path, _state(metavar="B")],
     *,
     as_json: Annotated[bool, Option("--json", help="Output a JSON object.")] = False,
     changes_file: Annotated[Path | None, _changes] = None,
@@ -112,7 +81,7 @@ def diff_command(
 
     Each state is an export, or the word live for the current queues.
     """
-    files = [None if state == LIVE else [*read_queues(Path(state))] for state in (before, after)]
+    files = [None if state == _LIVE else [*read_queues(state)] for state in (before, after)]
     diff = changes.diff_queues(*(_live_queues(access) if queues is None else queues for queues in files))
     if changes_file is not None:
         wanted, skipped = changes.changes_of(diff)
@@ -124,7 +93,7 @@ def diff_command(
     else:
         _print_diff(diff)
     if not diff.is_empty:
-        raise typer.Exit(DIFFERENCES)
+        raise typer.Exit(_DIFFERENCES)
 
 
 def _live_queues(access: Access) -> list[InboundQueue]:
@@ -157,7 +126,7 @@ def apply_command(
         wanted = changes.read_changes(file)
     except changes.ChangesFileError as exc:
         for problem in exc.problems:
-            write_stderr(redact_key(one_line(f"{file}, {problem}")))
+            write_stderr(message_line(f"{file}, {problem}"))
         raise CommandError(f"{counted(len(exc.problems), 'problem')} in {file}; nothing was sent") from exc
     if not (yes or dry_run or sys.stdin.isatty()):
         raise CommandError("cannot ask to confirm: stdin is not a terminal; give --yes, or --dry-run to see the plan")
@@ -229,7 +198,7 @@ def _print_plan(plan: changes.Plan) -> None:
     """Write the changes that a plan would make, and those that are impossible."""
     entries: list[_Entry] = []
     for step in (*plan.to_write, *plan.impossible):
-        lines = [f"impossible: {_reason(step.error)}"] if step.error else map(_field_change, step.fields)
+        lines = [f"impossible: {message_line(step.error)}"] if step.error else map(_field_change, step.fields)
         entries.append((step.change.id, step.found and step.found.name, lines))
     counts = {"to change": len(plan.to_write), "impossible": len(plan.impossible), "unchanged": plan.unchanged}
     _print_table(entries, counts)
@@ -237,7 +206,7 @@ def _print_plan(plan: changes.Plan) -> None:
 
 def _result_line(result: changes.Result) -> str:
     """The result of one queue, with the reason if it is not done."""
-    reason = f": {_reason(result.error)}" if result.error is not None else ""
+    reason = f": {message_line(result.error)}" if result.error is not None else ""
     if result.not_taken:
         reason = f": the server reported success but did not change {', '.join(result.not_taken)}"
     return f"{result.id}  {result.status}{reason}\n"
@@ -283,10 +252,6 @@ def _value(field: changes.FieldChange, value: object) -> str:
     if value is changes.ABSENT:
         return "(absent)"
     return one_line(json_text(value)) if field.name.startswith("extra.") else value_text(field.name, value)
-
-
-def _reason(error: Exception | None) -> str:
-    return redact_key(one_line(str(error)))
 
 
 def _counts_text(counts: dict[str, int]) -> str:

@@ -1,7 +1,6 @@
 """`alohub queues export`: all queues to a file, or the queues of several tenants to a folder."""
 
 import asyncio
-import enum
 import time
 from collections.abc import Callable, Container, Generator, Iterable
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from alohub_async.cli.output import one_line, print_rich, table_with_heading, wr
 from alohub_async.cli.tenants import Tenant, open_run, read_tenants
 from alohub_async.client import AlohubClient
 from alohub_async.errors import AlohubError, FileError
-from alohub_async.export import ExportProgress, ExportReport, OnProgress, export_inbound
+from alohub_async.export import ExportConsistency, ExportProgress, ExportReport, OnProgress, export_inbound
 from alohub_async.export.journal import journal_path
 from alohub_async.files import check_ending, os_errors
 from alohub_async.plurals import counted
@@ -31,13 +30,6 @@ _BAR: Final = 14  # columns
 
 Export: TypeAlias = "partial[Any]"  # `export_inbound` with the options that all tenants share
 StartProgress: TypeAlias = Callable[[str], OnProgress]  # shows the progress of the export of this name
-
-
-class Consistency(enum.StrEnum):
-    """See `ExportConsistency`."""
-
-    REPAIR = "repair"
-    DETECT = "detect"
 
 
 _path = Argument(metavar="PATH", show_default=False, help="A .jsonl, .csv or .parquet file; with --tenants, a folder.")
@@ -53,7 +45,7 @@ def export_command(
     details: Annotated[bool, Option("--details", help="Export the details of each queue.")] = False,
     page_size: Annotated[int | None, Option(metavar="N", help="Queues per page.  [default: 100]")] = None,
     prefetch: Annotated[int, Option(metavar="N", help="Pages requested at the same time.")] = 4,
-    consistency: Annotated[Consistency, _consistency] = Consistency.REPAIR,
+    consistency: Annotated[ExportConsistency, _consistency] = "repair",
     max_passes: Annotated[int, Option(metavar="N", help="Maximum number of passes with repair.")] = 5,
     restart: Annotated[bool, Option("--restart", help="Start again instead of resuming.")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Show no progress.")] = False,
@@ -70,7 +62,7 @@ def export_command(
         page_size=page_size,
         prefetch=prefetch,
         details=details,
-        consistency=consistency.value,
+        consistency=consistency,
         max_passes=max_passes,
         restart=restart,
         deadline=access.deadline,
@@ -83,7 +75,7 @@ def export_command(
         raise typer.Exit(code)
 
 
-def _export_one(path: Path, export: Export, access: Access, *, quiet: bool) -> ExitCode:
+def _export_one(path: Path, export: Export, access: Access, *, quiet: bool) -> int:
     check_ending(path)  # before the user is asked for a key
 
     async def work(client: AlohubClient) -> ExportReport:
@@ -99,7 +91,7 @@ def _export_one(path: Path, export: Export, access: Access, *, quiet: bool) -> E
         if isinstance(error, KeyboardInterrupt):
             raise CommandError(f"interrupted{hint}", ExitCode.INTERRUPTED) from error
         code, line = describe(error)
-        raise CommandError(line + hint, ExitCode(code)) from error
+        raise CommandError(line + hint, code) from error
     summary = (
         f"{path}: {counted(report.written, 'queue')}, {'' if report.complete else 'NOT '}complete: {report.reason};"
         f" {report.seconds:.1f} s; {counted(report.requests, 'request')}, {report.denied:,} denied,"
@@ -115,7 +107,7 @@ def _again(export: Export) -> str:
 
 def _export_tenants(
     folder: Path, tenants_file: Path, export: Export, access: Access, *, side_by_side: int, quiet: bool
-) -> ExitCode:
+) -> int:
     tenants, file_format = read_tenants(tenants_file)
     if access.sandbox or access.direct or access.base_url or access.env or access.tenant_id:
         raise CommandError("with --tenants, the file has the access options; leave them out on the command line")
@@ -152,7 +144,7 @@ def _export_tenants(
 
 def _print_results(
     tenants: Iterable[Tenant], outcomes: Iterable[ExportReport | BaseException], before: Container[Tenant]
-) -> ExitCode:
+) -> int:
     """Write a table of the outcomes, and return the worst exit code; failures are worse than incomplete exports."""
     numbers = ("Queues", "Requests", "Denied", "Seconds")
     table = table_with_heading(["Tenant", *numbers, "Result"], right=numbers, folded={"Tenant", "Result"})
@@ -171,7 +163,7 @@ def _print_results(
         when = " (exported before the interruption)" if tenant in before else ""
         table.add_row(Text(tenant.name), *cells, Text(one_line(text + when)))
     print_rich(table)
-    return ExitCode(max([code for code in codes if code not in {ExitCode.OK, ExitCode.INCOMPLETE}] or codes))
+    return max([code for code in codes if code not in {ExitCode.OK, ExitCode.INCOMPLETE}] or codes)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from alohub_async.files import json_text
 from alohub_async.models import InboundQueue, QueueStrategy, wire_names
 from alohub_async.plurals import counted
 from alohub_async.printable import escaped, printable
+from alohub_async.secret import redacted
 
 _NO_VALUE: Final = "-"
 _UNWRAPPED: Final = 10_000  # columns; output that does not go to a terminal is not wrapped
@@ -66,6 +67,11 @@ def write_stderr(line: str) -> None:
 def one_line(text: str) -> str:
     """The text for a terminal: names and messages of the API may be long, and hold control characters."""
     return printable(text, _MAX_TEXT)
+
+
+def message_line(message: object) -> str:
+    """An error or a log line for a terminal, without keys."""
+    return one_line(redacted(str(message)))
 
 
 def print_rich(renderable: RenderableType) -> None:

@@ -1,33 +1,23 @@
 """`alohub sandbox`: runs the sandbox server until Ctrl-C."""
 
 import asyncio
-import enum
 import errno
 import signal
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from alohub_async.cli.errors import CommandError, ExitCode
 from alohub_async.cli.output import write
 from alohub_async.plurals import counted
+from alohub_async.testing.windows import WindowKind
 
 if TYPE_CHECKING:
     from alohub_async.testing import Sandbox
 
 _limit = partial(typer.Option, rich_help_panel="Limits")
-
-
-class Kind(enum.StrEnum):
-    """The sandbox's `WindowKind`, repeated so that help and completion do not import a web server."""
-
-    ALIGNED = "aligned"
-    FIRST_REQUEST = "first-request"
-    SLIDING_LOG = "sliding-log"
-    SLIDING_COUNTER = "sliding-counter"
-    BUCKET = "token-bucket"
 
 
 def sandbox_command(
@@ -47,8 +37,8 @@ def sandbox_command(
     no_limits: Annotated[bool, _limit("--no-limits", help="No rate limits and no rate limit headers.")] = False,
     window: Annotated[float, _limit(metavar="SECONDS", min=0.001, max=86_400, help="Length of the window.")] = 10,
     window_kind: Annotated[
-        Kind, _limit(metavar="KIND", help=f"Algorithm of the window: {', '.join(Kind)}.")
-    ] = Kind.FIRST_REQUEST,
+        WindowKind, _limit(metavar="KIND", help=f"Algorithm of the window: {', '.join(get_args(WindowKind))}.")
+    ] = "first-request",
     count_denied: Annotated[bool, _limit("--count-denied", help="Count denied requests, too.")] = False,
 ) -> None:
     """Run a local sandbox of the Alohub API.
@@ -68,7 +58,7 @@ def sandbox_command(
             tenant_limit=None if no_limits else tenant_limit,
             route_limit=None if no_limits else route_limit,
             window=window,
-            window_kind=window_kind.value,
+            window_kind=window_kind,
             count_denied=count_denied,
         )
     except ValueError as exc:

@@ -13,13 +13,14 @@ import tomllib
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, cast, get_args
 
 import attrs
 
-from alohub_async.cli.access import Env, make_endpoint
+from alohub_async.cli.access import make_endpoint
 from alohub_async.cli.errors import CommandError, ExitCode
 from alohub_async.client import AlohubClient
+from alohub_async.config import Environment
 from alohub_async.export import ExportReport
 from alohub_async.export.locks import open_locked
 from alohub_async.export.log import Log
@@ -41,7 +42,7 @@ class Tenant:
     api_key_env: str
     tenant_id: str | None = None
     base_url: str | None = None
-    env: str = Env.PRODUCTION
+    env: Environment = "production"
     direct: bool = False
     allow_http: bool = False
 
@@ -126,8 +127,8 @@ def _read_tenant(where: str, name: str, table: object) -> Tenant:
     _check_values(where, values)
     if variable is None:
         raise CommandError(f"{where}: api_key_env is missing: the name of the environment variable that holds the key")
-    if values.get("env", Env.PRODUCTION) not in {*Env}:
-        raise CommandError(f"{where}: env must be {' or '.join(Env)}")
+    if values.get("env", "production") not in get_args(Environment):
+        raise CommandError(f"{where}: env must be {' or '.join(get_args(Environment))}")
     if "base_url" in values and "env" in values:
         raise CommandError(f"{where}: give either base_url or env, not both")
     if values.get("direct") and "base_url" not in values:

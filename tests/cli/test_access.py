@@ -21,14 +21,14 @@ class _Terminal:
 
 @pytest.fixture(name="endpoints")
 def _endpoints(monkeypatch: pytest.MonkeyPatch) -> list[Endpoint]:
-    """The endpoints of the clients that the command makes; making a client ends the command."""
+    """The endpoints of the clients that the command makes; entering one ends the command."""
     seen: list[Endpoint] = []
 
-    def make(_: str, *, endpoint: Endpoint, **__: object) -> None:
-        seen.append(endpoint)
+    async def enter(client: AlohubClient) -> None:
+        seen.append(client.endpoint)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("alohub_async.cli.access.AlohubClient", make)
+    monkeypatch.setattr(AlohubClient, "__aenter__", enter)
     return seen
 
 

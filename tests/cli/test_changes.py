@@ -283,22 +283,6 @@ def test_deadline(alohub: Alohub, tmp_path: Path) -> None:
     assert "deadline of 0.30 s" in outcome.error
 
 
-def test_completion_of_files(start: Callable[..., Process], tmp_path: Path) -> None:
-    """Readable files, folders and the word live."""
-    for name in ("b.csv", "a.jsonl", "c.parquet", "d.txt", ".e.csv"):
-        (tmp_path / name).touch()
-    (tmp_path / "folder").mkdir()
-
-    def complete(command: str, incomplete: str) -> list[str]:
-        words = f"alohub queues {command} {incomplete}"
-        process = start(_ALOHUB_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD="3", _TYPER_COMPLETE_ARGS=words)
-        return process.communicate(timeout=PATIENCE)[0].split()
-
-    assert complete("apply", f"{tmp_path}/") == [f"{tmp_path}/{name}" for name in ("a.jsonl", "b.csv", "folder/")]
-    assert complete("diff", f"{tmp_path}/c") == [f"{tmp_path}/c.parquet"]
-    assert complete("diff", "li") == ["live"]
-
-
 def test_sandbox(alohub: Alohub, serve: Callable[..., Sandbox], tmp_path: Path) -> None:
     """Both commands work without a key."""
     del serve
