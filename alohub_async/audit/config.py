@@ -3,12 +3,11 @@
 import enum
 import importlib
 import importlib.util
-import sys
+import runpy
 import tomllib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any, cast
 
 import attrs
@@ -39,11 +38,10 @@ def read_config(path: Path) -> dict[str, object]:
         raise ConfigurationError(f"cannot read the audit settings in {path}: {exc.strerror}") from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise ConfigurationError(f"the audit settings in {path} are not TOML: {exc}") from exc
-    if path.name == "pyproject.toml":
-        for name in ("tool", "alohub", "audit"):
-            settings = cast("dict[str, Any]", settings).get(name, {})
-            if not isinstance(settings, dict):
-                raise ConfigurationError(f"{path}: [tool.alohub.audit] must be a table")
+    for name in ("tool", "alohub", "audit") if path.name == "pyproject.toml" else ():
+        settings = cast("dict[str, Any]", settings).get(name, {})
+        if not isinstance(settings, dict):
+            raise ConfigurationError(f"{path}: [tool.alohub.audit] must be a table")
     return cast("dict[str, object]", settings)
 
 
@@ -77,20 +75,17 @@ def check_needs(rules: Iterable[Rule]) -> None:
 def _configured(rule: Rule, setting: object) -> Rule:
     if setting is True:
         return rule
-    if isinstance(setting, str):
-        setting = {"severity": setting}
-    if not isinstance(setting, Mapping):
+    if not isinstance(setting, str | Mapping):
         raise ConfigurationError(f"{rule.id} must be false, a severity or a table; {setting!r} was given")
-    table = dict(cast("Mapping[str, object]", setting))
-    labels = {severity.label: severity for severity in Severity}
+    table: dict[str, Any] = {"severity": setting} if isinstance(setting, str) else {**setting}
     label = table.pop("severity", rule.severity.label)
-    check_choice(f"the severity of {rule.id}", label, tuple(labels), error=ConfigurationError)
+    check_choice(f"the severity of {rule.id}", label, [each.label for each in Severity], error=ConfigurationError)
     for name, value in table.items():
         if name not in rule.options:
             allowed = ", ".join(["severity", *rule.options])
             raise ConfigurationError(f"{rule.id} has no option {name!r}; allowed are {allowed}")
         table[name] = _option(f"{rule.id}.{name}", value, rule.options[name])
-    return attrs.evolve(rule, severity=labels[str(label)], options={**rule.options, **table})
+    return attrs.evolve(rule, severity=Severity[label.upper()], options={**rule.options, **table})
 
 
 def _option(name: str, value: Any, default: object) -> object:
@@ -125,20 +120,10 @@ def _items(name: str, value: Any, default: Collection[object]) -> object:
 def load_rules(source: str) -> tuple[Rule, ...]:
     """The rules of a module, or of a file whose name ends in `.py`, in their order there."""
     try:
-        module = _import_file(Path(source)) if source.endswith(".py") else importlib.import_module(source)
+        found = runpy.run_path(source) if source.endswith(".py") else vars(importlib.import_module(source))
     except (Exception, SystemExit) as exc:
         raise ConfigurationError(f"cannot import the audit rules {source}: {type(exc).__name__}: {exc}") from exc
-    rules = tuple(value for value in vars(module).values() if isinstance(value, Rule) and value not in DEFAULT_RULES)
+    rules = tuple(value for value in found.values() if isinstance(value, Rule) and value not in DEFAULT_RULES)
     if not rules:
         raise ConfigurationError(f"{source} has no audit rules; make them with @rule or @list_rule")
     return tuple(dict.fromkeys(rules))
-
-
-def _import_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"alohub_rules_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"not a Python file: {path}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # attrs and dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
 
+import attrs
 import typer
 from rich.text import Text
 from typer import Argument, Option
@@ -27,7 +28,7 @@ from alohub_async.cli.output import (
     write_stderr,
 )
 from alohub_async.client import AlohubClient
-from alohub_async.files import json_text, queue_record, read_queues
+from alohub_async.files import json_text, read_queues
 from alohub_async.models import InboundQueue
 from alohub_async.plurals import counted
 from alohub_async.resources.edits import told_apart
@@ -214,16 +215,11 @@ def _result_line(result: changes.Result) -> str:
 
 def _diff_record(diff: changes.QueueDiff) -> dict[str, Any]:
     """The difference as a JSON object. A field of `extra` that one state lacks has only the value of the other."""
-    changed = [(change.after, {field.name: _sides(field) for field in change.fields}) for change in diff.changed]
-    return {
-        "added": [queue_record(queue) for queue in diff.added],
-        "removed": [queue_record(queue) for queue in diff.removed],
-        "changed": [{"id": queue.id, "name": queue.name, "fields": fields} for queue, fields in changed],
-        "unmatched": [
-            {"side": each.side, "reason": each.reason, "queue": queue_record(each.queue)} for each in diff.unmatched
-        ],
-        "unchanged": diff.unchanged,
-    }
+    changed = [
+        {"id": each.after.id, "name": each.after.name, "fields": {field.name: _sides(field) for field in each.fields}}
+        for each in diff.changed
+    ]
+    return {**attrs.asdict(diff), "changed": changed}
 
 
 def _sides(field: changes.FieldChange) -> dict[str, object]:

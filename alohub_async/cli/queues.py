@@ -92,6 +92,7 @@ _strategy = Option(
     help=f"Queue strategy, by name or number: {STRATEGIES}.",
     autocompletion=_complete_strategy,
 )
+_music = Option(metavar="FILE", help="Music on hold: file name without a path.")
 _announce = Option(help="Announce their position in the queue to callers.")
 
 
@@ -102,9 +103,7 @@ def update_command(
     *,
     max_wait: Annotated[int | None, Option(metavar="SECONDS", min=0, help="Maximum wait of a caller.")] = None,
     strategy: Annotated[QueueStrategy | None, _strategy] = None,
-    music_on_hold: Annotated[
-        str | None, Option(metavar="FILE", help="Music on hold: file name without a path.")
-    ] = None,
+    music_on_hold: Annotated[str | None, _music] = None,
     announce_position: Annotated[bool | None, _announce] = None,
     access: Access,
 ) -> None:

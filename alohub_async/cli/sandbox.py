@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, get_args
 
-import typer
+from typer import Option
 
 from alohub_async.cli.errors import CommandError, ExitCode
 from alohub_async.cli.output import write
@@ -17,28 +17,24 @@ from alohub_async.testing.windows import WindowKind
 if TYPE_CHECKING:
     from alohub_async.testing import Sandbox
 
-_limit = partial(typer.Option, rich_help_panel="Limits")
+_limit = partial(Option, rich_help_panel="Limits")
+_page_size_cap = Option(metavar="N", min=1, help="Maximum page size of the server.  [default: none]")
+_window_kind = _limit(metavar="KIND", help=f"Algorithm of the window: {', '.join(get_args(WindowKind))}.")
 
 
 def sandbox_command(
     *,
-    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(metavar="N", min=0, max=65535, help="Port to listen on; 0 for a free port.")
-    ] = 8080,
-    queues: Annotated[int, typer.Option(metavar="N", min=0, help="Number of queues.")] = 250,
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the generated queues.")] = 0,
-    latency: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="Delay of each response.")] = 0,
-    page_size_cap: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Maximum page size of the server.  [default: none]")
-    ] = None,
+    host: Annotated[str, Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Option(metavar="N", min=0, max=65535, help="Port to listen on; 0 for a free port.")] = 8080,
+    queues: Annotated[int, Option(metavar="N", min=0, help="Number of queues.")] = 250,
+    seed: Annotated[int, Option(metavar="N", help="Seed of the generated queues.")] = 0,
+    latency: Annotated[float, Option(metavar="SECONDS", min=0, help="Delay of each response.")] = 0,
+    page_size_cap: Annotated[int | None, _page_size_cap] = None,
     tenant_limit: Annotated[int, _limit(metavar="N", min=0, help="Requests of the tenant per window.")] = 100,
     route_limit: Annotated[int, _limit(metavar="N", min=0, help="Requests of each route per window.")] = 50,
     no_limits: Annotated[bool, _limit("--no-limits", help="No rate limits and no rate limit headers.")] = False,
     window: Annotated[float, _limit(metavar="SECONDS", min=0.001, max=86_400, help="Length of the window.")] = 10,
-    window_kind: Annotated[
-        WindowKind, _limit(metavar="KIND", help=f"Algorithm of the window: {', '.join(get_args(WindowKind))}.")
-    ] = "first-request",
+    window_kind: Annotated[WindowKind, _window_kind] = "first-request",
     count_denied: Annotated[bool, _limit("--count-denied", help="Count denied requests, too.")] = False,
 ) -> None:
     """Run a local sandbox of the Alohub API.
