@@ -43,7 +43,9 @@ def run(code: str) -> Any:
 
 
 PACKAGES = pytest.mark.parametrize(
-    "package", [alohub_async, alohub_async.testing], ids=lambda package: package.__name__
+    "package",
+    [alohub_async, alohub_async.audit, alohub_async.changes, alohub_async.files, alohub_async.testing],
+    ids=lambda package: package.__name__,
 )
 
 

@@ -24,10 +24,7 @@ _KINDS: Final = {
 
 @list_rule(Severity.ERROR)
 def incomplete_list(audited: AuditedList) -> Iterator[Finding]:
-    """Queues may be missing from this audit.
-
-    The list changed or ended early during the walk.
-    """
+    """Queues may be missing from this audit."""
     if not audited.complete:
         drift = audited.drift
         total = "no total" if audited.total is None else f"a total of {audited.total:,}"
@@ -136,10 +133,7 @@ def zero_wait(queue: AuditedQueue) -> Iterator[Finding]:
 
 @rule(Severity.WARNING)
 def long_wait(queue: AuditedQueue, *, seconds: int = 300) -> Iterator[Finding]:
-    """The maximum wait is very long.
-
-    It is above `seconds`.
-    """
+    """The maximum wait is very long."""
     wait = queue.queue.max_wait
     if wait is not None and wait > seconds:
         yield queue.finding(f"maximum wait {wait} s, above {seconds} s", field="max_wait")
@@ -161,10 +155,7 @@ def position_not_announced(queue: AuditedQueue) -> Iterator[Finding]:
 
 @rule(Severity.WARNING)
 def locked(queue: AuditedQueue) -> Iterator[Finding]:
-    """The queue is locked.
-
-    Somebody may have forgotten to unlock it.
-    """
+    """The queue is locked."""
     if queue.queue.strategy is QueueStrategy.LOCKED:
         yield queue.finding("the queue is locked", field="strategy")
 

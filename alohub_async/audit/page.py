@@ -4,7 +4,7 @@ import base64
 import hashlib
 import importlib.util
 from collections import Counter
-from typing import Any, Final
+from typing import Any
 
 from alohub_async.audit.junit import legal
 from alohub_async.audit.report import AuditReport
@@ -12,16 +12,6 @@ from alohub_async.audit.rules import WIRE_NAMES, AuditedQueue
 from alohub_async.errors import ConfigurationError
 from alohub_async.models import QueueStrategy
 from alohub_async.plurals import counted
-
-_COLUMNS: Final = {  # title and CSS class of each column, by attribute
-    "id": ("ID", "id"),
-    "name": ("Name", ""),
-    "strategy": ("Strategy", ""),
-    "max_wait": ("Max wait (s)", "number"),
-    "music_on_hold": ("Music on hold", ""),
-    "announce_position": ("Position announced", ""),
-    "number": ("Phone number", ""),
-}
 
 
 def html_page(report: AuditReport) -> str:
@@ -57,8 +47,8 @@ def html_page(report: AuditReport) -> str:
             "Queues by strategy": _bars(by_strategy, {}),
         },
         by_rule=groups,
-        columns=[*_COLUMNS.values(), ("Findings", "number")],
-        rows=_rows(report),
+        found=Counter(finding.queue_id for finding in report.findings),
+        shown=_shown,
     )
 
 
@@ -84,15 +74,8 @@ def _bars(counts: Counter[str], css_classes: dict[str, str]) -> list[tuple[str, 
     return [(css_classes.get(label, ""), label, count, round(100 * count / longest, 2)) for label, count in bars]
 
 
-def _rows(report: AuditReport) -> list[list[str]]:
-    found = Counter(finding.queue_id for finding in report.findings)
-    return [
-        [*(_shown(audited, name) for name in _COLUMNS), "" if audited.lacks("id") else str(found[audited.queue.id])]
-        for audited in report.audited.queues
-    ]
-
-
 def _shown(audited: AuditedQueue, name: str) -> str:
+    """The value of an attribute as the page shows it."""
     value = getattr(audited.queue, name)
     if value is None:
         raw = audited.queue.extra.get(WIRE_NAMES[name])

@@ -6,29 +6,6 @@ async for result in apply_plan(client, plan):
     print(result.id, result.status)
 """
 
-from alohub_async.changes.apply import Result, Status, apply_plan
-from alohub_async.changes.changes_file import ChangesFileError, read_changes, write_changes
-from alohub_async.changes.diff import ABSENT, FieldChange, QueueChange, QueueDiff, Unmatched, diff_queues
-from alohub_async.changes.plan import Plan, Step, plan_changes
-from alohub_async.changes.rows import Change, Problem, changes_of
+from alohub_async._lazy import attach_stub
 
-__all__ = [
-    "ABSENT",
-    "Change",
-    "ChangesFileError",
-    "FieldChange",
-    "Plan",
-    "Problem",
-    "QueueChange",
-    "QueueDiff",
-    "Result",
-    "Status",
-    "Step",
-    "Unmatched",
-    "apply_plan",
-    "changes_of",
-    "diff_queues",
-    "plan_changes",
-    "read_changes",
-    "write_changes",
-]
+__getattr__, __dir__, __all__ = attach_stub(__name__)

@@ -24,7 +24,7 @@ EXPECT: Final = "expect."
 STRATEGIES: Final = ", ".join(f"{strategy.name} ({int(strategy)})" for strategy in QueueStrategy)  # for messages
 _QUEUE: Final = columns_of(InboundQueue)
 _FIELDS: Final = {name: _QUEUE.kinds[name] for name in WRITABLE}
-COLUMNS: Final = {"id": int, **_FIELDS, **{EXPECT + name: kind for name, kind in _FIELDS.items()}}
+COLUMNS: Final[dict[str, type]] = {"id": int, **_FIELDS, **{EXPECT + name: kind for name, kind in _FIELDS.items()}}
 """The kind of the values in each column."""
 
 

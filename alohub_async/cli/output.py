@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Container, Generator, Iterable
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import islice
 from typing import Final
 
@@ -34,7 +34,7 @@ _COLUMNS: Final = {
 
 
 class OutputClosedError(Exception):
-    """The reader of the output closed it."""
+    """The reader of the output closed it; Typer would exit with 1 for a `BrokenPipeError`."""
 
 
 def write(text: str, *, as_json: bool = False) -> None:
@@ -58,10 +58,9 @@ def write_json(value: object) -> None:
 
 
 def write_stderr(line: str) -> None:
-    """Write one line to stderr; do nothing if stderr is closed."""
-    with suppress(OSError, ValueError):
-        sys.stderr.write(f"alohub: {line}\n")
-        sys.stderr.flush()
+    """Write one line to stderr."""
+    sys.stderr.write(f"alohub: {line}\n")
+    sys.stderr.flush()
 
 
 def one_line(text: str) -> str:
