@@ -15,7 +15,7 @@ from typer import Option
 
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, one_failure_code
-from alohub_async.cli.output import one_line, print_rich, progress, write_json
+from alohub_async.cli.output import one_line, print_rich, progress, table_with_heading, write_json
 from alohub_async.client import AlohubClient
 from alohub_async.files import replacing
 
@@ -136,10 +136,7 @@ def _print_report(report: "AuditReport") -> None:
 
 def _print_rules(rules: Iterable["Rule"]) -> None:
     """Write the rules with their severities, options and summaries."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("Severity", no_wrap=True)
-    table.add_column("Rule", no_wrap=True)
-    table.add_column("Summary", overflow="fold")
+    table = table_with_heading(["Severity", "Rule", "Summary"], right=(), folded={"Summary"})
     for rule in rules:
         options = "".join(f" ({name} = {value!r})" for name, value in rule.options.items())
         severity = Text(rule.severity.label, style=_STYLES[rule.severity.label])
