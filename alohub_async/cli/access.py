@@ -22,7 +22,6 @@ from alohub_async.http.retries import RetryPolicy
 
 T = TypeVar("T")
 
-
 _option = partial(Option, rich_help_panel="Access")
 _url = _option(metavar="URL", help="Base URL of the API, without /v1.  [default: $ALOHUB_BASE_URL]")
 _env = _option(help="The vendor's gateway.  [default: $ALOHUB_ENV, or production]")
@@ -136,13 +135,11 @@ class _StderrHandler(logging.Handler):
 def _logging_to_stderr(*, verbose: bool) -> Generator[None]:
     """Show the SDK's warnings, such as an exhausted rate limit; with `verbose` all of its log."""
     logger = logging.getLogger("alohub_async")
-    handler, level, propagate = _StderrHandler(), logger.level, logger.propagate
+    handler, level = _StderrHandler(), logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
-    logger.propagate = False
     try:
         yield
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
-        logger.propagate = propagate
