@@ -132,13 +132,13 @@ def csv_rows(
     line = 1
     try:
         while (cells := _next_row(reader)) is not None:
-            joined = "".join(cells)
+            joined = "".join(cells).strip()
             if not is_text(joined):
                 yield Row(line, {}, (_NOT_TEXT,))
                 return
-            if header and joined.strip():
+            if header and joined:
                 yield _csv_row(line, header, cells, null)
-            elif joined.strip():
+            elif joined:
                 names = [name.strip() for name in _without_blanks(cells, 1)]
                 if problems := _header_problems(names, kinds, required):
                     yield Row(line, {}, problems)
