@@ -4,7 +4,8 @@ A list is one directory with a file per page, or per id. Published SDKs find the
 so lists exist in two forms: as in the contract, and with `navigation` fields for these SDKs. The bytes of the records
 are the same in both.
 
-Records have the types and nulls of the contract's example. A tenth of the names has Vietnamese letters.
+Records have the types and nulls of the contract's example. A tenth of the names has Vietnamese letters. Ids rise, with
+gaps.
 """
 
 import json
@@ -24,7 +25,7 @@ _NAMES: Final = ("Support", "Sales", "Billing", "Hotline", "Cham soc khach hang"
 _VIETNAMESE_NAMES: Final = ("Chăm sóc khách hàng", "Hỗ trợ kỹ thuật", "Đặt lịch khám bệnh", "Đường dây nóng")
 _STRATEGIES: Final = (1, 1, 1, 1, 2, 2, 3, 4, 99)
 _MUSIC: Final = ("waiting.wav", "waiting.wav", "moh-2026.mp3", None)
-_WAITS: Final = ("30", "60", "90", "120", "120", "180", "300", "600", None)
+_LONGEST_WAIT: Final = 600  # seconds
 _FLAGS: Final = (None, None, "0", "1")
 _NEW_STRATEGIES: Final = (5, 6, 7, 8, 100)
 _THRESHOLDS: Final = ("5", "10", "15", "15", "20", "30")
@@ -37,7 +38,7 @@ def _documented(rng: random.Random, number: int, queue_id: int) -> WireQueue:
         "callinName": f"{rng.choice(names)} {number}",
         "strategy": rng.choice(_STRATEGIES),
         "musicinQueue": rng.choice(_MUSIC),
-        "timeWait": rng.choice(_WAITS),
+        "timeWait": str(rng.randrange(_LONGEST_WAIT)) if rng.random() < 0.9 else None,
         "agentSelector": None,
         "nguongRanhRoi": rng.choice(_FLAGS),
         "callinNumber": f"024{rng.randrange(10**8):08}" if rng.random() < 0.5 else None,
@@ -55,7 +56,7 @@ def _differing(record: WireQueue, rng: random.Random, answers: Answers) -> WireQ
         return {**record, "strategy": rng.choice(_NEW_STRATEGIES)}
     if answers == "misfits":
         return {**record, "nguongRanhRoi": rng.choice(_THRESHOLDS)}
-    return {**record, "timeWait": rng.choice((30, 60, 120, 300))}
+    return {**record, "timeWait": rng.randrange(_LONGEST_WAIT)}
 
 
 def records(which: List) -> Iterator[WireQueue]:

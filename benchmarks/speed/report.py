@@ -60,11 +60,10 @@ def of_rates(rates: Rates, size: int, versions: Mapping[Contestant, str]) -> str
 
 def of_odd_rates(rates: AllRates, size: int, contestants: Iterable[Contestant]) -> str:
     """The rates of one page size on each kind of answers, as ratios to orjson dicts on the same answers."""
-    kinds = [kind for kind, its_size in rates if its_size == size]
-    there = [each for each in contestants if all(each in rates[kind, size].walks for kind in kinds)]
-    rows = [[each.name, *(rates[kind, size].ratio(each, ORJSON).text() for kind in kinds)] for each in there]
-    titles = [ANSWERS[kind] for kind in kinds]
-    return table([f"{size} a page, to orjson dicts", *titles], rows)
+    here = [(ANSWERS[kind], its) for (kind, its_size), its in rates.items() if its_size == size]
+    there = [each for each in contestants if all(each in its.walks for _, its in here)]
+    rows = [[each.name, *(its.ratio(each, ORJSON).text() for _, its in here)] for each in there]
+    return table([f"{size} a page, to orjson dicts", *(kind for kind, _ in here)], rows)
 
 
 def of_singles(rates: Rates, gets: int) -> str:
