@@ -31,7 +31,7 @@ from benchmarks.speed.contestant import (
 from benchmarks.speed.crew import Cores, Worker, crew
 from benchmarks.speed.lists import ODD, Answers, List
 from benchmarks.speed.pages import mean_length, prepare
-from benchmarks.speed.rates import SIZES, AllRates, Effort, Rates, lists, measure, measure_singles
+from benchmarks.speed.rates import SIZES, AllRates, Effort, Rates, lists, measure, measure_singles, proof_list
 from benchmarks.speed.server import NginxMissingError, find_nginx, serving
 from benchmarks.speed.targets import Check
 
@@ -44,17 +44,17 @@ class Efforts:
 
     rates: Effort
     odd: Effort
-    singles: int = 12
+    singles: int = 8
     gets: int = 5000
     added: int = 60
     imports: int = 25
     makespans: int = 2
 
 
-FULL: Final = Efforts(rates=Effort(rounds=10, seconds=0.25), odd=Effort(rounds=8, seconds=0.25))
+FULL: Final = Efforts(rates=Effort(rounds=8, seconds=0.25), odd=Effort(rounds=6, seconds=0.25))
 QUICK: Final = Efforts(
-    rates=Effort(rounds=2, seconds=0.12),
-    odd=Effort(rounds=2, seconds=0.12),
+    rates=Effort(rounds=2, seconds=0.1),
+    odd=Effort(rounds=2, seconds=0.1),
     singles=4,
     gets=1000,
     added=10,
@@ -113,7 +113,8 @@ class Run:
 
         The processes are new for each kind, so that nothing learnt from one kind helps with another.
         """
-        with self.crew(contestants, [each for size in SIZES for each in lists(size, answers)]) as workers:
+        wanted = [each for size in SIZES for each in (proof_list(size, answers), *lists(size, answers))]
+        with self.crew(contestants, wanted) as workers:
             if ORJSON not in workers:
                 sys.exit(
                     "the loop that rates are compared with needs orjson; run:"

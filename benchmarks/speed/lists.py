@@ -13,10 +13,10 @@ Answers: TypeAlias = Literal["documented", "undocumented", "numbers", "misfits",
 
 ANSWERS: Final[dict[Answers, str]] = {
     "documented": "as documented",
-    "undocumented": "one undocumented field each",
-    "numbers": "new enum numbers in a quarter",
-    "misfits": "a quarter of one field does not fit",
-    "integers": "a quarter of one field is int, not str",
+    "undocumented": "an undocumented field",
+    "numbers": "new enum numbers",
+    "misfits": "values that do not fit",
+    "integers": "ints for strings",
 }
 """The kinds of answers, and what tables and the picture call them."""
 

@@ -10,8 +10,7 @@ gaps.
 
 import json
 import random
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -95,28 +94,28 @@ def _said(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def answers(which: List) -> Iterator[tuple[str, bytes]]:
-    """The name of each file of a list, without its suffix, and its body."""
-    rows = records(which)
-    for page in range(which.pages):
-        on_page = [*islice(rows, which.size)]
-        if which.form == "details":
-            for row in on_page:
-                yield str(row["callinId"]), _said(row)
-            continue
-        envelope = list_envelope(on_page, total=which.records, total_style="int")
-        if which.form == "sdk":
-            envelope = {**navigation(which, page), **envelope}
-        yield str(page), _said(envelope)
+def _page(which: List, page: int, rows: Sequence[bytes]) -> bytes:
+    """The body of a page with these records, which are JSON already: most lists have the same ones."""
+    envelope = list_envelope([], total=which.records, total_style="int")
+    if which.form == "sdk":
+        envelope = {**navigation(which, page), **envelope}
+    head, key, tail = _said(envelope).rpartition(b'"data":[')
+    return b"".join((head, key, b",".join(rows), tail))
 
 
-def prepare(root: Path, lists: Iterable[List]) -> None:
-    """Write the lists below `root`."""
+def prepare(root: Path, lists: Sequence[List]) -> None:
+    """Write lists of one kind of records below `root`."""
+    rows = [_said(record) for record in records(max(lists, key=lambda which: which.records))]
     for which in lists:
         directory = root / which.name
         directory.mkdir()
-        for name, body in answers(which):
-            (directory / f"{name}.json").write_bytes(body)
+        if which.form == "details":
+            for record_id, row in zip(which.ids, rows, strict=False):
+                (directory / f"{record_id}.json").write_bytes(row)
+            continue
+        for page in range(which.pages):
+            on_page = rows[page * which.size : min((page + 1) * which.size, which.records)]
+            (directory / f"{page}.json").write_bytes(_page(which, page, on_page))
 
 
 def mean_length() -> float:
