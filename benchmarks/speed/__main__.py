@@ -154,7 +154,7 @@ def singles(run: Run) -> None:
 
 def calls(run: Run) -> None:
     """Function calls."""
-    wanted = [each for both in costs.CALLS_LISTS.values() for each in both]
+    wanted = [costs.CALLS_WARM_UP, *(each for both in costs.CALLS_LISTS.values() for each in both)]
     with run.crew((ORJSON, ITEMS, PLAIN, GIDGETHUB, TWILIO, OPENAI), wanted) as workers:
         counted = {each: costs.calls(worker) for each, worker in workers.items()}
     run.show(report.of_calls(counted), targets.of_calls(counted))
