@@ -18,6 +18,7 @@ from benchmarks.speed.contestant import (
     AHEAD,
     BARE_GETS,
     CONTESTANTS,
+    GETS,
     GIDGETHUB,
     ITEMS,
     ON_ODD_ANSWERS,
@@ -29,6 +30,7 @@ from benchmarks.speed.contestant import (
     Contestant,
 )
 from benchmarks.speed.crew import Cores, Worker, crew
+from benchmarks.speed.floors import TASKS
 from benchmarks.speed.lists import ODD, Answers, List
 from benchmarks.speed.pages import mean_length, prepare
 from benchmarks.speed.rates import SIZES, AllRates, Effort, Rates, lists, measure, measure_singles, proof_list
@@ -221,11 +223,14 @@ def _sentence(run: Run) -> str:
     if len(best) == len(SIZES):
         faster = (each.ratio(ITEMS, sdk).value for each, sdk in zip(by_size, best, strict=True))
         beside = f", and {_each_size(faster, 1)} times as fast as the fastest published SDK beside it"
+    single = ""
+    if run.singles is not None:
+        single = f" Single gets, {TASKS} at once, are {run.singles.ratio(GETS, BARE_GETS).value:.2f} times as fast."
     return (
         f"With limiter and retries on, a walk item by item, 20 / 100 / 1000 records a page, is"
         f" {_each_size(ratios(['documented']))} times as fast as a bare aiohttp loop that decodes into dicts with"
         f" orjson{beside}. If the answers differ from the documentation, it is {_each_size(ratios(ODD))} times as fast"
-        f" as that loop in the worst of four cases; see [how](benchmarks/README.md)."
+        f" as that loop in the worst of four cases.{single} See [how](benchmarks/README.md)."
     )
 
 
