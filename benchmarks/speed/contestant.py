@@ -6,11 +6,14 @@ from typing import Final, Literal, TypeAlias
 
 import attrs
 
-Walk: TypeAlias = Callable[[], Awaitable[int]]
+from benchmarks.speed.lists import List
+from benchmarks.speed.visits import Counting
+
+Walk: TypeAlias = Callable[[Counting], Awaitable[int]]
 """Walks a whole list, visits every record, and returns the number of records."""
 
-Open: TypeAlias = Callable[[str, int], AbstractAsyncContextManager[Walk]]
-"""`open(url, size)` in the module of a contestant: opens a client for the list at `url`, with pages of `size`."""
+Open: TypeAlias = Callable[[str, List], AbstractAsyncContextManager[Walk]]
+"""`open(url, which)` in the module of a contestant: opens a client for the list at `url`."""
 
 Kind: TypeAlias = Literal["floor", "ours", "sdk", "loop"]
 
@@ -28,6 +31,7 @@ class Contestant:
         package: The package whose version the table shows.
         navigated: Whether it needs more than the envelope of the contract to find the next page.
         hidden: A module that is hidden from it, as if it were not installed.
+        drops: Whether its records lack fields that are not documented.
     """
 
     name: str
@@ -38,6 +42,7 @@ class Contestant:
     package: str = "aiohttp"
     navigated: bool = False
     hidden: str | None = None
+    drops: bool = False
 
 
 BYTES: Final = Contestant("aiohttp, bytes only", "floors", "read_bytes", "floor")
@@ -47,7 +52,7 @@ KEEPING: Final = Contestant(
     "the same, large blocks kept", "peers.orjson_dicts", "keeping", kind="floor", package="orjson"
 )
 STRUCTS: Final = Contestant(
-    "aiohttp + msgspec structs", "peers.msgspec_structs", kind="floor", typed=True, package="msgspec"
+    "aiohttp + msgspec structs", "peers.msgspec_structs", kind="floor", typed=True, package="msgspec", drops=True
 )
 ITEMS: Final = Contestant("alohub-async, items", "ours", "items", "ours", typed=True, package="alohub-async")
 PAGES: Final = Contestant("alohub-async, pages", "ours", "pages", "ours", typed=True, package="alohub-async")
@@ -55,8 +60,15 @@ AHEAD: Final = Contestant("alohub-async, prefetch 4", "ours", "ahead", "ours", t
 PLAIN: Final = Contestant(
     "alohub-async without speed", "ours", "items", "ours", typed=True, package="alohub-async", hidden="msgspec"
 )
-TWILIO: Final = Contestant("twilio", "peers.twilio_pages", typed=True, package="twilio", navigated=True)
+TWILIO: Final = Contestant("twilio", "peers.twilio_pages", typed=True, package="twilio", navigated=True, drops=True)
+PYDANTIC: Final = Contestant(
+    "httpx + pydantic", "peers.httpx_pydantic", kind="loop", typed=True, package="pydantic", drops=True
+)
 OPENAI: Final = Contestant("openai", "peers.openai_pages", "default", typed=True, package="openai", navigated=True)
+OPENAI_STRICT: Final = Contestant(
+    "openai, strict", "peers.openai_pages", "strict", typed=True, package="openai", navigated=True
+)
+STRIPE: Final = Contestant("stripe", "peers.stripe_list", typed=True, package="stripe", navigated=True)
 GIDGETHUB: Final = Contestant("gidgethub", "peers.gidgethub_iter", package="gidgethub", navigated=True)
 
 CONTESTANTS: Final = (
@@ -72,11 +84,27 @@ CONTESTANTS: Final = (
     GIDGETHUB,
     Contestant("slack_sdk", "peers.slack_cursor", package="slack_sdk", navigated=True),
     TWILIO,
-    Contestant("httpx + pydantic", "peers.httpx_pydantic", kind="loop", typed=True, package="pydantic"),
-    Contestant("openai, strict", "peers.openai_pages", "strict", typed=True, package="openai", navigated=True),
+    PYDANTIC,
+    OPENAI_STRICT,
     OPENAI,
     Contestant("azure-core", "peers.azure_paged", package="azure-core", navigated=True),
     Contestant("aiobotocore", "peers.aiobotocore_paginator", package="aiobotocore", navigated=True),
-    Contestant("stripe", "peers.stripe_list", typed=True, package="stripe", navigated=True),
+    STRIPE,
 )
 """All contestants, in the order of the tables."""
+
+ON_ODD_ANSWERS: Final = (STRUCTS, ORJSON, JSON, ITEMS, PLAIN, TWILIO, PYDANTIC, OPENAI_STRICT, OPENAI, STRIPE)
+"""Those that walk answers that differ from the documentation: all that make objects, and the floors."""
+
+BARE_GETS: Final = Contestant("aiohttp + orjson", "peers.orjson_dicts", "gets", "floor", package="orjson")
+GETS: Final = Contestant("get_inbound", "ours", "gets", "ours", typed=True, package="alohub-async")
+MANY: Final = Contestant("get_many_inbound", "ours", "many", "ours", typed=True, package="alohub-async")
+PLAIN_GETS: Final = Contestant(
+    "get_inbound without speed", "ours", "gets", "ours", typed=True, package="alohub-async", hidden="msgspec"
+)
+PLAIN_MANY: Final = Contestant(
+    "get_many_inbound without speed", "ours", "many", "ours", typed=True, package="alohub-async", hidden="msgspec"
+)
+
+SINGLES: Final = (BARE_GETS, GETS, MANY, PLAIN_GETS, PLAIN_MANY)
+"""Those that get records by id, many at once."""

@@ -10,11 +10,13 @@ import attrs
 
 from benchmarks.speed.crew import Cores, Worker
 from benchmarks.speed.estimate import Estimate, median
-from benchmarks.speed.pages import List
-from benchmarks.speed.rates import LISTS
+from benchmarks.speed.lists import List
+from benchmarks.speed.rates import lists
 
 MEMORY_LISTS: Final = (List(20, 1000), List(1000, 1000))
 ADDED_LIST: Final = List(300, 1)
+CALLS_LISTS: Final = {size: lists(size)[:2] for size in (20, 100)}
+CALLS_WARM_UP: Final = List(60, 100)
 
 
 @attrs.frozen
@@ -26,21 +28,40 @@ class Calls:
 
 
 def calls(worker: Worker) -> Calls:
-    """Calls of a long walk minus a short one, so that costs per walk cancel out; from page sizes 20 and 100."""
+    """Calls of a long walk minus a short one, so that costs per walk cancel out; from page sizes 20 and 100.
+
+    Another list warms up: in a second walk over the same list, URLs would come from the caches of yarl and urllib.
+    """
+    worker.warm(CALLS_WARM_UP)
     a_page: dict[int, float] = {}
-    for size in (20, 100):
-        short, long, _ = LISTS[size]
+    for size, (short, long) in CALLS_LISTS.items():
         more = worker.measure("calls", long) - worker.measure("calls", short)
         a_page[size] = more / (long.pages - short.pages)
     per_record = (a_page[100] - a_page[20]) / 80
     return Calls(a_page[20] - 20 * per_record, per_record)
 
 
-def memory(worker: Worker) -> float:
-    """Growth of the peak memory, in MB, from a walk over 20 pages of 1000 records to one over 1000 pages."""
+@attrs.frozen
+class Memory:
+    """Megabytes of memory.
+
+    Attributes:
+        before: The peak of the process after a walk over 20 pages of 1000 records.
+        after: The peak after a walk over 1000 such pages.
+        page: What the records of one page take.
+    """
+
+    before: float
+    after: float
+    page: float
+
+
+def memory(worker: Worker) -> Memory:
+    """Memory of a walk over 1,000,000 records."""
     short, long = MEMORY_LISTS
-    before = worker.measure("peak", short)
-    return (worker.measure("peak", long) - before) / 1e6
+    worker.warm(short)
+    before, after = worker.measure("peak", short) / 1e6, worker.measure("peak", long) / 1e6
+    return Memory(before, after, worker.measure("page", short) / 1e6)
 
 
 def added_cpu(url: str, cores: Cores, rounds: int) -> Estimate:

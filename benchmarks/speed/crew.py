@@ -11,9 +11,10 @@ from typing import Any, Literal, TypeAlias
 import attrs
 
 from benchmarks.speed.contestant import Contestant
-from benchmarks.speed.pages import List
+from benchmarks.speed.lists import List
+from benchmarks.speed.visits import Fields
 
-Measure: TypeAlias = Literal["seconds", "calls", "peak"]
+Measure: TypeAlias = Literal["calls", "peak", "page"]
 
 
 @attrs.frozen
@@ -28,6 +29,14 @@ class Cores:
         """The first and the last core that this process may use."""
         allowed = sorted(os.sched_getaffinity(0))
         return cls(allowed[0], allowed[-1])
+
+
+@attrs.frozen
+class Times:
+    """The seconds that one walk took."""
+
+    wall: float
+    cpu: float
 
 
 @attrs.define
@@ -57,13 +66,30 @@ class Worker:
             raise RuntimeError(f"{self.contestant.name} ended unexpectedly; see its error above")
         return json.loads(line)
 
-    def measure(self, what: Measure, which: List) -> float:
-        """Walk a list. Returns the measured value."""
-        which = attrs.evolve(which, navigated=self.contestant.navigated)
-        asked = {"measure": what, "url": f"{self.url}/{which.name}", "size": which.size, "records": which.records}
+    def _ask(self, what: str, which: List) -> Any:
+        if self.contestant.navigated:
+            which = attrs.evolve(which, form="sdk")
+        asked = {"measure": what, "url": f"{self.url}/{which.name}", "which": attrs.asdict(which)}
         assert self.process.stdin is not None  # noqa: S101
         print(json.dumps(asked), file=self.process.stdin, flush=True)
-        return float(self.hear())
+        return self.hear()
+
+    def warm(self, which: List) -> None:
+        """Walk a list without a measurement."""
+        self._ask("warm", which)
+
+    def times(self, which: List) -> Times:
+        """Walk a list and return the seconds it took."""
+        return Times(*self._ask("times", which))
+
+    def records(self, which: List) -> list[Fields]:
+        """Walk a list and return the fields of all records."""
+        records: list[Fields] = self._ask("records", which)
+        return records
+
+    def measure(self, what: Measure, which: List) -> float:
+        """Walk a list and return the measured value."""
+        return float(self._ask(what, which))
 
 
 @contextmanager
@@ -71,11 +97,8 @@ def _working(contestant: Contestant, url: str, core: int) -> Generator[Worker]:
     command = [sys.executable, "-m", "benchmarks.speed.worker", contestant.name, str(core)]
     # stdout is the pipe to this process; packages log to stderr.
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        worker = Worker(contestant, process, url)
-        said = worker.hear()
-        worker.version, worker.missing = said.get("version"), said.get("missing", "")
         try:
-            yield worker
+            yield Worker(contestant, process, url)
         finally:
             assert process.stdin is not None  # noqa: S101
             process.stdin.close()  # ends the process
@@ -83,6 +106,13 @@ def _working(contestant: Contestant, url: str, core: int) -> Generator[Worker]:
 
 @contextmanager
 def crew(contestants: Iterable[Contestant], url: str, cores: Cores) -> Generator[Mapping[Contestant, Worker]]:
-    """Start all contestants; one whose package is not installed has no version."""
+    """Start all contestants, and report those whose packages are not installed; yields the others."""
     with ExitStack() as stack:
-        yield {each: stack.enter_context(_working(each, url, cores.client)) for each in contestants}
+        workers = {each: stack.enter_context(_working(each, url, cores.client)) for each in contestants}
+        for worker in workers.values():
+            said = worker.hear()
+            worker.version, worker.missing = said.get("version"), said.get("missing", "")
+        for each, worker in workers.items():
+            if worker.version is None:
+                print(f"skipped: {each.name}: {worker.missing} (pip install -r benchmarks/requirements.txt)")
+        yield {each: worker for each, worker in workers.items() if worker.version is not None}

@@ -1,48 +1,70 @@
-"""The prepared pages: responses of the sandbox as files, in lists of several lengths.
+"""The prepared answers: files for nginx, in lists of several lengths and kinds.
 
-A list is one directory with a file per page. Published SDKs find the next page by fields of their own APIs, so each
-list exists in two variants: as in the contract, and with `navigation` fields for these SDKs. The bytes of the records
+A list is one directory with a file per page, or per id. Published SDKs find the next page by fields of their own APIs,
+so lists exist in two forms: as in the contract, and with `navigation` fields for these SDKs. The bytes of the records
 are the same in both.
+
+Records have the types and nulls of the contract's example. A tenth of the names has Vietnamese letters. Ids rise, with
+gaps.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+import random
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-import attrs
-
-from alohub_async.testing import WireQueue, seed_queues
+from alohub_async.testing import WireQueue
 from alohub_async.testing.contract import list_envelope
+from benchmarks.speed.lists import FIRST_ID, LIST_PATH, Answers, List
 
-LIST_PATH: Final = "/v1/queues/inbound"
-SEED: Final = 20_260_310
+_SEED: Final = 20_260_310
 _SAMPLE: Final = 10_000  # records to compute their mean length
+_NAMES: Final = ("Support", "Sales", "Billing", "Hotline", "Cham soc khach hang", "Tong dai ban hang")
+_VIETNAMESE_NAMES: Final = ("Chăm sóc khách hàng", "Hỗ trợ kỹ thuật", "Đặt lịch khám bệnh", "Đường dây nóng")
+_STRATEGIES: Final = (1, 1, 1, 1, 2, 2, 3, 4, 99)
+_MUSIC: Final = ("waiting.wav", "waiting.wav", "moh-2026.mp3", None)
+_LONGEST_WAIT: Final = 600  # seconds
+_FLAGS: Final = (None, None, "0", "1")
+_NEW_STRATEGIES: Final = (5, 6, 7, 8, 100)
+_THRESHOLDS: Final = ("5", "10", "15", "15", "20", "30")
 
 
-@attrs.frozen
-class List:
-    """One list.
+def _documented(rng: random.Random, number: int, queue_id: int) -> WireQueue:
+    names = _VIETNAMESE_NAMES if rng.random() < 0.1 else _NAMES
+    return {
+        "callinId": queue_id,
+        "callinName": f"{rng.choice(names)} {number}",
+        "strategy": rng.choice(_STRATEGIES),
+        "musicinQueue": rng.choice(_MUSIC),
+        "timeWait": str(rng.randrange(_LONGEST_WAIT)) if rng.random() < 0.9 else None,
+        "agentSelector": None,
+        "nguongRanhRoi": rng.choice(_FLAGS),
+        "callinNumber": f"024{rng.randrange(10**8):08}" if rng.random() < 0.5 else None,
+    }
 
-    Attributes:
-        pages: The number of pages.
-        size: Records per page.
-        navigated: Whether it has the fields for published SDKs.
-    """
 
-    pages: int
-    size: int
-    navigated: bool = False
+def _differing(record: WireQueue, rng: random.Random, answers: Answers) -> WireQueue:
+    """The record with what is odd in this kind of answers."""
+    if answers == "undocumented":
+        hour, minute, second = rng.randrange(24), rng.randrange(60), rng.randrange(60)
+        return {**record, "createdAt": f"2026-03-10T{hour:02}:{minute:02}:{second:02}Z"}
+    if answers == "documented" or rng.random() >= 0.25:
+        return record
+    if answers == "numbers":
+        return {**record, "strategy": rng.choice(_NEW_STRATEGIES)}
+    if answers == "misfits":
+        return {**record, "nguongRanhRoi": rng.choice(_THRESHOLDS)}
+    return {**record, "timeWait": rng.randrange(_LONGEST_WAIT)}
 
-    @property
-    def name(self) -> str:
-        """The name of its directory and the first part of its path on the server."""
-        return f"{'sdk' if self.navigated else 'list'}-{self.pages}x{self.size}"
 
-    @property
-    def records(self) -> int:
-        """The total number of records."""
-        return self.pages * self.size
+def records(which: List) -> Iterator[WireQueue]:
+    """The records of a list: always the same, and those of a shorter list are the first ones of a longer list."""
+    rng, odd = random.Random(_SEED), random.Random(f"{_SEED} {which.answers}")
+    queue_id = FIRST_ID
+    for number in range(which.records):
+        yield _differing(_documented(rng, number, queue_id), odd, which.answers)
+        queue_id += 1 if which.form == "details" else rng.choice((1, 1, 1, 2, 5, 17))
 
 
 def next_url(which: List, page: int) -> str | None:
@@ -72,24 +94,31 @@ def _said(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def bodies(which: List, queues: list[WireQueue]) -> Iterator[bytes]:
-    """The body of each page."""
-    for page in range(which.pages):
-        rows = queues[page * which.size : (page + 1) * which.size]
-        envelope = list_envelope(rows, total=which.records, total_style="int")
-        if which.navigated:
-            envelope = {**navigation(which, page), **envelope}
-        yield _said(envelope)
+def _page(which: List, page: int, rows: Sequence[bytes]) -> bytes:
+    """The body of a page with these records, which are JSON already: most lists have the same ones."""
+    envelope = list_envelope([], total=which.records, total_style="int")
+    if which.form == "sdk":
+        envelope = {**navigation(which, page), **envelope}
+    head, key, tail = _said(envelope).rpartition(b'"data":[')
+    return b"".join((head, key, b",".join(rows), tail))
 
 
-def prepare(root: Path, lists: Iterable[List]) -> float:
-    """Write the lists below `root`. Returns the mean bytes per record."""
-    wanted = list(lists)
-    queues = seed_queues(max([_SAMPLE, *(which.records for which in wanted)]), seed=SEED)
-    for which in wanted:
+def prepare(root: Path, lists: Sequence[List]) -> None:
+    """Write lists of one kind of records below `root`."""
+    rows = [_said(record) for record in records(max(lists, key=lambda which: which.records))]
+    for which in lists:
         directory = root / which.name
         directory.mkdir()
-        for page, body in enumerate(bodies(which, queues)):
-            (directory / f"{page}.json").write_bytes(body)
-    sample = queues[:_SAMPLE]
+        if which.form == "details":
+            for record_id, row in zip(which.ids, rows, strict=False):
+                (directory / f"{record_id}.json").write_bytes(row)
+            continue
+        for page in range(which.pages):
+            on_page = rows[page * which.size : min((page + 1) * which.size, which.records)]
+            (directory / f"{page}.json").write_bytes(_page(which, page, on_page))
+
+
+def mean_length() -> float:
+    """The mean bytes of a documented record."""
+    sample = [*records(List(1, _SAMPLE))]
     return len(_said(sample)) / len(sample)

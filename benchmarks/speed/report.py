@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.prefetch import Makespan
-from benchmarks.speed.contestant import ITEMS, ORJSON, Contestant
-from benchmarks.speed.costs import Calls
+from benchmarks.speed.contestant import BARE_GETS, BYTES, ITEMS, ORJSON, SINGLES, Contestant
+from benchmarks.speed.costs import Calls, Memory
 from benchmarks.speed.estimate import Estimate
-from benchmarks.speed.rates import Rates
+from benchmarks.speed.floors import TASKS
+from benchmarks.speed.lists import ANSWERS
+from benchmarks.speed.rates import AllRates, Rates
 from benchmarks.speed.targets import Check
 
 
@@ -41,19 +43,42 @@ def _lines(path: str) -> list[str]:
     return Path(path).read_text(encoding="utf-8").splitlines()
 
 
-def of_rates(rates: Rates, versions: Mapping[Contestant, str]) -> str:
+def of_rates(rates: Rates, size: int, versions: Mapping[Contestant, str]) -> str:
     """The rates of one page size."""
     rows = [
         [
             f"{each.name} {'' if each.kind == 'ours' else versions[each]}".rstrip(),
-            "objects" if each.typed else "bytes" if "bytes" in each.name else "dicts",
+            "objects" if each.typed else "bytes" if each is BYTES else "dicts",
             f"{rates.rate(each):,.0f}",
             rates.ratio(each, ORJSON).text(),
             rates.ratio(ITEMS, each).text(),
         ]
         for each in rates.walks
     ]
-    return table([f"{rates.size} a page", "gives", "records/s", "to orjson dicts", "items, to this"], rows)
+    return table([f"{size} a page", "gives", "records/s", "to orjson dicts", "items, to this"], rows)
+
+
+def of_odd_rates(rates: AllRates, size: int, contestants: Iterable[Contestant]) -> str:
+    """The rates of one page size on each kind of answers, as ratios to orjson dicts on the same answers."""
+    here = [(ANSWERS[kind], its) for (kind, its_size), its in rates.items() if its_size == size]
+    there = [each for each in contestants if all(each in its.walks for _, its in here)]
+    rows = [[each.name, *(its.ratio(each, ORJSON).text() for _, its in here)] for each in there]
+    return table([f"{size} a page, to orjson dicts", *(kind for kind, _ in here)], rows)
+
+
+def of_singles(rates: Rates, gets: int) -> str:
+    """Single gets."""
+    rows = [
+        [
+            each.name,
+            f"{rates.rate(each):,.0f}",
+            rates.ratio(each, BARE_GETS).text(),
+            rates.cpu_ratio(each, BARE_GETS).text(),
+        ]
+        for each in SINGLES
+        if each in rates.walks
+    ]
+    return table([f"{gets:,} single gets, {TASKS} at once", "gets/s", "to aiohttp + orjson", "the same, by CPU"], rows)
 
 
 def of_calls(calls: Mapping[Contestant, Calls]) -> str:
@@ -62,10 +87,13 @@ def of_calls(calls: Mapping[Contestant, Calls]) -> str:
     return table(["function calls", "a request", "a record"], rows)
 
 
-def of_memory(grown: Mapping[Contestant, float]) -> str:
+def of_memory(memory: Mapping[Contestant, Memory]) -> str:
     """Memory."""
-    rows = [[each.name, f"{megabytes:.1f} MB"] for each, megabytes in grown.items()]
-    return table(["memory", "grows over 1,000,000 records by"], rows)
+    rows = [
+        [each.name, f"{its.after - its.before:.1f} MB", f"{its.after:.1f} MB", f"{its.page:.2f} MB"]
+        for each, its in memory.items()
+    ]
+    return table(["memory", "grows over 1,000,000 records by", "to", "a page of 1000 takes"], rows)
 
 
 def of_imports(seconds: Mapping[str, Estimate], ratio: Estimate) -> str:

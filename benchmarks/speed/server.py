@@ -10,23 +10,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from benchmarks.speed.pages import List, next_url
+from benchmarks.speed.lists import List
+from benchmarks.speed.pages import next_url
 
 _CONFIG: Final = """
 {user}
 daemon off;
+worker_rlimit_nofile 16384;
 worker_processes 1;
 worker_cpu_affinity {core_mask};
 pid {root}/nginx.pid;
 error_log stderr error;
-events {{ worker_connections 256; }}
+events {{ worker_connections 4096; }}
 http {{
     access_log off;
     default_type application/json;
     sendfile on;
     keepalive_requests 1000000000;
     keepalive_timeout 1h;
-    open_file_cache max=20000 inactive=1h;
+    open_file_cache max=10000 inactive=1h;
     open_file_cache_valid 1h;
     client_body_temp_path {root}/tmp;
     proxy_temp_path {root}/tmp;
@@ -53,6 +55,7 @@ http {{
         add_header X-RateLimit-Remaining-Route 999999;
         add_header Link $link;
         location ~ ^/(?<list>[a-z0-9-]+)/v[12]/queues/inbound$ {{ try_files /$list/$page.json =404; }}
+        location ~ ^/(?<list>[a-z0-9-]+)/v1/queues/inbound/(?<id>[0-9]+)$ {{ try_files /$list/$id.json =404; }}
     }}
 }}
 """
@@ -67,7 +70,7 @@ def _links(lists: Sequence[List]) -> str:
     return "\n".join(
         f"""        "{which.name}/{page}" '<$scheme://$http_host/{which.name}{url}>; rel="next"';"""
         for which in lists
-        if which.navigated
+        if which.form == "sdk"
         for page in range(which.pages)
         if (url := next_url(which, page)) is not None
     )

@@ -1,6 +1,6 @@
 """One contestant in its own process: `python -m benchmarks.speed.worker`, driven by `crew.py`.
 
-It writes a line of JSON when it is ready, then one for each line that it reads. Each list is walked once to warm up.
+It writes a line of JSON when it is ready, then one for each line that it reads.
 """
 
 import asyncio
@@ -12,14 +12,17 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 
-from benchmarks.speed.contestant import CONTESTANTS, Contestant, Open, Walk
+from benchmarks.speed.contestant import CONTESTANTS, SINGLES, Contestant, Open, Walk
+from benchmarks.speed.lists import List
+from benchmarks.speed.visits import Counting, Fields, Keeping, fields_of
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -40,46 +43,71 @@ class _Worker:
     stack: AsyncExitStack
     walks: dict[str, Walk] = attrs.field(factory=dict[str, Walk])
 
-    async def ready(self, url: str, size: int, records: int) -> Walk:
-        """The walk over the list at `url`, opened and warmed up at the first call."""
+    async def opened(self, url: str, which: List) -> Walk:
+        """The walk over the list at `url`, opened at the first call."""
         if url not in self.walks:
-            walk = await self.stack.enter_async_context(self.opens(url, size))
-            self.check(await walk(), records)
-            self.walks[url] = walk
+            self.walks[url] = await self.stack.enter_async_context(self.opens(url, which))
         return self.walks[url]
 
-    def check(self, count: int, records: int) -> None:
-        if count != records:
-            raise RuntimeError(f"{self.contestant.name} found {count} of {records} records")
+    async def walked(self, walk: Walk, which: List, visit: Counting) -> None:
+        """Walk once, and check the number of records.
 
-    async def seconds(self, walk: Walk, records: int) -> float:
-        """Wall-clock time of one walk."""
+        Raises:
+            RuntimeError: It is wrong.
+        """
+        count = await walk(visit)
+        if count != which.records:
+            raise RuntimeError(f"{self.contestant.name} found {count} of {which.records} records")
+
+    async def times(self, walk: Walk, which: List) -> tuple[float, float]:
+        """Wall-clock time and CPU time of one walk, in seconds."""
+        visit = Counting()
         gc.collect()
-        started = time.perf_counter()
-        count = await walk()
-        took = time.perf_counter() - started
-        self.check(count, records)
-        return took
+        cpu, wall = time.process_time(), time.perf_counter()
+        await self.walked(walk, which, visit)
+        return time.perf_counter() - wall, time.process_time() - cpu
 
-    async def calls(self, walk: Walk, records: int) -> float:
+    async def warm(self, walk: Walk, which: List) -> None:
+        """Walk once, so that connections, caches and generated code are there."""
+        await self.walked(walk, which, Counting())
+
+    async def records(self, walk: Walk, which: List) -> list[Fields]:
+        """The fields of each record, as this contestant read them."""
+        visit = Keeping()
+        await self.walked(walk, which, visit)
+        return [fields_of(record) for record in visit.records]
+
+    async def calls(self, walk: Walk, which: List) -> float:
         """Calls of Python and C functions in one walk."""
         profile = cProfile.Profile()
         profile.enable()
-        count = await walk()
+        await self.walked(walk, which, Counting())
         profile.disable()
-        self.check(count, records)
         return sum(entry.callcount for entry in profile.getstats())
 
-    async def peak(self, walk: Walk, records: int) -> float:
+    async def peak(self, walk: Walk, which: List) -> float:
         """Peak memory of the process after one more walk, in bytes."""
-        self.check(await walk(), records)
+        await self.walked(walk, which, Counting())
         return _peak()
 
+    async def page(self, walk: Walk, which: List) -> float:
+        """Bytes of memory that the records of a page take, if they are kept."""
+        visit = Keeping()
+        tracemalloc.start()
+        await self.walked(walk, which, visit)
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return kept / which.pages
 
-_MEASURES: Final[dict[str, Callable[..., Any]]] = {
-    "seconds": _Worker.seconds,
+
+_MEASURES: Final[dict[str, Callable[[_Worker, Walk, List], Awaitable[Any]]]] = {
+    "times": _Worker.times,
+    "warm": _Worker.warm,
+    "records": _Worker.records,
     "calls": _Worker.calls,
     "peak": _Worker.peak,
+    "page": _Worker.page,
 }
 
 
@@ -88,8 +116,9 @@ async def _serve(contestant: Contestant, opens: Open) -> None:
         worker = _Worker(contestant, opens, stack)
         for line in sys.stdin:
             asked = json.loads(line)
-            walk = await worker.ready(asked["url"], asked["size"], asked["records"])
-            _say(await _MEASURES[asked["measure"]](worker, walk, asked["records"]))
+            which = List(**asked["which"])
+            walk = await worker.opened(asked["url"], which)
+            _say(await _MEASURES[asked["measure"]](worker, walk, which))
 
 
 def _say(what: object) -> None:
@@ -99,8 +128,7 @@ def _say(what: object) -> None:
 def main() -> None:
     """Run a contestant; the arguments are its name and its core."""
     name, core = sys.argv[1:]
-    os.sched_setaffinity(0, {int(core)})
-    contestant = next(each for each in CONTESTANTS if each.name == name)
+    contestant = next(each for each in (*CONTESTANTS, *SINGLES) if each.name == name)
     if contestant.hidden is not None:
         cast("dict[str, ModuleType | None]", sys.modules)[contestant.hidden] = None  # as if it were not installed
     try:
@@ -109,6 +137,7 @@ def main() -> None:
     except ImportError as error:
         _say({"missing": str(error)})
         return
+    os.sched_setaffinity(0, {int(core)})  # only now, so that contestants are imported on all cores
     _say({"version": version})
     asyncio.run(_serve(contestant, getattr(module, contestant.opens)))
 

@@ -10,6 +10,8 @@ from typing import Any
 from aiobotocore.session import get_session
 
 from benchmarks.speed.contestant import Walk
+from benchmarks.speed.lists import List
+from benchmarks.speed.visits import Counting
 
 _TEXT = {"shape": "Text"}
 _NUMBER = {"shape": "Number"}
@@ -78,7 +80,7 @@ _PAGINATORS = {
 
 
 @asynccontextmanager
-async def opened(url: str, size: int) -> AsyncGenerator[Walk]:
+async def opened(url: str, which: List) -> AsyncGenerator[Walk]:
     """A client of this service."""
     with tempfile.TemporaryDirectory() as data_path:
         model = Path(data_path) / "queues" / _SERVICE["metadata"]["apiVersion"]
@@ -96,11 +98,10 @@ async def opened(url: str, size: int) -> AsyncGenerator[Walk]:
         ) as client:
             paginator = client.get_paginator("list_inbound")
 
-            async def walk() -> int:
+            async def walk(visit: Counting) -> int:
                 count = 0
-                async for page in paginator.paginate(PaginationConfig={"PageSize": size}):
-                    for _ in page["data"]:
-                        count += 1
+                async for page in paginator.paginate(PaginationConfig={"PageSize": which.size}):
+                    count += visit.page(page["data"])
                 return count
 
             yield walk

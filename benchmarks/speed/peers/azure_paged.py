@@ -11,6 +11,8 @@ from azure.core.pipeline import policies
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 
 from benchmarks.speed.contestant import Walk
+from benchmarks.speed.lists import List
+from benchmarks.speed.visits import Counting
 
 
 def _configuration() -> Configuration[Any, Any]:
@@ -27,12 +29,12 @@ def _configuration() -> Configuration[Any, Any]:
 
 
 @asynccontextmanager
-async def opened(url: str, size: int) -> AsyncGenerator[Walk]:
+async def opened(url: str, which: List) -> AsyncGenerator[Walk]:
     """A client, and the two functions that a generated client has for each list."""
     async with AsyncPipelineClient(url, config=_configuration()) as client:
 
         async def get_next(token: str | None) -> AsyncHttpResponse:
-            params = {"page": token or "0", "size": str(size)}
+            params = {"page": token or "0", "size": str(which.size)}
             response = await client.send_request(HttpRequest("GET", f"{url}/v1/queues/inbound", params=params))
             response.raise_for_status()
             return response
@@ -41,10 +43,7 @@ async def opened(url: str, size: int) -> AsyncGenerator[Walk]:
             answer = response.json()
             return answer["next_token"], AsyncList(answer["data"])
 
-        async def walk() -> int:
-            count = 0
-            async for _ in AsyncItemPaged(get_next, extract_data):
-                count += 1
-            return count
+        async def walk(visit: Counting) -> int:
+            return await visit.items(AsyncItemPaged(get_next, extract_data))
 
         yield walk

@@ -7,6 +7,8 @@ import httpx
 from pydantic import BaseModel, Field
 
 from benchmarks.speed.contestant import Walk
+from benchmarks.speed.lists import List
+from benchmarks.speed.visits import Counting
 
 
 class _Queue(BaseModel):
@@ -16,7 +18,7 @@ class _Queue(BaseModel):
     music_on_hold: str | None = Field(None, alias="musicinQueue")
     max_wait: int | None = Field(None, alias="timeWait")
     agent_selector: str | None = Field(None, alias="agentSelector")
-    announce_position: bool | None = Field(None, alias="nguongRanhRoi")
+    announce_position: str | None = Field(None, alias="nguongRanhRoi")
     number: str | None = Field(None, alias="callinNumber")
 
 
@@ -26,18 +28,17 @@ class _Page(BaseModel):
 
 
 @asynccontextmanager
-async def opened(url: str, size: int) -> AsyncGenerator[Walk]:
+async def opened(url: str, which: List) -> AsyncGenerator[Walk]:
     """One client for all requests."""
     async with httpx.AsyncClient(base_url=url, headers={"X-Api-Key": "sk_live_speed"}) as client:
 
-        async def walk() -> int:
+        async def walk(visit: Counting) -> int:
             count = number = 0
             total = 1
             while count < total:
-                response = await client.get("/v1/queues/inbound", params={"page": number, "size": size})
+                response = await client.get("/v1/queues/inbound", params={"page": number, "size": which.size})
                 page = _Page.model_validate_json(response.raise_for_status().content)
-                for _ in page.data:
-                    count += 1
+                count += visit.page(page.data)
                 total = page.total
                 number += 1
             return count

@@ -7,7 +7,9 @@ import aiohttp
 import msgspec
 
 from benchmarks.speed.contestant import Walk
-from benchmarks.speed.floors import looked_at, looping
+from benchmarks.speed.floors import looping
+from benchmarks.speed.lists import List
+from benchmarks.speed.visits import Counting
 
 
 class _Queue(msgspec.Struct):
@@ -15,7 +17,7 @@ class _Queue(msgspec.Struct):
     name: str = msgspec.field(name="callinName")
     strategy: int | None = None
     music_on_hold: str | None = msgspec.field(name="musicinQueue", default=None)
-    max_wait: str | None = msgspec.field(name="timeWait", default=None)
+    max_wait: int | str | None = msgspec.field(name="timeWait", default=None)
     agent_selector: str | None = msgspec.field(name="agentSelector", default=None)
     announce_position: str | None = msgspec.field(name="nguongRanhRoi", default=None)
     number: str | None = msgspec.field(name="callinNumber", default=None)
@@ -29,17 +31,17 @@ class _Page(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_Page)
 
 
-def _consume(body: bytes) -> tuple[int, int]:
+def _consume(body: bytes, visit: Counting) -> tuple[int, int]:
     page = _DECODER.decode(body)
-    return looked_at(page.data), page.total
+    return visit.page(page.data), page.total
 
 
-async def _read(response: aiohttp.ClientResponse) -> tuple[int, int]:
-    return _consume(await response.read())
+async def _read(response: aiohttp.ClientResponse, visit: Counting) -> tuple[int, int]:
+    return _consume(await response.read(), visit)
 
 
 @asynccontextmanager
-async def opened(url: str, size: int) -> AsyncGenerator[Walk]:
+async def opened(url: str, which: List) -> AsyncGenerator[Walk]:
     """Structs."""
-    async with looping(url, size, _read) as walk:
+    async with looping(url, which.size, _read) as walk:
         yield walk

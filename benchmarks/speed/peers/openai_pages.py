@@ -8,6 +8,8 @@ from openai.pagination import AsyncConversationCursorPage
 from pydantic import Field
 
 from benchmarks.speed.contestant import Walk
+from benchmarks.speed.lists import List
+from benchmarks.speed.visits import Counting
 
 
 class _Queue(BaseModel):
@@ -15,35 +17,32 @@ class _Queue(BaseModel):
     name: str = Field(alias="callinName")
     strategy: int | None = None
     music_on_hold: str | None = Field(None, alias="musicinQueue")
-    max_wait: str | None = Field(None, alias="timeWait")
+    max_wait: int | None = Field(None, alias="timeWait")
     agent_selector: str | None = Field(None, alias="agentSelector")
     announce_position: str | None = Field(None, alias="nguongRanhRoi")
     number: str | None = Field(None, alias="callinNumber")
 
 
 @asynccontextmanager
-async def default(url: str, size: int, *, strict: bool = False) -> AsyncGenerator[Walk]:
+async def default(url: str, which: List, *, strict: bool = False) -> AsyncGenerator[Walk]:
     """The default: responses become models without validation."""
     client = AsyncOpenAI(api_key="sk_live_speed", base_url=f"{url}/v1", _strict_response_validation=strict)
     async with client:
 
-        async def walk() -> int:
-            count = 0
+        async def walk(visit: Counting) -> int:
             pages = client.get_api_list(
                 "/queues/inbound",
                 model=_Queue,
                 page=AsyncConversationCursorPage[_Queue],
-                options={"params": {"size": size}},
+                options={"params": {"size": which.size}},
             )
-            async for _ in pages:
-                count += 1
-            return count
+            return await visit.items(pages)
 
         yield walk
 
 
 @asynccontextmanager
-async def strict(url: str, size: int) -> AsyncGenerator[Walk]:
+async def strict(url: str, which: List) -> AsyncGenerator[Walk]:
     """Responses are validated by pydantic, which is faster."""
-    async with default(url, size, strict=True) as walk:
+    async with default(url, which, strict=True) as walk:
         yield walk

@@ -2,33 +2,51 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 import orjson
 
 from benchmarks.speed.contestant import Walk
-from benchmarks.speed.floors import looked_at, looping
+from benchmarks.speed.floors import get_each, looping, opened_session
+from benchmarks.speed.lists import LIST_PATH, List
+from benchmarks.speed.visits import Counting
 
 
-def _consume(body: bytes) -> tuple[int, int]:
+def _consume(body: bytes, visit: Counting) -> tuple[int, int]:
     answer = orjson.loads(body)
-    return looked_at(answer["data"]), answer["totalRecord"]
+    return visit.page(answer["data"]), answer["totalRecord"]
 
 
-async def _read(response: aiohttp.ClientResponse) -> tuple[int, int]:
-    return _consume(await response.read())
+async def _read(response: aiohttp.ClientResponse, visit: Counting) -> tuple[int, int]:
+    return _consume(await response.read(), visit)
 
 
 @asynccontextmanager
-async def opened(url: str, size: int) -> AsyncGenerator[Walk]:
+async def opened(url: str, which: List) -> AsyncGenerator[Walk]:
     """Dicts."""
-    async with looping(url, size, _read) as walk:
+    async with looping(url, which.size, _read) as walk:
         yield walk
 
 
 @asynccontextmanager
-async def keeping(url: str, size: int) -> AsyncGenerator[Walk]:
+async def keeping(url: str, which: List) -> AsyncGenerator[Walk]:
     """The same loop; the C library keeps large blocks of memory."""
     bytes(1 << 20)
-    async with opened(url, size) as walk:
+    async with opened(url, which) as walk:
+        yield walk
+
+
+@asynccontextmanager
+async def gets(url: str, which: List) -> AsyncGenerator[Walk]:
+    """Single gets into dicts."""
+    async with opened_session() as session:
+
+        async def get(record_id: int) -> dict[str, Any]:
+            async with session.get(f"{url}{LIST_PATH}/{record_id}") as response:
+                return orjson.loads(await response.read())
+
+        async def walk(visit: Counting) -> int:
+            return await get_each(which.ids, get, visit)
+
         yield walk

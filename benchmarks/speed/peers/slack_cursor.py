@@ -7,20 +7,21 @@ import aiohttp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from benchmarks.speed.contestant import Walk
+from benchmarks.speed.lists import List
+from benchmarks.speed.visits import Counting
 
 
 @asynccontextmanager
-async def opened(url: str, size: int) -> AsyncGenerator[Walk]:
+async def opened(url: str, which: List) -> AsyncGenerator[Walk]:
     """A client with our session; without one it opens a new connection for each request."""
     async with aiohttp.ClientSession() as session:
         client = AsyncWebClient("sk_live_speed", base_url=f"{url}/v1/", session=session)
 
-        async def walk() -> int:
+        async def walk(visit: Counting) -> int:
             count = 0
-            response = await client.api_call("queues/inbound", http_verb="GET", params={"size": size})
+            response = await client.api_call("queues/inbound", http_verb="GET", params={"size": which.size})
             async for page in response:
-                for _ in page["data"]:
-                    count += 1
+                count += visit.page(page["data"])
             return count
 
         yield walk

@@ -13,6 +13,8 @@ from twilio.http.async_http_client import AsyncTwilioHttpClient
 from twilio.rest import Client
 
 from benchmarks.speed.contestant import Walk
+from benchmarks.speed.lists import List
+from benchmarks.speed.visits import Counting
 
 
 class _Queue(InstanceResource):
@@ -37,16 +39,13 @@ class _QueuePage(Page):
 
 
 @asynccontextmanager
-async def opened(url: str, size: int) -> AsyncGenerator[Walk]:
+async def opened(url: str, which: List) -> AsyncGenerator[Walk]:
     """A client whose only domain is the list."""
     async with AsyncTwilioHttpClient() as http_client:
         version = Version(Domain(Client("AC0", "sk_live_speed", http_client=http_client), url), "v1")
 
-        async def walk() -> int:
-            count = 0
-            response = await version.page_async("GET", "/queues/inbound", params={"page": 0, "size": size})
-            async for _ in version.stream_async(_QueuePage(version, response)):
-                count += 1
-            return count
+        async def walk(visit: Counting) -> int:
+            response = await version.page_async("GET", "/queues/inbound", params={"page": 0, "size": which.size})
+            return await visit.items(version.stream_async(_QueuePage(version, response)))
 
         yield walk
