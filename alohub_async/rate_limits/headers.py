@@ -37,9 +37,7 @@ from alohub_async.secret import redacted, repr_of_fields
 from alohub_async.validation import check_seconds, check_text
 
 Scope: TypeAlias = Literal["tenant", "route"]
-_Said: TypeAlias = dict[
-    str, float
-]  # `limit`, `remaining`, `used`, `reset` and `window`, as far as they are said; `other` than requests
+_Said: TypeAlias = dict[str, float]  # limit, remaining, used, reset, window; `other` if these are not of requests
 
 _logger = logging.getLogger("alohub_async")
 
@@ -53,13 +51,15 @@ _NUMBER: Final = r"[0-9]{1,15}(?:\.[0-9]{0,15})?"
 _AMOUNT: Final = re.compile(rf"(-?{_NUMBER})(?:\s?/\s?([0-9]{{0,9}}\s?[a-z]+))?")
 _DURATION: Final = re.compile(rf"({_NUMBER})?\s?({_UNIT})?")
 _DIGITS: Final = re.compile(r"[0-9]{1,15},[0-9]{1,15},[0-9]{1,9}")  # `_EPOCH_FROM` has ten
-_PIECE: Final = re.compile(r'((?:"(?:[^"\\]|\\.?)*(?:"|$)|[^",;])*)([,;]|$)')  # matches everywhere: no backtracking
+_QUOTED: Final = r'"(?:[^"\\]|\\.?)*(?:"|$)'
+_MEMBER: Final = re.compile(rf"((?:{_QUOTED})|[^\",;]*)((?:;(?:{_QUOTED}|[^\",;])*)*)(?:,|$|(?=.))", re.DOTALL)
+_PARAMETER: Final = re.compile(rf";\s*([a-z]+)\s*=\s*({_QUOTED}|[^\";]*)")
 _THOUSANDS: Final = re.compile(r"(?<![0-9.,=])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9.]|,[0-9])")
 _SHORT: Final = {"q": "limit", "r": "remaining", "t": "reset", "w": "window"}  # of the drafts
-_NEEDED: Final = {"state": "remaining", "policy": "limit"}  # of a member
 _EPOCH_FROM: Final = 1e9  # a number this large is a moment (2001 or later), not a duration
 _EPOCH_UNTIL: Final = 1e11
-_MAX_TEXT: Final = 1024  # characters of a value, and of an answer's names that are remembered
+_MAX_TEXT: Final = 1024  # characters of a value
+_MAX_NAMES: Final = 4096  # characters of an answer's names, if they are to be remembered
 _MAX_KEPT: Final = 64
 _LIMITING: Final = re.compile(
     r"(?i:ratelimit|(?<![a-z])(?:rate|limit|quota|throttl|remaining|reset|retry|burst))|Limit|Quota|Remaining|Reset"
@@ -124,12 +124,10 @@ class HeaderReader:
     """Reads the headers of one server: only the given names, or the usual ones."""
 
     def __init__(self, names: RateLimitHeaders | None, window: float = 10.0) -> None:
+        windows = {scope: getattr(names, f"{scope}_window", None) for scope in get_args(Scope)}
         given = {
-            (getattr(names, f"{scope}_{kind}", None) or "").lower(): (
-                _Family(scope, scope, getattr(names, f"{scope}_window", None)),
-                kind,
-            )
-            for scope in get_args(Scope)
+            (getattr(names, f"{scope}_{kind}", None) or "").lower(): (_Family(scope, scope, window), kind)
+            for scope, window in windows.items()
             for kind in ("limit", "remaining")
         }
         self._meaning: Callable[[str], tuple[_Family, str] | None] = _meaning if names is None else given.get
@@ -173,9 +171,10 @@ class HeaderReader:
         plan: _Plan = families, usual
         if len(usual) < len(counters) or sum(map(len, families.values())) < len(meanings):
             plan = families, None
-        if sum(map(len, names)) <= _MAX_TEXT:
-            if len(self._plans) == _MAX_KEPT:
-                self._plans.clear()
+        if max(len(self._plans), len(self._known)) >= _MAX_KEPT:
+            self._plans.clear()
+            self._known.clear()
+        if sum(map(len, names)) <= _MAX_NAMES:
             self._plans[names] = plan
         return plan
 
@@ -199,13 +198,14 @@ class HeaderReader:
         return found
 
     def _counters(self, parts: dict[str, _Said], wall_clock: Callable[[], float]) -> list[RateLimit]:
+        counted = {label: said for label, said in parts.items() if "other" not in said}
         alone = [
-            (s["limit"], s.get("window"))
-            for s in parts.values()
-            if "limit" in s and not s.keys() & {"remaining", "other"}
+            (said["limit"], said.get("window"))
+            for said in counted.values()
+            if "remaining" not in said and "limit" in said
         ]
         found = list[RateLimit]()
-        for label, said in parts.items():
+        for label, said in counted.items():
             limit, left, reset, window = (said.get(key) for key in ("limit", "remaining", "reset", "window"))
             known = self._known.get(label)
             if limit is None and left is not None:
@@ -213,7 +213,7 @@ class HeaderReader:
                 if not fitting and (known is not None or ("=" in label and left > 0)):
                     fitting = [(left, window) if known is None else (max(left, known.limit), known.window)]
                 limit, window = min(fitting, key=lambda each: each[0] / (each[1] or self._window), default=(None, None))
-            if limit is None or "other" in said:
+            if limit is None:
                 continue
             window = window or max((each[1] or 0.0 for each in alone if each[0] == limit), default=0.0) or None
             if reset is not None:
@@ -297,44 +297,32 @@ def _members(kind: str, text: str) -> tuple[tuple[str, _Said], ...]:
     """The members of a list, each with its name and what it says; none at all if one is unreadable."""
     if kind == "reset" and (moment := timestamp_of(text)) is not None:
         return (("", {"reset": max(moment, _EPOCH_FROM)}),)
-    found: list[tuple[str, dict[str, str]]] = []
-    begins = True
-    pieces = _PIECE.findall(text.lower())
-    if len(pieces) > _MAX_KEPT:
+    text = text.lower()
+    if re.match(r"\s*[a-z]+\s*=", text):  # as in draft 07
+        text = ";" + text.replace(",", ";")
+    found = [(name.strip(), parameters) for name, parameters in _MEMBER.findall(text) if name.strip() or parameters]
+    if len(found) > _MAX_KEPT:
         return ()
-    for piece, end in pieces:
-        key, equals, value = (part.strip() for part in piece.partition("="))
-        if equals and not key.startswith('"'):
-            key = _SHORT.get(key, key)
-            if not found or (begins and (found[-1][0] or key in found[-1][1])):
-                found.append(("", {}))
-            found[-1][1][key] = value.strip('"')
-        elif begins and key:
-            texts = {"reset": key}
-            if kind != "reset":
-                amount = _AMOUNT.fullmatch(key)
-                number = (
-                    "" if amount is None else "0" if amount[1].startswith("-") and kind == "remaining" else amount[1]
-                )
-                texts = {"limit" if kind in _NEEDED else kind: number, "window": amount[2] or ""} if amount else {}
-            found.append((key.strip('"'), texts))
-        begins = end == ","
-    members = [(name, said) for name, texts in found if (said := _amounts(kind, texts)) is not None]
-    return tuple(members) if len(members) == len(found) else ()
+    members = [(name.strip('"'), _said(kind, name, dict(_PARAMETER.findall(rest)))) for name, rest in found]
+    return tuple(members) if all(said for _, said in members) else ()
 
 
-def _amounts(kind: str, texts: Mapping[str, str]) -> _Said | None:
-    """What a member says in numbers; None if it is unreadable."""
-    said: _Said = {"other": 1.0} if texts.get("qu", "requests") != "requests" else {}
-    for key in texts.keys() & {"limit", "remaining", "used", "reset", "window"}:
-        number = _duration(texts[key])
-        if key == "window":
-            said |= {key: number} if number and number <= _UNITS["y"] else {}
-        elif number is None or not texts[key][0].isdigit():
-            return None
-        else:
-            said[key] = number
-    return said if _NEEDED.get(kind, kind) in said else None
+def _said(kind: str, name: str, parameters: Mapping[str, str]) -> _Said:
+    """What a member says in numbers; nothing if it is unreadable."""
+    texts = {_SHORT.get(key, key): text.strip('" ') for key, text in parameters.items()}
+    main = {"state": "remaining", "policy": "limit"}.get(kind, kind)
+    if kind == "reset":
+        texts["reset"] = name
+    elif (amount := _AMOUNT.fullmatch(name)) is not None:
+        texts["limit" if kind == "state" else main] = re.sub("^-.*", "0" if kind == "remaining" else "", amount[1])
+        texts.setdefault("window", amount[2] or "")
+    numbers = {key: _duration(text) for key, text in texts.items() if key in {*_SHORT.values(), "used"}}
+    said = {key: number for key, number in numbers.items() if number is not None}
+    if not 0 < said.get("window", 1.0) <= _UNITS["y"]:
+        del said["window"]
+    if main not in said or numbers.keys() - said.keys() - {"window"}:
+        return {}
+    return said if texts.get("qu", "requests") == "requests" else said | {"other": 1.0}
 
 
 def _duration(text: str) -> float | None:

@@ -553,6 +553,10 @@ def test_changing_names_fill_no_memory() -> None:
         names = _headers(X_RateLimit_Remaining="6", RateLimit=f'"{number}";r=6')
         names[f"X-RateLimit-Limit-{number + 1}"] = names[f"X-RateLimit-Remaining-{number + 1}"] = "7"
         reader.read(names, wall_clock=lambda: NOW)
+        for _ in range(2):
+            reader.read(
+                {f"X-RateLimit-{kind}-{number + 1}s": "7" for kind in ("Limit", "Remaining")}, wall_clock=lambda: NOW
+            )
         reader.read({f"X-{number}-{'x' * 8000}": "7"}, wall_clock=lambda: NOW)
     kept = pickle.dumps([vars(reader)["_plans"], vars(reader)["_known"]])
     assert len(kept) < 50_000
