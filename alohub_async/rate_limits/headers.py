@@ -168,9 +168,8 @@ class HeaderReader:
             for (scope, name, window), kinds in sorted(counters.items(), key=lambda item: item[0].window is None)
             if {"limit", "remaining"} <= kinds.keys() <= {"limit", "remaining", "reset"}
         ]
-        plan: _Plan = families, usual
-        if len(usual) < len(counters) or sum(map(len, families.values())) < len(meanings):
-            plan = families, None
+        complete = len(usual) == len(counters) and sum(map(len, families.values())) == len(meanings)
+        plan = families, usual if complete else None
         if max(len(self._plans), len(self._known)) >= _MAX_KEPT:
             self._plans.clear()
             self._known.clear()
