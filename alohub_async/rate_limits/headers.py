@@ -26,7 +26,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Final, Literal, NamedTuple, TypeAlias, cast, get_args
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast, get_args
 
 import attrs
 
@@ -112,12 +112,9 @@ class _Family(NamedTuple):
     window: float | None  # seconds
 
 
-_Names: TypeAlias = dict[_Family, dict[str, str]]
-_Usual: TypeAlias = tuple[Scope, str, str, str, str | None, float | None]
-"""A counter: its scope and label; the names of its limit, what remains, and its reset; its window."""
-
-_Plan: TypeAlias = tuple[_Names, list[_Usual] | None]
-"""All that the names of an answer say; and the counters, if nothing but them is said."""
+_Names: TypeAlias = dict[_Family, dict[str, str]]  # by kind
+_Usual: TypeAlias = tuple[Scope, str, str, str, str | None, float | None]  # scope, label, three names, window
+_Plan: TypeAlias = tuple[_Names, list[_Usual] | None]  # what names say, and the counters if they say nothing else
 
 
 class HeaderReader:
@@ -132,7 +129,7 @@ class HeaderReader:
         }
         self._meaning: Callable[[str], tuple[_Family, str] | None] = _meaning if names is None else given.get
         self._window = window  # where none is said
-        self._plans: dict[tuple[str, ...], _Plan] = {}  # by the names of an answer
+        self._plans: dict[tuple[object, ...], _Plan] = {}  # by the names of an answer, and their number
         self._known: dict[str, RateLimit] = {}  # the last of each
         self._reported = set[str]()
 
@@ -140,13 +137,13 @@ class HeaderReader:
         self, headers: Mapping[str, str], *, wall_clock: Callable[[], float], denied: bool = False
     ) -> dict[Scope, RateLimit]:
         """What an answer says, which is a 429 if `denied`. A scope of which it says nothing usable is missing."""
-        names = tuple(headers)
+        key = *headers, len(headers)  # a multidict's names do not show that one occurs twice, but its length does
         try:
-            families, usual = self._plans[names]
+            families, usual = self._plans[key]
         except KeyError:
-            families, usual = self._plan(names)
+            families, usual = self._plan(key, [name for name, _ in headers.items()])
         found: dict[Scope, RateLimit] = {}
-        if usual is None or denied or not self._reported or (len(headers) > len(names) and _repeats(headers, families)):
+        if usual is None or denied or not self._reported:
             return self._read_unusual(headers, families, wall_clock, denied=denied)
         for scope, label, limit, remaining, reset, window in usual:
             counter = _usual(headers[limit], headers[remaining], headers[reset] if reset else None, window)
@@ -156,7 +153,10 @@ class HeaderReader:
             found[scope] = _tightest((found[scope], counter), self._window) if scope in found else counter
         return found
 
-    def _plan(self, names: tuple[str, ...]) -> _Plan:
+    def _plan(self, key: tuple[object, ...], names: list[str]) -> _Plan:
+        if len(self._plans) >= _MAX_KEPT or len(self._known) >= _MAX_KEPT:
+            self._plans.clear()
+            self._known.clear()
         families: _Names = {}
         meanings = [(name, meaning) for name in names if (meaning := self._meaning(name.lower())) is not None]
         for name, (family, kind) in meanings:
@@ -170,11 +170,8 @@ class HeaderReader:
         ]
         complete = len(usual) == len(counters) and sum(map(len, families.values())) == len(meanings)
         plan = families, usual if complete else None
-        if max(len(self._plans), len(self._known)) >= _MAX_KEPT:
-            self._plans.clear()
-            self._known.clear()
         if sum(map(len, names)) <= _MAX_NAMES:
-            self._plans[names] = plan
+            self._plans[key] = plan
         return plan
 
     def _read_unusual(
@@ -188,8 +185,8 @@ class HeaderReader:
             understood |= {names[kind] for kind in kinds}
         tenant, unscoped, route = (self._counters(part, wall_clock) for part in parts.values())
         tenant += [each for each in unscoped if each.window is not None or not tenant]
-        both: dict[Scope, list[RateLimit]] = {"tenant": tenant, "route": route}
-        found = {scope: _tightest(tuple(counters), self._window) for scope, counters in both.items() if counters}
+        found: dict[Scope, RateLimit] = {"tenant": _tightest(tuple(tenant), self._window)} if tenant else {}
+        found |= {"route": _tightest(tuple(route), self._window)} if route else {}
         occasion = "denied" if denied else "first" if len(understood) == sum(map(len, families.values())) else "unread"
         if occasion not in self._reported:
             self._reported |= {"first", occasion}
@@ -207,6 +204,8 @@ class HeaderReader:
         for label, said in counted.items():
             limit, left, reset, window = (said.get(key) for key in ("limit", "remaining", "reset", "window"))
             known = self._known.get(label)
+            if limit is not None and left is None and "used" in said:
+                left = max(0.0, limit - said["used"])
             if limit is None and left is not None:
                 fitting = [each for each in alone if window in {None, each[1]}]
                 if not fitting and (known is not None or ("=" in label and left > 0)):
@@ -249,12 +248,6 @@ def _report(headers: Mapping[str, str], understood: set[str], level: int) -> Non
         _logger.log(level, "rate-limit headers that were not understood: %s", ", ".join(shown[:_MAX_KEPT]))
 
 
-def _repeats(headers: Mapping[str, str], families: _Names) -> bool:
-    """Whether a header of theirs occurs twice; the names of a multidict do not show it."""
-    names = {name.lower() for kinds in families.values() for name in kinds.values()}
-    return sum(name.lower() in names for name, _ in headers.items()) > len(names)
-
-
 def _meaning(name: str) -> tuple[_Family, str] | None:
     """The family and the kind of one of the usual names, in lower case."""
     plain = name.replace("_", "-").replace("rate-limit", "ratelimit")
@@ -285,9 +278,6 @@ def _join(parts: dict[str, _Said], family: _Family, texts: Mapping[str, str]) ->
             part = parts.setdefault(f"{family.scope}={name}" if kind in {"policy", "state"} else f"{place} {at}", {})
             for key, number in said.items() if family.window is None else [*said.items(), ("window", family.window)]:
                 part[key] = (max if key in {"reset", "window"} else min)(number, part.get(key, number))
-    for part in parts.values():
-        if part.keys() >= {"limit", "used"}:
-            part.setdefault("remaining", max(0.0, part["limit"] - part["used"]))
     return readable
 
 
@@ -338,8 +328,9 @@ def _usual(limit: str, remaining: str, reset: str | None, window: float | None) 
     """Read plain digits, which almost all answers have; None for any other spelling."""
     if not _DIGITS.fullmatch(f"{limit},{remaining},{'0' if reset is None else reset}"):
         return None
-    most, left = int(limit), int(remaining)
-    return RateLimit(most, left, None if reset is None else float(reset), window) if left <= most else None
+    said = int(limit), int(remaining), None if reset is None else float(reset), window, ()
+    # As `RateLimit(*said)`, with one call less.
+    return tuple[Any, ...].__new__(RateLimit, said) if said[1] <= said[0] else None
 
 
 def moment_of(number: float) -> float | None:

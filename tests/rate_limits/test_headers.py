@@ -723,7 +723,7 @@ def test_window_of_named_headers_can_be_given() -> None:
 @pytest.mark.parametrize("scope", ["tenant", "route"])
 def test_invalid_window_is_refused(scope: str, window: Any) -> None:
     """It is a number of seconds above 0."""
-    names = {f"{scope}_limit": "X-All", f"{scope}_remaining": "X-Left", f"{scope}_window": window}
+    names: dict[str, Any] = {f"{scope}_limit": "X-All", f"{scope}_remaining": "X-Left", f"{scope}_window": window}
     with pytest.raises(ConfigurationError, match=f"{scope}_window must be a number of seconds above 0"):
         RateLimitHeaders(**names)
 
