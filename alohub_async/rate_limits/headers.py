@@ -17,7 +17,8 @@ Unscoped headers count as the tenant's, from which every request spends: this ma
 tenant's own, only those with a window count. A number may be `1,000`, `100;w=10` or `100/10s`; a reset is a number of
 seconds, a moment since the epoch, or a date. Of several limits (`50, 20`, or a header that occurs twice), each has what
 remains at its position or under its policy's name; where none fits, the one with the lowest rate has it. A limit that
-is not said is the last one under that name; a window that is not said is that of an equal limit.
+is not said is the last one under that name; a window that is not said is that of an equal limit. A limit of which
+nothing is said to remain is left out.
 """
 
 import functools
@@ -183,7 +184,7 @@ class HeaderReader:
         for family, names in families.items():
             kinds = _join(parts[family.scope], family, {kind: ", ".join(getall(name)) for kind, name in names.items()})
             understood |= {names[kind] for kind in kinds}
-        tenant, unscoped, route = (self._counters(part, wall_clock) for part in parts.values())
+        tenant, unscoped, route = (self._counters(part, wall_clock) if part else [] for part in parts.values())
         tenant += [each for each in unscoped if each.window is not None or not tenant]
         found: dict[Scope, RateLimit] = {"tenant": _tightest(tuple(tenant), self._window)} if tenant else {}
         found |= {"route": _tightest(tuple(route), self._window)} if route else {}
@@ -196,9 +197,7 @@ class HeaderReader:
     def _counters(self, parts: dict[str, _Said], wall_clock: Callable[[], float]) -> list[RateLimit]:
         counted = {label: said for label, said in parts.items() if "other" not in said}
         alone = [
-            (said["limit"], said.get("window"))
-            for said in counted.values()
-            if "remaining" not in said and "limit" in said
+            (s["limit"], s.get("window")) for s in counted.values() if s.keys() & {"limit", "remaining"} == {"limit"}
         ]
         found = list[RateLimit]()
         for label, said in counted.items():
@@ -207,10 +206,13 @@ class HeaderReader:
             if limit is not None and left is None and "used" in said:
                 left = max(0.0, limit - said["used"])
             if limit is None and left is not None:
-                fitting = [each for each in alone if window in {None, each[1]}]
+                fitting = [each for each in alone if None in {window, each[1]} or window == each[1]]
                 if not fitting and (known is not None or ("=" in label and left > 0)):
                     fitting = [(left, window) if known is None else (max(left, known.limit), known.window)]
-                limit, window = min(fitting, key=lambda each: each[0] / (each[1] or self._window), default=(None, None))
+                limit, said_by = min(
+                    fitting, key=lambda each: each[0] / (each[1] or self._window), default=(None, None)
+                )
+                window = window or said_by
             if limit is None:
                 continue
             window = window or max((each[1] or 0.0 for each in alone if each[0] == limit), default=0.0) or None
@@ -292,13 +294,14 @@ def _members(kind: str, text: str) -> tuple[tuple[str, _Said], ...]:
     found = [(name.strip(), parameters) for name, parameters in _MEMBER.findall(text) if name.strip() or parameters]
     if len(found) > _MAX_KEPT:
         return ()
-    members = [(name.strip('"'), _said(kind, name, dict(_PARAMETER.findall(rest)))) for name, rest in found]
+    members = [(name.strip('"'), _said(kind, name, _PARAMETER.findall(rest))) for name, rest in found]
     return tuple(members) if all(said for _, said in members) else ()
 
 
-def _said(kind: str, name: str, parameters: Mapping[str, str]) -> _Said:
-    """What a member says in numbers; nothing if it is unreadable."""
-    texts = {_SHORT.get(key, key): text.strip('" ') for key, text in parameters.items()}
+def _said(kind: str, name: str, parameters: list[tuple[str, str]]) -> _Said:
+    """What a member says in numbers; nothing if it is unreadable. Of equal parameters the smallest counts."""
+    parameters.sort(key=lambda pair: (len(pair[1]), pair[1]), reverse=True)
+    texts = {_SHORT.get(key, key): text.strip('" ') for key, text in parameters}
     main = {"state": "remaining", "policy": "limit"}.get(kind, kind)
     if kind == "reset":
         texts["reset"] = name

@@ -365,6 +365,9 @@ def test_strange_window_in_a_name_is_not_guessed(window: str) -> None:
             [RateLimit(1000, 40, 7.0, 3600.0)],
         ),
         (_headers(RateLimit="limit=50;remaining=40;w=60"), [RateLimit(50, 40, None, 60.0)]),
+        (_headers(RateLimit="remaining=3, limit=50, remaining=40, limit=100"), [RateLimit(50, 3)]),  # sent twice
+        (_headers(RateLimit="limit=100, remaining=40, limit=50, remaining=3"), [RateLimit(50, 3)]),
+        (_headers(X_RateLimit_Limit="50", X_RateLimit_Remaining_10="7"), [RateLimit(50, 7, None, 10.0)]),
         (
             _headers(
                 RateLimit_Policy='"burst";q=50;w=10,"day";q=1000;w=86400;qu="requests"',
