@@ -50,6 +50,7 @@ from alohub_async.options import (
     WalkOptions,
     WalkOptionsDict,
 )
+from alohub_async.rate_limits.headers import HeaderReader
 from alohub_async.testing import Delay, HtmlPage, Sandbox, Status, seed_queues
 from tests.support import FIRST, LIST, QUEUE, RawServer, deaf_endpoint, http, json_reply, queue
 
@@ -479,6 +480,16 @@ async def _headers() -> None:
                 await client.queues.get_inbound(1)
         tenant, [route] = limiter.status().tenant, limiter.status().routes.values()
         assert (tenant.limit, tenant.free, route.limit, route.free) == expected
+
+
+@effect("RateLimitHeaders.tenant_window", "RateLimitHeaders.route_window")
+async def _windows_of_named_headers() -> None:
+    for scope in ("tenant", "route"):
+        for window in (None, 60.0):
+            names: dict[str, Any] = {f"{scope}_limit": "All", f"{scope}_remaining": "Left", f"{scope}_window": window}
+            reader = HeaderReader(RateLimitHeaders(**names))
+            [found] = reader.read({"All": "9", "Left": "8"}, wall_clock=lambda: 0.0).values()
+            assert found.window == window
 
 
 @effect("RateLimiter.max_wait")

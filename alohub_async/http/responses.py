@@ -7,8 +7,6 @@ HTTP 200, were seen in the vendor's published client.
 import heapq
 import math
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple, TypeGuard
 
 import attrs
@@ -28,7 +26,7 @@ from alohub_async.errors import (
 from alohub_async.http.redaction import excerpt_of, shown
 from alohub_async.http.requests import Request
 from alohub_async.printable import printable
-from alohub_async.rate_limits.headers import moment_of
+from alohub_async.rate_limits.headers import moment_of, timestamp_of
 
 _ERROR_BY_CODE: Final[dict[str, type[APIStatusError]]] = {
     "INVALID_INPUT": BadRequestError,
@@ -109,20 +107,11 @@ def retry_after_seconds(headers: Mapping[str, str], *, wall_clock: Callable[[], 
         seconds = float(text)
         due = moment_of(seconds)
     except ValueError:
-        seconds, due = math.nan, _timestamp(text)
+        seconds, due = math.nan, timestamp_of(text)
     if due is not None:
-        sent = _timestamp(headers.get("Date", ""))
+        sent = timestamp_of(headers.get("Date", ""))
         return max(0.0, due - (wall_clock() if sent is None else sent))
     return seconds if 0 <= seconds < math.inf else None
-
-
-def _timestamp(text: str) -> float | None:
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    # HTTP dates are always GMT, and `parsedate_to_datetime` returns a naive datetime for "-0000".
-    return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
 
 
 def decode_response(

@@ -105,8 +105,9 @@ class Permit:
 
         The headers are case-insensitive; `retry_after` are the seconds that the server asks to wait, if it does.
         """
-        limits = self._scheduler.reader.read(headers, wall_clock=time.time)
-        self._answer = True, status == _TOO_MANY, limits, retry_after
+        denied = status == _TOO_MANY
+        limits = self._scheduler.reader.read(headers, wall_clock=time.time, denied=denied)
+        self._answer = True, denied, limits, retry_after
 
 
 class RateLimiter:
@@ -157,7 +158,7 @@ class RateLimiter:
         bulk_leaves = check_share("bulk_leaves", bulk_leaves, error=ConfigurationError)
         check_seconds("max_block", max_block, optional=True, error=ConfigurationError)
         self.max_block: float = max(_MAX_BLOCK, window) if max_block is None else max_block
-        reader = HeaderReader(headers)
+        reader = HeaderReader(headers, window)
         self._scheduler = Scheduler(window=window, max_block=self.max_block, reader=reader, bulk_leaves=bulk_leaves)
         self._route_key = route_key
         self._acquired = 0
