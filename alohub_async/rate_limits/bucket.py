@@ -242,7 +242,7 @@ class Bucket:
         if snapshot is None:
             self._settle_unread(now, denied=denied, retry_after=retry_after, lost=lost)
             return
-        limit, remaining, reset = snapshot
+        limit, remaining, reset, _, _ = snapshot
         remaining = remaining if 0 <= remaining <= limit else max(0, min(remaining, limit))
         if number > self._newest:
             self._newest = number

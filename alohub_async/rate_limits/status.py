@@ -12,6 +12,8 @@ class RateLimit(NamedTuple):
     limit: int  # requests per window that the scope may make, 0 or more
     remaining: int  # requests it had left when the server answered: 0 or more, and never above `limit`
     reset: float | None = None  # seconds from the answer until the budget is full again, if the server says so
+    window: float | None = None  # seconds of its window, if the server says so
+    also: tuple["RateLimit", ...] = ()  # the scope's other budgets, if it has several
 
 
 @attrs.frozen

@@ -1,19 +1,21 @@
-"""Five kinds of rate-limit window, as pure state. The clock is an argument.
+"""Six kinds of rate-limit window, as pure state. The clock is an argument.
 
 The vendor documents a number of requests per 10 seconds, but not how they are counted. All times are seconds of one
-monotonic clock. Some gateways also count the requests they deny (`count_denied`).
+monotonic clock. Some gateways also count the requests they deny (`count_denied`), and some have several windows for one
+scope (`also`), of which the headers do not show all (`shown`).
 """
 
 import math
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Sequence
 from typing import Final, Literal
 
 from attrs import define, field
 
-from alohub_async.validation import check_count, check_seconds, validator
+from alohub_async.validation import check_count, check_seconds, refuse, validator
 
-WindowKind = Literal["aligned", "first-request", "sliding-log", "sliding-counter", "token-bucket"]
+WindowKind = Literal["aligned", "first-request", "sliding-log", "sliding-counter", "kong-seconds", "token-bucket"]
 """The kinds of `make_window`."""
 
 _ROUNDING = 1e-9  # requests: the tolerated error of sums of floats
@@ -21,16 +23,25 @@ _ROUNDING = 1e-9  # requests: the tolerated error of sums of floats
 
 @define(eq=False)
 class ServerWindow(ABC):
-    """The budget of one scope on the server. The limit can be changed at any time; 0 allows no request."""
+    """The budget of one scope on the server. The limit can be changed at any time; 0 allows no request.
+
+    A request needs room in this window and in all windows of `also`, and it is counted in all of them.
+    """
 
     limit: int = field(validator=validator(check_count, least=0))
     seconds: float = field(default=10.0, kw_only=True, validator=validator(check_seconds))
     count_denied: bool = field(default=False, kw_only=True)
+    also: Sequence["ServerWindow"] = field(default=(), kw_only=True)
+    shown: bool = field(default=True, kw_only=True)
     _now: float = field(init=False, default=-math.inf)
     _served: int = field(init=False, default=0)
 
     def free(self, now: float) -> int:
         """Whole requests that are allowed now, 0 or more."""
+        return min([self.left(now), *(window.free(now) for window in self.also)])
+
+    def left(self, now: float) -> int:
+        """Whole requests that are left in this window alone, 0 or more."""
         self._turn(now)
         return max(0, self._left())
 
@@ -38,6 +49,8 @@ class ServerWindow(ABC):
         """Count one request, whether it is allowed or not."""
         self._turn(now)
         self._count()
+        for window in self.also:
+            window.take(now)
 
     def deny(self, now: float) -> None:
         """Count a denied request if `count_denied`."""
@@ -46,7 +59,10 @@ class ServerWindow(ABC):
 
     def retry_after(self, now: float) -> float:
         """Seconds until a request is allowed; 0 if one is now, and one window if the limit is 0."""
-        if self.free(now) > 0:
+        return max([self._wait(now), *(window.retry_after(now) for window in self.also)])
+
+    def _wait(self, now: float) -> float:
+        if self.left(now) > 0:
             return 0.0
         return max(0.0, self._next_free() - now) if self.limit else self.seconds
 
@@ -101,6 +117,51 @@ class SlidingCounterWindow(AlignedWindow):
             return (self._index + faded) * self.seconds
         faded = 1.0 - (self.limit - 1) / self._served
         return (self._index + 1 + faded) * self.seconds
+
+
+@define(eq=False)
+class KongSecondsWindow(SlidingCounterWindow):
+    """A sliding counter that reads its clock in whole seconds, as Kong's public rate-limiting library does.
+
+    So the weight of the previous window is a step function: it falls once a second. The length is in whole seconds.
+    """
+
+    # When the window began that first refused a request since the last served one.
+    _refused_in: float = field(init=False, default=math.inf)
+
+    def __attrs_post_init__(self) -> None:
+        if self.seconds % 1:
+            raise refuse("seconds", "a whole number with kong-seconds", self.seconds)
+
+    def take(self, now: float) -> None:
+        """Count one request."""
+        super().take(now)
+        self._refused_in = math.inf
+
+    def deny(self, now: float) -> None:
+        """Count a denied request if `count_denied`."""
+        began = self._refused_in
+        super().deny(now)
+        self._turn(now)
+        self._refused_in = min(began, self._index * self.seconds)
+
+    def library_retry_after(self, now: float) -> float:
+        """The `Retry-After` of that library for a request that was denied now.
+
+        It adds the end of the window that first refused to a share of a window, by how far the estimate with this
+        request exceeds the limit. So it is often longer than necessary, and sometimes shorter.
+        """
+        self._turn(now)
+        in_view = 1.0 - (self._now / self.seconds - self._index)
+        rate = self._previous * in_view + self._served + (not self.count_denied)
+        over = max(0.0, (rate / self.limit - 1.0) * self.seconds) if self.limit else 0.0
+        return math.ceil(max(1.0, self.seconds - (self._now - self._refused_in)) + over - _ROUNDING)
+
+    def _turn(self, now: float) -> None:
+        super()._turn(math.floor(now))
+
+    def _next_free(self) -> float:
+        return math.ceil(super()._next_free() - _ROUNDING)
 
 
 class FirstRequestWindow(ServerWindow):
@@ -171,10 +232,19 @@ _KINDS: Final[dict[WindowKind, type[ServerWindow]]] = {
     "first-request": FirstRequestWindow,
     "sliding-log": SlidingLogWindow,
     "sliding-counter": SlidingCounterWindow,
+    "kong-seconds": KongSecondsWindow,
     "token-bucket": TokenBucketWindow,
 }
 
 
-def make_window(kind: WindowKind, limit: int, *, seconds: float = 10.0, count_denied: bool = False) -> ServerWindow:
+def make_window(
+    kind: WindowKind,
+    limit: int,
+    *,
+    seconds: float = 10.0,
+    count_denied: bool = False,
+    also: Sequence[ServerWindow] = (),
+    shown: bool = True,
+) -> ServerWindow:
     """Make an empty window of this kind."""
-    return _KINDS[kind](limit, seconds=seconds, count_denied=count_denied)
+    return _KINDS[kind](limit, seconds=seconds, count_denied=count_denied, also=also, shown=shown)
