@@ -22,12 +22,12 @@ class Omniscient:
 
     def ready_at(self, now: float) -> float:
         """As soon as there is room for one more than are on their way."""
-        window = self._server.windows[self._scope]
-        if window.free(now) > self._server.in_flight[self._scope]:
+        window, there = self._server.windows[self._scope], self._server.now
+        if window.free(there) > self._server.in_flight[self._scope]:
             return now
         if self._server.in_flight[self._scope]:
             return now + _LOOK_AGAIN
-        return now + max(window.retry_after(now), 1e-6)
+        return now + max(window.retry_after(there), 1e-6)
 
     def send(self, now: float) -> None:
         """Nothing to book."""
@@ -40,6 +40,7 @@ class Omniscient:
         *,
         denied: bool = False,
         retry_after: float | None = None,
+        lost: bool = False,
     ) -> None:
         """Nothing to learn."""
 
@@ -80,8 +81,9 @@ class _OneFirst(ABC):
         *,
         denied: bool = False,
         retry_after: float | None = None,
+        lost: bool = False,
     ) -> None:
-        del ticket
+        del ticket, lost
         self.in_flight -= 1
         if snapshot is not None:
             self.limit = snapshot.limit
