@@ -6,7 +6,7 @@ import errno
 import signal
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -27,6 +27,7 @@ class Kind(enum.StrEnum):
     FIRST_REQUEST = "first-request"
     SLIDING_LOG = "sliding-log"
     SLIDING_COUNTER = "sliding-counter"
+    KONG_SECONDS = "kong-seconds"
     BUCKET = "token-bucket"
 
 
@@ -50,6 +51,10 @@ def sandbox_command(
         Kind, _limit(metavar="KIND", help=f"Algorithm of the window: {', '.join(Kind)}.")
     ] = Kind.FIRST_REQUEST,
     count_denied: Annotated[bool, _limit("--count-denied", help="Count denied requests, too.")] = False,
+    burst_limit: Annotated[int | None, _limit(metavar="N", min=0, help="Requests of the tenant per second.")] = None,
+    off_by_one: Annotated[bool, _limit("--off-by-one", help="Let remaining leave out the request itself.")] = False,
+    limit_headers_on: Annotated[str, _limit(metavar="WHEN", help="always, counted, 429 or never.")] = "always",
+    retry_after: Annotated[str, _limit(metavar="HOW", help="right, kong, zero or absent.")] = "right",
 ) -> None:
     """Run a local sandbox of the Alohub API.
 
@@ -70,6 +75,10 @@ def sandbox_command(
             window=window,
             window_kind=window_kind.value,
             count_denied=count_denied,
+            burst_limit=burst_limit,
+            off_by_one=off_by_one,
+            limit_headers_on=cast("Any", limit_headers_on),
+            retry_after=cast("Any", retry_after),
         )
     except ValueError as exc:
         raise CommandError(str(exc)) from exc

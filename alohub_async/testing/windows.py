@@ -2,13 +2,13 @@
 
 The vendor documents a number of requests per 10 seconds, but not how they are counted. All times are seconds of one
 monotonic clock. Some gateways also count the requests they deny (`count_denied`), and some have several windows for one
-scope (`also`), of which the headers do not show all (`shown`).
+scope (`also`).
 """
 
 import math
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
 from attrs import define, field
@@ -17,6 +17,9 @@ from alohub_async.validation import check_count, check_seconds, refuse, validato
 
 WindowKind = Literal["aligned", "first-request", "sliding-log", "sliding-counter", "kong-seconds", "token-bucket"]
 """The kinds of `make_window`."""
+
+RetryAfterStyle = Literal["right", "kong", "zero", "absent"]
+"""`kong`: as Kong's library computes it, with `kong-seconds`; else as `right`."""
 
 _ROUNDING = 1e-9  # requests: the tolerated error of sums of floats
 
@@ -32,7 +35,6 @@ class ServerWindow(ABC):
     seconds: float = field(default=10.0, kw_only=True, validator=validator(check_seconds))
     count_denied: bool = field(default=False, kw_only=True)
     also: Sequence["ServerWindow"] = field(default=(), kw_only=True)
-    shown: bool = field(default=True, kw_only=True)
     _now: float = field(init=False, default=-math.inf)
     _served: int = field(init=False, default=0)
 
@@ -59,12 +61,14 @@ class ServerWindow(ABC):
 
     def retry_after(self, now: float) -> float:
         """Seconds until a request is allowed; 0 if one is now, and one window if the limit is 0."""
-        return max([self._wait(now), *(window.retry_after(now) for window in self.also)])
+        waits = [window.retry_after(now) for window in self.also]
+        if not self.left(now):
+            waits.append(max(0.0, self._next_free() - now) if self.limit else self.seconds)
+        return max(waits, default=0.0)
 
-    def _wait(self, now: float) -> float:
-        if self.left(now) > 0:
-            return 0.0
-        return max(0.0, self._next_free() - now) if self.limit else self.seconds
+    def gateway_retry_after(self, now: float) -> float:
+        """What the gateway with such windows tells a request that was just denied; it may be wrong."""
+        return self.retry_after(now)
 
     def _turn(self, now: float) -> None:
         """Set the clock, by which the methods below go."""
@@ -119,43 +123,20 @@ class SlidingCounterWindow(AlignedWindow):
         return (self._index + 1 + faded) * self.seconds
 
 
-@define(eq=False)
 class KongSecondsWindow(SlidingCounterWindow):
     """A sliding counter that reads its clock in whole seconds, as Kong's public rate-limiting library does.
 
-    So the weight of the previous window is a step function: it falls once a second. The length is in whole seconds.
+    So the weight of the previous window falls in steps, once a second. The length is in whole seconds.
     """
 
-    # When the window began that first refused a request since the last served one.
-    _refused_in: float = field(init=False, default=math.inf)
-
-    def __attrs_post_init__(self) -> None:
-        if self.seconds % 1:
-            raise refuse("seconds", "a whole number with kong-seconds", self.seconds)
-
-    def take(self, now: float) -> None:
-        """Count one request."""
-        super().take(now)
-        self._refused_in = math.inf
-
-    def deny(self, now: float) -> None:
-        """Count a denied request if `count_denied`."""
-        began = self._refused_in
-        super().deny(now)
-        self._turn(now)
-        self._refused_in = min(began, self._index * self.seconds)
-
-    def library_retry_after(self, now: float) -> float:
-        """The `Retry-After` of that library for a request that was denied now.
-
-        It adds the end of the window that first refused to a share of a window, by how far the estimate with this
-        request exceeds the limit. So it is often longer than necessary, and sometimes shorter.
-        """
-        self._turn(now)
-        in_view = 1.0 - (self._now / self.seconds - self._index)
-        rate = self._previous * in_view + self._served + (not self.count_denied)
-        over = max(0.0, (rate / self.limit - 1.0) * self.seconds) if self.limit else 0.0
-        return math.ceil(max(1.0, self.seconds - (self._now - self._refused_in)) + over - _ROUNDING)
+    def gateway_retry_after(self, now: float) -> float:
+        """That library's: the rest of this window, and of a window the share by which the limit was exceeded."""
+        if self.left(now) or not self.limit:
+            return self.retry_after(now)
+        rate = (
+            self._previous * (1.0 - (self._now / self.seconds - self._index)) + self._served + (not self.count_denied)
+        )
+        return (self._index + 1) * self.seconds - self._now + (rate / self.limit - 1.0) * self.seconds
 
     def _turn(self, now: float) -> None:
         super()._turn(math.floor(now))
@@ -244,7 +225,16 @@ def make_window(
     seconds: float = 10.0,
     count_denied: bool = False,
     also: Sequence[ServerWindow] = (),
-    shown: bool = True,
 ) -> ServerWindow:
     """Make an empty window of this kind."""
-    return _KINDS[kind](limit, seconds=seconds, count_denied=count_denied, also=also, shown=shown)
+    if kind == "kong-seconds" and seconds % 1:
+        raise refuse("window", "whole seconds with kong-seconds", seconds)
+    return _KINDS[kind](limit, seconds=seconds, count_denied=count_denied, also=also)
+
+
+def retry_after_header(windows: Iterable[ServerWindow], now: float, style: RetryAfterStyle) -> int | None:
+    """The `Retry-After` of a request that was just denied: whole seconds, at least 1 if it is right; None for none."""
+    if style in {"zero", "absent"}:
+        return 0 if style == "zero" else None
+    wait = max(each.gateway_retry_after(now) if style == "kong" else each.retry_after(now) for each in windows)
+    return max(1, math.ceil(wait - _ROUNDING))

@@ -87,9 +87,9 @@ def blind(effort: Effort) -> Iterator[Row]:
 def hidden(effort: Effort) -> Iterator[Row]:
     """Fifty per ten seconds, and ten a second that no header shows."""
     for legs in LEGS:
-        setup = Setup("a", 50, legs, windows=effort.windows, burst_limit=(10, 1.0))
+        setup = Setup("a", 50, legs, windows=effort.windows, also=((10, 1.0),))
         yield compare(f"hidden burst limit {legs}", _kinds(effort, setup), most=30)
-    yield peers(Setup("a", 50, windows=40, burst_limit=(10, 1.0)))
+    yield peers(Setup("a", 50, windows=40, also=((10, 1.0),)))
 
 
 def off_by_one(effort: Effort) -> Iterator[Row]:

@@ -55,8 +55,7 @@ class Setup:
         routes: Limits of the routes; if empty, there is only the tenant's.
         limits: Changes of the tenant's limit: from which window on, and to what.
         seconds: The length of the tenant's and the routes' windows.
-        also: Further windows of the tenant, which the headers show: limit and seconds.
-        burst_limit: A further window of the tenant that no header shows: limit and seconds.
+        also: Further windows of the tenant: limit and seconds.
         headers: What the answers say.
         lost: The share of requests without an answer.
         clients: How many clients there are, each with limiters of its own; they start at random in the first window.
@@ -75,7 +74,6 @@ class Setup:
     limits: tuple[tuple[int, int], ...] = ()
     seconds: float = WINDOW
     also: tuple[tuple[int, float], ...] = ()
-    burst_limit: tuple[int, float] | None = None
     headers: Headers = attrs.field(factory=Headers)
     lost: float = 0.0
     clients: int = 1
@@ -177,9 +175,6 @@ def _windows(setup: Setup) -> dict[str, ServerWindow]:
     kind, count_denied = KINDS[setup.kind]
     make = functools.partial(make_window, kind, count_denied=count_denied)
     further = [make(limit, seconds=seconds) for limit, seconds in setup.also]
-    if setup.burst_limit is not None:
-        limit, seconds = setup.burst_limit
-        further.append(make(limit, seconds=seconds, shown=False))
     routes = {f"route {number}": make(limit, seconds=setup.seconds) for number, limit in enumerate(setup.routes)}
     return {"tenant": make(setup.limit, seconds=setup.seconds, also=further)} | routes
 

@@ -1,6 +1,5 @@
 """The server: windows per scope, what its answers say, and another client that spends from them."""
 
-import math
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,10 +8,8 @@ from typing import Literal
 import attrs
 
 from alohub_async.rate_limits.status import RateLimit
-from alohub_async.testing.windows import KongSecondsWindow, ServerWindow
+from alohub_async.testing.windows import RetryAfterStyle, ServerWindow, retry_after_header
 from benchmarks.limiter.loop import Loop
-
-WaitStyle = Literal["right", "kong", "zero", "absent"]
 
 
 @attrs.frozen
@@ -23,14 +20,14 @@ class Headers:
         on: Which answers have limit headers.
         missing: The share of answers that lack them all the same, at random.
         off_by_one: Whether `remaining` does not count the request that it answers.
-        retry_after: The `Retry-After` of a 429; `kong` is that of Kong's library, for windows of whole seconds.
-        window: Whether they name the window's length.
+        retry_after: The `Retry-After` of a 429.
+        window: Whether they name the window's length. Without it, they show only one window of several.
     """
 
     on: Literal["all", "429", "none"] = "all"
     missing: float = 0.0
     off_by_one: bool = False
-    retry_after: WaitStyle = "right"
+    retry_after: RetryAfterStyle = "right"
     window: bool = False
 
 
@@ -78,7 +75,6 @@ class Server:
         now, odd = self.now, self.odd
         self.odd = None
         windows = [self.windows[scope] for scope in scopes]
-        left = {scope: [each.left(now) for each in _shown(self.windows[scope])] for scope in scopes}
         denied = odd is not None or any(window.free(now) == 0 for window in windows)
         for window in windows:
             if denied:
@@ -87,43 +83,22 @@ class Server:
                 window.take(now)
         if not denied:
             self.served.append(now - self._ahead)
-        silent = self._rng.random() < self._headers.missing or self._headers.on == "none"
-        if silent or (self._headers.on == "429" and not denied):
-            snapshots: dict[str, RateLimit | None] = dict.fromkeys(scopes)
-        else:
-            before = self._headers.off_by_one
-            snapshots = {scope: self._snapshot(scope, left[scope] if before else None) for scope in scopes}
-        return Answer(denied, snapshots, self._retry_after(windows) if odd is None and denied else odd)
+        headers = self._headers
+        silent = self._rng.random() < headers.missing or headers.on == "none" or (headers.on == "429" and not denied)
+        extra = headers.off_by_one and not denied
+        snapshots = {scope: None if silent else self._snapshot(self.windows[scope], extra=extra) for scope in scopes}
+        wait = retry_after_header(windows, now, headers.retry_after) if denied and odd is None else odd
+        return Answer(denied, snapshots, wait)
 
-    def _snapshot(self, scope: str, left: Sequence[int] | None) -> RateLimit:
+    def _snapshot(self, window: ServerWindow, *, extra: int) -> RateLimit:
         """What the headers say of one scope: the tightest window by its rate, with the others beside it."""
-        windows = _shown(self.windows[scope])
-        left = [window.left(self.now) for window in windows] if left is None else left
-        reports = [
-            RateLimit(window.limit, most, window=window.seconds if self._headers.window else None)
-            for window, most in zip(windows, left, strict=True)
-        ]
-        tightest = min(range(len(windows)), key=lambda number: windows[number].limit / windows[number].seconds)
-        main = reports.pop(tightest)
-        return main._replace(also=tuple(reports))
-
-    def _retry_after(self, windows: Sequence[ServerWindow]) -> float | None:
-        style = self._headers.retry_after
-        if style == "absent":
-            return None
-        if style == "zero":
-            return 0.0
-        waits = [
-            window.library_retry_after(self.now)
-            if style == "kong" and isinstance(window, KongSecondsWindow) and not window.left(self.now)
-            else window.retry_after(self.now)
-            for window in windows
-        ]
-        return float(math.ceil(max(waits) - 1e-9))
-
-
-def _shown(window: ServerWindow) -> list[ServerWindow]:
-    return [each for each in (window, *window.also) if each.shown]
+        if not self._headers.window:
+            return RateLimit(window.limit, window.left(self.now) + extra)
+        tightest, *others = sorted((window, *window.also), key=lambda each: each.limit / each.seconds)
+        snapshot, *also = (
+            RateLimit(each.limit, each.left(self.now) + extra, window=each.seconds) for each in (tightest, *others)
+        )
+        return snapshot._replace(also=tuple(also))
 
 
 class Rival:
