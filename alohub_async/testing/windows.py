@@ -28,7 +28,7 @@ _ROUNDING = 1e-9  # requests: the tolerated error of sums of floats
 class ServerWindow(ABC):
     """The budget of one scope on the server. The limit can be changed at any time; 0 allows no request.
 
-    A request needs room in this window and in all windows of `also`, and it is counted in all of them.
+    A request needs room in this window and in all windows of `also`, and is counted in all or in none of them.
     """
 
     limit: int = field(validator=validator(check_count, least=0))

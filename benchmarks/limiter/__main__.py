@@ -7,9 +7,10 @@ import time
 from benchmarks.limiter.cost import cost
 from benchmarks.limiter.gateways import GATEWAYS
 from benchmarks.limiter.rows import QUICK, Effort
+from benchmarks.limiter.sockets import sockets
 from benchmarks.limiter.table import WINDOWS
 
-_PARTS = (*WINDOWS, *GATEWAYS)
+_PARTS = (*WINDOWS, *GATEWAYS, ("real sockets and real time", sockets))
 
 
 def main() -> int:

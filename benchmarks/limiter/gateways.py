@@ -6,23 +6,24 @@ the server.
 
 import bisect
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import attrs
 
-from benchmarks.limiter.rows import Effort, Row, compare, peers
-from benchmarks.limiter.scenario import LEGS, ODD_AT, WINDOW, Outcome, Setup, buckets, omniscient
-from benchmarks.limiter.server import Headers
+from benchmarks.limiter.rows import Effort, Row, compare, peers, utilisation
+from benchmarks.limiter.scenario import EXACT, LEGS, ODD_AT, WINDOW, Outcome, Setup, buckets, omniscient
+from benchmarks.limiter.server import Headers, OddDenial
 
 _SHARE_FROM = 10  # windows after which the shares of several clients are measured
 _SHARE_WINDOWS = 30
+_STARVED = 5  # windows without a success
 
 
 def _seeds(effort: Effort, setup: Setup) -> list[Setup]:
     return [attrs.evolve(setup, seed=seed) for seed in effort.seeds]
 
 
-def _kinds(effort: Effort, setup: Setup, kinds: str = "abcde") -> dict[str, list[Setup]]:
+def _kinds(effort: Effort, setup: Setup, kinds: Iterable[str] = "abcde") -> dict[str, list[Setup]]:
     """A cell of each of these kinds, otherwise alike."""
     return {kind: _seeds(effort, attrs.evolve(setup, kind=kind)) for kind in kinds}
 
@@ -33,8 +34,7 @@ def tiny(effort: Effort) -> Iterator[Row]:
         for legs in LEGS:
             setup = Setup("a", limit, legs, windows=2 * effort.windows)
             yield compare(f"limit {limit} {legs}", _kinds(effort, setup, "abce"), least=0.95, most=1, in_all=True)
-            weighted = {kind: _seeds(effort, attrs.evolve(setup, kind=kind)) for kind in ("d", "d'")}
-            yield compare(f"limit {limit} {legs}", weighted, most=1, in_all=True)
+            yield compare(f"limit {limit} {legs}", _kinds(effort, setup, ("d", "d'")), most=1, in_all=True)
         yield peers(Setup("c", limit, windows=40))
 
 
@@ -116,27 +116,27 @@ def several(effort: Effort) -> Iterator[Row]:
 
 def odd(effort: Effort) -> Iterator[Row]:
     """One 429 with an odd `Retry-After` in a clean run: what is served in the thirty windows after it."""
-    for wait in (3600.0, 0.0, -5.0):
-        found, ok = list[str](), True
-        for kind in ("a", "b", "c", "d", "e", "d'"):
-            setups = _seeds(effort, Setup(kind, 50, windows=80, odd=wait))
-            used = min(
-                _served_after(buckets(setup), setup) / _served_after(omniscient(setup), setup) for setup in setups
-            )
-            ok &= used >= 0.95
+    waits = {"3600": 3600.0, "0": 0.0, "-5": None, "none": None}
+    for (name, wait), says_empty in itertools.product(waits.items(), (True, False)):
+        denial = OddDenial(wait, says_empty)
+        found: list[str] = []
+        ok = True
+        for kind, setups in _kinds(effort, Setup("a", 50, windows=80, odd=denial), EXACT).items():
+            used = min(_served_after(buckets(setup)) / _served_after(omniscient(setup)) for setup in setups)
+            ok = ok and used >= 0.95
             found.append(f"{kind}: {used:.3f}")
-        yield Row(f"one Retry-After: {wait:g}", "  ".join(found), ">= 0.95", ok)
+        yield Row(f"Retry-After {name}{', nothing left' if says_empty else ''}", "  ".join(found), ">= 0.95", ok)
 
 
-def _served_after(outcome: Outcome, setup: Setup) -> int:
-    since = outcome.start + setup.duration * ODD_AT
-    first, last = (bisect.bisect_left(outcome.served, at) for at in (since, since + 30 * setup.seconds))
+def _served_after(outcome: Outcome) -> int:
+    since = outcome.start + 80 * ODD_AT * WINDOW
+    first, last = (bisect.bisect_left(outcome.served, at) for at in (since, since + 30 * WINDOW))
     return last - first
 
 
 def rivals(effort: Effort) -> Iterator[Row]:
     """Another program asks for 30 %, of small budgets too: every denied request is served in the end."""
-    for kind, legs in itertools.product(("a", "b", "c", "d", "e", "d'"), LEGS):
+    for kind, legs in itertools.product(EXACT, LEGS):
         found: list[str] = []
         worst = 0
         for limit in (5, 50, 200):
@@ -151,17 +151,21 @@ def rivals(effort: Effort) -> Iterator[Row]:
 
 def uncoordinated(effort: Effort) -> Iterator[Row]:
     """Several programs of ours, each with buckets of its own: the least and the greatest share of a fair one."""
-    windows = _SHARE_FROM + _SHARE_WINDOWS
-    for (clients, limit), legs in itertools.product(((2, 50), (4, 50), (2, 5)), LEGS):
-        found, ok = list[str](), True
-        for kind in ("a", "b", "c", "d", "e", "d'") if limit > 5 else ("d'",):
-            setups = _seeds(effort, Setup(kind, limit, legs, windows=windows, clients=clients))
-            outcomes = [buckets(setup) for setup in setups]
+    cases = [(2, 50, (*"abc",)), (2, 50, ("d", "e", "d'")), (4, 50, (*"abc",)), (4, 50, ("d", "e", "d'"))]
+    for (clients, limit, kinds), legs in itertools.product([*cases, (2, 5, ("d'",)), (4, 5, ("d'",))], LEGS):
+        found: list[str] = []
+        ok = True
+        setup = Setup("a", limit, legs, windows=_SHARE_FROM + _SHARE_WINDOWS, clients=clients)
+        for kind, setups in _kinds(effort, setup, kinds).items():
+            outcomes = [buckets(each) for each in setups]
             shares = [share for outcome in outcomes for share in _shares(outcome)]
+            gap = max(_longest_gap(outcome) for outcome in outcomes) / WINDOW
+            used = min(utilisation(each, outcome) for each, outcome in zip(setups, outcomes, strict=True))
+            ok = ok and min(shares) >= 0.5 and max(shares) <= 2.0 and gap <= _STARVED and used >= 0.5
             denied = max(outcome.per_thousand for outcome in outcomes)
-            ok &= min(shares) >= 0.5 and max(shares) <= 2.0
-            found.append(f"{kind}: {min(shares):.2f}-{max(shares):.2f} {denied:.0f}")
-        yield Row(f"{clients} programs, limit {limit} {legs}", "  ".join(found), "0.5 to 2 of the fair share", ok)
+            found.append(f"{kind}: {min(shares):.2f}-{max(shares):.2f} {gap:4.1f} {used:.2f} {denied:3.0f}")
+        required = f"0.5 to 2, gap <= {_STARVED}, >= 0.5"
+        yield Row(f"{clients} programs, limit {limit} {legs}", "  ".join(found), required, ok)
 
 
 def _shares(outcome: Outcome) -> list[float]:
@@ -169,6 +173,13 @@ def _shares(outcome: Outcome) -> list[float]:
     since = outcome.start + _SHARE_FROM * WINDOW
     counts = [len(done) - bisect.bisect_left(done, since) for done in outcome.by_client]
     return [count * len(counts) / max(sum(counts), 1) for count in counts]
+
+
+def _longest_gap(outcome: Outcome) -> float:
+    """The longest time in the last thirty windows in which a client got nothing, in seconds."""
+    since, until = (outcome.start + windows * WINDOW for windows in (_SHARE_FROM, _SHARE_FROM + _SHARE_WINDOWS))
+    rows = [[since, *(at for at in done if at > since), until] for done in outcome.by_client]
+    return max(after - before for row in rows for before, after in itertools.pairwise(row))
 
 
 GATEWAYS: Sequence[tuple[str, Callable[[Effort], Iterator[Row]]]] = (
@@ -183,6 +194,9 @@ GATEWAYS: Sequence[tuple[str, Callable[[Effort], Iterator[Row]]]] = (
     ("kind: use and 429s per 1,000, with two windows in the headers", several),
     ("kind: use of the thirty windows after one 429 with an odd `Retry-After`, with a limit of 50", odd),
     ("limit: 429s per 1,000 and most tries of one request, with another program", rivals),
-    ("kind: shares of the fair one and 429s per 1,000, with several programs of ours", uncoordinated),
+    (
+        "kind: shares of a fair one, windows without a success, use of the best, 429s per 1,000, with several programs",
+        uncoordinated,
+    ),
 )
 """The parts, each with what its columns are."""

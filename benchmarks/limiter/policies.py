@@ -179,10 +179,49 @@ class DrainThenWait(_OneFirst):
             self.left = remaining
 
 
+class AdaptiveRate:
+    """A rate that grows by two requests a window per window, and falls by 30 % at a 429; it reads no limit headers."""
+
+    def __init__(self, window: float) -> None:
+        self.window = window
+        self.rate = 10 / window  # per second
+        self.due = -math.inf
+        self.sent_at = math.inf
+        self.cut_until = -math.inf  # until then, 429s are those of requests that were in flight at the cut
+
+    def ready_at(self, now: float) -> float:
+        """At the times of the rate."""
+        return max(now, self.due)
+
+    def send(self, now: float) -> None:
+        """The rate grows with time."""
+        self.rate += max(0.0, now - self.sent_at) * 2 / self.window**2
+        self.sent_at = now
+        self.due = max(now, self.due) + 1 / self.rate
+
+    def settle(
+        self,
+        ticket: None,
+        now: float,
+        snapshot: RateLimit | None,
+        *,
+        denied: bool = False,
+        retry_after: float | None = None,
+        lost: bool = False,
+    ) -> None:
+        """A 429 cuts the rate."""
+        del ticket, snapshot, lost
+        if denied:
+            self.due = max(self.due, now + (retry_after or 0.0))
+            if now >= self.cut_until:
+                self.rate, self.cut_until = 0.7 * self.rate, now + 1.0
+
+
 OTHERS: dict[str, Callable[[float], Limiter[None]]] = {
-    "bucket synced to remaining": SyncedBucket,
-    "leaky bucket at the rate": LeakyBucket,
-    "react to 429s": React,
-    "drain, then wait": DrainThenWait,
+    "synced bucket": SyncedBucket,
+    "leaky bucket": LeakyBucket,
+    "react": React,
+    "drain and wait": DrainThenWait,
+    "adaptive": AdaptiveRate,
 }
 """Policies in use elsewhere, by name; each is made with the window's length in seconds."""

@@ -36,7 +36,7 @@ class Row:
 
     def __str__(self) -> str:
         mark = {True: "ok", False: "MISSED", None: ""}[self.ok]
-        return f"{self.name:<34} {self.found:<74} {self.required:<30} {mark}"
+        return f"{self.name:<34} {self.found:<90} {self.required:<30} {mark}"
 
 
 def utilisation(setup: Setup, outcome: Outcome) -> float:
@@ -69,8 +69,8 @@ def peers(setup: Setup) -> Row:
     found: list[str] = []
     for name, make in OTHERS.items():
         outcome = run(setup, functools.partial(policy, make, setup.seconds))
-        found.append(f"{name}: {utilisation(setup, outcome):.2f} {outcome.per_thousand:.0f}")
-    return Row(f"  others, {setup.kind}, {setup.limit}", "  ".join(found))
+        found.append(f"{name} {utilisation(setup, outcome):.2f} {outcome.per_thousand:.0f}")
+    return Row(f"others, {setup.kind}, limit {setup.limit}", "  ".join(found))
 
 
 def policy(make: Callable[[float], Limiter[None]], seconds: float, _server: Server, _scope: str) -> Limiter[None]:

@@ -32,6 +32,19 @@ class Headers:
 
 
 @attrs.frozen
+class OddDenial:
+    """A 429 although there is room, and what it says.
+
+    Attributes:
+        retry_after: Its `Retry-After` as the client reads it; None for one that it cannot read, such as -5.
+        says_empty: Whether its headers say that nothing is left.
+    """
+
+    retry_after: float | None
+    says_empty: bool
+
+
+@attrs.frozen
 class Answer:
     """What an answer says about the budgets; None for a scope about which it says nothing."""
 
@@ -46,7 +59,7 @@ class Server:
     Attributes:
         served: When each request was served, of any client.
         in_flight: Requests of the clients under test that were sent and have not arrived, by scope.
-        odd: The `Retry-After` with which the next request is denied, whatever is left; None for none.
+        odd: The odd 429 with which the next request is denied, whatever is left; None for none.
     """
 
     def __init__(
@@ -60,7 +73,7 @@ class Server:
         self.windows = windows
         self.served: list[float] = []
         self.in_flight: Counter[str] = Counter()
-        self.odd: float | None = None
+        self.odd: OddDenial | None = None
         self._headers = headers
         self._rng = rng
         self._ahead = self._rng.uniform(0.0, 1000.0)  # of its clock: its seconds do not begin with the client's
@@ -87,8 +100,10 @@ class Server:
         silent = self._rng.random() < headers.missing or headers.on == "none" or (headers.on == "429" and not denied)
         extra = headers.off_by_one and not denied
         snapshots = {scope: None if silent else self._snapshot(self.windows[scope], extra=extra) for scope in scopes}
-        wait = retry_after_header(windows, now, headers.retry_after) if denied and odd is None else odd
-        return Answer(denied, snapshots, wait)
+        if odd is None:
+            return Answer(denied, snapshots, retry_after_header(windows, now, headers.retry_after) if denied else None)
+        empty = {scope: snapshot and snapshot._replace(remaining=0) for scope, snapshot in snapshots.items()}
+        return Answer(denied, empty if odd.says_empty else snapshots, odd.retry_after)
 
     def _snapshot(self, window: ServerWindow, *, extra: int) -> RateLimit:
         """What the headers say of one scope: the tightest window by its rate, with the others beside it."""

@@ -181,15 +181,15 @@ def test_a_request_needs_room_in_all_windows_of_a_scope(kind: WindowKind) -> Non
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_denied_requests_count_in_each_window_that_counts_them(kind: WindowKind) -> None:
-    """A window of the same scope may or may not."""
-    short = make_window(kind, 9, seconds=1.0)
-    window = make_window(kind, 9, count_denied=True, also=[short])
+@pytest.mark.parametrize(("count_denied", "left"), [(False, 9), (True, 8)])
+def test_the_first_window_of_a_scope_decides_whether_denied_requests_count(
+    kind: WindowKind, left: int, *, count_denied: bool
+) -> None:
+    """They then count in all of its windows, or in none."""
+    short = make_window(kind, 9, seconds=1.0, count_denied=not count_denied)
+    window = make_window(kind, 9, count_denied=count_denied, also=[short])
     window.deny(40.0)
-    assert (window.left(40.0), short.left(40.0)) == (8, 8)
-    window.count_denied = False
-    window.deny(40.0)
-    assert (window.left(40.0), short.left(40.0)) == (8, 8)
+    assert (window.left(40.0), short.left(40.0)) == (left, left)
 
 
 @pytest.mark.parametrize("kind", KINDS)
