@@ -24,7 +24,7 @@ RetryAfterStyle = Literal["right", "kong", "zero", "absent"]
 _ROUNDING = 1e-9  # requests: the tolerated error of sums of floats
 
 
-@define(eq=False)
+@define(eq=False, on_setattr=[])  # hooks would be a quarter of the cost of a simulation
 class ServerWindow(ABC):
     """The budget of one scope on the server. The limit can be changed at any time; 0 allows no request.
 
@@ -162,7 +162,7 @@ class FirstRequestWindow(ServerWindow):
         return self._end
 
 
-@define(eq=False)
+@define(eq=False, on_setattr=[])
 class SlidingLogWindow(ServerWindow):
     """Every request counts for exactly `seconds`."""
 

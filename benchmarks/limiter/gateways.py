@@ -16,6 +16,7 @@ from benchmarks.limiter.server import Headers, OddDenial
 
 _SHARE_FROM = 10  # windows after which the shares of several clients are measured
 _SHARE_WINDOWS = 30
+_ODD_WINDOWS = 56  # the odd 429 comes after a quarter of them
 _STARVED = 5  # windows without a success
 
 
@@ -71,7 +72,7 @@ def gaps(effort: Effort) -> Iterator[Row]:
 
 def blind(effort: Effort) -> Iterator[Row]:
     """Limit headers on 429s only, or none at all with three kinds of `Retry-After`."""
-    windows = max(effort.windows, 60)
+    windows = max(effort.windows, 40)  # the rate must grow first
     for name, headers in (
         ("headers on 429s only", Headers("429")),
         ("no headers", Headers("none")),
@@ -121,7 +122,7 @@ def odd(effort: Effort) -> Iterator[Row]:
         denial = OddDenial(wait, says_empty)
         found: list[str] = []
         ok = True
-        for kind, setups in _kinds(effort, Setup("a", 50, windows=80, odd=denial), EXACT).items():
+        for kind, setups in _kinds(effort, Setup("a", 50, windows=_ODD_WINDOWS, odd=denial), EXACT).items():
             used = min(_served_after(buckets(setup)) / _served_after(omniscient(setup)) for setup in setups)
             ok = ok and used >= 0.95
             found.append(f"{kind}: {used:.3f}")
@@ -129,7 +130,7 @@ def odd(effort: Effort) -> Iterator[Row]:
 
 
 def _served_after(outcome: Outcome) -> int:
-    since = outcome.start + 80 * ODD_AT * WINDOW
+    since = outcome.start + _ODD_WINDOWS * ODD_AT * WINDOW
     first, last = (bisect.bisect_left(outcome.served, at) for at in (since, since + 30 * WINDOW))
     return last - first
 

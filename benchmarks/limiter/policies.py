@@ -23,11 +23,10 @@ class Omniscient:
     def ready_at(self, now: float) -> float:
         """As soon as there is room for one more than are on their way."""
         window, there = self._server.windows[self._scope], self._server.now
-        if window.free(there) > self._server.in_flight[self._scope]:
+        free = window.free(there)
+        if free > self._server.in_flight[self._scope]:
             return now
-        if self._server.in_flight[self._scope]:
-            return now + _LOOK_AGAIN
-        return now + max(window.retry_after(there), 1e-6)
+        return now + (_LOOK_AGAIN if free else max(window.retry_after(there), 1e-6))
 
     def send(self, now: float) -> None:
         """Nothing to book."""
@@ -132,25 +131,36 @@ class LeakyBucket(_OneFirst):
         """Answers are ignored."""
 
 
-class React(_OneFirst):
+class React:
     """Twenty workers that send at once; one that gets a 429 sleeps for its `Retry-After`, jittered."""
 
     def __init__(self, window: float) -> None:
-        super().__init__(window)
+        del window
         self._rng = random.Random(0)
         self._idle = [0.0] * 20
 
-    def _next(self, now: float, limit: int) -> float:
-        del limit
+    def ready_at(self, now: float) -> float:
+        """When a worker is awake."""
         return max(now, self._idle[0]) if self._idle else math.inf
 
-    def _book(self, now: float) -> None:
+    def send(self, now: float) -> None:
+        """A worker is busy until the answer."""
         del now
         heapq.heappop(self._idle)
 
-    def _learn(self, now: float, remaining: int, retry_after: float | None) -> None:
-        del remaining
-        heapq.heappush(self._idle, now if retry_after is None else now + retry_after * self._rng.uniform(1.0, 1.5))
+    def settle(
+        self,
+        ticket: None,
+        now: float,
+        snapshot: RateLimit | None,
+        *,
+        denied: bool = False,
+        retry_after: float | None = None,
+        lost: bool = False,
+    ) -> None:
+        """The worker sleeps after a 429."""
+        del ticket, snapshot, lost
+        heapq.heappush(self._idle, now + (retry_after or 0.0) * self._rng.uniform(1.0, 1.5) if denied else now)
 
 
 class DrainThenWait(_OneFirst):

@@ -22,7 +22,7 @@ class Effort:
     limits: Sequence[int] = (5, 20, 50, 200)
 
 
-QUICK = Effort(seeds=REPORT_SEEDS[:1], rival_seeds=REPORT_SEEDS[:2], windows=40, limits=(5, 50))
+QUICK = Effort(seeds=REPORT_SEEDS[:1], rival_seeds=REPORT_SEEDS[:2], windows=30, limits=(5, 50))
 
 
 @attrs.frozen

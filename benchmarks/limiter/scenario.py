@@ -148,10 +148,10 @@ def run(setup: Setup, make: Callable[[Server, str], Limiter[T]]) -> Outcome:
     for number, client in enumerate(clients):
         submit = functools.partial(_submit, setup, loop, client, random.Random(f"arrivals {setup.seed}"))
         loop.at(start + (rng.uniform(0.0, setup.seconds) if number else 0.0), submit)
-    for window in range(setup.windows):
+    for tenth in range(10 * setup.windows):
+        loop.run(start + (tenth + 1) * setup.seconds / 10)
         if sum(len(client.denials) for client in clients) > _HOPELESS:
             break
-        loop.run(start + (window + 1) * setup.seconds)
     by_route = dict.fromkeys(windows, 0)
     done = [request for client in clients for request in client.done]
     denials = sorted(at for client in clients for at in client.denials)
