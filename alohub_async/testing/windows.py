@@ -1,8 +1,7 @@
 """Six kinds of rate-limit window, as pure state. The clock is an argument.
 
 The vendor documents a number of requests per 10 seconds, but not how they are counted. All times are seconds of one
-monotonic clock. Some gateways also count the requests they deny (`count_denied`), and some have several windows for one
-scope (`also`).
+monotonic clock. Some gateways also count the requests they deny (`count_denied`), or have several windows (`also`).
 """
 
 import math
@@ -133,10 +132,9 @@ class KongSecondsWindow(SlidingCounterWindow):
         """That library's: the rest of this window, and of a window the share by which the limit was exceeded."""
         if self.left(now) or not self.limit:
             return self.retry_after(now)
-        rate = (
-            self._previous * (1.0 - (self._now / self.seconds - self._index)) + self._served + (not self.count_denied)
-        )
-        return (self._index + 1) * self.seconds - self._now + (rate / self.limit - 1.0) * self.seconds
+        gone = self._now / self.seconds - self._index
+        rate = self._previous * (1.0 - gone) + self._served + (not self.count_denied)
+        return (rate / self.limit - gone) * self.seconds
 
     def _turn(self, now: float) -> None:
         super()._turn(math.floor(now))
