@@ -115,8 +115,7 @@ class Service:
         answer = Answer(200) if allowed else problem(403)
         if allowed and (fault is None or fault.stage == "after"):
             answer = route.handler(Call(self, request, grant.tenant_id))
-        extra = self.settings.off_by_one and not denied
-        answer = self._signed(answer, windows, request.at, denied=denied, extra=extra)
+        answer = self._signed(answer, windows, request.at, denied=denied, extra=self.settings.off_by_one and not denied)
         return answer if fault is None else fault.spoil(answer)
 
     def _windows_of(self, tenant_id: str, route: str) -> dict[str, ServerWindow]:
@@ -139,8 +138,8 @@ class Service:
     def _signed(
         self, answer: Answer, windows: Mapping[str, ServerWindow], now: float, *, denied: bool = False, extra: int = 0
     ) -> Answer:
-        """The response with limit and remaining of each scope, the headers of the vendor's page."""
-        settings, left = self.settings, {scope: window.left(now) + extra for scope, window in windows.items()}
+        """The response with limit and remaining of each scope; of headers with one name, the first is sent."""
+        settings, left = self.settings, {scope: window.left(now) for scope, window in windows.items()}
         signed = evolve(answer, tenant_remaining=left.get("Tenant"), route_remaining=left.get("Route"))
         silent = settings.limit_headers_on == "never" or (settings.limit_headers_on == "429" and not denied)
         if silent or self._rng.random() * 100 >= settings.limit_headers_percent:
@@ -149,8 +148,7 @@ class Service:
         for scope, each in [(scope, each) for scope, first in windows.items() for each in (first, *first.also)]:
             named = {"scope": scope, "window": _WINDOW_NAMES.get(each.seconds, f"{each.seconds:g}")}
             limit, remaining = (name.format_map(named) for name in _HEADER_NAMES[settings.rate_limit_headers])
-            shown = {limit: str(each.limit), remaining: str(each.left(now) + extra)}
-            headers = {**headers, **shown, **headers}  # of headers with one name, the first is sent
+            headers = {**headers, limit: str(each.limit), remaining: str(each.left(now) + extra), **headers}
         return signed.with_headers(headers)
 
     def _scripted(self, request: RecordedRequest) -> SandboxRoute | None:

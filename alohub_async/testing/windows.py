@@ -217,12 +217,7 @@ _KINDS: Final[dict[WindowKind, type[ServerWindow]]] = {
 
 
 def make_window(
-    kind: WindowKind,
-    limit: int,
-    *,
-    seconds: float = 10.0,
-    count_denied: bool = False,
-    also: Sequence[ServerWindow] = (),
+    kind: WindowKind, limit: int, *, seconds: float = 10, count_denied: bool = False, also: Sequence[ServerWindow] = ()
 ) -> ServerWindow:
     """Make an empty window of this kind."""
     if kind == "kong-seconds" and seconds % 1:

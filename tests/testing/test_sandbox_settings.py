@@ -115,6 +115,7 @@ async def test_remaining_may_not_count_the_request_itself() -> None:
         shown = [await raw.send("GET", LIST, headers={}), *[await raw.get() for _ in range(3)]]
         assert [reply.status for reply in shown] == [401, 200, 200, 429]
         assert [reply.limits["X-RateLimit-Remaining-Tenant"] for reply in shown] == ["2", "2", "1", "0"]
+        assert [request.tenant_remaining for request in raw.sandbox.requests] == [2, 1, 0, 0]
 
 
 async def test_limit_headers_may_be_on_429s_only() -> None:
