@@ -14,7 +14,11 @@ _LOOK_AGAIN = 0.002  # seconds
 
 
 class Omniscient:
-    """Sees the server's window, and how many requests are on their way to it. Not the rival, nor the latencies."""
+    """Sees the server's windows, hidden ones too, and how many requests are on their way. Not the rival, nor latencies.
+
+    No client serves more, with one exception: it leaves a rival no room, and where the rival's denied requests count
+    (d'), a modest client serves up to a third more.
+    """
 
     def __init__(self, server: Server, scope: str) -> None:
         self._server = server
