@@ -1,6 +1,7 @@
-"""The benchmarks measure the same responses as the sandbox's, and every contestant reads all of them."""
+"""The benchmarks measure the same responses as the sandbox's, with all of them read and a yardstick that is right."""
 
 import json
+import random
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,11 @@ import pytest
 from aiohttp import ClientSession, web
 
 from alohub_async.testing import Sandbox
+from alohub_async.testing.windows import make_window
+from benchmarks.limiter import REPORT_SEEDS, TUNING_SEEDS
+from benchmarks.limiter.loop import Loop
+from benchmarks.limiter.scenario import KINDS, Setup, buckets, omniscient
+from benchmarks.limiter.server import Headers, OddDenial, Server
 from benchmarks.speed import floors, ours, picture, report, targets
 from benchmarks.speed.contestant import BARE_GETS, CONTESTANTS, GETS, ITEMS, MANY, ORJSON, Open
 from benchmarks.speed.crew import Times
@@ -177,3 +183,48 @@ def test_a_median_lies_in_its_interval_which_does_not_change_from_run_to_run() -
     assert found == median(samples)
     assert found.value == 4.0
     assert 1.0 <= found.low < found.value < found.high <= 9.0
+
+
+def test_the_limiter_is_reported_with_seeds_that_it_was_not_tuned_with() -> None:
+    """No seed is in both lists."""
+    assert not {*REPORT_SEEDS} & {*TUNING_SEEDS}
+
+
+@pytest.mark.parametrize("also", [(), ((5, 1.0),)], ids=["one window", "two windows"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_client_that_sees_the_server_is_never_refused(kind: str, also: tuple[tuple[int, float], ...]) -> None:
+    """It uses the budget up, under every kind of window, with a hidden one too."""
+    best = omniscient(Setup(kind, 20, "large", seed=1, windows=12, also=also))
+    assert best.denials == []
+    assert best.rate >= 0.85 * 20 / 10
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_depends_on_its_seed_alone(kind: str) -> None:
+    """The same setup gives the same result."""
+    setup = Setup(kind, 5, "large", seed=3, windows=5, headers=Headers(missing=0.3), lost=0.1, clients=2)
+    first, second = buckets(setup), buckets(setup)
+    assert (first.served, first.by_client) == (second.served, second.by_client)
+
+
+def test_simulated_answers_say_what_the_setup_asks_for() -> None:
+    """Headers that are missing, late or on 429s only; a window that is named; an odd 429."""
+    windows = {"tenant": make_window("sliding-log", 2, also=[make_window("sliding-log", 1, seconds=1.0)])}
+
+    def answers(headers: Headers, odd: OddDenial | None = None) -> list[tuple[object, ...]]:
+        server = Server(Loop(0.0), {"tenant": make_window("sliding-log", 1)}, headers, random.Random(0))
+        server.odd = odd
+        found = [server.serve(["tenant"]) for _ in range(2)]
+        return [
+            (each.denied, each.snapshots["tenant"] and each.snapshots["tenant"][:2], each.retry_after) for each in found
+        ]
+
+    assert answers(Headers()) == [(False, (1, 0), None), (True, (1, 0), 10)]
+    assert answers(Headers(off_by_one=True)) == [(False, (1, 1), None), (True, (1, 0), 10)]
+    assert answers(Headers("429", retry_after="zero")) == [(False, None, None), (True, (1, 0), 0)]
+    assert answers(Headers("none", retry_after="absent")) == [(False, None, None), (True, None, None)]
+    assert answers(Headers(), OddDenial(99.0, says_empty=True))[0] == (True, (1, 0), 99.0)
+    assert answers(Headers(), OddDenial(None, says_empty=False))[0] == (True, (1, 1), None)
+    said = Server(Loop(0.0), windows, Headers(window=True), random.Random(0)).serve(["tenant"]).snapshots["tenant"]
+    assert said is not None
+    assert (said.limit, said.window, said.also) == (2, 10.0, ((1, 0, None, 1.0, ()),))

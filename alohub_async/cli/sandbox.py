@@ -12,11 +12,13 @@ from typer import Option
 from alohub_async.cli.errors import CommandError, ExitCode
 from alohub_async.cli.output import write
 from alohub_async.plurals import counted
-from alohub_async.testing.windows import WindowKind
+from alohub_async.testing.windows import HeadersOn, RetryAfterStyle, WindowKind
 
 if TYPE_CHECKING:
     from alohub_async.testing import Sandbox
 
+_headers_help = f"Responses with limit headers: {', '.join(get_args(HeadersOn))}."
+_retry_help = f"Retry-After of a 429: {', '.join(get_args(RetryAfterStyle))}."
 _limit = partial(Option, rich_help_panel="Limits")
 _page_size_cap = Option(metavar="N", min=1, help="Maximum page size of the server.  [default: none]")
 _window_kind = _limit(metavar="KIND", help=f"Algorithm of the window: {', '.join(get_args(WindowKind))}.")
@@ -36,6 +38,10 @@ def sandbox_command(
     window: Annotated[float, _limit(metavar="SECONDS", min=0.001, max=86_400, help="Length of the window.")] = 10,
     window_kind: Annotated[WindowKind, _window_kind] = "first-request",
     count_denied: Annotated[bool, _limit("--count-denied", help="Count denied requests, too.")] = False,
+    burst_limit: Annotated[int | None, _limit(metavar="N", min=0, help="Requests of the tenant per second.")] = None,
+    off_by_one: Annotated[bool, _limit("--off-by-one", help="Let remaining leave out the request itself.")] = False,
+    limit_headers_on: Annotated[HeadersOn, _limit(metavar="WHEN", help=_headers_help)] = "always",
+    retry_after: Annotated[RetryAfterStyle, _limit(metavar="HOW", help=_retry_help)] = "right",
 ) -> None:
     """Run a local sandbox of the Alohub API.
 
@@ -56,6 +62,10 @@ def sandbox_command(
             window=window,
             window_kind=window_kind,
             count_denied=count_denied,
+            burst_limit=burst_limit,
+            off_by_one=off_by_one,
+            limit_headers_on=limit_headers_on,
+            retry_after=retry_after,
         )
     except ValueError as exc:
         raise CommandError(str(exc)) from exc

@@ -110,17 +110,13 @@ class Requests(list[RecordedRequest]):
 
     def of(self, **wanted: Unpack[FilterOptions]) -> "Requests":
         """Those that match all keywords; see `RequestFilter`."""
-        return self.matching(RequestFilter(**wanted))
-
-    def matching(self, wanted: RequestFilter) -> "Requests":
-        """Those the filter accepts."""
-        return Requests(filter(wanted.accepts, self))
+        return Requests(filter(RequestFilter(**wanted).accepts, self))
 
 
 def assert_matching(requests: Requests, wanted: RequestFilter, *, times: int | None) -> None:
     """Assert that this number of requests match; None for at least one."""
     __tracebackhide__ = True  # pytest then shows the line of the test
-    count = len(requests.matching(wanted))
+    count = sum(map(wanted.accepts, requests))
     if count != times and (times is not None or not count):
         expected = "at least 1 request" if times is None else counted(times, "request")
         raise AssertionError(f"expected {expected}, received {count}: {wanted}\n{table(requests)}")

@@ -17,8 +17,9 @@ from alohub_async.testing.faults import Fault, FaultOptions, Status
 from alohub_async.testing.moves import Change
 from alohub_async.testing.request_log import RequestFilter, Requests, assert_matching, table
 from alohub_async.testing.server import Server
-from alohub_async.testing.service import Service
+from alohub_async.testing.service import KeyGrant, Service
 from alohub_async.testing.settings import SandboxSettings, read_scopes
+from alohub_async.testing.windows import make_window
 from alohub_async.validation import check_count, check_instance, check_share, check_text, refuse, validator
 
 _MAPPING: Final[Any] = Mapping  # an abstract class to type checkers
@@ -53,14 +54,13 @@ class Sandbox(SandboxSettings):
     _foreign_queue_id: int = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
+        make_window(self.window_kind, 0, seconds=self.window)  # refuses a length that this kind cannot have
         queues = RecordTable.of(self._given, seed=self.seed)
         self._foreign_queue_id = queues.free_id()
         foreign = RecordTable.of([{"callinId": self._foreign_queue_id, "callinName": "Công ty khác"}])
         self._service = Service(self, {self.tenant_id: queues, self.foreign_tenant_id: foreign})
         self._server = Server(self._service, random.Random(self.seed))
         self._api_key = self.add_key(scopes=self.scopes)
-
-    # Access
 
     @property
     def url(self) -> URL:
@@ -99,7 +99,7 @@ class Sandbox(SandboxSettings):
             raise refuse("tenant_id", f"{self.tenant_id!r} or {self.foreign_tenant_id!r}", owner)
         key = f"sk_live_{secrets.token_hex(12)}"
         with self._service.lock:
-            self._service.grant(key, tenant_id=owner, scopes=granted)
+            self._service.keys[key] = KeyGrant(owner, granted)
         return key
 
     def revoke_key(self, key: str) -> None:
@@ -116,8 +116,6 @@ class Sandbox(SandboxSettings):
         options.setdefault("endpoint", (Endpoint.direct if direct else Endpoint)(self.url, allow_http=True))
         options.setdefault("rate_limiter", RateLimiter(window=self.window))
         return AlohubClient(options.pop("api_key", self.api_key), **options)
-
-    # Requests
 
     @property
     def requests(self) -> Requests:
@@ -165,8 +163,6 @@ class Sandbox(SandboxSettings):
         left += [f"{moves} x a move of the list, at a page that was not read"] if moves else []
         return "\n".join(["scripted, but not met by any request (see heal and stop_moving):", *left]) if left else None
 
-    # Queues
-
     @property
     def queues(self) -> Sequence[WireQueue]:
         """The tenant's queues as they are stored now, by wire name, in the list's order; not a copy."""
@@ -196,8 +192,6 @@ class Sandbox(SandboxSettings):
     def _require_listed(self, queue_id: int) -> None:
         if self._table.find(queue_id) is None:
             raise refuse("queue_id", "the id of a queue in the list", queue_id)
-
-    # A list that moves
 
     def insert_queue(
         self,
@@ -264,8 +258,6 @@ class Sandbox(SandboxSettings):
         else:
             change(self._table)
 
-    # Faults
-
     def fail(self, fault: Fault | None = None, **options: Unpack[FaultOptions]) -> None:
         """Script a fault for the next matching requests. Faults happen in the order of the script.
 
@@ -299,8 +291,6 @@ class Sandbox(SandboxSettings):
         """Remove the scripted faults that have not happened yet."""
         with self._service.lock:
             self._service.faults.entries.clear()
-
-    # Life
 
     async def start(self) -> None:
         """Start listening. A `with` block restarts its thread, at the same address."""

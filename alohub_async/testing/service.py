@@ -1,11 +1,12 @@
 """The service behind the socket: the response to a request at a given time. It has no I/O and no clock."""
 
-import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from random import Random
 from threading import RLock
 from typing import Final
 
-from attrs import define, evolve, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 
 from alohub_async.testing.contract import Answer, is_backend, path_fits, problem, strip_prefix
 from alohub_async.testing.data import RecordTable
@@ -14,14 +15,17 @@ from alohub_async.testing.moves import MoveScript
 from alohub_async.testing.request_log import RecordedRequest, RequestFilter
 from alohub_async.testing.routes import ROUTES, Call, SandboxRoute, find_route
 from alohub_async.testing.settings import HeaderStyle, SandboxSettings
-from alohub_async.testing.windows import ServerWindow, make_window
+from alohub_async.testing.windows import ServerWindow, make_window, retry_after_header
 from alohub_async.validation import refuse
 
-# The names are not documented. Both word orders are in use.
+# The names are not documented. All of these are in use.
 _HEADER_NAMES: Final[dict[HeaderStyle, tuple[str, str]]] = {
     "scope-last": ("X-RateLimit-Limit-{scope}", "X-RateLimit-Remaining-{scope}"),
     "scope-first": ("X-RateLimit-{scope}-Limit", "X-RateLimit-{scope}-Remaining"),
+    "scope-window": ("X-RateLimit-Limit-{scope}-{window}", "X-RateLimit-Remaining-{scope}-{window}"),
+    "kong": ("X-RateLimit-Limit-{window}", "X-RateLimit-Remaining-{window}"),
 }
+_WINDOW_NAMES: Final[dict[float, str]] = {1: "Second", 60: "Minute", 3600: "Hour"}  # Kong's
 
 
 @frozen
@@ -46,16 +50,13 @@ class Service:
     lock: RLock = field(init=False, factory=RLock, repr=False)
     keys: dict[str, KeyGrant] = field(init=False, factory=dict[str, KeyGrant], repr=False)
     _windows: dict[tuple[str, str], ServerWindow] = field(init=False, factory=dict[tuple[str, str], ServerWindow])
+    _rng: Random = field(init=False, default=Factory(lambda self: Random(self.settings.seed), takes_self=True))
 
     def find(self, method: str, path: str) -> SandboxRoute | None:
         """The route of a request; None if the table has none, or not for this way of access."""
         if self.settings.access == ("gateway" if is_backend(path) else "backend"):
             return None
         return find_route(self.routes, method, path)
-
-    def grant(self, key: str, *, tenant_id: str, scopes: Collection[str]) -> None:
-        """Accept a key."""
-        self.keys[key] = KeyGrant(tenant_id, frozenset(scopes))
 
     def arrived(self, request: RecordedRequest) -> int:
         """Log the request, and return its number for `answered`."""
@@ -103,17 +104,18 @@ class Service:
         if any(window.free(request.at) == 0 for window in windows.values()):
             for window in windows.values():
                 window.deny(request.at)
-            # Whole seconds until both windows admit a request, at least 1; floating-point errors do not round up.
-            wait = max(1, *(math.ceil(window.retry_after(request.at) - 1e-9) for window in windows.values()))
-            return self._signed(problem(429).with_headers({"Retry-After": str(wait)}), windows, request.at)
+            wait = retry_after_header(windows.values(), request.at, self.settings.retry_after)
+            refused = problem(429) if wait is None else problem(429).with_headers({"Retry-After": str(wait)})
+            return self._signed(refused, windows, request.at, denied=True)
         allowed = route.scope in grant.scopes
         fault = self.faults.take(request) if allowed else None
+        denied = isinstance(fault, Status) and fault.is_429
         for window in windows.values():
-            (window.deny if isinstance(fault, Status) and fault.is_429 else window.take)(request.at)
+            (window.deny if denied else window.take)(request.at)
         answer = Answer(200) if allowed else problem(403)
         if allowed and (fault is None or fault.stage == "after"):
             answer = route.handler(Call(self, request, grant.tenant_id))
-        answer = self._signed(answer, windows, request.at)
+        answer = self._signed(answer, windows, request.at, denied=denied, extra=self.settings.off_by_one and not denied)
         return answer if fault is None else fault.spoil(answer)
 
     def _windows_of(self, tenant_id: str, route: str) -> dict[str, ServerWindow]:
@@ -125,21 +127,29 @@ class Service:
         for scope, key, limit in (("Tenant", "", settings.tenant_limit), ("Route", route, settings.route_limit)):
             if limit is not None:
                 if (tenant_id, key) not in self._windows:
-                    self._windows[tenant_id, key] = make_window(
-                        settings.window_kind, limit, seconds=settings.window, count_denied=settings.count_denied
-                    )
+                    make = partial(make_window, settings.window_kind, count_denied=settings.count_denied)
+                    burst = None if key else settings.burst_limit
+                    also = () if burst is None else (make(burst, seconds=1.0),)
+                    self._windows[tenant_id, key] = make(limit, seconds=settings.window, also=also)
                 windows[scope] = self._windows[tenant_id, key]
                 windows[scope].limit = limit
         return windows
 
-    def _signed(self, answer: Answer, windows: Mapping[str, ServerWindow], now: float) -> Answer:
-        """The response with limit and remaining of each scope, the four headers of the vendor's page."""
-        left = {scope: window.free(now) for scope, window in windows.items()}
+    def _signed(
+        self, answer: Answer, windows: Mapping[str, ServerWindow], now: float, *, denied: bool = False, extra: int = 0
+    ) -> Answer:
+        """The response with limit and remaining of each scope; of headers with one name, the first is sent."""
+        settings, left = self.settings, {scope: window.left(now) for scope, window in windows.items()}
         signed = evolve(answer, tenant_remaining=left.get("Tenant"), route_remaining=left.get("Route"))
-        for scope, window in windows.items():
-            limit, remaining = (name.format(scope=scope) for name in _HEADER_NAMES[self.settings.rate_limit_headers])
-            signed = signed.with_headers({limit: str(window.limit), remaining: str(left[scope])})
-        return signed
+        silent = settings.limit_headers_on == "never" or (settings.limit_headers_on == "429" and not denied)
+        if silent or self._rng.random() * 100 >= settings.limit_headers_percent:
+            return signed
+        headers: dict[str, str] = {}
+        for scope, each in [(scope, each) for scope, first in windows.items() for each in (first, *first.also)]:
+            named = {"scope": scope, "window": _WINDOW_NAMES.get(each.seconds, f"{each.seconds:g}")}
+            limit, remaining = (name.format_map(named) for name in _HEADER_NAMES[settings.rate_limit_headers])
+            headers = {**headers, limit: str(each.limit), remaining: str(each.left(now) + extra), **headers}
+        return signed.with_headers(headers)
 
     def _scripted(self, request: RecordedRequest) -> SandboxRoute | None:
         """The route of a path that the table does not have, but a fault."""

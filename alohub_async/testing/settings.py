@@ -7,11 +7,12 @@ from attrs import define, field
 from attrs.setters import frozen as fixed
 
 from alohub_async.testing.contract import CapStyle, DetailStyle, TotalStyle
-from alohub_async.testing.windows import WindowKind
+from alohub_async.testing.windows import HeadersOn, RetryAfterStyle, WindowKind
 from alohub_async.validation import check_choice, check_count, check_flag, check_seconds, check_text, refuse, validator
 
-HeaderStyle: TypeAlias = Literal["scope-last", "scope-first"]
-"""The word order: `X-RateLimit-Limit-Tenant`, or `X-RateLimit-Tenant-Limit`."""
+HeaderStyle: TypeAlias = Literal["scope-last", "scope-first", "scope-window", "kong"]
+"""`X-RateLimit-Limit-Tenant`, `X-RateLimit-Tenant-Limit`, `X-RateLimit-Limit-Tenant-10`, or Kong's for the tenant:
+`X-RateLimit-Limit-10` (`-Second`, `-Minute`, `-Hour` for such windows). The last two show each window of a scope."""
 
 KeyStyle: TypeAlias = Literal["either", "x-api-key", "authorization", "both"]
 """The headers with the key. `either`: `X-Api-Key`, or `Authorization` without one."""
@@ -22,6 +23,7 @@ Latency: TypeAlias = float | tuple[float, float]
 _HEADER_VALUE: Final[Any] = validator(
     check_text, pattern="[!-~]([ -~]*[!-~])?", allowed="printable ASCII without spaces around it"
 )
+_LIMIT: Final[Any] = validator(check_count, least=0, optional=True)
 
 
 def latency_range(latency: Latency) -> tuple[float, float]:
@@ -56,11 +58,11 @@ _CHOICE: Final[Any] = _check_choice
 class SandboxSettings:
     """How the sandbox behaves where the contract leaves it open, or where a test needs something else.
 
-    All settings but `seed`, `tenant_id`, `scopes`, `window`, `window_kind` and `count_denied` can be changed while the
-    sandbox runs. A change applies from the next request on.
+    All settings but `seed`, `tenant_id`, `scopes`, `window`, `window_kind`, `count_denied` and `burst_limit` can be
+    changed while the sandbox runs. A change applies from the next request on.
 
     Attributes:
-        seed: Seeds the queues and the latency.
+        seed: Seeds the queues, the latency and which headers are missing.
         tenant_id: The tenant that owns the queues. The default is the one in the vendor's examples.
         scopes: The scopes of `api_key`. The three endpoints need `queue` (the vendor's page).
         access: The way of access that is served: the gateway's paths (`/v1/…`), the backend's (`/api/v1/…`), or any.
@@ -71,9 +73,13 @@ class SandboxSettings:
         window: The window's length in seconds; 10 on the vendor's page.
         window_kind: How the server counts. It is not documented, so all kinds in use are available.
         count_denied: Whether a denied request counts, too.
-        rate_limit_headers: The word order of the four rate-limit headers. Their names are not documented.
-        limit_headers_on: The responses with these headers: `always`, as on the vendor's page, or `counted`: not a 401
-            and the 404 of an unknown path.
+        burst_limit: A further limit of the tenant, per second. Only the last two header styles show it.
+        off_by_one: Whether `remaining` does not count the request that it answers.
+        rate_limit_headers: The style of the rate-limit headers. Their names are not documented.
+        limit_headers_on: The responses with these headers: `always`, as on the vendor's page; `counted`: not a 401 and
+            the 404 of an unknown path; `429`: no others; or `never`.
+        limit_headers_percent: How many of these responses have them, at random.
+        retry_after: The `Retry-After` of a 429: the right one, the one of Kong's library, 0 or none.
         page_size_cap: The largest page, in records; None for no cap. It is not documented.
         cap_style: How the cap affects the offset: `rebase` (`page * cap`) or `truncate` (`page * size`: records that
             the cap cuts off are on no page).
@@ -88,13 +94,17 @@ class SandboxSettings:
     scopes: frozenset[str] = field(default=frozenset({"queue"}), converter=read_scopes, on_setattr=fixed)
     access: Literal["any", "gateway", "backend"] = field(default="any", validator=_CHOICE)
     gateway_key: KeyStyle = field(default="either", validator=_CHOICE)
-    tenant_limit: int | None = field(default=100, validator=validator(check_count, least=0, optional=True))
-    route_limit: int | None = field(default=50, validator=validator(check_count, least=0, optional=True))
+    tenant_limit: int | None = field(default=100, validator=_LIMIT)
+    route_limit: int | None = field(default=50, validator=_LIMIT)
     window: float = field(default=10.0, validator=validator(check_seconds), on_setattr=fixed)
     window_kind: WindowKind = field(default="first-request", validator=_CHOICE, on_setattr=fixed)
     count_denied: bool = field(default=False, validator=validator(check_flag), on_setattr=fixed)
+    burst_limit: int | None = field(default=None, validator=_LIMIT, on_setattr=fixed)
+    off_by_one: bool = field(default=False, validator=validator(check_flag))
     rate_limit_headers: HeaderStyle = field(default="scope-last", validator=_CHOICE)
-    limit_headers_on: Literal["always", "counted"] = field(default="always", validator=_CHOICE)
+    limit_headers_on: HeadersOn = field(default="always", validator=_CHOICE)
+    limit_headers_percent: int = field(default=100, validator=validator(check_count, least=0, most=100))
+    retry_after: RetryAfterStyle = field(default="right", validator=_CHOICE)
     page_size_cap: int | None = field(default=None, validator=validator(check_count, least=1, optional=True))
     cap_style: CapStyle = field(default="rebase", validator=_CHOICE)
     total_style: TotalStyle = field(default="int", validator=_CHOICE)

@@ -1,36 +1,51 @@
-"""Five kinds of rate-limit window, as pure state. The clock is an argument.
+"""Six kinds of rate-limit window, as pure state. The clock is an argument.
 
 The vendor documents a number of requests per 10 seconds, but not how they are counted. All times are seconds of one
-monotonic clock. Some gateways also count the requests they deny (`count_denied`).
+monotonic clock. Some gateways also count the requests they deny (`count_denied`), or have several windows (`also`).
 """
 
 import math
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
 from attrs import define, field
 
-from alohub_async.validation import check_count, check_seconds, validator
+from alohub_async.validation import check_count, check_seconds, refuse, validator
 
-WindowKind = Literal["aligned", "first-request", "sliding-log", "sliding-counter", "token-bucket"]
+WindowKind = Literal["aligned", "first-request", "sliding-log", "sliding-counter", "kong-seconds", "token-bucket"]
 """The kinds of `make_window`."""
+
+HeadersOn = Literal["always", "counted", "429", "never"]
+"""The responses with limit headers."""
+
+RetryAfterStyle = Literal["right", "kong", "zero", "absent"]
+"""`kong`: as Kong's library computes it, with `kong-seconds`; else as `right`."""
 
 _ROUNDING = 1e-9  # requests: the tolerated error of sums of floats
 
 
-@define(eq=False)
+@define(eq=False, on_setattr=[])  # hooks would be a quarter of the cost of a simulation
 class ServerWindow(ABC):
-    """The budget of one scope on the server. The limit can be changed at any time; 0 allows no request."""
+    """The budget of one scope on the server. The limit can be changed at any time; 0 allows no request.
+
+    A request needs room in this window and in all windows of `also`, and is counted in all or in none of them.
+    """
 
     limit: int = field(validator=validator(check_count, least=0))
     seconds: float = field(default=10.0, kw_only=True, validator=validator(check_seconds))
     count_denied: bool = field(default=False, kw_only=True)
+    also: Sequence["ServerWindow"] = field(default=(), kw_only=True)
     _now: float = field(init=False, default=-math.inf)
     _served: int = field(init=False, default=0)
 
     def free(self, now: float) -> int:
         """Whole requests that are allowed now, 0 or more."""
+        return min([self.left(now), *(window.free(now) for window in self.also)])
+
+    def left(self, now: float) -> int:
+        """Whole requests that are left in this window alone, 0 or more."""
         self._turn(now)
         return max(0, self._left())
 
@@ -38,6 +53,8 @@ class ServerWindow(ABC):
         """Count one request, whether it is allowed or not."""
         self._turn(now)
         self._count()
+        for window in self.also:
+            window.take(now)
 
     def deny(self, now: float) -> None:
         """Count a denied request if `count_denied`."""
@@ -46,9 +63,14 @@ class ServerWindow(ABC):
 
     def retry_after(self, now: float) -> float:
         """Seconds until a request is allowed; 0 if one is now, and one window if the limit is 0."""
-        if self.free(now) > 0:
-            return 0.0
-        return max(0.0, self._next_free() - now) if self.limit else self.seconds
+        waits = [window.retry_after(now) for window in self.also]
+        if not self.left(now):
+            waits.append(max(0.0, self._next_free() - now) if self.limit else self.seconds)
+        return max(waits, default=0.0)
+
+    def gateway_retry_after(self, now: float) -> float:
+        """What the gateway with such windows tells a request that was just denied; it may be wrong."""
+        return self.retry_after(now)
 
     def _turn(self, now: float) -> None:
         """Set the clock, by which the methods below go."""
@@ -103,6 +125,27 @@ class SlidingCounterWindow(AlignedWindow):
         return (self._index + 1 + faded) * self.seconds
 
 
+class KongSecondsWindow(SlidingCounterWindow):
+    """A sliding counter that reads its clock in whole seconds, as Kong's public rate-limiting library does.
+
+    So the weight of the previous window falls in steps, once a second. The length is in whole seconds.
+    """
+
+    def gateway_retry_after(self, now: float) -> float:
+        """That library's: the rest of this window, and of a window the share by which the limit was exceeded."""
+        if self.left(now) or not self.limit:
+            return self.retry_after(now)
+        gone = self._now / self.seconds - self._index
+        rate = self._previous * (1.0 - gone) + self._served + (not self.count_denied)
+        return (rate / self.limit - gone) * self.seconds
+
+    def _turn(self, now: float) -> None:
+        super()._turn(math.floor(now))
+
+    def _next_free(self) -> float:
+        return math.ceil(super()._next_free() - _ROUNDING)
+
+
 class FirstRequestWindow(ServerWindow):
     """A counter that restarts with the first request that comes after the window before has ended."""
 
@@ -120,7 +163,7 @@ class FirstRequestWindow(ServerWindow):
         return self._end
 
 
-@define(eq=False)
+@define(eq=False, on_setattr=[])
 class SlidingLogWindow(ServerWindow):
     """Every request counts for exactly `seconds`."""
 
@@ -171,10 +214,23 @@ _KINDS: Final[dict[WindowKind, type[ServerWindow]]] = {
     "first-request": FirstRequestWindow,
     "sliding-log": SlidingLogWindow,
     "sliding-counter": SlidingCounterWindow,
+    "kong-seconds": KongSecondsWindow,
     "token-bucket": TokenBucketWindow,
 }
 
 
-def make_window(kind: WindowKind, limit: int, *, seconds: float = 10.0, count_denied: bool = False) -> ServerWindow:
+def make_window(
+    kind: WindowKind, limit: int, *, seconds: float = 10, count_denied: bool = False, also: Sequence[ServerWindow] = ()
+) -> ServerWindow:
     """Make an empty window of this kind."""
-    return _KINDS[kind](limit, seconds=seconds, count_denied=count_denied)
+    if kind == "kong-seconds" and seconds % 1:
+        raise refuse("window", "whole seconds with kong-seconds", seconds)
+    return _KINDS[kind](limit, seconds=seconds, count_denied=count_denied, also=also)
+
+
+def retry_after_header(windows: Iterable[ServerWindow], now: float, style: RetryAfterStyle) -> int | None:
+    """The `Retry-After` of a request that was just denied: whole seconds, at least 1 if it is right; None for none."""
+    if style in {"zero", "absent"}:
+        return 0 if style == "zero" else None
+    wait = max(each.gateway_retry_after(now) if style == "kong" else each.retry_after(now) for each in windows)
+    return max(1, math.ceil(wait - _ROUNDING))

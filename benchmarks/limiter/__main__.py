@@ -5,12 +5,17 @@ import sys
 import time
 
 from benchmarks.limiter.cost import cost
-from benchmarks.limiter.table import PARTS, QUICK, Effort
+from benchmarks.limiter.gateways import GATEWAYS
+from benchmarks.limiter.rows import QUICK, Effort
+from benchmarks.limiter.sockets import sockets
+from benchmarks.limiter.table import WINDOWS
+
+_PARTS = (*WINDOWS, *GATEWAYS, ("real sockets and real time", sockets))
 
 
 def main() -> int:
     """Print the table part by part; return 0 if all required values were reached."""
-    names = [part.__name__ for _, part in PARTS] + [cost.__name__]
+    names = [part.__name__ for _, part in _PARTS] + [cost.__name__]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.limiter", description=main.__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer limits, seeds and windows")
     parser.add_argument("parts", nargs="*", metavar="part", help=f"only these: {', '.join(names)}")
@@ -20,7 +25,7 @@ def main() -> int:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     effort = QUICK if arguments.quick else Effort()
     started, missed = time.perf_counter(), 0
-    parts = [(title, part(effort)) for title, part in PARTS if part.__name__ in chosen]
+    parts = [(title, part(effort)) for title, part in _PARTS if part.__name__ in chosen]
     if cost.__name__ in chosen:
         parts.append(("cost on this machine", cost()))
     for title, rows in parts:

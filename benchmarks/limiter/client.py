@@ -37,8 +37,9 @@ class Limiter(Protocol[T]):
         *,
         denied: bool = False,
         retry_after: float | None = None,
+        lost: bool = False,
     ) -> None:
-        """Note its answer."""
+        """Note its answer, or that it was `lost`."""
         ...
 
 
@@ -59,16 +60,26 @@ class Request:
 class Client(Generic[T]):
     """Sends the submitted requests, through one limiter per scope.
 
+    A share of the requests is `lost`, half of them before and half of them after the server has counted them. They fail
+    when their answer would have come, and are not tried again.
+
     Attributes:
         done: The served requests, in the order of their answers.
+        done_at: When each of these answers arrived.
         denials: When each 429 arrived.
         overtakings: Requests that were sent while an older one of their route waited.
     """
 
     def __init__(
-        self, server: Server, limiters: Mapping[str, Limiter[T]], legs: tuple[float, float], rng: random.Random
+        self,
+        server: Server,
+        limiters: Mapping[str, Limiter[T]],
+        legs: tuple[float, float],
+        rng: random.Random,
+        lost: float = 0.0,
     ) -> None:
         self.done: list[Request] = []
+        self.done_at: list[float] = []
         self.denials: list[float] = []
         self.overtakings = 0
         self._server = server
@@ -76,6 +87,7 @@ class Client(Generic[T]):
         self._limiters = limiters
         self._legs = legs
         self._rng = rng
+        self._lost = lost
         self._queues: dict[tuple[str, ...], list[Request]] = {}
         self._submitted = 0
         self._timer = math.inf
@@ -118,25 +130,35 @@ class Client(Generic[T]):
         tickets = [self._limiters[scope].send(now) for scope in request.scopes]
         self._server.in_flight.update(request.scopes)
 
+        fate = self._rng.random()
+
         def arrive() -> None:
             self._server.in_flight.subtract(request.scopes)
-            answer = self._server.serve(request.scopes)
+            answer = None if fate < self._lost / 2 else self._server.serve(request.scopes)
+            answer = None if fate < self._lost else answer
             self._loop.at(
                 self._loop.now + self._rng.uniform(*self._legs), lambda: self._receive(request, tickets, answer)
             )
 
         self._loop.at(now + self._rng.uniform(*self._legs), arrive)
 
-    def _receive(self, request: Request, tickets: Sequence[T], answer: Answer) -> None:
+    def _receive(self, request: Request, tickets: Sequence[T], answer: Answer | None) -> None:
         now = self._loop.now
+        if answer is None:
+            for scope, ticket in zip(request.scopes, tickets, strict=True):
+                self._limiters[scope].settle(ticket, now, None, lost=True)
+            self._pump()
+            return
+        # A 429 does not name the budget that is used up: it is the one with nothing left, or any.
+        used_up = [scope for scope, found in answer.snapshots.items() if found is not None and not found.remaining]
         for scope, ticket in zip(request.scopes, tickets, strict=True):
-            snapshot = answer.snapshots[scope]
-            denied = answer.denied and snapshot.remaining == 0
+            denied = answer.denied and scope in (used_up or request.scopes)
             retry_after = answer.retry_after if denied else None
-            self._limiters[scope].settle(ticket, now, snapshot, denied=denied, retry_after=retry_after)
+            self._limiters[scope].settle(ticket, now, answer.snapshots[scope], denied=denied, retry_after=retry_after)
         if answer.denied:
             self.denials.append(now)
             heapq.heappush(self._queues[request.scopes], request)
         else:
             self.done.append(request)
+            self.done_at.append(now)
         self._pump()

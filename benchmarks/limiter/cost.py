@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from alohub_async.rate_limits.bucket import Bucket
 from alohub_async.rate_limits.status import RateLimit
-from benchmarks.limiter.table import Row
+from benchmarks.limiter.rows import Row
 
 _REQUESTS = 20_000
 _MOST = 10.0  # microseconds

@@ -14,7 +14,11 @@ _LOOK_AGAIN = 0.002  # seconds
 
 
 class Omniscient:
-    """Sees the server's window, and how many requests are on their way to it. Not the rival, nor the latencies."""
+    """Sees the server's windows, hidden ones too, and how many requests are on their way. Not the rival, nor latencies.
+
+    No client serves more, with one exception: it leaves a rival no room, and where the rival's denied requests count
+    (d'), a modest client serves up to a third more.
+    """
 
     def __init__(self, server: Server, scope: str) -> None:
         self._server = server
@@ -22,12 +26,11 @@ class Omniscient:
 
     def ready_at(self, now: float) -> float:
         """As soon as there is room for one more than are on their way."""
-        window = self._server.windows[self._scope]
-        if window.free(now) > self._server.in_flight[self._scope]:
+        window, there = self._server.windows[self._scope], self._server.now
+        free = window.free(there)
+        if free > self._server.in_flight[self._scope]:
             return now
-        if self._server.in_flight[self._scope]:
-            return now + _LOOK_AGAIN
-        return now + max(window.retry_after(now), 1e-6)
+        return now + (_LOOK_AGAIN if free else max(window.retry_after(there), 1e-6))
 
     def send(self, now: float) -> None:
         """Nothing to book."""
@@ -40,6 +43,7 @@ class Omniscient:
         *,
         denied: bool = False,
         retry_after: float | None = None,
+        lost: bool = False,
     ) -> None:
         """Nothing to learn."""
 
@@ -80,8 +84,9 @@ class _OneFirst(ABC):
         *,
         denied: bool = False,
         retry_after: float | None = None,
+        lost: bool = False,
     ) -> None:
-        del ticket
+        del ticket, lost
         self.in_flight -= 1
         if snapshot is not None:
             self.limit = snapshot.limit
@@ -130,25 +135,36 @@ class LeakyBucket(_OneFirst):
         """Answers are ignored."""
 
 
-class React(_OneFirst):
+class React:
     """Twenty workers that send at once; one that gets a 429 sleeps for its `Retry-After`, jittered."""
 
     def __init__(self, window: float) -> None:
-        super().__init__(window)
+        del window
         self._rng = random.Random(0)
         self._idle = [0.0] * 20
 
-    def _next(self, now: float, limit: int) -> float:
-        del limit
+    def ready_at(self, now: float) -> float:
+        """When a worker is awake."""
         return max(now, self._idle[0]) if self._idle else math.inf
 
-    def _book(self, now: float) -> None:
+    def send(self, now: float) -> None:
+        """A worker is busy until the answer."""
         del now
         heapq.heappop(self._idle)
 
-    def _learn(self, now: float, remaining: int, retry_after: float | None) -> None:
-        del remaining
-        heapq.heappush(self._idle, now if retry_after is None else now + retry_after * self._rng.uniform(1.0, 1.5))
+    def settle(
+        self,
+        ticket: None,
+        now: float,
+        snapshot: RateLimit | None,
+        *,
+        denied: bool = False,
+        retry_after: float | None = None,
+        lost: bool = False,
+    ) -> None:
+        """The worker sleeps after a 429."""
+        del ticket, snapshot, lost
+        heapq.heappush(self._idle, now + (retry_after or 0.0) * self._rng.uniform(1.0, 1.5) if denied else now)
 
 
 class DrainThenWait(_OneFirst):
@@ -177,10 +193,49 @@ class DrainThenWait(_OneFirst):
             self.left = remaining
 
 
+class AdaptiveRate:
+    """A rate that grows by two requests a window per window, and falls by 30 % at a 429; it reads no limit headers."""
+
+    def __init__(self, window: float) -> None:
+        self.window = window
+        self.rate = 10 / window  # per second
+        self.due = -math.inf
+        self.sent_at = math.inf
+        self.cut_until = -math.inf  # until then, 429s are those of requests that were in flight at the cut
+
+    def ready_at(self, now: float) -> float:
+        """At the times of the rate."""
+        return max(now, self.due)
+
+    def send(self, now: float) -> None:
+        """The rate grows with time."""
+        self.rate += max(0.0, now - self.sent_at) * 2 / self.window**2
+        self.sent_at = now
+        self.due = max(now, self.due) + 1 / self.rate
+
+    def settle(
+        self,
+        ticket: None,
+        now: float,
+        snapshot: RateLimit | None,
+        *,
+        denied: bool = False,
+        retry_after: float | None = None,
+        lost: bool = False,
+    ) -> None:
+        """A 429 cuts the rate."""
+        del ticket, snapshot, lost
+        if denied:
+            self.due = max(self.due, now + (retry_after or 0.0))
+            if now >= self.cut_until:
+                self.rate, self.cut_until = 0.7 * self.rate, now + 1.0
+
+
 OTHERS: dict[str, Callable[[float], Limiter[None]]] = {
-    "bucket synced to remaining": SyncedBucket,
-    "leaky bucket at the rate": LeakyBucket,
-    "react to 429s": React,
-    "drain, then wait": DrainThenWait,
+    "synced bucket": SyncedBucket,
+    "leaky bucket": LeakyBucket,
+    "react": React,
+    "drain and wait": DrainThenWait,
+    "adaptive": AdaptiveRate,
 }
 """Policies in use elsewhere, by name; each is made with the window's length in seconds."""

@@ -10,14 +10,17 @@ from typing import Literal, TypeVar
 import attrs
 
 from alohub_async.rate_limits.bucket import Bucket
-from alohub_async.testing.windows import WindowKind, make_window
+from alohub_async.testing.windows import ServerWindow, WindowKind, make_window
 from benchmarks.limiter.client import Client, Limiter
 from benchmarks.limiter.loop import Loop
 from benchmarks.limiter.policies import Omniscient
-from benchmarks.limiter.server import Rival, Server
+from benchmarks.limiter.server import Headers, OddDenial, Rival, Server
 
 T = TypeVar("T")
 WINDOW = 10.0  # seconds
+_HOPELESS = 10_000  # 429s; a run with more of them ends early
+ODD_AT = 0.25  # of a run: when the odd 429 comes
+MAX_BLOCK = 60.0  # seconds, as of the shipped limiter
 KINDS: Mapping[str, tuple[WindowKind, bool]] = {
     "a": ("aligned", False),
     "b": ("first-request", False),
@@ -25,8 +28,12 @@ KINDS: Mapping[str, tuple[WindowKind, bool]] = {
     "d": ("sliding-counter", False),
     "e": ("token-bucket", False),
     "d'": ("sliding-counter", True),
+    "k": ("kong-seconds", False),
+    "k'": ("kong-seconds", True),
 }
 """How the server counts, and whether denied requests count too, by the letter in the table."""
+EXACT = tuple(kind for kind in KINDS if not kind.startswith("k"))
+"""Those with an exact clock."""
 Legs = Literal["small", "large"]
 LEGS: Mapping[Legs, tuple[float, float]] = {"small": (0.005, 0.020), "large": (0.005, 0.200)}
 """One-way latencies in seconds, of requests and of answers: uniform between these and independent, so they overtake."""
@@ -47,6 +54,12 @@ class Setup:
         burst: How many arrive at each of those times.
         routes: Limits of the routes; if empty, there is only the tenant's.
         limits: Changes of the tenant's limit: from which window on, and to what.
+        seconds: The length of the tenant's and the routes' windows.
+        also: Further windows of the tenant: limit and seconds.
+        headers: What the answers say.
+        lost: The share of requests without an answer.
+        clients: How many clients there are, each with limiters of its own; they start at random in the first window.
+        odd: One 429 in mid-run, although there is room.
     """
 
     kind: str
@@ -59,6 +72,17 @@ class Setup:
     burst: int = 1
     routes: tuple[int, ...] = ()
     limits: tuple[tuple[int, int], ...] = ()
+    seconds: float = WINDOW
+    also: tuple[tuple[int, float], ...] = ()
+    headers: Headers = attrs.field(factory=Headers)
+    lost: float = 0.0
+    clients: int = 1
+    odd: OddDenial | None = None
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.windows * self.seconds
 
 
 @attrs.frozen
@@ -75,6 +99,7 @@ class Outcome:
         overtakings: Requests sent before an older one of their route.
         waits: How long each request waited, in seconds.
         by_route: Requests served, by route.
+        by_client: When each answer of success arrived, by client.
     """
 
     start: float
@@ -86,6 +111,7 @@ class Outcome:
     overtakings: int
     waits: list[float]
     by_route: Mapping[str, int]
+    by_client: list[list[float]]
 
     def wait(self, quantile: int) -> float:
         """The wait that this percentage of the requests did not exceed."""
@@ -106,32 +132,51 @@ def steady_rate(served: list[float], middle: float, cycle: int) -> float:
 def run(setup: Setup, make: Callable[[Server, str], Limiter[T]]) -> Outcome:
     """Simulate it, with the limiters that `make` returns for each scope of a server."""
     rng = random.Random(repr(attrs.astuple(setup)))
-    loop = Loop(start := rng.uniform(0.0, 1000.0))
-    kind, count_denied = KINDS[setup.kind]
-    limits = {"tenant": setup.limit} | {f"route {number}": limit for number, limit in enumerate(setup.routes)}
-    windows = {name: make_window(kind, limit, count_denied=count_denied) for name, limit in limits.items()}
-    server = Server(loop, windows)
-    client = Client(server, {scope: make(server, scope) for scope in windows}, LEGS[setup.legs], rng)
+    loop = Loop(start := random.Random(f"start {setup.seed}").uniform(0.0, 1000.0))
+    server = Server(loop, _windows(setup), setup.headers, random.Random(f"server {setup.seed}"))
+    windows = server.windows
+    clients = [
+        Client(server, {scope: make(server, scope) for scope in windows}, LEGS[setup.legs], rng, setup.lost)
+        for _ in range(setup.clients)
+    ]
     if setup.rival:
-        Rival(server, "tenant", setup.rival * setup.limit / WINDOW, random.Random(f"rival {setup.seed}"))
+        Rival(server, "tenant", setup.rival * setup.limit / setup.seconds, random.Random(f"rival {setup.seed}"))
     for window, limit in setup.limits:
-        loop.at(start + window * WINDOW, functools.partial(setattr, windows["tenant"], "limit", limit))
-    _submit(setup, loop, client, random.Random(f"arrivals {setup.seed}"))
-    loop.run(start + setup.windows * WINDOW)
-    by_route = dict.fromkeys(limits, 0)
-    for request in client.done:
+        loop.at(start + window * setup.seconds, functools.partial(setattr, windows["tenant"], "limit", limit))
+    if setup.odd is not None:
+        loop.at(start + setup.duration * ODD_AT, functools.partial(setattr, server, "odd", setup.odd))
+    for number, client in enumerate(clients):
+        submit = functools.partial(_submit, setup, loop, client, random.Random(f"arrivals {setup.seed}"))
+        loop.at(start + (rng.uniform(0.0, setup.seconds) if number else 0.0), submit)
+    for tenth in range(10 * setup.windows):
+        loop.run(start + (tenth + 1) * setup.seconds / 10)
+        if sum(len(client.denials) for client in clients) > _HOPELESS:
+            break
+    by_route = dict.fromkeys(windows, 0)
+    done = [request for client in clients for request in client.done]
+    denials = sorted(at for client in clients for at in client.denials)
+    for request in done:
         by_route[request.scopes[-1]] += 1
     return Outcome(
         start=start,
         served=server.served,
-        rate=steady_rate(server.served, start + setup.windows * WINDOW / 2, setup.limit),
-        per_thousand=1000 * len(client.denials) / len(client.done),
-        denials=client.denials,
-        most_tries=max(request.tries for request in client.done),
-        overtakings=client.overtakings,
-        waits=[request.waited for request in client.done],
+        rate=steady_rate(server.served, (start + loop.now) / 2, setup.limit),
+        per_thousand=1000 * len(denials) / max(len(done), 1),
+        denials=denials,
+        most_tries=max((request.tries for request in done), default=0),
+        overtakings=sum(client.overtakings for client in clients),
+        waits=[request.waited for request in done],
         by_route=by_route,
+        by_client=[client.done_at for client in clients],
     )
+
+
+def _windows(setup: Setup) -> dict[str, ServerWindow]:
+    kind, count_denied = KINDS[setup.kind]
+    make = functools.partial(make_window, kind, count_denied=count_denied)
+    further = [make(limit, seconds=seconds) for limit, seconds in setup.also]
+    routes = {f"route {number}": make(limit, seconds=setup.seconds) for number, limit in enumerate(setup.routes)}
+    return {"tenant": make(setup.limit, seconds=setup.seconds, also=further)} | routes
 
 
 def _submit(setup: Setup, loop: Loop, client: Client[T], rng: random.Random) -> None:
@@ -142,7 +187,7 @@ def _submit(setup: Setup, loop: Loop, client: Client[T], rng: random.Random) -> 
         for scopes in routes:
             client.submit(scopes, max(setup.limit, *(limit for _, limit in setup.limits), 0) * (setup.windows + 3))
         return
-    rate = setup.load * setup.limit / WINDOW / setup.burst
+    rate = setup.load * setup.limit / setup.seconds / setup.burst
 
     def arrive() -> None:
         client.submit(rng.choice(routes), setup.burst)
@@ -153,10 +198,14 @@ def _submit(setup: Setup, loop: Loop, client: Client[T], rng: random.Random) -> 
 
 def buckets(setup: Setup) -> Outcome:
     """Run it with the shipped buckets."""
-    return run(setup, lambda _server, _scope: Bucket(WINDOW))
+    return run(setup, lambda _server, _scope: Bucket(WINDOW, MAX_BLOCK))
+
+
+def omniscient(setup: Setup) -> Outcome:
+    """Run it with one client that sees the server's windows, without losses and odd answers: no other serves more."""
+    return _omniscient(attrs.evolve(setup, headers=Headers(), lost=0.0, clients=1, odd=None))
 
 
 @functools.cache
-def omniscient(setup: Setup) -> Outcome:
-    """Run it with a client that sees the server's windows."""
+def _omniscient(setup: Setup) -> Outcome:
     return run(setup, Omniscient)

@@ -6,44 +6,9 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 
-import attrs
-
-from benchmarks.limiter import REPORT_SEEDS
-from benchmarks.limiter.client import Limiter
 from benchmarks.limiter.policies import OTHERS
-from benchmarks.limiter.scenario import KINDS, LEGS, WINDOW, Legs, Outcome, Setup, buckets, omniscient, run
-from benchmarks.limiter.server import Server
-
-
-@attrs.frozen
-class Effort:
-    """How much to simulate."""
-
-    seeds: Sequence[int] = REPORT_SEEDS[:3]
-    rival_seeds: Sequence[int] = REPORT_SEEDS
-    windows: int = 100
-    limits: Sequence[int] = (5, 20, 50, 200)
-
-
-QUICK = Effort(seeds=REPORT_SEEDS[:1], rival_seeds=REPORT_SEEDS[:2], windows=40, limits=(5, 50))
-
-
-@attrs.frozen
-class Row:
-    """One row of the table: the run, its result, what is required; `ok` is None if nothing is."""
-
-    name: str
-    found: str
-    required: str = ""
-    ok: bool | None = None
-
-    def __str__(self) -> str:
-        mark = {True: "ok", False: "MISSED", None: ""}[self.ok]
-        return f"{self.name:<34} {self.found:<74} {self.required:<30} {mark}"
-
-
-def _utilisation(setup: Setup, outcome: Outcome) -> float:
-    return outcome.rate / omniscient(setup).rate
+from benchmarks.limiter.rows import Effort, Row, policy, utilisation
+from benchmarks.limiter.scenario import EXACT, LEGS, WINDOW, Legs, Outcome, Setup, buckets, omniscient, run
 
 
 def _by_limit(cells: Mapping[int, str]) -> str:
@@ -56,7 +21,7 @@ def _use_and_denials(found: Mapping[int, tuple[float, float]]) -> str:
 
 def alone(effort: Effort) -> Iterator[Row]:
     """No other client: windows a to e and d', by the worst seed."""
-    for kind, legs in product(KINDS, LEGS):
+    for kind, legs in product(EXACT, LEGS):
         weighted = kind.startswith("d")
         most = 0.0 if not weighted else 1.0 if legs == "small" else 2.0 if kind == "d" else 5.0
         least = (0.97 if legs == "small" else 0.96) if weighted else (0.995 if legs == "small" else 0.97)
@@ -64,7 +29,7 @@ def alone(effort: Effort) -> Iterator[Row]:
         for limit in effort.limits:
             setups = [Setup(kind, limit, legs, seed, effort.windows) for seed in effort.seeds]
             outcomes = [buckets(setup) for setup in setups]
-            used = min(_utilisation(setup, outcome) for setup, outcome in zip(setups, outcomes, strict=True))
+            used = min(utilisation(setup, outcome) for setup, outcome in zip(setups, outcomes, strict=True))
             found[limit] = used, max(outcome.per_thousand for outcome in outcomes)
         yield Row(
             f"alone {kind} {legs}",
@@ -88,7 +53,7 @@ def _lost_for_good(outcome: Outcome, best: Outcome) -> float:
 
 def cold_start(effort: Effort) -> Iterator[Row]:
     """Windows' worth lost at the start, beyond what is lost later, and 429s in the first two windows."""
-    for kind in KINDS:
+    for kind in EXACT:
         lost: dict[int, float] = {}
         denied = 0
         for limit in effort.limits:
@@ -105,7 +70,7 @@ def cold_start(effort: Effort) -> Iterator[Row]:
 
 def rival(effort: Effort) -> Iterator[Row]:
     """Another client asks for 30 %: by the mean of the seeds."""
-    for kind, legs in product(KINDS, LEGS):
+    for kind, legs in product(EXACT, LEGS):
         most = 35.0 if kind[0] in "de" else 10.0 if legs == "small" else 30.0
         least = {"d": 0.92, "d'": None}.get(kind, 0.97)
         found: dict[int, tuple[float, float]] = {}
@@ -114,7 +79,7 @@ def rival(effort: Effort) -> Iterator[Row]:
             setups = [Setup(kind, limit, legs, seed, effort.windows, rival=0.3) for seed in effort.rival_seeds]
             outcomes = [buckets(setup) for setup in setups]
             used = statistics.fmean(
-                _utilisation(setup, outcome) for setup, outcome in zip(setups, outcomes, strict=True)
+                utilisation(setup, outcome) for setup, outcome in zip(setups, outcomes, strict=True)
             )
             found[limit] = used, statistics.fmean(outcome.per_thousand for outcome in outcomes)
             tries = max(tries, *(outcome.most_tries for outcome in outcomes))
@@ -128,7 +93,7 @@ def rival(effort: Effort) -> Iterator[Row]:
 
 def order(effort: Effort) -> Iterator[Row]:
     """A tenant's budget of 50 and three routes of 20, 20 and 40: no request is overtaken, no route starves."""
-    for kind, legs in product(KINDS, LEGS):
+    for kind, legs in product(EXACT, LEGS):
         setups = [Setup(kind, 50, legs, seed, effort.windows, routes=(20, 20, 40)) for seed in effort.seeds]
         outcomes = [buckets(setup) for setup in setups]
         shares = [
@@ -136,7 +101,7 @@ def order(effort: Effort) -> Iterator[Row]:
             for outcome in outcomes
             for route, fair in (("route 0", 50 / 3), ("route 1", 50 / 3), ("route 2", 50 / 3))
         ]
-        used = min(_utilisation(setup, outcome) for setup, outcome in zip(setups, outcomes, strict=True))
+        used = min(utilisation(setup, outcome) for setup, outcome in zip(setups, outcomes, strict=True))
         overtakings = sum(outcome.overtakings for outcome in outcomes)
         tries = max(outcome.most_tries for outcome in outcomes)
         denied = max(outcome.per_thousand for outcome in outcomes)
@@ -154,7 +119,7 @@ def poisson(effort: Effort) -> Iterator[Row]:
 
     On average 70 % of the limit; 50 % of the smallest, as a weighted counter serves only 4 of 5.
     """
-    for kind, legs in product(KINDS, LEGS):
+    for kind, legs in product(EXACT, LEGS):
         found: dict[int, tuple[float, float, float]] = {}
         for limit in effort.limits:
             load = 0.5 if limit < 10 else 0.7
@@ -173,7 +138,7 @@ def poisson(effort: Effort) -> Iterator[Row]:
 
 def changes(effort: Effort) -> Iterator[Row]:
     """The limit goes from 50 to 80, to 20, and back; and requests that arrive in bursts of 100."""
-    for kind, legs in product(KINDS, LEGS):
+    for kind, legs in product(EXACT, LEGS):
         moving = [Setup(kind, 50, legs, seed, 60, limits=((15, 80), (30, 20), (45, 50))) for seed in effort.seeds]
         bursts = [Setup(kind, 50, legs, seed, effort.windows, load=0.7, burst=100) for seed in effort.seeds]
         moved, burst = [buckets(setup) for setup in moving], [buckets(setup) for setup in bursts]
@@ -189,26 +154,22 @@ def changes(effort: Effort) -> Iterator[Row]:
         )
 
 
-def _policy(make: Callable[[float], Limiter[None]], _server: Server, _scope: str) -> Limiter[None]:
-    return make(WINDOW)
-
-
 def others(effort: Effort) -> Iterator[Row]:
     """What other policies reach with a limit of 50, alone, small legs: utilisation, and 429s per 1,000."""
 
     def cell(kind: str, legs: Legs, outcome: Callable[[Setup], Outcome]) -> str:
         setup = Setup(kind, 50, legs, effort.seeds[0], min(effort.windows, 40))
         result = outcome(setup)
-        return f"{kind}: {_utilisation(setup, result):.2f} {result.per_thousand:.0f}"
+        return f"{kind}: {utilisation(setup, result):.2f} {result.per_thousand:.0f}"
 
     for name, make in OTHERS.items():
-        outcome = functools.partial(run, make=functools.partial(_policy, make))
-        yield Row(name, "  ".join(cell(kind, "small", outcome) for kind in KINDS))
+        outcome = functools.partial(run, make=functools.partial(policy, make, WINDOW))
+        yield Row(name, "  ".join(cell(kind, "small", outcome) for kind in EXACT))
     for legs in LEGS:
-        yield Row(f"bucket, {legs} legs", "  ".join(cell(kind, legs, buckets) for kind in KINDS))
+        yield Row(f"bucket, {legs} legs", "  ".join(cell(kind, legs, buckets) for kind in EXACT))
 
 
-PARTS: Sequence[tuple[str, Callable[[Effort], Iterator[Row]]]] = (
+WINDOWS: Sequence[tuple[str, Callable[[Effort], Iterator[Row]]]] = (
     ("limit: steady utilisation against an omniscient client, 429s per 1,000 successes", alone),
     ("limit: windows' worth lost at the start", cold_start),
     ("limit: the whole budget's use against an omniscient client's, 429s per 1,000 successes", rival),

@@ -236,12 +236,23 @@ def test_sandbox_settings(alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> No
     made: list[Sandbox] = []
     _stop_at_once(monkeypatch, made, signal.SIGTERM)
     options = "--port 0 --queues 3 --seed 5 --latency 0.25 --page-size-cap 9 --no-limits --window 2.5"
-    outcome = alohub("sandbox", *options.split(), "--window-kind", "sliding-log", "--count-denied")
+    gateway = "--burst-limit 4 --off-by-one --limit-headers-on 429 --retry-after zero"
+    outcome = alohub("sandbox", *f"{options} {gateway}".split(), "--window-kind", "sliding-log", "--count-denied")
     assert outcome.code == 0
     (sandbox,) = made
     assert (len(sandbox.queues), sandbox.seed, sandbox.latency, sandbox.page_size_cap) == (3, 5, 0.25, 9)
     assert (sandbox.tenant_limit, sandbox.route_limit) == (None, None)
     assert (sandbox.window, sandbox.window_kind, sandbox.count_denied) == (2.5, "sliding-log", True)
+    assert (sandbox.burst_limit, sandbox.off_by_one) == (4, True)
+    assert (sandbox.limit_headers_on, sandbox.retry_after) == ("429", "zero")
+
+
+def test_an_unknown_style_of_the_sandbox(alohub: Alohub) -> None:
+    """The message names the option and lists what is allowed."""
+    outcome = alohub("sandbox", "--retry-after", "late")
+    assert outcome.code == ExitCode.USAGE
+    assert "--retry-after" in outcome.error
+    assert "kong" in outcome.error
 
 
 def test_the_port_is_taken(alohub: Alohub) -> None:

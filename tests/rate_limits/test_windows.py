@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alohub_async.testing.windows import ServerWindow, WindowKind, make_window
+from alohub_async.testing.windows import RetryAfterStyle, ServerWindow, WindowKind, make_window, retry_after_header
 
 KINDS: tuple[WindowKind, ...] = get_args(WindowKind)
 
@@ -85,6 +85,63 @@ def test_a_sliding_counter_serves_one_less_than_its_limit_at_a_steady_rate() -> 
     assert set(served[3:]) == {9}
 
 
+def test_whole_seconds_weigh_the_previous_window_in_steps() -> None:
+    """Of ten requests in the previous window, what counts falls by one when a second of the clock is over."""
+    window = make_window("kong-seconds", 10)
+    fill(window, 9.0)
+    assert window.retry_after(10.25) == 0.75
+    assert [window.free(at) for at in (10.0, 10.99, 11.0, 11.99, 12.0, 19.99, 20.0)] == [0, 0, 1, 1, 2, 9, 10]
+
+
+def test_whole_seconds_serve_a_tenth_less_in_ten_seconds() -> None:
+    """In the last second of a window, a tenth of the one before still counts: L / 1.1 on average."""
+    window = make_window("kong-seconds", 200)
+    served = [sum(fill(window, tick / 10) for tick in range(at, at + 100)) for at in range(0, 4000, 100)]
+    assert sum(served[4:]) / len(served[4:]) == pytest.approx(200 / 1.1, rel=0.01)
+
+
+@pytest.mark.parametrize(("kind", "seconds"), [("kong-seconds", 2.5), ("kong-seconds", 0.5)])
+def test_whole_seconds_need_a_window_of_whole_seconds(kind: WindowKind, seconds: float) -> None:
+    """Such a gateway cannot have another one."""
+    with pytest.raises(ValueError, match=r"^window must be whole seconds"):
+        make_window(kind, 1, seconds=seconds)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    limit=st.integers(1, 30),
+    seconds=st.integers(1, 12),
+    count_denied=st.booleans(),
+    steps=st.lists(st.floats(0.0, 8.0), max_size=60),
+)
+def test_whole_seconds_count_as_the_library_does(
+    limit: int, seconds: int, steps: list[float], *, count_denied: bool
+) -> None:
+    """Compared with its formulas over a plain list of requests: admission, `remaining` and `Retry-After`."""
+    window = make_window("kong-seconds", limit, seconds=float(seconds), count_denied=count_denied)
+    counted: list[int] = []
+    now = 100.0
+    for step in steps:
+        now += step
+        clock = math.floor(now)
+        begun = clock // seconds * seconds
+        counted.append(clock)
+        current = sum(begun <= at for at in counted)
+        previous = sum(begun - seconds <= at < begun for at in counted)
+        rate = current + previous * (seconds - clock % seconds) / seconds
+        if rate <= limit + 1e-9:
+            assert window.free(now) > 0
+            window.take(now)
+            assert window.free(now) == math.floor(max(limit - rate, 0) + 1e-9)
+            continue
+        assert window.free(now) == 0
+        window.deny(now)
+        if not count_denied:
+            counted.pop()
+        asked = seconds - clock % seconds + (rate - limit) / limit * seconds
+        assert retry_after_header([window], now, "kong") == math.ceil(asked - 1e-9)
+
+
 def test_a_token_bucket_refills_evenly() -> None:
     """Five in ten seconds is one every two seconds, and never more than five."""
     window = make_window("token-bucket", 5)
@@ -103,8 +160,51 @@ def test_denied_requests_count_only_if_asked(kind: WindowKind) -> None:
         for _ in range(4):
             window.deny(15.0)
         waits.append(window.retry_after(15.0))
-    longer = kind in {"sliding-log", "sliding-counter", "token-bucket"}
+    longer = kind in {"sliding-log", "sliding-counter", "kong-seconds", "token-bucket"}
     assert (waits[1] > waits[0]) is longer
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_request_needs_room_in_all_windows_of_a_scope(kind: WindowKind) -> None:
+    """It is counted in all of them, and each reports what is left in it alone."""
+    short = make_window(kind, 3, seconds=1.0)
+    window = make_window(kind, 5, also=[short])
+    counts = [(window.free(40.0), window.left(40.0), short.left(40.0))]
+    for _ in range(3):
+        window.take(40.0)
+        counts.append((window.free(40.0), window.left(40.0), short.left(40.0)))
+    assert counts == [(3, 5, 3), (2, 4, 2), (1, 3, 1), (0, 2, 0)]
+    wait = window.retry_after(40.0)
+    assert 0 < wait == short.retry_after(40.0) <= 2.0
+    assert fill(window, 42.0) in {2, 3}  # a token bucket has got another one by then
+    assert window.retry_after(42.0) > short.retry_after(42.0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("count_denied", "left"), [(False, 9), (True, 8)])
+def test_the_first_window_of_a_scope_decides_whether_denied_requests_count(
+    kind: WindowKind, left: int, *, count_denied: bool
+) -> None:
+    """They then count in all of its windows, or in none."""
+    short = make_window(kind, 9, seconds=1.0, count_denied=not count_denied)
+    window = make_window(kind, 9, count_denied=count_denied, also=[short])
+    window.deny(40.0)
+    assert (window.left(40.0), short.left(40.0)) == (left, left)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("style", get_args(RetryAfterStyle))
+def test_a_retry_after_is_in_whole_seconds(kind: WindowKind, style: RetryAfterStyle) -> None:
+    """The right one is at least 1 and long enough; the others are wrong or missing as asked."""
+    window = make_window(kind, 10)
+    fill(window, 8.5)
+    wait = retry_after_header([window], 9.5, style)
+    if style in {"zero", "absent"}:
+        assert wait == (0 if style == "zero" else None)
+        return
+    assert wait is not None
+    assert wait >= 1
+    assert window.free(9.5 + wait)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -130,14 +230,16 @@ def test_a_window_must_have_a_length_and_a_limit(limit: int, seconds: float) -> 
 @given(
     kind=st.sampled_from(KINDS),
     limit=st.integers(1, 6),
+    burst=st.none() | st.integers(1, 4),
     count_denied=st.booleans(),
     steps=st.lists(st.floats(0.0, 12.0), max_size=40),
 )
 def test_retry_after_is_when_the_next_is_allowed(
-    kind: WindowKind, limit: int, steps: list[float], *, count_denied: bool
+    kind: WindowKind, limit: int, burst: int | None, steps: list[float], *, count_denied: bool
 ) -> None:
-    """Neither sooner nor later, whatever came before."""
-    window = make_window(kind, limit, count_denied=count_denied)
+    """Neither sooner nor later, whatever came before, in one window or two."""
+    also = [] if burst is None else [make_window(kind, burst, seconds=1.0, count_denied=count_denied)]
+    window = make_window(kind, limit, count_denied=count_denied, also=also)
     now = 3.0
     for step in steps:
         now += step

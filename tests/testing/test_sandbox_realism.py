@@ -556,7 +556,12 @@ async def test_unusual_values_are_valid(raw: Raw, body: object) -> None:
         {"port": True},
         {"gateway_key": "bearer"},
         {"access": "x"},
-        {"limit_headers_on": "never"},
+        {"limit_headers_on": "sometimes"},
+        {"limit_headers_percent": 101},
+        {"limit_headers_percent": 0.5},
+        {"off_by_one": 1},
+        {"burst_limit": -1},
+        {"retry_after": None},
     ],
 )
 def test_wrong_setting_is_refused(settings: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from alohub_async.testing import Requests, SandboxSettings
 from alohub_async.testing.data import RecordTable
 from alohub_async.testing.routes import ROUTES, find_route, record_routes
 from alohub_async.testing.server import Server
-from alohub_async.testing.service import Service
+from alohub_async.testing.service import KeyGrant, Service
 
 
 def _read_agent(body: object) -> dict[str, object] | str:
@@ -22,7 +22,7 @@ async def test_resource_added_to_the_table_is_listed_got_and_updated() -> None:
     routes = record_routes("/v1/agents", scope="agent", table_of=lambda _: agents, read_changes=_read_agent)
     settings = SandboxSettings()
     service = Service(settings, {settings.tenant_id: RecordTable([])}, routes=(*ROUTES, *routes))
-    service.grant("sk_live_agents", tenant_id=settings.tenant_id, scopes={"agent"})
+    service.keys["sk_live_agents"] = KeyGrant(settings.tenant_id, frozenset({"agent"}))
     server = Server(service, random.Random(0))
     await server.start("127.0.0.1", 0)
     try:

@@ -58,12 +58,99 @@ async def test_gateway_and_backend_share_a_route() -> None:
                 "X-RateLimit-Route-Remaining",
             },
         ),
+        (
+            "scope-window",
+            {
+                "X-RateLimit-Limit-Tenant-10",
+                "X-RateLimit-Remaining-Tenant-10",
+                "X-RateLimit-Limit-Route-10",
+                "X-RateLimit-Remaining-Route-10",
+            },
+        ),
+        ("kong", {"X-RateLimit-Limit-10", "X-RateLimit-Remaining-10"}),
     ],
 )
 async def test_header_word_order(style: str, names: set[str]) -> None:
-    """The four headers can have either word order."""
+    """The headers can have each style."""
     async with open_raw(rate_limit_headers=style) as raw:
         assert (await raw.get()).limits.keys() == names
+
+
+@pytest.mark.parametrize(
+    ("style", "shown"),
+    [
+        ("scope-last", {"X-RateLimit-Limit-Tenant": "9", "X-RateLimit-Remaining-Tenant": "7"}),
+        (
+            "scope-window",
+            {
+                "X-RateLimit-Limit-Tenant-Minute": "9",
+                "X-RateLimit-Remaining-Tenant-Minute": "7",
+                "X-RateLimit-Limit-Tenant-Second": "2",
+                "X-RateLimit-Remaining-Tenant-Second": "0",
+            },
+        ),
+        (
+            "kong",
+            {
+                "X-RateLimit-Limit-Minute": "9",
+                "X-RateLimit-Remaining-Minute": "7",
+                "X-RateLimit-Limit-Second": "2",
+                "X-RateLimit-Remaining-Second": "0",
+            },
+        ),
+    ],
+)
+async def test_burst_limit(style: str, shown: dict[str, str]) -> None:
+    """A limit per second refuses requests, whether the headers name their windows and show it, or not."""
+    settings: dict[str, Any] = {"rate_limit_headers": style, "burst_limit": 2, "window": 60.0}
+    async with open_raw(tenant_limit=9, route_limit=None, **settings) as raw:
+        assert [(await raw.get()).status for _ in range(2)] == [200, 200]
+        refused = await raw.get()
+        assert (refused.status, refused.limits) == (429, {"Retry-After": "1", **shown})
+
+
+async def test_remaining_may_not_count_the_request_itself() -> None:
+    """With off_by_one, the first response shows the whole limit. A 429 shows 0, and a 401 what is left."""
+    async with open_raw(tenant_limit=2, route_limit=None, off_by_one=True) as raw:
+        shown = [await raw.send("GET", LIST, headers={}), *[await raw.get() for _ in range(3)]]
+        assert [reply.status for reply in shown] == [401, 200, 200, 429]
+        assert [reply.limits["X-RateLimit-Remaining-Tenant"] for reply in shown] == ["2", "2", "1", "0"]
+        assert [request.tenant_remaining for request in raw.sandbox.requests] == [2, 1, 0, 0]
+
+
+async def test_limit_headers_may_be_on_429s_only() -> None:
+    """Scripted ones included; or on no response at all."""
+    async with open_raw(tenant_limit=1, route_limit=None, limit_headers_on="429") as raw:
+        raw.sandbox.fail(status=429)
+        replies = [await raw.get() for _ in range(3)]
+        assert [reply.status for reply in replies] == [429, 200, 429]
+        assert [len(reply.limits) for reply in replies] == [3, 0, 3]
+        raw.sandbox.limit_headers_on = "never"
+        assert (await raw.get()).limits.keys() == {"Retry-After"}
+
+
+async def test_a_share_of_the_responses_may_lack_limit_headers() -> None:
+    """The same ones for the same seed."""
+    found: list[list[bool]] = []
+    for seed in (1, 1, 2):
+        async with open_raw(limit_headers_percent=70, seed=seed, tenant_limit=None, route_limit=300) as raw:
+            found.append([bool((await raw.get(size=1)).limits) for _ in range(200)])
+            assert raw.sandbox.requests[-1].route_remaining == 100
+    assert found[0] == found[1] != found[2]
+    assert 120 <= sum(found[0]) <= 160
+
+
+@pytest.mark.parametrize(("style", "header"), [("right", "1"), ("kong", "9"), ("zero", "0"), ("absent", None)], ids=str)
+@pytest.mark.looptime(start=103.5)
+async def test_retry_after_styles(style: str, header: str | None) -> None:
+    """The right time, that of Kong's library, 0, or no header: for a window that begins with a multiple of 10 s."""
+    settings: dict[str, Any] = {"window_kind": "kong-seconds", "retry_after": style}
+    async with open_raw(tenant_limit=4, route_limit=None, **settings) as raw:
+        for _ in range(4):
+            await raw.get()
+        await asyncio.sleep(9)  # then eight tenths of the four still count
+        refused = await raw.get()
+        assert (refused.status, refused.headers.get("Retry-After")) == (429, header)
 
 
 async def test_no_limit_means_no_headers() -> None:
@@ -259,6 +346,7 @@ async def test_waiting_request_is_in_the_log() -> None:
         {"tenant_limit": -1},
         {"route_limit": -1},
         {"window": 0},
+        {"window": 2.5, "window_kind": "kong-seconds"},
         {"window_kind": "leaky"},
         {"rate_limit_headers": "none"},
         {"page_size_cap": 0},
