@@ -4,10 +4,11 @@
 `remain`; a 429 says how long to wait. **Unknown:** the server's algorithm (fixed windows, aligned to the clock or
 started by the first request; a sliding log; a weighted sliding counter; a token bucket), the window's phase, who else
 spends from the budget, and the order in which requests that were in flight together reached the server.
-`alohub_async.testing.windows` has the five algorithms. A bucket exceeds none of them while it is the only client. When
-others spend from the same budget, it gets a few 429s.
+`alohub_async.testing.windows` has the five algorithms, and the weighted counter in whole seconds of Kong. A bucket
+exceeds none of them while it is the only client, but for one trial each; see below. When others spend from the same
+budget, it gets a few 429s.
 
-**Counts decide what may go now.** One fact holds for all five: what is free at the server only grows, except for what
+**Counts decide what may go now.** One fact holds for all of them: what is free at the server only grows, except for what
 is sent. So an answer with `remaining` = R leaves room for R requests, minus every other request that was not answered
 yet when this one was sent, because the server may have counted it later. This number is the *credit*:
 
@@ -32,10 +33,29 @@ and its answer says how many may follow.
   goes then, and the others wait for its answer. A `reset`, which the vendor does not document, shortens the wait. One
   that proves wrong is not trusted for some windows, and twice as many each time.
 
-**Other clients.** A 429 means that somebody else spends, or that the server counts in some other way. It gives the
-bucket *patience*: every 429 doubles it, every served request reduces it by 2 %, which keeps the share of 429s near 3 %.
-Patience lets several of our requests be forgotten, or some time pass, before the next look. No client can avoid all
-429s: what others spend after an answer has left the server, and before our next request arrives, is not known.
+**Two experiments**, as two questions cannot be answered otherwise. Both are remembered; a trial that fails is not made
+again for 360 windows, and then twice as long each time.
+
+- *Does the share fall evenly, or once a second?* While both fit the answers, the last request of some refills waits for
+  0.8 s, six times in all: its answer differs. If both still fit, one request goes at the earlier time: a trial, which
+  costs one 429 at most. Limits up to 10 need no answer.
+- *Is a limit of 1 or 2 weighted at all?* Its answers tell next to nothing, and waiting for a weighted counter would
+  cost half of the budget. So the memory clock is tried: one 429 at most.
+
+**Off by one.** Some servers report what was left before the request. A `remaining` that equals the limit shows it, and
+so does a 429 when our own requests fill the limit: then one is taken off each `remaining`, for four windows, or for 16
+and more once a 429 has confirmed it.
+
+**Other windows.** Where headers say a window, it is used; another one than before only if it is said twice in a row. A
+scope may have several (50 per 10 s and 10 per second): each has a bucket of its own, and a request needs all of them.
+
+**No headers.** Where no answer says anything of any scope, as many requests may be in flight as were served before;
+and after eight such answers in a row, headers seen before are void. Then 429s teach a rate (`learned.py`). They also do
+if a 429 says that something is left: then a limit is hidden from the headers.
+
+**Other clients.** A 429 means that somebody else spends, or that the server counts in some other way. `rivals.py` says
+how the bucket makes room then. No client can avoid all 429s: what others spend after an answer has left the server, and
+before our next request arrives, is not known.
 
 **A longer window.** A server whose window is longer than the bucket's is exceeded about once per window. Two 429s with
 requests served between them, whose `Retry-After` no window of the assumed length explains, make the bucket use the
@@ -44,33 +64,52 @@ twice as long. So a wrong `Retry-After` changes nothing for good.
 
 **Limits of the method.** The bucket does not wait for answers slower than a tenth of a window; with other clients, this
 costs some precision. The server may count a cancelled request later than the bucket assumes. A weighted counter shared
-with other clients is handled by memory and patience only.
+with other clients is handled by memory and patience only. A 429 because the limit was lowered cannot be foreseen.
 """
 
 import math
-from typing import Final, TypeAlias
+import random
+from collections.abc import Callable
+from typing import Final, NamedTuple, TypeAlias
 
 import attrs
 
 from alohub_async.rate_limits.history import BATCH, EventHistory
+from alohub_async.rate_limits.learned import LearnedLimit
+from alohub_async.rate_limits.rivals import Rivals
 from alohub_async.rate_limits.status import RateLimit
-from alohub_async.rate_limits.weighted import WeightedFit
+from alohub_async.rate_limits.weighted import SMALL, WeightedFit
 from alohub_async.validation import check_seconds
 
 _SLOW_ANSWER: Final = 0.1  # windows; the bucket does not wait for an answer that takes longer
-_MIN_PATIENCE: Final = 0.01  # windows
-_MAX_PATIENCE: Final = 0.25  # windows
-_PATIENCE_KEPT: Final = 0.98  # of the patience, after each served request; with 3 % of 429s it stays constant
 _ROUNDING: Final = 1e-6  # seconds: possible error of a difference of clock readings
+_ENOUGH: Final = 1000  # served requests without a header or a 429, after which nothing holds them back
+_BLIND: Final = 8  # served requests in a row without headers: then the headers seen before say nothing
+_LEAST_PACED: Final = 1.0  # seconds: the shortest window of a limit that headers do not tell
 _FIRST_BACKOFF: Final = 0.1  # windows to wait after a 429 without `Retry-After`; each one in a row doubles it
 _SHOWN: Final = 4  # windows in which a second 429 confirms what the first one showed
 _FIRST_TRUST: Final = 2  # windows that a longer window is used, before the given one is tried again
 _MAX_TRUST: Final = 64
 _FIRST_DISTRUST: Final = 4  # windows after a wrong reset
+_LONGEST: Final = 360  # windows that something learnt holds without being shown again; an hour of 10-second ones
+_ALIKE: Final = 10  # up to this limit, both kinds of weighted counter allow the same number of requests
+_HOLDS: Final = 6  # requests held back to tell two weighted counters apart
+_HOLD: Final = 0.8  # seconds that each of them waits
 
 Ticket: TypeAlias = tuple[int, float, int]
 """One request in flight, as `Bucket.send` booked it: its number (how many were sent before it), when it was sent, and
 how many had been answered by then."""
+
+
+class Ended(NamedTuple):
+    """How a request has ended; see `Bucket.settle`."""
+
+    ticket: Ticket
+    at: float
+    denied: bool
+    retry_after: float | None
+    lost: bool
+    elsewhere: bool
 
 
 @attrs.define(eq=False, repr=False)
@@ -95,7 +134,12 @@ class Bucket:
     # When it ends by the server's word, if that is later: until an answer comes, one request goes at a time.
     asked_until: float = -math.inf
     ready_until: float = -math.inf  # up to then, `ready_at` returns its argument; -inf if it must be asked
-    _unlimited: bool = False
+    _calm: bool = True  # nothing of what few servers need is in use
+    _learns: bool = True  # about a limit that no header tells; a request should have one bucket that does
+    _unread: int = 0  # served requests whose answers said nothing about any scope
+    _unread_in_row: int = 0
+    _learned: LearnedLimit | None = None
+    _hidden_until: float = -math.inf  # until then, a second 429 confirms a limit that headers do not tell
     _now: float = -math.inf
     _open: dict[int, Ticket] = attrs.field(factory=dict[int, Ticket])  # sent and not settled yet, by number
     _sent: int = 0
@@ -120,17 +164,34 @@ class Bucket:
     _older_since: float = math.inf  # when requests more than a window old were first seen to count
     _oldest: int = 0  # number, from 1, of the request last checked for that
     _oldest_at: float = -math.inf  # it was answered then, or later
+    _holds: int = _HOLDS  # left
+    _held: int = 1  # requests of the credit that wait until then
+    _held_until: float = -math.inf
+    _trial: bool = False  # whether the next request is one that not every weighted counter would allow
+    _tries_from: float = -math.inf
+    _trial_pause: int = _LONGEST
     _due: float | None = None  # what the clocks say, until something changes
+    # off by one
+    _uncounted_until: float = -math.inf  # until then, `remaining` is taken not to count its own request
+    _uncounted_trust: int = 4 * _SHOWN  # windows, at the next 429 that shows it
+    _one_left: int = 0  # 429s in a row that came when one was left
     # a longer window
+    _others: dict[float, tuple["Bucket", dict[int, Ticket]]] = attrs.field(
+        factory=dict[float, tuple["Bucket", dict[int, Ticket]]]
+    )  # of the same scope, by window, with their tickets
     _given_window: float = attrs.field(init=False)
+    _window_said: float | None = None
+    _window_next: float | None = None
     _shown: float = 0.0
     _shown_until: float = -math.inf  # until then, one more 429 confirms what was shown
     _served_since: bool = False
     _window_until: float = math.inf  # until then a longer one is used
     _trust: int = _FIRST_TRUST
     # other clients
-    _patience: float = 0.0
+    _rivals: Rivals = attrs.field(init=False)
     _denied_in_row: int = 0
+    _denied_at: float = -math.inf
+    _random: Callable[[], float] = random.random
 
     def __attrs_post_init__(self) -> None:
         check_seconds("window", self.window)
@@ -138,11 +199,17 @@ class Bucket:
         self._sends = EventHistory(self.window, late=False)
         self._answers = EventHistory(self.window, late=True)
         self._fit = WeightedFit(self.window)
+        self._rivals = Rivals(self.window, self._random)
 
     @property
     def in_flight(self) -> int:
         """Requests sent and not settled yet."""
         return len(self._open)
+
+    @property
+    def blind(self) -> bool:
+        """Whether answers have stopped to say anything about this scope."""
+        return self._unread_in_row >= _BLIND
 
     def free(self, now: float) -> int | None:
         """How many requests may go now; None if the limit of this scope is unknown, or there is none."""
@@ -158,17 +225,32 @@ class Bucket:
         """
         if now <= self.ready_until:
             return now
+        ready = self._ready_at(now)
+        for bucket, _ in self._others.values():
+            ready = max(ready, bucket.ready_at(now))
+        return ready
+
+    def _ready_at(self, now: float) -> float:
+        in_flight = len(self._open)
         if now < self.blocked_until:
             return self.blocked_until
-        in_flight = len(self._open)
-        if self.limit is None or self.asked_until > -math.inf:
-            return now if not in_flight or (self._unlimited and not self._denied_in_row) else math.inf
-        free = self._credit > 0 and self._lowest > in_flight
-        if free and (now <= self._fresh_until or not in_flight):
+        if self.asked_until > -math.inf:
+            return math.inf if in_flight else now
+        if self._learned is not None and (paced := self._learned.ready_at(now)) > now:
+            return paced
+        if self.limit is None or self.blind:
+            return now if not in_flight or (in_flight < self._unread and not self._denied_in_row) else math.inf
+        return self._counted_at(now, in_flight)
+
+    def _counted_at(self, now: float, in_flight: int) -> float:
+        """When a request may go by the counts; by the clocks, if the credit is used up."""
+        if not (self._credit > 0 and self._lowest > in_flight):
+            return max(now, self._next_look(now))
+        if now < self._held_until and self._credit <= self._held:
+            return self._held_until
+        if not in_flight or (now <= self._fresh_until and in_flight < self._rivals.slice_of(self._lowest)):
             return now
-        if free:
-            return max(now, self._last_send + self.window * _SLOW_ANSWER)
-        return max(now, self._next_look(now))
+        return max(now, self._last_send + self.window * _SLOW_ANSWER)
 
     def forecast(self, requests: int, now: float) -> float:
         """The least number of seconds until the last of that many requests can go, if no others go before.
@@ -197,11 +279,22 @@ class Bucket:
         self._sent = number + 1
         self._open[number] = ticket = number, now, self._answered
         self._sends.recent.append(now)
+        if self._learned is not None:
+            self._learned.send(now)
+        for bucket, tickets in self._others.values():
+            tickets[number] = bucket.send(now)
         credit = self._credit
         if credit > 0:
             self._credit = credit = credit - 1
             if not credit or self._lowest <= number + 1 - self._answered:
                 self.ready_until = -math.inf
+            elif credit <= self._held and self._held_until > -math.inf:
+                self.ready_until = -math.inf
+                if now >= self._held_until:  # what was left may be gone: its answer tells
+                    self._held_until, self._fresh_until = -math.inf, now
+        elif self._holds and self.limit and self.limit > _ALIKE and self._fit.undecided:
+            self._holds -= 1
+            self._held, self._held_until = 1, now + _HOLD
         if not number % BATCH:
             self._sends.fold()
             self._answers.fold()
@@ -217,6 +310,7 @@ class Bucket:
         denied: bool = False,
         retry_after: float | None = None,
         lost: bool = False,
+        elsewhere: bool = False,
     ) -> None:
         """Note how a booked request ended. Every ticket must be settled, however its request ended.
 
@@ -227,64 +321,131 @@ class Bucket:
         - `retry_after`: seconds that a 429 asks to wait.
         - `lost`: there was no answer: the request failed, timed out or was cancelled. The server may have counted it,
           so its credit is not given back. (An answer without headers, for a scope that has had some, is treated alike.)
+        - `elsewhere`: the answer said something about another scope: without a word about this one, it has no limit.
         """
-        number, sent_at, answered = ticket
+        number, sent_at, _ = ticket
         if number not in self._open or self._open[number] is not ticket:
             return
         del self._open[number]
-        if now > self._now:
-            self._now = now
-        else:
-            now = self._now
+        self._now = now = max(now, self._now)
         self._due = None
         self._answered += 1
         self._answers.recent.append(now)
+        if snapshot is None or denied or not self._calm or snapshot[3] != self._window_said or snapshot[4]:
+            self._settle_unusual(Ended(ticket, now, denied, retry_after, lost, elsewhere), snapshot)
+        else:
+            left = self._count(ticket, now, snapshot)
+            if not left or self._credit > self._lowest:
+                self._note_left(sent_at, now, left, snapshot.reset)
+
+    def _settle_unusual(self, ended: Ended, snapshot: RateLimit | None) -> None:
+        """Settle a 429, an answer that says nothing or something new of the scope's windows, and any while not calm."""
+        if self._others or (snapshot is not None and snapshot.also):
+            self._settle_others(ended, snapshot)
         if snapshot is None:
-            self._settle_unread(now, denied=denied, retry_after=retry_after, lost=lost)
+            self._settle_unread(ended)
             return
-        limit, remaining, reset, _, _ = snapshot
-        remaining = remaining if 0 <= remaining <= limit else max(0, min(remaining, limit))
+        if snapshot.window is not None and snapshot.window != self._window_said:
+            self._follow_window(snapshot.window)
+        denied = ended.denied and (not snapshot.remaining or not snapshot.used_up)  # else another window is to blame
+        if not denied:
+            self._unread_in_row = 0
+        left = self._count(ended.ticket, ended.at, snapshot, denied=denied)
+        self._note_left(ended.ticket[1], ended.at, left, snapshot.reset)
+        self._judge(ended, denied=denied, left=snapshot.remaining)
+        self._calm = not (
+            self._learned or self._rivals.patience or self._others or self._denied_in_row or self._unread_in_row
+        )
+
+    def _count(self, ticket: Ticket, now: float, snapshot: RateLimit, *, denied: bool = False) -> int:
+        """Take over what an answer says about what is left; return that."""
+        number, sent_at, answered = ticket
+        limit, remaining = snapshot[:2]
+        if not 0 <= remaining < limit or now < self._uncounted_until:
+            remaining = self._usable(remaining, limit, now)
         if number > self._newest:
             self._newest = number
             self.limit = limit if limit == self.limit else self._changed_limit(limit, now)
         sent = self._sent
         room = remaining - (sent - answered - 1)  # those in flight have been taken off the credit already
         if room > self._credit:
-            self._credit = room
-            self._lowest = remaining
-            self._fence = sent
+            self._refill(room, remaining, now)
         elif number >= self._fence and remaining < self._lowest:
             self._lowest = remaining
         self._fresh_until = fresh_until = now + self.window
         free = self._credit > 0 and self._lowest > sent - self._answered and now >= self.blocked_until
-        self.ready_until = fresh_until if free else -math.inf
+        free = free and (self._credit > self._held or now >= self._held_until)
+        self.ready_until = fresh_until if free and self._calm else -math.inf
         if self._fit.possible and not denied:
             used = limit - remaining
             self._fit.recent.append((sent_at, now, answered + 1, sent, used))
             oldest = sent + 2 - used  # if our last ones count, then from this one on; one may be rounding
             if now < self._older_since and (oldest < self._oldest or self._oldest_at <= sent_at - self.window):
                 self._check_older(oldest, sent_at - self.window, now)
-        if not remaining or self._credit > self._lowest or denied or self._patience or self._denied_in_row:
-            self._settle_special(now, sent_at, remaining, reset, denied=denied, retry_after=retry_after)
+        return remaining
 
-    def _settle_special(
-        self, now: float, sent_at: float, left: int, reset: float | None, *, denied: bool, retry_after: float | None
-    ) -> None:
-        """What few answers need: others spend, nothing is left, it was a 429, or a request served after one."""
+    def _note_left(self, sent_at: float, now: float, left: int, reset: float | None) -> None:
+        """Note that nothing is left, or less than our own requests explain."""
         self._credit = min(self._credit, self._lowest)
         if not left and sent_at >= self._zero_sent_at:
             self._zero_sent_at = sent_at
             self._reset_at = math.inf if reset is None else now + reset
-        self._judge(now, denied=denied, retry_after=retry_after, empty=not left)
 
-    def _settle_unread(self, now: float, *, denied: bool, retry_after: float | None, lost: bool) -> None:
+    def _refill(self, room: int, remaining: int, now: float) -> None:
+        """More is left than was known."""
+        if not self._credit and room > self._held and self._zero_sent_at > -math.inf:
+            until = self._rivals.leaves_until(now)
+            if until > now:
+                self._held, self._held_until = room // 2, until
+        self._credit, self._lowest, self._fence = room, remaining, self._sent
+
+    def _settle_others(self, ended: Ended, snapshot: RateLimit | None) -> None:
+        """Settle the request in the buckets of this scope's other windows, and make those that are told first."""
+        told = {} if snapshot is None else {each.window: each for each in snapshot.also if each.window}
+        ticket, now, denied, retry_after, lost, _ = ended
+        for window, (bucket, tickets) in [*self._others.items()]:
+            other = told.pop(window, None)
+            if booked := tickets.pop(ticket[0], None):
+                used_up = denied and other is not None and not other.remaining
+                bucket.settle(booked, now, other, denied=used_up, retry_after=retry_after, lost=lost)
+            if bucket.blind:  # the server does not tell of it any more
+                del self._others[window]
+        for window, other in told.items():
+            bucket = Bucket(window, self._max_block, learns=False)
+            bucket.settle(bucket.send(now), now, other)
+            self._others[window] = bucket, {}
+        self._calm = False
+
+    def _follow_window(self, window: float) -> None:
+        """Use a window that the server says; a second time in a row if it has said another one before."""
+        if self._window_said is None or window == self._window_next:
+            self._given_window = self._window_said = window
+            self._window_until = math.inf
+            self._use_window(window)
+        self._window_next = window
+
+    def _usable(self, remaining: int, limit: int, now: float) -> int:
+        """What is left of `remaining`: within the limit, and less this very request if the server does not count it."""
+        remaining = max(0, min(remaining, limit))
+        if remaining and remaining == limit:
+            self._uncounted_until = max(self._uncounted_until, now + _SHOWN * self.window)
+        return remaining - 1 if remaining and now < self._uncounted_until else remaining
+
+    def _settle_unread(self, ended: Ended) -> None:
         """Note an answer that said nothing about this scope, or that there was none."""
+        now = ended.at
         if self.limit is not None:
             self._fit.doubt(now)
-        if denied or not lost:
-            self._judge(now, denied=denied, retry_after=retry_after, empty=False)
-            self._unlimited = self._unlimited or not denied
-        if self.limit is None and self._unlimited and not self._denied_in_row and now >= self.blocked_until:
+        if ended.denied or not ended.lost:
+            self._judge(ended, denied=ended.denied, left=None)
+        if not ended.denied and not ended.lost:
+            self._unread += _ENOUGH if ended.elsewhere else 1
+            self._unread_in_row += not ended.elsewhere
+            self._calm = False
+            if self.blind and self.limit is not None and self._learns:
+                self._learned = self._learned or LearnedLimit(max(1, self.limit) / self.window, self.window)
+        enough = self._unread >= _ENOUGH and self._learned is None
+        if self.limit is None and enough and not self._denied_in_row and now >= self.blocked_until:
             self.ready_until = math.inf
 
     def _check_older(self, oldest: int, forgotten: float, now: float) -> None:
@@ -306,39 +467,81 @@ class Bucket:
             recent = self._limit_before if now < self._limit_since + self.window else self.limit
             self._limit_before, self._limit_since = min(recent, self.limit), now
             self._older_since = math.inf
+            if self.limit > SMALL and self._fit.possible and not self._fit.vague:
+                self._tries_from = now + self.window * _LONGEST  # it is a weighted counter, whatever the limit
         return limit
 
-    def _judge(self, now: float, *, denied: bool, retry_after: float | None, empty: bool) -> None:
-        """Follow a 429, or a served request after one; `empty` if the answer said that nothing remains."""
+    def _judge(self, ended: Ended, *, denied: bool, left: int | None) -> None:
+        """Follow a 429, or a served request after one; `left` is what the answer said remains, None if nothing."""
         if denied:
-            self._deny(now, retry_after)
-            if retry_after is not None and empty:
-                self._learn_window(now, retry_after)
-        else:
-            if now >= self.blocked_until or self.asked_until < now:  # else it was sent before the 429
-                self._denied_in_row = 0
-                self.asked_until = -math.inf
-            self._served_since = True
-            self._patience *= _PATIENCE_KEPT
-            if self._patience < self.window * _MIN_PATIENCE / 4:
-                self._patience = 0.0
+            self._deny(ended, left)
+            return
+        if ended.at >= self.blocked_until or self.asked_until < ended.at:  # else it was sent before the 429
+            self._denied_in_row = 0
+            self.asked_until = -math.inf
+        self._served_since = True
+        self._trial = False
+        self._rivals.served()
+        if self._learned is not None:
+            self._learned.served()
+            if self._learned.gone:
+                self._learned = None
 
-    def _deny(self, now: float, retry_after: float | None) -> None:
+    def _deny(self, ended: Ended, left: int | None) -> None:
+        (_, sent_at, _), now, retry_after = ended.ticket, ended.at, ended.retry_after
+        again = sent_at >= self._denied_at  # else it was sent together with others that were refused
+        self._denied_at = now
         self.denials += 1
-        self._denied_in_row += 1
-        self._credit = self._lowest = 0
+        self._denied_in_row += again or not self._denied_in_row
         self.ready_until = -math.inf
+        if retry_after is None or retry_after <= 0.0:
+            backoff = min(1.0, _FIRST_BACKOFF * 2.0 ** min(self._denied_in_row - 1, 9))
+            retry_after = self.window * backoff * (0.75 + self._random() / 2)
+        elif left == 0 and self._window_said is None:
+            self._learn_window(now, retry_after)
+        self.blocked_until = now + min(retry_after, self._max_block)
+        self.asked_until = now + retry_after if retry_after > self._max_block else -math.inf
+        blind = self.blind
+        if self._learns and (blind or left != 0):
+            self._learn_rate(now, sent_at, retry_after, hidden=left is not None and not blind)
+        if left or blind:
+            return  # the counts are right, or nothing is known of them
+        self._credit = self._lowest = 0
         self._fence = self._sent
+        self._doubt_clocks(now)
+        self._rivals.denied(now)
+
+    def _doubt_clocks(self, now: float) -> None:
+        """A 429 came although the clocks allowed a request: look for what they did not know."""
+        own = self._sent - self._answers.by(now - self.window) > (self.limit or math.inf)
+        self._one_left = self._one_left + 1 if own else 0
+        if self._one_left > 1 or (self._one_left and self._uncounted_until > -math.inf):
+            self._uncounted_until = now + self._uncounted_trust * self.window
+            self._uncounted_trust = min(4 * self._uncounted_trust, _LONGEST)
+        if self._trial:
+            self._tries_from = now + self.window * self._trial_pause
+            self._trial_pause *= 2
+            self._trial = False
+            self._denied_in_row += 1  # no second look before the weighted counter allows one
         if now >= self._trusts_reset_from and self._reset_at < math.inf:
             self._trusts_reset_from = now + self.window * self._distrust
             self._distrust = min(2 * self._distrust, _MAX_TRUST)
-        self._patience = self.window * min(_MAX_PATIENCE, max(2 * self._patience / self.window, _MIN_PATIENCE))
-        if retry_after is None:
-            retry_after = self.window * min(1.0, _FIRST_BACKOFF * 2.0 ** min(self._denied_in_row - 1, 9))
-        self.blocked_until = now + min(retry_after, self._max_block)
-        self.asked_until = now + retry_after if retry_after > self._max_block else -math.inf
         self._fit.restart(now)
+        self._fit.doubt(now)  # some servers count it, others do not
         self._older_since = math.inf
+
+    def _learn_rate(self, now: float, sent_at: float, retry_after: float, *, hidden: bool) -> None:
+        """Pace the requests, after a 429 that no header explains; `hidden` if headers tell of another limit."""
+        if self._learned is not None:
+            self._learned.denied(now, sent_at)
+            return
+        window = min(self.window, max(_LEAST_PACED, retry_after)) if hidden else self.window
+        served = self._answers.total - self._answers.by(now - window) - 1
+        if served > 0 and (not hidden or now < self._hidden_until):
+            known = served if hidden or self.limit is None else self.limit
+            self._learned = LearnedLimit(known / window, window)
+            self._learned.denied(now, now)
+        self._hidden_until = now + _SHOWN * self.window
 
     def _learn_window(self, now: float, retry_after: float) -> None:
         """Lengthen the window if this `Retry-After`, and one before it, cannot come from one as short as assumed.
@@ -365,6 +568,7 @@ class Bucket:
         self._sends.lengthen(window)
         self._answers.lengthen(window)
         self._fit = WeightedFit(window)
+        self._rivals.window = window
 
     def _next_look(self, now: float) -> float:
         """When the clocks allow one request, with the credit used up."""
@@ -378,7 +582,7 @@ class Bucket:
                 due = max(due, self._last_send + self.window * _SLOW_ANSWER)
                 if due > now:
                     return due  # an answer will change it: a fit is not worth its time
-            self._due = self._with_weighted_opening(due, max(now, self._now))
+            self._due = self._with_weighted_opening(due, max(now, self._now)) + self._yielded()
         return self._due
 
     def _forgotten_at(self) -> float:
@@ -392,18 +596,45 @@ class Bucket:
         else:
             forgotten = max(forgotten, self._sent - limit)
             due = min(answers.reached(forgotten + 1) + window, self._reset_due())
-        if self._patience:
-            several = forgotten + 1 + int(self._patience * limit / window)
-            due = max(due, min(answers.reached(several) + window, due + self._patience))
+        if self._rivals.patience:
+            patience = self._rivals.patience * self._share()
+            several = forgotten + 1 + int(patience * limit / window)
+            due = max(due, min(answers.reached(several) + window, due + patience))
         return due
 
+    def _share(self) -> float:
+        """The part of the budget that this client had when nothing was left."""
+        limit, zero = max(self.limit or 1, 1), self._zero_sent_at
+        if self._lowest > 0:
+            return 1.0
+        return min(1.0, (self._sends.by(zero) - self._answers.by(zero - self.window + _ROUNDING)) / limit)
+
+    def _yielded(self) -> float:
+        """Seconds that the look waits for other clients."""
+        share = self._share()
+        if not self._fit.possible and share < 1.0 - 1.5 / max(self.limit or 1, 1):
+            self._rivals.show(self._now)
+        return self._rivals.yields(self._now, share)
+
     def _with_weighted_opening(self, due: float, now: float) -> float:
-        if self._denied_in_row:
+        if self._denied_in_row == 1:
             return due
-        opening = self._fit.opening(now, max(self.limit or 1, 1), self._sends, self._answers)
+        fit, limit = self._fit, max(self.limit or 1, 1)
+        fit.learn(now, limit, self._sends, self._answers)
+        opening = fit.opening(now, limit, self._sent, self._answers)
         if now >= self._older_since + self.window and opening > -math.inf:
             due = opening
-        return min(max(due, opening), self._reset_due())
+        certain = max(due, opening)
+        small = limit <= SMALL
+        if (
+            now >= self._tries_from
+            and not self._denied_in_row
+            and (small or (limit > _ALIKE and not self._holds and fit.undecided))
+        ):
+            even = -math.inf if small else fit.opening(now, limit, self._sent, self._answers, even=True)
+            self._trial = max(due, even) < certain
+            certain = max(due, even)
+        return min(certain, self._reset_due())
 
     def _reset_due(self) -> float:
         """When the budget is full again, as the server said; inf if it has not said so of the current state."""

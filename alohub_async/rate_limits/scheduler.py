@@ -126,7 +126,7 @@ class Scheduler:
         now = self.clock()
         route_queue.denied += 1
         # A 429 does not name the budget that is used up: it is the one with nothing left, or either.
-        used_up = [scope for scope, limit in limits.items() if not limit.remaining] or _SCOPES
+        used_up = [scope for scope, limit in limits.items() if limit.used_up] or _SCOPES
         for scope, bucket, ticket in zip(_SCOPES, (self.tenant, route_queue.bucket), tickets, strict=True):
             bucket.settle(ticket, now, limits.get(scope), denied=scope in used_up, retry_after=retry_after)
         if retry_after is not None and self._asked_until(route_queue) > now:

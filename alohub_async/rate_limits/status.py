@@ -15,6 +15,11 @@ class RateLimit(NamedTuple):
     window: float | None = None  # seconds, if the server says them
     also: tuple["RateLimit", ...] = ()  # the scope's other budgets, of other windows and with higher rates
 
+    @property
+    def used_up(self) -> bool:
+        """Whether nothing is left of it, or of one of the others."""
+        return not self.remaining or any(not each.remaining for each in self.also)
+
 
 @attrs.frozen
 class ScopeStatus:

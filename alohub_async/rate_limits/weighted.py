@@ -28,15 +28,21 @@ from typing import Final, TypeAlias
 
 from alohub_async.rate_limits.history import EventHistory
 
+SMALL: Final = 2  # a limit up to this tells too little about the phase
 _CELLS: Final = 128  # phases told apart: the cost of a fit, and the precision of its result
 _SAMPLE: Final = 32  # observations kept between two fits; when there are more, every other one is dropped
 _PROBATION: Final = 4.0  # windows that the cells must survive after a restart
+_STEPS: Final = (0.0, 1.0)  # seconds: the share in view falls evenly, or once a second
+_TOLERANCE: Final = 1e-6  # of a quotient of clock readings
 _ROUNDING: Final = 1.0  # requests: servers round `remaining`, or the share of the previous window, up or down
 
 Observation: TypeAlias = tuple[float, float, int, int, int]
 """What the answer to a served request said: when the request was sent, and answered; how many of our requests, itself
 included, the server had certainly counted when it was counted, and how many possibly; how much of the limit was used
 then, as the server reported. A plain tuple, because two are made for every answer."""
+
+Place: TypeAlias = tuple[float, float]
+"""Where the boundary may be, and how the share is computed: the start of a cell, and the step; both in seconds."""
 
 
 class WeightedFit:
@@ -49,11 +55,24 @@ class WeightedFit:
         self.recent: list[Observation] = []
         self._window = window  # seconds
         self._width = window / _CELLS
-        self._cells = [cell * self._width for cell in range(_CELLS)]
         self._sample: list[Observation] = []
-        self._doubts = 0
-        self._doubted_until = -math.inf
+        self._doubtful = EventHistory(window, late=False)
         self._trusted_from = -math.inf
+        self._cells = self._all_cells()
+
+    def _all_cells(self) -> dict[float, list[float]]:
+        """Every phase, for each step that is shorter than the window."""
+        return {step: [cell * self._width for cell in range(_CELLS)] for step in _STEPS if 2 * step <= self._window}
+
+    @property
+    def undecided(self) -> bool:
+        """Whether the answers fit both an even share and one that falls in steps."""
+        return all(self._cells.values()) and len(self._cells) == len(_STEPS)
+
+    @property
+    def vague(self) -> bool:
+        """Whether the answers have told next to nothing about the phase."""
+        return len(self._cells[0.0]) > _CELLS // 2
 
     def restart(self, now: float) -> None:
         """Start again with all cells if none is left: a 429 shows that some assumption was wrong.
@@ -61,15 +80,14 @@ class WeightedFit:
         Other clients may be spending now. So the cells count only when some have survived four windows, and there is no
         other restart before that.
         """
-        if not self._cells and now >= self._trusted_from:
+        if not self.possible and now >= self._trusted_from:
             self._trusted_from = now + _PROBATION * self._window
-            self._cells = [cell * self._width for cell in range(_CELLS)]
+            self._cells = self._all_cells()
             self.possible = True
 
     def doubt(self, now: float) -> None:
         """Note that a request ended and that it is unknown whether the server counted it."""
-        self._doubts = self._doubts + 1 if now < self._doubted_until else 1
-        self._doubted_until = now + 3 * self._window
+        self._doubtful.add(now)
 
     def observe(self, seen: Observation) -> None:
         """Keep an answer for the next fit."""
@@ -85,45 +103,66 @@ class WeightedFit:
             sample.append(seen)
         self.recent.clear()
 
-    def opening(self, now: float, limit: int, sends: EventHistory, answers: EventHistory) -> float:
-        """When a weighted counter certainly allows one request; -inf if no such counter explains the answers."""
-        if now >= self._doubted_until:
-            self._doubts = 0
+    def learn(self, now: float, limit: int, sends: EventHistory, answers: EventHistory) -> None:
+        """Remove the cells that the observations since the last fit contradict."""
         self.fold()
         for seen in self._sample:
             if seen[0] > now - self._window:  # for older ones, the histories may have forgotten the windows before
-                self._cells = [cell for cell in self._cells if self._explains(cell, seen, sends, answers)]
+                for step, cells in self._cells.items():
+                    cells[:] = [cell for cell in cells if self._explains((cell, step), seen, limit, sends, answers)]
         self._sample.clear()
-        self.possible = bool(self._cells)
+        self.possible = any(self._cells.values())
+
+    def opening(self, now: float, limit: int, sent: int, answers: EventHistory, *, even: bool = False) -> float:
+        """When a weighted counter certainly allows one request; -inf if no such counter explains the answers.
+
+        `even`: only if its share falls evenly.
+        """
         if now < self._trusted_from:
             return -math.inf
-        return max((self._opens(cell, now, limit, answers, sends.total) for cell in self._cells), default=-math.inf)
+        families = [(0.0, self._cells[0.0])] if even else self._cells.items()
+        openings = (self._opens((cell, step), now, limit, answers, sent) for step, cells in families for cell in cells)
+        return max(openings, default=-math.inf)
 
-    def _explains(self, cell: float, seen: Observation, sends: EventHistory, answers: EventHistory) -> bool:
+    def _explains(
+        self, place: Place, seen: Observation, limit: int, sends: EventHistory, answers: EventHistory
+    ) -> bool:
         """Whether a boundary in this cell is possible, given one answer."""
+        cell, step = place
         since, until, least_counted, most_counted, used = seen
         window, width = self._window, self._width
         start = math.floor((since - cell) / window) * window + cell
         if since < start + width or until >= start + window:
             return True  # the boundary may lie between sending and answer: no conclusion
-        least_gone = (since - start - width) / window
+        least_gone, most_gone = since - start - width, until - start
+        if step:
+            least_gone = math.floor(least_gone / step - _TOLERANCE) * step
+            most_gone = math.floor(most_gone / step + _TOLERANCE) * step
+        least_gone = max(0.0, least_gone / window)
         most = most_counted - least_gone * answers.by(start) - (1.0 - least_gone) * answers.by(start - window)
-        if most < used - _ROUNDING - self._doubts:
+        if most < used - _ROUNDING:
             return False
-        most_gone = (until - start) / window
+        doubtful = self._doubtful
+        doubts = doubtful.by(until) - least_gone * doubtful.by(start) - (1.0 - least_gone) * doubtful.by(start - window)
+        most_gone /= window
         end = start + width
         least = least_counted - most_gone * sends.by(end) - (1.0 - most_gone) * sends.by(end - window)
-        return least <= used + _ROUNDING + self._doubts
+        most_used = used + _ROUNDING
+        if step or limit <= SMALL:  # a request that was served shows more than the rounded number
+            most_used = min(most_used, limit + _TOLERANCE)
+        return least - doubts <= most_used
 
-    def _opens(self, cell: float, now: float, limit: int, answers: EventHistory, sent: int) -> float:
+    def _opens(self, place: Place, now: float, limit: int, answers: EventHistory, sent: int) -> float:
         """When a counter with its boundary at the end of this cell has room for one request, if no more are sent."""
+        cell, step = place
         window, width = self._window, self._width
         start = math.floor((now - cell - width) / window) * window + cell  # its end is in the past
         # The window that began at `start`, and the next one.
         for before, by_then in ((answers.by(start - window), answers.by(start)), (answers.by(start), answers.total)):
-            over = sent - before - limit + 1 + self._doubts  # requests that must leave the view first
+            over = sent - before - limit + 1  # requests that must leave the view first
             faded = over / (by_then - before) if by_then > before else math.inf if over > 0 else 0.0
             if faded <= 1.0:
-                return start + width + max(faded, 0.0) * window
+                gone = max(faded, 0.0) * window
+                return start + width + (math.ceil(gone / step - _TOLERANCE) * step if step else gone)
             start += window
         return start + width
