@@ -5,16 +5,20 @@ by page. Noise only ever adds calls (an answer that arrives in pieces, a timer t
 calls is the cost: to change it, noise would have to hit every page.
 """
 
+import asyncio
 import json
 import subprocess
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
 import attrs
 import pytest
 
+from alohub_async.rate_limits.wait_queues import WaitQueue
 from alohub_async.testing import Sandbox
+from tests.support import FIRST
 
 PAGES: Final = 40
 SMALL: Final = 20
@@ -154,3 +158,27 @@ def test_a_request_takes_a_short_way(limit: int | None) -> None:
     assert cost.page[1] <= 40
     assert cost.get[0] <= 12
     assert cost.get[1] <= 36
+
+
+async def test_with_budget_to_spare_few_requests_wait() -> None:
+    """Of 5,000 gets by 16 tasks, only those wait that are sent before the budget is known, and a few after a pause."""
+    waited = 0
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        nonlocal waited
+        waited += event == "call" and frame.f_code is WaitQueue.add.__code__
+
+    async def work() -> None:
+        for _ in ids:
+            await client.queues.get_inbound(FIRST)
+
+    ids = iter(range(5000))
+    with Sandbox(queues=1, tenant_limit=1_000_000, route_limit=1_000_000) as sandbox:
+        async with sandbox.client() as client:
+            sys.setprofile(count)
+            try:
+                await asyncio.gather(*(work() for _ in range(16)))
+            finally:
+                sys.setprofile(None)
+            assert client.rate_limits.tenant.sent == 5000
+    assert waited < 50
