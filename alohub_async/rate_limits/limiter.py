@@ -105,6 +105,13 @@ class Permit:
         limits = self._scheduler.reader.read(headers, wall_clock=time.time)
         self._answer = True, status == _TOO_MANY, limits, retry_after
 
+    async def pause(self, seconds: float) -> None:
+        """Wait before it is entered again, as part of `max_wait`; others may go meanwhile."""
+        if self.max_wait is not None:
+            self._scheduler.check_wait(self, seconds)
+            self.max_wait -= seconds
+        await asyncio.sleep(seconds)
+
 
 class RateLimiter:
     """Keeps a tenant's requests within the budgets that the server reports: the tenant's, and each route's.

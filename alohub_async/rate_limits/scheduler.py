@@ -162,9 +162,12 @@ class Scheduler:
             raise self._too_long(permit, self._ready_at(route_queue, now) - now, now)
         if permit.max_wait is not None:
             place = route_queue.queues[permit.priority].waiting + 1  # other priorities may go before it, or after
-            wait = max(self.tenant.forecast(place, now), route_queue.bucket.forecast(place, now))
-            if wait > permit.max_wait:
-                raise self._too_long(permit, wait, now)
+            self.check_wait(permit, max(self.tenant.forecast(place, now), route_queue.bucket.forecast(place, now)))
+
+    def check_wait(self, permit: "Permit", wait: float) -> None:
+        """Raise if so many seconds are longer than the permit may still wait."""
+        if permit.max_wait is not None and wait > permit.max_wait:
+            raise self._too_long(permit, wait, self.clock())
 
     def _asked_until(self, route_queue: RouteQueue["Permit"]) -> float:
         """When a `Retry-After` that blocks this route for less than it says ends; -inf without one."""
