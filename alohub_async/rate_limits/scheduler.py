@@ -71,7 +71,7 @@ class Scheduler:
         """Book the permit's request as soon as it may go; `RateLimitWaitError` if that takes longer than it may."""
         route_queue, started = permit.route_queue, self.clock()
         if not route_queue.waited.waiters and started < self.due and self._ready_at(route_queue, started) <= started:
-            return self._send(route_queue, started)
+            return self.tenant.send(started), route_queue.bucket.send(started)
         permit.arrived = min(permit.arrived, started)
         self._refuse_long_wait(permit, started)
         granted: asyncio.Future[Tickets] = asyncio.get_running_loop().create_future()
@@ -88,44 +88,32 @@ class Scheduler:
                 tickets = await granted
                 await asyncio.sleep(0)  # behind those that were granted before
         except BaseException as exc:
-            self._give_up(permit)
+            if permit in self.waiting and (granted.cancelled() or granted.cancel()):
+                queue.note_cancelled()
+            self._end_wait(permit)
+            self._unbook(permit)
+            self.wake(route_queue)
             if isinstance(exc, TimeoutError):
                 now = self.clock()
                 raise self._too_long(permit, self._ready_at(route_queue, now) - started, now) from None
             raise
-        now = self._stop_waiting(permit)
+        self._end_wait(permit)
         if permit.max_wait is not None:
-            permit.max_wait = max(0.0, permit.max_wait - (now - started))
+            permit.max_wait = max(0.0, permit.max_wait - (self.clock() - started))
         return tickets
 
-    def _stop_waiting(self, permit: "Permit") -> float:
-        """Note that it waits no more; return the time."""
-        now = self.clock()
-        if permit in self.waiting:  # otherwise its event loop had ended
+    def _end_wait(self, permit: "Permit") -> None:
+        if permit in self.waiting:  # otherwise its event loop had ended before
             self.waiting.remove(permit)
-            self.waited.end(now)
-            permit.route_queue.waited.end(now)
-        return now
-
-    def _give_up(self, permit: "Permit") -> None:
-        """Take a waiter that will not go out of its queue."""
-        if permit not in self.waiting:
-            return
-        if permit.cancelled or permit.granted.cancel():
-            permit.route_queue.queues[permit.priority].note_cancelled()
-        self._unbook(permit)
-        self._stop_waiting(permit)
-        self.wake(permit.route_queue)
+            self.waited.end(self.clock())
+            permit.route_queue.waited.end(self.clock())
 
     def _unbook(self, permit: "Permit") -> None:
-        """Take back the booking of a waiter that was granted and will not go."""
+        """Take back the booking of a waiter that does not go, if it was granted."""
         granted = permit.granted
         if granted.done() and not granted.cancelled() and granted.exception() is None:
             for bucket, ticket in zip((self.tenant, permit.route_queue.bucket), granted.result(), strict=True):
                 bucket.cancel(ticket, self.clock())
-
-    def _send(self, route_queue: RouteQueue["Permit"], now: float) -> Tickets:
-        return self.tenant.send(now), route_queue.bucket.send(now)
 
     def _ready_at(self, route_queue: RouteQueue["Permit"], now: float) -> float:
         """When a request of this route may go, by both of its buckets."""
@@ -226,7 +214,7 @@ class Scheduler:
         limits = [bucket.limit for bucket in (self.tenant, route_queue.bucket) if bucket.limit]
         self._policy.record_grant(permit, heads, limit=min(limits, default=None))
         route_queue.queues[permit.priority].pop()
-        permit.granted.set_result(self._send(route_queue, now))
+        permit.granted.set_result((self.tenant.send(now), route_queue.bucket.send(now)))
         self._logged = False
 
     def _time_has_come(self) -> None:
