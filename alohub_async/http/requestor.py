@@ -216,9 +216,9 @@ class Requestor:
         if isinstance(error, AuthenticationError) and await self._has_another_key(call):
             _logger.info("%s: repeating with another key: the provider has a new one", request)
             return
+        is_429 = isinstance(error, RateLimitError) and error.status == HTTPStatus.TOO_MANY_REQUESTS
         asked = error.retry_after if isinstance(error, RateLimitError) else None
-        waits = isinstance(error, RateLimitError) and error.status == HTTPStatus.TOO_MANY_REQUESTS
-        waits = waits and (asked or 0.0) <= self.limiter.max_block
+        waits = is_429 and (asked or 0.0) <= self.limiter.max_block
         if waits and call.refused < MAX_REFUSALS:
             call.refused += 1
         delay = self.options.retry.delay(
