@@ -66,6 +66,7 @@ class Call:
     ends: float = math.inf  # when the deadline is over, in the loop's seconds
     attempts: int = 0  # so far
     refused: int = 0  # of them, answered with a 429 that the limiter waits out
+    patient_until: float = math.inf  # later 429s use up retries; in the loop's seconds
     maybe_sent: bool = False  # see `transport.Call`
     error: AlohubError | None = None  # of the last attempt, if it failed
     next_key: Secret[str] | None = None  # of the next attempt, if the provider returned it after a 401
@@ -219,7 +220,9 @@ class Requestor:
         is_429 = isinstance(error, RateLimitError) and error.status == HTTPStatus.TOO_MANY_REQUESTS
         asked = error.retry_after if isinstance(error, RateLimitError) else None
         waits = is_429 and (asked or 0.0) <= self.limiter.max_block
-        if waits and call.refused < MAX_REFUSALS:
+        if not call.refused:
+            call.patient_until = _now() + 2 * self.limiter.max_block
+        if waits and call.refused < MAX_REFUSALS and _now() < call.patient_until:
             call.refused += 1
         delay = self.options.retry.delay(
             call.attempts, request.route.method, error, random.random, refused=call.refused

@@ -24,8 +24,8 @@ from alohub_async.validation import check_count, check_flag, check_seconds, refu
 _TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 525), 529, 530})
 _NOT_ACTED_ON: Final = frozenset({408, 425, 429})  # the server says so: it did not get all of it, or refused it
 MAX_REFUSALS: Final = 100
-"""429s that one call waits out, beyond its retries. If nine of ten requests are refused, because other programs use up
-the budget, so many in a row happen to one call in 40,000. If all are refused, the call ends."""
+"""429s that one call waits out, beyond its retries, if they come within twice `max_block`: if a server refuses
+everything, the call ends."""
 
 _SPREAD: Final = 0.1  # of a `Retry-After`: clients that were sent away together come back one by one
 _READS: Final = frozenset({"GET"})
@@ -55,8 +55,8 @@ class RetryPolicy:
     The n-th retry waits a random time between 0 and `backoff * 2**(n-1)` seconds, at most `max_backoff`. If the server
     sends a `Retry-After`, it waits for that, and for a random time of up to a tenth of it or that backoff.
 
-    A 429 uses up no retry if its `Retry-After` is at most the rate limiter's `max_block`: the call waits again. It ends
-    with its deadline, with its longest wait for the rate limit, or after 100 such 429s.
+    A 429 uses up no retry if its `Retry-After` is at most the rate limiter's `max_block`: the call waits again. So it
+    goes on for twice `max_block` (two minutes), or 100 429s, within its deadline and its longest wait for the limit.
 
     Attributes:
         max_retries: Attempts after the first, 0 to 100. 0 means one transmission, whatever happens.
