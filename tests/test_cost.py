@@ -5,16 +5,19 @@ by page. Noise only ever adds calls (an answer that arrives in pieces, a timer t
 calls is the cost: to change it, noise would have to hit every page.
 """
 
+import asyncio
 import json
 import subprocess
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
 import attrs
 import pytest
 
 from alohub_async.testing import Sandbox
+from tests.support import FIRST
 
 PAGES: Final = 40
 SMALL: Final = 20
@@ -81,6 +84,20 @@ async def passed(step):
         return len({name for name, _ in functions if name.startswith(OURS)}), len(functions)
     return min([await once() for _ in range(8)])
 
+async def of_get():
+    "Calls of ours in a single get, without and with those of aiohttp and asyncio."
+    least = []
+    async with AlohubClient(key, endpoint=url) as client:
+        for _ in range(pages):
+            profile = cProfile.Profile()
+            profile.enable()
+            await client.queues.get_inbound(1001226)
+            profile.disable()
+            calls = pstats.Stats(profile).stats.items()
+            ours = sum(found[1] for (name, *_), found in calls if name.startswith((OURS, "<InboundQueue")))
+            least.append((ours, sum(found[1] for _, found in calls)))
+    return min(least)
+
 async def hops():
     async with AlohubClient(key, endpoint=url) as client:
         steps = aiter(client.queues.list_inbound(page_size=small, prefetch=0))
@@ -95,6 +112,7 @@ async def main():
         "small": await of_client(small),
         "large": await of_client(large),
         "aiohttp": await of_aiohttp(small),
+        "get": await of_get(),
         "hops": await hops(),
     }))
 
@@ -112,6 +130,7 @@ class Cost:
         aiohttp: Function calls of aiohttp alone for the same request.
         page: Modules and functions of ours that a page passes.
         get: Modules and functions of ours that `get_inbound` passes.
+        get_calls: Function calls of `get_inbound`: ours, and all.
     """
 
     request: float
@@ -119,6 +138,7 @@ class Cost:
     aiohttp: float
     page: list[int]
     get: list[int]
+    get_calls: list[int]
 
 
 def _cost(*, speed: bool, limit: int | None = 100_000) -> Cost:
@@ -135,7 +155,7 @@ def _cost(*, speed: bool, limit: int | None = 100_000) -> Cost:
     found: dict[str, Any] = json.loads(done.stdout)
     record = (found["large"] - found["small"]) / (LARGE - SMALL)
     page, get = found["hops"]
-    return Cost(found["small"] - SMALL * record, record, found["aiohttp"], page, get)
+    return Cost(found["small"] - SMALL * record, record, found["aiohttp"], page, get, found["get"])
 
 
 @pytest.mark.parametrize(("speed", "record", "above"), [(True, 1.1, 20), (False, 2.2, 55)], ids=["speed", "plain"])
@@ -146,6 +166,14 @@ def test_a_walk_costs_few_calls(*, speed: bool, record: float, above: float) -> 
     assert cost.request <= cost.aiohttp + above
 
 
+@pytest.mark.parametrize(("speed", "ours"), [(True, 39), (False, 67)], ids=["speed", "plain"])
+def test_a_single_get_costs_few_calls(*, speed: bool, ours: int) -> None:
+    """A coroutine counts twice, since it begins and goes on. With the extra `speed`, aiohttp alone needs more calls."""
+    cost = _cost(speed=speed)
+    assert cost.get_calls[0] <= ours
+    assert cost.get_calls[1] <= cost.aiohttp + (0 if speed else 80)
+
+
 @pytest.mark.parametrize("limit", [100_000, None], ids=["limit", "no limit"])
 def test_a_request_takes_a_short_way(limit: int | None) -> None:
     """A page passes at most 14 modules and 40 functions of ours, a single `get_inbound` at most 12 and 36."""
@@ -154,3 +182,27 @@ def test_a_request_takes_a_short_way(limit: int | None) -> None:
     assert cost.page[1] <= 40
     assert cost.get[0] <= 12
     assert cost.get[1] <= 36
+
+
+async def test_with_budget_to_spare_few_requests_wait() -> None:
+    """Of 5,000 gets by 16 tasks, only those wait that are sent before the budget is known, and a few after a pause."""
+    waited = 0
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        nonlocal waited
+        waited += event == "call" and frame.f_code.co_qualname == "WaitQueue.add"
+
+    async def work() -> None:
+        for _ in ids:
+            await client.queues.get_inbound(FIRST)
+
+    ids = iter(range(5000))
+    with Sandbox(queues=1, tenant_limit=1_000_000, route_limit=1_000_000) as sandbox:
+        async with sandbox.client() as client:
+            sys.setprofile(count)
+            try:
+                await asyncio.gather(*(work() for _ in range(16)))
+            finally:
+                sys.setprofile(None)
+            assert client.rate_limits.tenant.sent == 5000
+    assert waited < 50

@@ -27,7 +27,7 @@ from alohub_async.errors import (
 from alohub_async.http.redaction import bare
 from alohub_async.http.requests import HeaderCache, Request
 from alohub_async.http.responses import ApiResponse, Response, decode_response, retry_after_seconds
-from alohub_async.http.retries import RetryQuota
+from alohub_async.http.retries import MAX_REFUSALS, RetryQuota
 from alohub_async.http.transport import Transport
 from alohub_async.options import CallOptions, ClientOptions, whole_deadline
 from alohub_async.rate_limits import Permit, RateLimiter
@@ -65,6 +65,8 @@ class Call:
     deadline: float | None  # seconds for the call; None for no end
     ends: float = math.inf  # when the deadline is over, in the loop's seconds
     attempts: int = 0  # so far
+    refused: int = 0  # of them, answered with a 429 that the limiter waits out
+    patient_until: float = math.inf  # later 429s use up retries; in the loop's seconds
     maybe_sent: bool = False  # see `transport.Call`
     error: AlohubError | None = None  # of the last attempt, if it failed
     next_key: Secret[str] | None = None  # of the next attempt, if the provider returned it after a 401
@@ -215,24 +217,32 @@ class Requestor:
         if isinstance(error, AuthenticationError) and await self._has_another_key(call):
             _logger.info("%s: repeating with another key: the provider has a new one", request)
             return
-        delay = self.options.retry.delay(call.attempts, request.route.method, error, random.random)
+        is_429 = isinstance(error, RateLimitError) and error.status == HTTPStatus.TOO_MANY_REQUESTS
+        asked = error.retry_after if isinstance(error, RateLimitError) else None
+        waits = is_429 and (asked or 0.0) <= self.limiter.max_block
+        if not call.refused:
+            call.patient_until = _now() + 2 * self.limiter.max_block
+        if waits and call.refused < MAX_REFUSALS and _now() < call.patient_until:
+            call.refused += 1
+        delay = self.options.retry.delay(
+            call.attempts, request.route.method, error, random.random, refused=call.refused
+        )
         if delay is None:
             raise error
-        if isinstance(error, RateLimitError):
-            believed = error.status == HTTPStatus.TOO_MANY_REQUESTS and delay <= self.limiter.max_block
-            if believed and error.retry_after == delay:
-                return  # the limiter makes all requests wait, and keeps this one's place in the queue
-        elif not self.quota.spend():
+        if waits and asked == delay:
+            return  # the limiter makes all requests wait, and keeps this one's place in the queue
+        if not isinstance(error, RateLimitError) and not self.quota.spend():
             error.add_note("not tried again: too many of this client's calls have failed lately")
             raise error
         _logger.info("%s: retrying in %.2f s after attempt %d: %s", request, delay, call.attempts, type(error).__name__)
         if _now() + delay >= call.ends:
             raise _deadline_exceeded(call, f"the next attempt is due in {delay:.2f} s") from error
-        await asyncio.sleep(delay)
+        await (call.permit.pause(delay) if waits else asyncio.sleep(delay))
 
     async def _has_another_key(self, call: Call) -> bool:
         """Ask the provider once more after a 401, which says that the request was not acted on."""
-        if not callable(self.api_key) or call.asked_again or call.attempts > self.options.retry.max_retries:
+        used_up = call.attempts - call.refused > self.options.retry.max_retries
+        if not callable(self.api_key) or call.asked_again or used_up:
             return False
         call.asked_again, call.next_key = True, await _provided(self.api_key)
         return call.next_key is not call.key

@@ -23,6 +23,10 @@ from alohub_async.validation import check_count, check_flag, check_seconds, refu
 
 _TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 525), 529, 530})
 _NOT_ACTED_ON: Final = frozenset({408, 425, 429})  # the server says so: it did not get all of it, or refused it
+MAX_REFUSALS: Final = 100
+"""429s that one call waits out, beyond its retries, if they come within twice `max_block`: if a server refuses
+everything, the call ends."""
+
 _SPREAD: Final = 0.1  # of a `Retry-After`: clients that were sent away together come back one by one
 _READS: Final = frozenset({"GET"})
 _IDEMPOTENT: Final = frozenset({"GET", "PUT", "DELETE"})
@@ -51,6 +55,9 @@ class RetryPolicy:
     The n-th retry waits a random time between 0 and `backoff * 2**(n-1)` seconds, at most `max_backoff`. If the server
     sends a `Retry-After`, it waits for that, and for a random time of up to a tenth of it or that backoff.
 
+    A 429 uses up no retry if its `Retry-After` is at most the rate limiter's `max_block`: the call waits again. So it
+    goes on for twice `max_block` (two minutes), or 100 429s, within its deadline and its longest wait for the limit.
+
     Attributes:
         max_retries: Attempts after the first, 0 to 100. 0 means one transmission, whatever happens.
         backoff: Seconds, see above.
@@ -75,13 +82,15 @@ class RetryPolicy:
 
     __repr__ = repr_of_fields
 
-    def delay(self, attempt: int, method: str, error: AlohubError, random: Callable[[], float]) -> float | None:
+    def delay(
+        self, attempt: int, method: str, error: AlohubError, random: Callable[[], float], *, refused: int = 0
+    ) -> float | None:
         """Seconds to wait before the next attempt, or None to give up.
 
-        `attempt` attempts were made, 1 or more; the last one failed with `error`. `random` returns a number between 0
-        and 1.
+        `attempt` attempts were made, 1 or more; the last one failed with `error`. `refused` of them count as no retry,
+        because the rate limiter waits. `random` returns a number between 0 and 1.
         """
-        if attempt > self.max_retries or not self._may_repeat(method, error):
+        if not self.max_retries or attempt - refused > self.max_retries or not self._may_repeat(method, error):
             return None
         asked = error.retry_after if isinstance(error, APIStatusError) else None
         if asked is not None and asked > self.max_retry_after:

@@ -639,3 +639,16 @@ class Bucket:
     def _reset_due(self) -> float:
         """When the budget is full again, as the server said; inf if it has not said so of the current state."""
         return self._reset_at if self._now >= self._trusts_reset_from and self._lowest <= 0 else math.inf
+
+    def cancel(self, ticket: Ticket, now: float) -> None:
+        """Take back a booking whose request was not sent: its credit is free again.
+
+        For the clocks, it counts as a request that was answered now. A ticket that is settled already is ignored.
+        """
+        if self._open.pop(ticket[0], None) is ticket:
+            self._now = max(self._now, now)
+            self._due = None
+            self._answered += 1
+            self._answers.recent.append(self._now)
+            self._credit = min(self._credit + 1, self._lowest)
+            self._fit.doubt(self._now)

@@ -9,7 +9,7 @@ from typing import Final, Self, TypeAlias
 
 import attrs
 
-from alohub_async.errors import ConfigurationError, RateLimitWaitError
+from alohub_async.errors import ConfigurationError
 from alohub_async.rate_limits.headers import HeaderReader, RateLimitHeaders, Scope
 from alohub_async.rate_limits.priorities import Priority
 from alohub_async.rate_limits.scheduler import Scheduler, Tickets
@@ -40,9 +40,9 @@ class Permit:
     as lost. A cancelled waiter holds no permit. Entered again, the permit has its old place: it goes before all that
     were acquired later.
 
-    When there is budget and no request waits, the hot path is straight: acquiring, entering, observing and leaving call
-    10 functions of ours (12 with header values not seen before). One function for each step made it 22, and took 1.2
-    times as long.
+    When there is budget and the request overtakes no other, the hot path is straight: acquiring, entering, observing
+    and leaving call 10 functions of ours (12 with header values not seen before). One function for each step made it
+    22, and took 1.2 times as long.
     """
 
     _scheduler: Scheduler
@@ -52,7 +52,7 @@ class Permit:
     max_wait: float | None  # seconds that are left, over all the times it is entered; None for no maximum
     max_retry_after: float  # an error is raised when the server asks to wait for more seconds than this
     arrived: float = math.inf  # when it first waited, in the loop's seconds
-    granted: asyncio.Future[None] | None = None  # while it waits: done when the request may go
+    granted: asyncio.Future[Tickets] = attrs.field(init=False)  # since it waited: the booking, once it may go
     route_queue: RouteQueue["Permit"] = attrs.field(init=False)  # once it is entered
     _answer: _Answer = _NO_ANSWER
     _tickets: Tickets | None = None
@@ -60,14 +60,7 @@ class Permit:
     @property
     def cancelled(self) -> bool:
         """Whether it has stopped waiting."""
-        return self.granted is not None and self.granted.cancelled()
-
-    def end_wait(self, error: RateLimitWaitError | None = None) -> None:
-        """Grant it: the request may go; or refuse it with an error."""
-        if self.granted is not None and error is not None:
-            self.granted.set_exception(error)
-        elif self.granted is not None:
-            self.granted.set_result(None)
+        return self.granted.cancelled()
 
     async def __aenter__(self) -> Self:
         scheduler = self._scheduler
@@ -77,7 +70,11 @@ class Permit:
         # Looked up each time: the route may have been forgotten in between.
         self.route_queue = route_queue = scheduler.route_queues[self._key]
         now, tenant, route = scheduler.clock(), scheduler.tenant, route_queue.bucket
-        if now <= tenant.ready_until and now <= route.ready_until and not scheduler.waiting:
+        if (
+            now <= tenant.ready_until
+            and now <= route.ready_until
+            and not (scheduler.waiting and (route_queue.waited.waiters or now >= scheduler.due))
+        ):
             self._tickets = tenant.send(now), route.send(now)
         else:
             self._tickets = await scheduler.book(self)
@@ -98,7 +95,7 @@ class Permit:
             scheduler.tenant.settle(tickets[0], now, limits.get("tenant"), lost=not answered)
             route_queue.bucket.settle(tickets[1], now, limits.get("route"), lost=not answered)
         if scheduler.waiting:
-            scheduler.wake()
+            scheduler.wake(route_queue)
 
     def observe(self, status: int, headers: Mapping[str, str], *, retry_after: float | None) -> None:
         """Record the answer, whatever its status; 429 means that the request was refused.
@@ -108,6 +105,13 @@ class Permit:
         denied = status == _TOO_MANY
         limits = self._scheduler.reader.read(headers, wall_clock=time.time, denied=denied)
         self._answer = True, denied, limits, retry_after
+
+    async def pause(self, seconds: float) -> None:
+        """Wait before it is entered again, as part of `max_wait`; others may go meanwhile."""
+        if self.max_wait is not None:
+            self._scheduler.check_wait(self, seconds)
+            self.max_wait -= seconds
+        await asyncio.sleep(seconds)
 
 
 class RateLimiter:

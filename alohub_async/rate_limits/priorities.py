@@ -6,6 +6,9 @@ Priority: TypeAlias = Literal["interactive", "normal", "bulk"]
 """Which requests go first when several wait for the rate limit: `interactive` (a person waits), `normal`, or `bulk` (an
 export; it leaves a share of each window to the others while they wait)."""
 
+Rank: TypeAlias = tuple[float, int]
+"""The lowest goes first."""
+
 _SAVED_WINDOWS: Final = 3  # of the others' shares, at most: enough for requests at random times
 
 
@@ -45,8 +48,8 @@ class PriorityPolicy(Generic[WaiterT]):
         """The one that goes next, of at least one."""
         others = [head for head in heads if head.priority != "bulk"]
         if others and (self._credit >= 1.0 or len(others) == len(heads)):
-            return min(others, key=self._rank)
-        return min((head for head in heads if head.priority == "bulk"), key=self._rank)
+            return min(others, key=self.rank)
+        return min((head for head in heads if head.priority == "bulk"), key=self.rank)
 
     def record_grant(self, chosen: WaiterT, heads: list[WaiterT], *, limit: int | None) -> None:
         """Account for a request that goes, chosen from `heads`; `limit` is in requests per window."""
@@ -54,5 +57,6 @@ class PriorityPolicy(Generic[WaiterT]):
         credit = self._credit + self._share - (1.0 if contended else 0.0)
         self._credit = min(credit, max(1.0, _SAVED_WINDOWS * self._share * (limit or 0)))
 
-    def _rank(self, waiter: WaiterT) -> tuple[float, int]:
+    def rank(self, waiter: WaiterT) -> Rank:
+        """Its place among those of its kind (bulk, or the others): the lowest goes first."""
         return waiter.arrived + (self._window if waiter.priority == "normal" else 0.0), waiter.sequence

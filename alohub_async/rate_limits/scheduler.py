@@ -2,7 +2,8 @@
 
 The buckets say what may be sent when (`bucket.py`): one for the tenant, one for each route. A request needs both of its
 buckets. The scheduler asks them, and grants the permits in the order that `wait_queues.py` and `priorities.py` define.
-One timer serves any number of waiters, and a waiter is woken only to go.
+A grant books the request at once, so all that the buckets allow are granted together. One timer serves any number of
+waiters, and a waiter is woken only to go.
 """
 
 import asyncio
@@ -16,12 +17,13 @@ from alohub_async.rate_limits.bucket import Bucket, Ticket
 from alohub_async.rate_limits.headers import HeaderReader, Scope
 from alohub_async.rate_limits.priorities import PriorityPolicy
 from alohub_async.rate_limits.status import RateLimit, ScopeStatus
-from alohub_async.rate_limits.wait_queues import RouteQueue, RouteQueues, WaitingTime
+from alohub_async.rate_limits.wait_queues import Agenda, RouteQueue, RouteQueues, WaitingTime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from alohub_async.rate_limits.limiter import Permit
+    from alohub_async.rate_limits.wait_queues import WaitQueue
 
 _logger = logging.getLogger("alohub_async")
 
@@ -42,9 +44,12 @@ class Scheduler:
         self.waited: WaitingTime = WaitingTime()
         self.loop: asyncio.AbstractEventLoop | None = None  # None before the first
         self.clock: Callable[[], float] = float  # of that loop; 0.0 before the first
+        self.due: float = math.inf  # when the timer fires: before that time, nobody who waits may go
         self._policy: PriorityPolicy[Permit] = PriorityPolicy(bulk_leaves=bulk_leaves, window=window)
+        # By their heads, the queues whose routes may have budget: those of bulk requests, and the others.
+        self._ready: tuple[Agenda[WaitQueue[Permit]], Agenda[WaitQueue[Permit]]] = Agenda(), Agenda()
+        self._due_routes: Agenda[RouteQueue[Permit]] = Agenda()
         self._timer: asyncio.TimerHandle | None = None
-        self._granted: Permit | None = None  # may go, and has not booked yet
         self._logged = False  # that the wait is long
 
     def move_to_running_loop(self) -> None:
@@ -54,8 +59,10 @@ class Scheduler:
             raise ConfigurationError(message)
         self.loop = asyncio.get_running_loop()
         self.clock = self.loop.time
-        self._timer = self._granted = None
-        self.waiting.clear()  # they ended with the other loop
+        self.due, self._timer = math.inf, None
+        for permit in self.waiting:  # they ended with the other loop
+            self._unbook(permit)
+        self.waiting.clear()
         self.waited.clear()
         for route_queue in self.route_queues.values():
             route_queue.clear()
@@ -63,53 +70,50 @@ class Scheduler:
     async def book(self, permit: "Permit") -> Tickets:
         """Book the permit's request as soon as it may go; `RateLimitWaitError` if that takes longer than it may."""
         route_queue, started = permit.route_queue, self.clock()
-        if self._granted is None and not route_queue.waiting and (tickets := self._try_book(route_queue, started)):
-            return tickets
+        if not route_queue.waited.waiters and started < self.due and self._ready_at(route_queue, started) <= started:
+            return self.tenant.send(started), route_queue.bucket.send(started)
         permit.arrived = min(permit.arrived, started)
         self._refuse_long_wait(permit, started)
-        queue = route_queue.queues[permit.priority]
+        granted: asyncio.Future[Tickets] = asyncio.get_running_loop().create_future()
+        permit.granted = granted
         self.waiting.add(permit)
         self.waited.begin(started)
         route_queue.waited.begin(started)
+        queue = route_queue.queues[permit.priority]
+        queue.add(permit)
+        if queue.head() is permit:
+            self.wake(route_queue)
         try:
             async with asyncio.timeout(permit.max_wait):
-                tickets = await self._wait(permit)
+                tickets = await granted
+                await asyncio.sleep(0)  # behind those that were granted before
         except BaseException as exc:
-            if permit.cancelled:
+            if permit in self.waiting and (granted.cancelled() or granted.cancel()):
                 queue.note_cancelled()
-            elif self._granted is permit:  # cancelled after the grant, before it booked
-                self._granted = None
+            self._end_wait(permit)
+            self._unbook(permit)
+            self.wake(route_queue)
             if isinstance(exc, TimeoutError):
                 now = self.clock()
                 raise self._too_long(permit, self._ready_at(route_queue, now) - started, now) from None
             raise
-        finally:
-            self.waiting.discard(permit)
-            now = self.clock()
-            self.waited.end(now)
-            route_queue.waited.end(now)
-            self.wake()
+        self._end_wait(permit)
         if permit.max_wait is not None:
-            permit.max_wait = max(0.0, permit.max_wait - (now - started))
+            permit.max_wait = max(0.0, permit.max_wait - (self.clock() - started))
         return tickets
 
-    async def _wait(self, permit: "Permit") -> Tickets:
-        """Wait in the queue until the permit is granted, and book."""
-        route_queue = permit.route_queue
-        while True:
-            permit.granted = asyncio.get_running_loop().create_future()
-            route_queue.queues[permit.priority].add(permit)
-            self.wake()
-            await permit.granted
-            self._granted = None
-            if tickets := self._try_book(route_queue, self.clock()):  # an answer may have come since
-                return tickets
+    def _end_wait(self, permit: "Permit") -> None:
+        if permit in self.waiting:  # otherwise its event loop had ended before
+            self.waiting.remove(permit)
+            self.waited.end(self.clock())
+            permit.route_queue.waited.end(self.clock())
 
-    def _try_book(self, route_queue: RouteQueue["Permit"], now: float) -> Tickets | None:
-        """Book a request of this route if both of its buckets allow it now."""
-        if self._ready_at(route_queue, now) > now:
-            return None
-        return self.tenant.send(now), route_queue.bucket.send(now)
+    def _unbook(self, permit: "Permit") -> None:
+        """Take back the booking of a waiter that does not go, if it was granted."""
+        granted = permit.granted
+        if granted.done() and not granted.cancelled() and granted.exception() is None:
+            for bucket, ticket in zip((self.tenant, permit.route_queue.bucket), granted.result(), strict=True):
+                bucket.cancel(ticket, self.clock())
 
     def _ready_at(self, route_queue: RouteQueue["Permit"], now: float) -> float:
         """When a request of this route may go, by both of its buckets."""
@@ -132,12 +136,12 @@ class Scheduler:
         if retry_after is not None and self._asked_until(route_queue) > now:
             block = self._blocked_for(route_queue, now)
             _logger.info("the server asks to wait %s; in %.0f s one request tries", in_seconds(retry_after), block)
-        for each in self.route_queues.values():
+        for each in self.route_queues.values() if "tenant" in used_up else [route_queue]:
             blocked = self._blocked_for(each, now)
             if blocked > _LONG_WAIT:
                 for queue in each.queues.values():
                     for permit in queue.remove_blocked(blocked):
-                        permit.end_wait(self._too_long(permit, blocked, now))
+                        permit.granted.set_exception(self._too_long(permit, blocked, now))
 
     def _refuse_long_wait(self, permit: "Permit", now: float) -> None:
         """Raise if it is certain that the permit would wait too long."""
@@ -146,9 +150,12 @@ class Scheduler:
             raise self._too_long(permit, self._ready_at(route_queue, now) - now, now)
         if permit.max_wait is not None:
             place = route_queue.queues[permit.priority].waiting + 1  # other priorities may go before it, or after
-            wait = max(self.tenant.forecast(place, now), route_queue.bucket.forecast(place, now))
-            if wait > permit.max_wait:
-                raise self._too_long(permit, wait, now)
+            self.check_wait(permit, max(self.tenant.forecast(place, now), route_queue.bucket.forecast(place, now)))
+
+    def check_wait(self, permit: "Permit", wait: float) -> None:
+        """Raise if so many seconds are longer than the permit may still wait."""
+        if permit.max_wait is not None and wait > permit.max_wait:
+            raise self._too_long(permit, wait, self.clock())
 
     def _asked_until(self, route_queue: RouteQueue["Permit"]) -> float:
         """When a `Retry-After` that blocks this route for less than it says ends; -inf without one."""
@@ -158,48 +165,70 @@ class Scheduler:
         """Seconds that a `Retry-After` still blocks this route."""
         return max(self.tenant.blocked_until, route_queue.bucket.blocked_until) - now
 
-    def wake(self) -> None:
-        """Grant the next permit if a request may go now; otherwise set the timer for it.
-
-        One at a time: the waiter books when it runs, and then wakes the next one. So a waiter that is cancelled before
-        that has booked nothing.
-        """
-        if self._granted is not None:
+    def wake(self, changed: RouteQueue["Permit"] | None = None) -> None:
+        """Grant all that may go now, and set the timer for the rest; `changed` is a route that may have new budget."""
+        if self.loop is None or self.loop.is_closed():
             return
-        if asyncio.get_running_loop() is not self.loop:
-            self.move_to_running_loop()
         now = self.clock()
-        due = math.inf
-        heads: list[Permit] = []
-        tenant_at = self.tenant.ready_at(now)
-        for route_queue in self.route_queues.values():
-            if route_queue.waiting:
-                at = max(tenant_at, route_queue.bucket.ready_at(now))
-                if at > now:
-                    due = min(due, at)
-                else:
-                    heads += route_queue.heads()
-        if heads:
-            self._grant(heads)
-        self._set_timer(due, now)
+        if changed is not None:
+            self._offer(changed)
+        while (due := self._due_routes.first()) is not None and due[0][0] <= now:
+            self._due_routes.put(due[1], None)
+            self._offer(due[1])
+        heads = self._heads(now)
+        while heads and self.tenant.ready_at(now) <= now:
+            self._grant(heads, now)
+            heads = self._heads(now)
+        due = self._due_routes.first()
+        route_due = now if heads else math.inf if due is None else due[0][0]
+        self._set_timer(max(route_due, self.tenant.ready_at(now)), now)
 
-    def _grant(self, heads: list["Permit"]) -> None:
-        """Grant the best of these permits."""
-        self._granted = permit = self._policy.best(heads)
-        limits = [bucket.limit for bucket in (self.tenant, permit.route_queue.bucket) if bucket.limit]
+    def _offer(self, route_queue: RouteQueue["Permit"]) -> None:
+        """List the heads of a route that may have budget."""
+        for priority, queue in route_queue.queues.items():
+            head = queue.head()
+            self._ready[priority == "bulk"].put(queue, None if head is None else self._policy.rank(head))
+
+    def _heads(self, now: float) -> list["Permit"]:
+        """Of the waiters whose routes allow them now, the best bulk one and the best other one."""
+        heads: list[Permit] = []
+        for agenda in self._ready:
+            while (first := agenda.first()) is not None:
+                rank, queue = first
+                head = queue.head()
+                if head is None or self._policy.rank(head) != rank:  # it was granted, or went away
+                    agenda.put(queue, None if head is None else self._policy.rank(head))
+                    continue
+                due = head.route_queue.bucket.ready_at(now)
+                if due <= now:
+                    heads.append(head)
+                    break
+                agenda.put(queue, None)
+                self._due_routes.put(head.route_queue, (due, 0) if due < math.inf else None)
+        return heads
+
+    def _grant(self, heads: list["Permit"], now: float) -> None:
+        """Grant the best of these permits, and book it."""
+        permit = self._policy.best(heads)
+        route_queue = permit.route_queue
+        limits = [bucket.limit for bucket in (self.tenant, route_queue.bucket) if bucket.limit]
         self._policy.record_grant(permit, heads, limit=min(limits, default=None))
-        permit.route_queue.queues[permit.priority].pop()
-        permit.end_wait()
+        route_queue.queues[permit.priority].pop()
+        permit.granted.set_result((self.tenant.send(now), route_queue.bucket.send(now)))
         self._logged = False
 
+    def _time_has_come(self) -> None:
+        self.due, self._timer = math.inf, None
+        self.wake()
+
     def _set_timer(self, due: float, now: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if due == math.inf or self.loop is None:
-            return
-        self._timer = self.loop.call_at(due, self.wake)
-        if due - now > _LONG_WAIT and not self._logged:
+        if due != self.due:
+            if self._timer is not None:
+                self._timer.cancel()
+            self.due, self._timer = due, None
+            if due < math.inf and self.loop is not None:
+                self._timer = self.loop.call_at(due, self._time_has_come)
+        if _LONG_WAIT < due - now < math.inf and not self._logged:
             self._logged = True
             count = sum(route_queue.waiting for route_queue in self.route_queues.values())
             waiting = "1 request waits" if count == 1 else f"{count} requests wait"

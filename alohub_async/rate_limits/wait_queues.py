@@ -2,21 +2,58 @@
 
 Within a route and a priority the order is first come, first served, and a refused request keeps its place. Across
 routes, the request that has waited longest goes first. `priorities.py` decides between priorities.
+
+An `Agenda` lists queues by their next request, or routes by the time when they have budget again. So the work for a
+request hardly depends on the number of routes.
 """
 
 from collections import deque
-from collections.abc import Hashable, Iterator
-from typing import Final, Generic
+from collections.abc import Hashable
+from heapq import heappop, heappush
+from itertools import count
+from typing import Final, Generic, TypeVar
 
 from alohub_async.rate_limits.bucket import Bucket
-from alohub_async.rate_limits.priorities import Priority, WaiterT
+from alohub_async.rate_limits.priorities import Priority, Rank, WaiterT
 
 _PRIORITIES: Final[tuple[Priority, ...]] = ("interactive", "normal", "bulk")
 _MAX_ROUTES: Final = 1000  # kept in memory; the API has a handful
 _MAX_CANCELLED: Final = 64  # cancelled waiters that are not worth removing
 
 
-class WaitQueue(Generic[WaiterT]):
+class Listed:
+    """What an `Agenda` lists."""
+
+    listed: Rank | None = None  # None while it is not listed
+
+
+ListedT = TypeVar("ListedT", bound=Listed)
+
+
+class Agenda(Generic[ListedT]):
+    """Items by rank, lowest first: a heap in which an entry that is out of date stays until it comes to the top."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[Rank, int, ListedT]] = []
+        self._entries = count()  # items have no order
+
+    def put(self, item: ListedT, rank: Rank | None) -> None:
+        """List it under this rank alone; None takes it off the list."""
+        if rank is not None and rank != item.listed:
+            heappush(self._heap, (rank, next(self._entries), item))
+        item.listed = rank
+
+    def first(self) -> tuple[Rank, ListedT] | None:
+        """The lowest rank, and its item."""
+        while self._heap:
+            rank, _, item = self._heap[0]
+            if rank == item.listed:
+                return rank, item
+            heappop(self._heap)
+        return None
+
+
+class WaitQueue(Listed, Generic[WaiterT]):
     """The waiters of one route and one priority, oldest first."""
 
     def __init__(self) -> None:
@@ -56,45 +93,49 @@ class WaitQueue(Generic[WaiterT]):
         self.waiting -= 1
         self._waiters.popleft()
 
+    def clear(self) -> None:
+        """Remove all."""
+        self.waiting = 0
+        self._waiters.clear()
+
 
 class WaitingTime:
     """The time during which at least one request waited: waits at the same time count once."""
 
     def __init__(self) -> None:
         self._seconds = self._since = 0.0
-        self._waiters = 0
+        self.waiters: int = 0  # those that were granted and have not run yet among them
 
     def begin(self, now: float) -> None:
         """A request begins to wait."""
-        if not self._waiters:
+        if not self.waiters:
             self._since = now
-        self._waiters += 1
+        self.waiters += 1
 
     def end(self, now: float) -> None:
         """A request has ended to wait."""
-        self._waiters -= 1
-        if not self._waiters:
+        self.waiters -= 1
+        if not self.waiters:
             self._seconds += now - self._since
 
     def clear(self) -> None:
         """Nothing waits any more: the event loop has ended."""
-        self._waiters = 0
+        self.waiters = 0
 
     def seconds(self, now: float) -> float:
         """The time so far."""
-        return self._seconds + (now - self._since if self._waiters else 0.0)
+        return self._seconds + (now - self._since if self.waiters else 0.0)
 
 
-class RouteQueue(Generic[WaiterT]):
+class RouteQueue(Listed, Generic[WaiterT]):
     """One route: its budget, and the requests that wait for it."""
 
     def __init__(self, bucket: Bucket) -> None:
         self.bucket: Bucket = bucket
-        self.queues: dict[Priority, WaitQueue[WaiterT]] = {}
+        self.queues: dict[Priority, WaitQueue[WaiterT]] = {priority: WaitQueue() for priority in _PRIORITIES}
         self.waited: WaitingTime = WaitingTime()
         self.sent: int = 0
         self.denied: int = 0  # 429s among them
-        self.clear()
 
     @property
     def waiting(self) -> int:
@@ -102,16 +143,12 @@ class RouteQueue(Generic[WaiterT]):
         interactive, normal, bulk = self.queues.values()
         return interactive.waiting + normal.waiting + bulk.waiting
 
-    def heads(self) -> Iterator[WaiterT]:
-        """The next one of each priority."""
-        for queue in self.queues.values():
-            if queue.waiting and (head := queue.head()) is not None:
-                yield head
-
     def clear(self) -> None:
         """Remove all waiters."""
         self.waited.clear()
-        self.queues = {priority: WaitQueue[WaiterT]() for priority in _PRIORITIES}
+        self.listed = None
+        for queue in self.queues.values():
+            queue.clear()
 
 
 class RouteQueues(dict[Hashable, RouteQueue[WaiterT]]):

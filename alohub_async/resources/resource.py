@@ -201,7 +201,7 @@ class Resource(Generic[RecordT, UpdateT]):
         options_of_each = CallOptions(**chosen.keywords())
         deadline = Deadline(options_of_each, what=f"get many {self.spec.name}s")
         check_iterable("ids", ids)
-        shared_by = deadline if chosen.deadline else options_of_each
+        shared_by = deadline if chosen.deadline else (*options_of_each.keywords().values(),)  # its hash is cheap
 
         async def get(record_id: int) -> Outcome[RecordT]:
             call = functools.partial(outcome_of, record_id, lambda: self._get(record_id, deadline.next_call()))

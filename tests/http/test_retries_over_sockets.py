@@ -98,8 +98,6 @@ async def refused_endpoint() -> str:
         Status(503),
         Status(504),
         *(HtmlPage(status) for status in (408, 425, 520, 521, 522, 523, 524, 529, 530)),
-        Status(429, retry_after="0"),
-        Status(429),
         HtmlPage(502),
         EmptyBody(503),
         Failure("FAIL"),
@@ -175,8 +173,6 @@ async def test_no_retries_means_one_transmission(sandbox: Sandbox, fault: Fault,
         (Status(503, retry_after="1"), 1),
         (DropConnection(), 1),
         (TruncatedBody(), 1),
-        (Status(429, retry_after="0"), 3),
-        (Status(429), 3),
         (HtmlPage(408), 3),
         (HtmlPage(425), 3),
         (HtmlPage(524), 1),
@@ -202,7 +198,7 @@ async def test_writes_can_be_left_alone(sandbox: Sandbox, fault: Fault, transmis
     ("fault", "transmissions"),
     [
         *((Status(500), 1), (DropConnection(), 1), (TruncatedBody(), 1)),
-        *((HtmlPage(520), 1), (HtmlPage(408), 3), (HtmlPage(425), 3), (Status(429, retry_after="1"), 3)),
+        *((HtmlPage(520), 1), (HtmlPage(408), 3), (HtmlPage(425), 3)),
     ],
 )
 @pytest.mark.looptime
@@ -1041,11 +1037,134 @@ async def test_many_callers_stay_within_the_budget() -> None:
         assert [sent.status for sent in sandbox.requests] == [200] * 30
 
 
-async def test_429_without_end_is_its_error(sandbox: Sandbox) -> None:
-    """When the retries are used up, the 429 is raised with its `retry_after`."""
-    sandbox.fail(Status(429, retry_after="0"), next=None)
-    async with sandbox.client(retry=RetryPolicy(max_retries=2, backoff=0)) as client:
+# A 429 that the limiter waits out
+
+REFUSALS = [
+    Status(429),
+    Status(429, retry_after="0"),
+    Status(429, retry_after=None),
+    Status(429, retry_after="3", limit_headers=False),
+    Status(429, retry_after="0", limit_headers=False),
+    Status(429, retry_after=None, limit_headers=False),
+]
+
+
+@pytest.mark.parametrize("fault", REFUSALS)
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.looptime
+async def test_429s_use_up_no_retries(sandbox: Sandbox, fault: Fault, call: str) -> None:
+    """With one retry, a call is served after eight 429s."""
+    sandbox.fail(fault, next=8)
+    async with sandbox.client(retry=RetryPolicy(max_retries=1)) as client:
+        await CALLS[call](client)
+        assert len(sandbox.requests) == 9
+        assert idle(client)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PATCH"])
+@pytest.mark.looptime
+async def test_attempts_count_429s(sandbox: Sandbox, method: str) -> None:
+    """A result has all its attempts, and a method that is not idempotent is repeated after a 429, too."""
+    sandbox.fail(Status(429), next=5)
+    sandbox.fail(json_reply({}))
+    policy = RetryPolicy(max_retries=1, retry_writes=False)
+    async with sandbox.client(retry=policy) as client:
+        assert (await client.request(method, "/v1/other", json=None if method == "GET" else {})).attempts == 6
+
+
+@pytest.mark.looptime
+async def test_other_failures_between_429s_are_counted_alone(sandbox: Sandbox) -> None:
+    """Two retries are there for two failures, however many 429s there were; the third failure is final."""
+    async with sandbox.client(retry=TWICE_MORE) as client:
+        for failures in (2, 3):
+            sandbox.heal()
+            for _ in range(failures):
+                sandbox.fail(Status(429), next=3)
+                sandbox.fail(Status(503))
+            if failures == 2:
+                await client.queues.get_inbound(FIRST)
+            else:
+                with pytest.raises(InternalServerError) as caught:
+                    await client.queues.get_inbound(FIRST)
+                assert caught.value.attempts == 12
+
+
+@pytest.mark.parametrize("fault", REFUSALS)
+@pytest.mark.looptime
+async def test_the_deadline_ends_429s(sandbox: Sandbox, fault: Fault) -> None:
+    """However often it is refused, the call ends in time, and its error counts the attempts."""
+    sandbox.fail(fault, next=None)
+    async with sandbox.client(retry=RetryPolicy(max_retries=1)) as client:
+        started = now()
+        with pytest.raises(DeadlineExceededError) as caught:
+            await client.queues.get_inbound(FIRST, deadline=40)
+        assert now() - started < 40.1
+        assert caught.value.attempts == len(sandbox.requests) > 2
+        assert isinstance(caught.value.__cause__, RateLimitError)
+        assert idle(client)
+
+
+@pytest.mark.parametrize("fault", REFUSALS)
+@pytest.mark.looptime
+async def test_the_longest_wait_for_the_limit_ends_429s(sandbox: Sandbox, fault: Fault) -> None:
+    """All waits after 429s count for `max_rate_limit_wait`, those of the call alone among them."""
+    sandbox.fail(fault, next=None)
+    async with sandbox.client(retry=RetryPolicy(max_retries=1), max_rate_limit_wait=20) as client:
+        started = now()
+        with pytest.raises(RateLimitWaitError, match=r"the maximum is \d+\.\d\d s") as caught:
+            await client.queues.get_inbound(FIRST)
+        assert now() - started < 20.1
+        assert caught.value.attempts == len(sandbox.requests) > 2
+        assert idle(client)
+
+
+@pytest.mark.parametrize("retries", [1, 2])
+@pytest.mark.looptime
+async def test_429_without_end_is_its_error(sandbox: Sandbox, retries: int) -> None:
+    """A hundred are waited out, then the retries are used up, and the 429 is raised with its `retry_after`."""
+    sandbox.fail(Status(429, retry_after="0", limit_headers=False), next=None)
+    async with sandbox.client(retry=RetryPolicy(max_retries=retries, backoff=0)) as client:
         with pytest.raises(RateLimitError) as caught:
             await client.queues.get_inbound(FIRST)
     assert caught.value.retry_after == 0
+    assert caught.value.attempts == len(sandbox.requests) == 101 + retries
+
+
+@pytest.mark.looptime
+async def test_a_server_that_refuses_all_ends_the_call(sandbox: Sandbox) -> None:
+    """After twice `max_block`, 429s use up retries."""
+    sandbox.fail(Status(429, retry_after="50"), next=None)
+    async with sandbox.client(retry=RetryPolicy(max_retries=1)) as client:
+        with pytest.raises(RateLimitError):
+            await client.queues.get_inbound(FIRST)
+    assert 120 < now() < 300
+
+
+@pytest.mark.looptime
+async def test_429s_spend_no_retry_quota(sandbox: Sandbox) -> None:
+    """After hundreds of 429s, another failure is still tried again."""
+    async with sandbox.client() as client:
+        for _ in range(20):
+            sandbox.fail(Status(429), next=12)
+            sandbox.fail(Status(503), next=3)
+            await client.queues.get_inbound(FIRST)
+
+
+@pytest.mark.looptime
+async def test_a_429_that_the_limiter_does_not_wait_for_uses_up_a_retry(sandbox: Sandbox) -> None:
+    """The limiter believes a `Retry-After` up to `max_block`; a longer one is the call's own wait."""
+    sandbox.fail(Status(429, retry_after="9"), next=None)
+    async with sandbox.client(rate_limiter=RateLimiter(max_block=5), retry=TWICE_MORE) as client:
+        with pytest.raises(RateLimitError):
+            await client.queues.get_inbound(FIRST)
     assert len(sandbox.requests) == 3
+    assert now() >= 18
+
+
+async def test_a_429_that_is_no_retry_status_is_final(sandbox: Sandbox) -> None:
+    """`retry_statuses` decides about 429s, too."""
+    sandbox.fail(Status(429, retry_after="0"), next=None)
+    async with sandbox.client(retry=RetryPolicy(retry_statuses={503})) as client:
+        with pytest.raises(RateLimitError):
+            await client.queues.get_inbound(FIRST)
+    assert len(sandbox.requests) == 1

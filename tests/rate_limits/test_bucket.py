@@ -663,6 +663,14 @@ class BucketAgainstServer(RuleBasedStateMachine):
         self.flights.remove(flight)
         self.bucket.settle(flight.ticket, self.now, None, lost=True)
 
+    @precondition(lambda self: any(flight.answer is None for flight in self.flights))
+    @rule(data=st.data())
+    def one_is_never_sent(self, data: st.DataObject) -> None:
+        """Cancelled after its booking."""
+        flight = data.draw(st.sampled_from([flight for flight in self.flights if flight.answer is None]))
+        self.flights.remove(flight)
+        self.bucket.cancel(flight.ticket, self.now)
+
     @rule(more=st.integers(1, 5))
     def the_limit_is_raised(self, more: int) -> None:
         """At once, at the server; the bucket learns it from an answer."""
@@ -759,3 +767,15 @@ class BucketAmongStrangers(BucketAgainstServer):
 
 TestAmongStrangers: Any = BucketAmongStrangers.TestCase
 TestAmongStrangers.settings = settings(max_examples=40, stateful_step_count=50, deadline=None)
+
+
+def test_a_booking_that_was_not_sent_gives_its_credit_back() -> None:
+    """As often as it happens, and once for each ticket."""
+    bucket = Bucket(WINDOW)
+    bucket.settle(bucket.send(0.0), 0.1, RateLimit(5, 3))
+    for _ in range(20):
+        tickets = [bucket.send(0.2) for _ in range(3)]
+        assert bucket.free(0.2) == 0
+        for ticket in tickets * 2:
+            bucket.cancel(ticket, 0.3)
+        assert (bucket.free(0.3), bucket.in_flight) == (3, 0)

@@ -157,7 +157,7 @@ def test_no_priority_starves(arrivals: list[Priority], share: float) -> None:
             if not route_queue.queues[each].waiting:
                 route_queue.queues[each].add(_Waiter(place, each, arrived=float(place)))
         route_queue.queues[priority].add(_Waiter(place, priority, arrived=float(place)))
-        heads = [*route_queue.heads()]
+        heads = [head for queue in route_queue.queues.values() if (head := queue.head()) is not None]
         chosen = policy.best(heads)
         policy.record_grant(chosen, heads, limit=10)
         route_queue.queues[chosen.priority].pop()
