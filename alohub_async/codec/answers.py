@@ -1,25 +1,25 @@
 """From the bytes of an answer straight to records, with the extra `speed`.
 
 msgspec checks types while it decodes, so a value of the documented type needs no second look. What else comes is
-learnt: an undocumented name becomes a field whose value goes to `extra`, and a field that had a value of another type
-is read value by value from then on. So an answer as it came before is decoded at once, however odd it is. What cannot
-be learnt (a lone surrogate, names that are always new, a record without an id) is left to the plain way: decode, check
-the envelope, read the list or the record, make the records of the objects.
+learnt from its errors: an undocumented name becomes a field whose value goes to `extra`, and a field that had a value
+of another type is read value by value from then on. What cannot be learnt (a lone surrogate, names that are always new,
+a record without an id) is left to the plain way: decode, check the envelope, make the records of the objects.
 
-A field such as `timeWait` ("120", or 120) has tables of the values read so far. msgspec looks raw values up in the
-table of an enum, `_value2member_map_`, and asks `_missing_` for others. Ours returns values of the field.
+msgspec finds the member of an enum in a table, `_value2member_map_`, and asks `_missing_` for a value that is not in
+there. So it finds the value of a field such as `timeWait` ("120", or 120) in the table of a class that looks like an
+enum: the values read so far.
 """
 
 import enum
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Annotated, Any, Final, NamedTuple, TypeAlias, TypeVar, Union
+from typing import Annotated, Any, Final, NamedTuple, TypeAlias, TypeVar, Union, cast
 
 from alohub_async.codec.converter import converter_for, field_readers
 from alohub_async.codec.decoding import read_total
-from alohub_async.codec.fields import MISSING, FieldReader
-from alohub_async.codec.filling import fill_attributes
+from alohub_async.codec.fields import MISSING, FieldReader, fill_attributes
 from alohub_async.models import NO_FIELDS, Record
 
 T = TypeVar("T")
@@ -30,57 +30,41 @@ DecodedList: TypeAlias = tuple[list[T], list[int], int | None]
 ListDecoder: TypeAlias = Callable[[bytes], DecodedList[T] | None]
 """Decodes the body of a successful list answer; None for one that is left to the plain way."""
 
-RecordDecoder: TypeAlias = Callable[[bytes], T | None]
-"""Decodes the body of a successful detail answer; None for one that is left to the plain way."""
-
-MOST_LESSONS: Final = 32
-"""How often a decoder is made anew for what it has learnt: an API that never settles is left to the plain way."""
+MOST_LESSONS: Final = 64
+"""How often decoders are made anew for what was learnt. What comes after that is left to the plain way."""
 
 MOST_NAMES: Final = 32
-"""Undocumented names of a record or an envelope that are learnt; an answer with more is left to the plain way."""
+"""Undocumented names that are learnt, of records and of envelopes; likewise."""
 
-_LONGEST_PAUSE: Final = 63  # answers, after lessons that taught nothing
-_OUTCOME: Final = ("success", "error_code", "errorCode")
-_ENVELOPE: Final = (*_OUTCOME, "error_message", "totalRecord")
+_ENVELOPE: Final = ("success", "error_code", "errorCode", "error_message", "totalRecord")
+# msgspec takes no name that needs escapes.
+_UNKNOWN: Final = re.compile(r'Object contains unknown field `([^"\\\0-\37]{,100}?)`( - at `.*`)?')
 
 
 class Decoders(NamedTuple):
     """The decoders of one record class, for list answers and for detail answers."""
 
     list: ListDecoder[Any] | None
-    record: RecordDecoder[Any] | None
+    record: Callable[[bytes], Any] | None
 
 
-def decoders(cls: type[Record], *, strict: bool) -> Decoders:
-    """The decoders of a record class, made once; None and None without the extra `speed`."""
-    hashable: Any = cls  # mypy does not know that a class is
-    lane = _lane(hashable, strict=strict)
-    return Decoders(None, None) if lane is None else Decoders(lane.list, lane.record)
+def _decoders(cls: type[Record], *, strict: bool) -> Decoders:
+    with suppress(ImportError):
+        lane = FastLane(cls, strict=strict)
+        return Decoders(lane.list, lane.record)
+    return Decoders(None, None)
 
 
-@functools.cache
-def _lane(cls: Any, *, strict: bool) -> "FastLane | None":
-    try:
-        return FastLane(cls, strict=strict)
-    except ImportError:
-        return None
-
-
-class _Plan(NamedTuple):
-    """What is made of the things learnt; replaced as a whole, since several threads may decode."""
-
-    list_in: Callable[[bytes], Any]
-    one_in: Callable[[bytes], Any]
-    bare_in: Callable[[bytes], Any]
-    fill: Callable[[Any], list[Any]]
+decoders: Callable[..., Decoders] = functools.cache(_decoders)
+"""Returns the decoders of a record class, strict or not; None and None without the extra `speed`."""
 
 
 class FastLane:
     """What is known about the answers with records of one class, and the functions made of that.
 
     Attributes:
-        lessons: How often it has learnt, at most `MOST_LESSONS`.
-        names: Undocumented names of records that it has learnt, in the order in which they came.
+        lessons: How often it has learnt.
+        names: Undocumented names of records, as keys.
     """
 
     def __init__(self, cls: type[Record], *, strict: bool) -> None:
@@ -88,41 +72,36 @@ class FastLane:
         import msgspec
 
         self._cls = cls
-        self._readers = readers = field_readers(cls, converter_for(strict=strict), strict=strict)
         self._msgspec: Any = msgspec
-        self._id = next(reader.wire for reader in readers if reader.attribute == "id")
-        self._odd = set[str]()  # attributes of fields whose values are read one by one
+        self._readers = field_readers(cls, converter_for(strict=strict), strict=strict)
+        # Fields whose values are read one by one; msgspec takes no empty tables.
+        self._odd = {
+            reader.attribute for reader in self._readers if not (reader.copied or reader.known.keys() - {None})
+        }
         self.names: dict[str, None] = {}
-        self._envelope_names: dict[str, None] = dict.fromkeys(_ENVELOPE)
-        for reader in readers:
-            for raw in (0, 1, "0", "1"):
-                if reader.reading == "look up" and reader.fits(raw):
-                    reader.take(raw, NO_FIELDS)
-            if not reader.known.keys() - {None} and reader.reading != "copy":
-                self._odd.add(reader.attribute)  # msgspec takes no empty tables
+        self._around: dict[str, None] = {}  # undocumented names of envelopes
         self._misses = 0  # values that were not in the tables
         self._enough = 256  # of them, to make the tables anew
         self.lessons: int = 0
-        self._pause = self._waiting = 0  # answers to let pass before the next lesson
         self._enveloped = False  # whether the last detail was
-        self._plan = self._make()
+        # Replaced as a whole, since several threads may decode: the decoders of lists, of details in an envelope and of
+        # bare ones, and the function that makes records of what they return.
+        self._plan: tuple[Callable[[Any], Any], ...] = self._make()
 
     def list(self, body: bytes) -> DecodedList[Any] | None:
         """Decode a list answer."""
-        plan = self._plan
+        decode, _, _, fill = self._plan
         try:
-            answer = plan.list_in(body)
-            if answer.success != "1":
-                _check_success(answer)
-            items = plan.fill(answer.data)
+            answer = decode(body)
+            items = fill(answer.data)
             keys = [item.id for item in items]
-            if None in keys:
-                return None  # a record without an id is known by its text
             total = answer.totalRecord
             if type(total) is not int or not 0 <= total < 1 << 63:
                 total = read_total(total)
-        except Exception:  # noqa: BLE001  (the plain way says what is wrong)
-            return self.list(body) if self._learn(body) else None
+        except Exception as error:  # noqa: BLE001  (the plain way says what is wrong)
+            return self.list(body) if self._learn(str(error)) else None
+        if None in keys or (answer.success != "1" and not _succeeded(answer)):
+            return None  # a record without an id is identified by its text
         if self._misses > self._enough:
             self._enough = 2 * self._misses
             self._lesson()
@@ -130,56 +109,37 @@ class FastLane:
 
     def record(self, body: bytes) -> Any:
         """Decode a detail answer: bare, or enveloped as an object or a list of one."""
-        plan, enveloped = self._plan, self._enveloped
+        for enveloped in (self._enveloped, not self._enveloped):
+            record = self._record(body, enveloped=enveloped)
+            if record is not None:
+                self._enveloped = enveloped
+                return record
+        return None
+
+    def _record(self, body: bytes, *, enveloped: bool) -> Any:
+        _, decode_enveloped, decode_bare, fill = self._plan
         try:
-            try:
-                raw = plan.one_in(body) if enveloped else plan.bare_in(body)
-            except self._msgspec.DecodeError:
-                enveloped = not enveloped
-                raw = plan.one_in(body) if enveloped else plan.bare_in(body)
-            if enveloped:
-                _check_success(raw)
-                [raw] = _as_list(raw.data)
-            self._enveloped = enveloped
-            return None if raw.id is MISSING else plan.fill((raw,))[0]
-        except Exception:  # noqa: BLE001  (the plain way says what is wrong)
-            return self.record(body) if self._learn(body) else None
+            answer = decode_enveloped(body) if enveloped else None
+            data = decode_bare(body) if answer is None else answer.data
+            raws: Any = data if data.__class__ is list else (data,)
+            [raw], [record] = raws, fill(raws)
+        except Exception as error:  # noqa: BLE001  (the plain way says what is wrong)
+            return self._record(body, enveloped=enveloped) if self._learn(str(error), bare=not enveloped) else None
+        return None if raw.id is MISSING or (enveloped and not _succeeded(answer)) else record
 
-    # Learning
-
-    def _learn(self, body: bytes) -> bool:
-        """Learn from an answer that was not decoded; return whether to try again."""
-        if self._waiting:
-            self._waiting -= 1
-            return False
-        with suppress(Exception):
-            if self._study(self._msgspec.json.decode(body)) and self._lesson():
-                self._pause = 0
-                return True
-        self._pause = self._waiting = min(2 * self._pause + 1, _LONGEST_PAUSE)
-        return False
-
-    def _study(self, payload: Mapping[str, Any]) -> bool:
-        """Note the names and the odd values of an answer; return whether there are new ones."""
-        before = len(self.names) + len(self._envelope_names) + len(self._odd)
-        found: Any = payload
-        if self._id not in payload:
-            self._note(self._envelope_names, (name for name in payload if name != "data"))
-            found = payload["data"]
-        records = _as_list(found)
-        wires = {reader.wire for reader in self._readers}.union(_OUTCOME)
-        self._note(self.names, (name for record in records for name in record if name not in wires))
-        for reader in self._readers:
-            came = (record.get(reader.wire, MISSING) for record in records)
-            if reader.attribute not in self._odd and not all(map(reader.fits, came)):
-                self._odd.add(reader.attribute)
-        return len(self.names) + len(self._envelope_names) + len(self._odd) > before
-
-    def _note(self, known: dict[str, None], names: Iterable[str]) -> None:
-        new = dict.fromkeys(names)
-        encode = self._msgspec.json.encode
-        if len(known | new) <= MOST_NAMES and all(encode(name) == f'"{name}"'.encode() for name in new):
-            known.update(new)  # msgspec takes no names that need escapes
+    def _learn(self, why: str, *, bare: bool = False) -> bool:
+        """Learn from the error of an answer; return whether to try again."""
+        odd = {each.attribute for each in self._readers if re.search(rf"( field `|\.){re.escape(each.wire)}`", why)}
+        new: Any = odd - self._odd
+        if unknown := _UNKNOWN.fullmatch(why):
+            name, inside = unknown.groups()
+            known = self.names if inside or bare else self._around
+            reserved = ("data", *_ENVELOPE) if inside or bare else {reader.wire for reader in self._readers}
+            if new := len(known) < MOST_NAMES and name not in known and name not in reserved:
+                known[name] = None
+        else:
+            self._odd |= odd
+        return bool(new) and self._lesson()
 
     def _lesson(self) -> bool:
         if self.lessons == MOST_LESSONS:
@@ -188,69 +148,51 @@ class FastLane:
         self._plan = self._make()
         return True
 
-    # What is made of it
-
-    def _make(self) -> _Plan:
+    def _make(self) -> tuple[Any, ...]:
         defstruct, decoder = self._msgspec.defstruct, self._msgspec.json.Decoder
         closed = {"forbid_unknown_fields": True, "gc": False, "kw_only": True}  # what is decoded has no cycles
-        unknown = {f"unknown_{index}": name for index, name in enumerate(self.names)}
+        unknown = {f"unknown_{index}": name for index, name in enumerate([*self.names])}
         wires = {reader.attribute: reader.wire for reader in self._readers} | unknown
         fields = [*map(self._field, self._readers), *((attribute, Any, MISSING) for attribute in unknown)]
         raw: Any = defstruct(f"{self._cls.__name__}OnTheWire", fields, rename=wires, **closed)
-
-        outcome = {name: name for name in _ENVELOPE}
-        outcome |= {f"unknown_{index}": name for index, name in enumerate(self._envelope_names) if name not in outcome}
-        around = [(attribute, Any, MISSING) for attribute in outcome]
-        many = defstruct("ListOnTheWire", [("data", list[raw]), *around], rename=outcome, **closed)
-        one = defstruct("RecordOnTheWire", [("data", raw | list[raw]), *around], rename=outcome, **closed)
-
+        around = {f"unknown_{index}": name for index, name in enumerate([*self._around])}
+        outer = [(attribute, Any, MISSING) for attribute in (*_ENVELOPE, *around)]
+        many = defstruct("ListOnTheWire", [("data", list[raw]), *outer], rename=around, **closed)
+        one = defstruct("RecordOnTheWire", [("data", raw | list[raw]), *outer], rename=around, **closed)
         fill = fill_attributes(self._cls, self._readers, self._odd, unknown)
-        return _Plan(decoder(many).decode, decoder(one).decode, decoder(raw).decode, fill)
+        return decoder(many).decode, decoder(one).decode, decoder(raw).decode, fill
 
     def _field(self, reader: FieldReader) -> tuple[Any, ...]:
         if reader.attribute in self._odd:
             return reader.attribute, Any, MISSING
-        kinds: list[Any] = [reader.kind]
-        if reader.reading == "look up":
-            kinds = [*self._tables(reader)]
-        elif reader.minimum is not None:
-            kinds = [Annotated[reader.kind, self._msgspec.Meta(ge=reader.minimum)]]
-        union: Any = Union
+        annotated, union = cast("Any", Annotated), cast("Any", Union)
+        plain = annotated[reader.kind, self._msgspec.Meta(ge=reader.minimum)]
+        kinds: list[Any] = [*self._tables(reader)] if reader.hashed else [plain]
         kind = union[(*kinds, None) if reader.nullable else tuple(kinds)]
-        return (reader.attribute, kind, None) if reader.may_be_missing else (reader.attribute, kind)
+        may_be_missing = reader.nullable or reader.default is None
+        return (reader.attribute, kind, None) if may_be_missing else (reader.attribute, kind)
 
     def _tables(self, reader: FieldReader) -> Iterator[Any]:
         """Types that msgspec decodes to the values of a field."""
-        known = reader.known
 
         def read(raw: Any) -> Any:
             self._misses += 1
-            if raw in known:
-                return known[raw]
+            if raw in reader.known:
+                return reader.known[raw]
             value, extra = reader.take(raw, NO_FIELDS)
-            if extra:
-                raise ValueError("does not fit")
-            return value
+            return None if extra else value  # None is an error
 
-        numbers = {raw: value for raw, value in known.items() if type(raw) is int and -(1 << 63) <= raw < 1 << 63}
-        for values in ({raw: value for raw, value in known.items() if type(raw) is str}, numbers):
-            names: dict[str, Any] = {"_value2member_map_": values, "_missing_": read, "_member_map_": {}}
-            if values:
-                yield type.__new__(enum.EnumMeta, reader.attribute, (), names)
+        known = [*reader.known.items()]
+        texts = {raw: value for raw, value in known if type(raw) is str}
+        numbers = {raw: value for raw, value in known if type(raw) is int and -(1 << 63) <= raw < 1 << 63}
+        for values in filter(None, (texts, numbers)):
+            names = {"_value2member_map_": values, "_missing_": read, "_member_map_": {}}
+            yield type.__new__(enum.EnumMeta, reader.attribute, (), names)
         if reader.kind is bool:
             yield bool
 
 
-def _as_list(data: Any) -> Any:
-    """The records of an envelope, which may hold a single one."""
-    return data if type(data) is list else [data]
-
-
-def _check_success(answer: Any) -> None:
-    if answer.success is MISSING:
-        code = answer.error_code
-        is_success = code == "SUCCESS" or (code is MISSING and answer.errorCode is MISSING)
-    else:
-        is_success = answer.success in ("1", 1)  # and True, which equals 1
-    if not is_success:
-        raise ValueError("no success")
+def _succeeded(answer: Any) -> bool:
+    if answer.success is not MISSING:
+        return answer.success in ("1", 1)  # and True, which equals 1
+    return answer.error_code == "SUCCESS" or (answer.error_code is MISSING and answer.errorCode is MISSING)

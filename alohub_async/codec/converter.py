@@ -6,14 +6,12 @@ kept in `extra`. If the attribute's type does not allow None, it has its default
 """
 
 import functools
-import types
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 import attrs
 
-from alohub_async.codec.fields import MISSING, FieldReader
-from alohub_async.codec.filling import fill_items
+from alohub_async.codec.fields import MISSING, FieldReader, fill_items
 from alohub_async.models import NO_FIELDS, Record
 from alohub_async.validation import read_digits
 
@@ -29,14 +27,6 @@ def _int(value: object, kind: type[int]) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value if kind is int else kind(value)
     raise ValueError("not a whole number")
-
-
-def _identity(value: object, kind: type[int]) -> int:
-    """A whole number whose text is the id as written: `"01"` and `"1"` are two ids."""
-    number = _int(value, kind)
-    if isinstance(value, str) and str(number) != value:
-        raise ValueError("not a whole number as it is written")
-    return number
 
 
 def _str(value: object, _: object) -> str:
@@ -60,36 +50,12 @@ def _is_page(kind: Any) -> bool:
     return get_origin(kind) is list and isinstance(args[0], type) and issubclass(args[0], Record)
 
 
-def _default_of(field: "attrs.Attribute[Any]") -> Callable[[], Any] | None:
-    default, factory = cast("Any", field.default), cast("Any", attrs.Factory)
-    if isinstance(default, factory):
-        return (lambda: attrs.NOTHING) if default.takes_self else default.factory
-    return None if default is attrs.NOTHING else lambda: default
-
-
-def _field_reader(field: "attrs.Attribute[Any]", converter: "Converter", *, strict: bool) -> FieldReader:
-    optional = types.NoneType in get_args(field.type)
-    kind = next(arg for arg in get_args(field.type) if arg is not types.NoneType) if optional else field.type
-    return FieldReader(
-        name=field.alias or field.name,
-        attribute=field.name,
-        wire=field.metadata.get("wire", field.name),
-        kind=kind,
-        structure=_identity if field.name == "id" and kind is int else converter.get_structure_hook(kind),
-        optional=optional,
-        nullable=optional and not field.metadata.get("required", False),
-        default=_default_of(field),
-        minimum=field.metadata.get("minimum"),
-        strict=strict,
-    )
-
-
 def field_readers(cls: type, converter: "Converter", *, strict: bool) -> list[FieldReader]:
     """Return a new reader for each attribute of `cls`, an attrs class with a field `extra`."""
     if any(isinstance(field.type, str) for field in attrs.fields(cls)):
         attrs.resolve_types(cls)
     fields = [field for field in attrs.fields(cls) if field.init and field.name != "extra"]
-    return [_field_reader(field, converter, strict=strict) for field in fields]
+    return [FieldReader(field, converter.get_structure_hook, strict=strict) for field in fields]
 
 
 def _record_hook(cls: Any, converter: "Converter", *, strict: bool) -> Callable[[Any, Any], Any]:

@@ -1,22 +1,30 @@
-"""How one field of a record is read from its raw value, and what is remembered of the values that came."""
+"""Reads the fields of records: one by one, or of a whole page at once with a function generated from them.
 
-import types
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, TypeAlias
+Half the time of creating a frozen record would be spent in its `__init__`, which sets each field through
+`object.__setattr__`. So the records of a page are filled as instances of a subclass that is not frozen and adds no
+slots. Then `__class__` is set to the record class, which Python allows between classes of the same layout.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import repeat, starmap
+from types import NoneType
+from typing import Any, Final, TypeVar, cast, get_args
 
 import attrs
+
+from alohub_async.models import NO_FIELDS
+
+T = TypeVar("T")
 
 MISSING: Final[Any] = object()
 """The raw value of a field that a record does not have."""
 
 MOST_VALUES: Final = 4096
-"""Values remembered per field: more are read each time they come."""
+"""Values remembered per field; more are read each time they come."""
 
-Reading: TypeAlias = Literal["copy", "look up", "read"]
-"""What is left to do for a raw value of a field.
-
-Copy it, if it has the right type; look it up among those read before; or read each one anew.
-"""
+_FACTORY: Final[Any] = attrs.Factory
+_UNFIT: Final = (ValueError, TypeError, KeyError, ExceptionGroup)
 
 
 class FieldError(ValueError):
@@ -28,84 +36,157 @@ class FieldError(ValueError):
         self.value = value
 
 
-@attrs.define(eq=False, kw_only=True)
 class FieldReader:
     """Reads one field of a record."""
 
-    name: str  # in the constructor
-    attribute: str  # its name on the object
-    wire: str  # its wire name
-    kind: Any  # its type, without None
-    structure: Callable[[Any, Any], Any]  # converts a raw value to that type; raises if it cannot
-    optional: bool  # whether its type allows None
-    nullable: bool  # whether the API may send null
-    default: Callable[[], Any] | None  # of the class; returns `NOTHING` if only the constructor can make it
-    minimum: int | None
-    strict: bool  # whether a value that does not fit is an error
-    reading: Reading = attrs.field(init=False, default="copy")
-    hashed: frozenset[type] = attrs.field(init=False, default=frozenset[type]())  # raw values of these can be looked up
-    known: dict[Any, Any] = attrs.field(init=False, factory=dict[Any, Any])  # values by raw value
-    unfit: set[Any] = attrs.field(init=False, factory=set[Any])  # raw values that do not fit
-
-    def __attrs_post_init__(self) -> None:
-        if self.kind is str or (self.kind is int and not self.nullable):
-            return
-        self.reading = "read"
-        if isinstance(self.kind, type) and issubclass(self.kind, int):
-            # Equal values of these types mean the same: a float or, for a number, a bool would not.
-            self.reading = "look up"
-            self.hashed = frozenset({str, int, types.NoneType, *((bool,) if self.kind is bool else ())})
+    def __init__(self, field: "attrs.Attribute[Any]", hook_for: Callable[[Any], Any], *, strict: bool) -> None:
+        """`hook_for` returns what converts a raw value to a type. With `strict`, one that does not fit is an error."""
+        kinds = [kind for kind in get_args(field.type) if kind is not NoneType]
+        self.optional: bool = NoneType in get_args(field.type)  # whether its type allows None
+        self.kind: Any = kinds[0] if self.optional else field.type  # without None
+        self.name: str = field.alias or field.name  # in the constructor
+        self.attribute: str = field.name
+        self.wire: str = field.metadata.get("wire", field.name)
+        self.minimum: int | None = field.metadata.get("minimum")
+        self.nullable: bool = self.optional and not field.metadata.get("required", False)  # whether the API sends null
+        self._default: Any = field.default
+        self._strict = strict
+        self._structure = hook_for(self.kind)
+        # Whether a raw value of the right type is the value itself.
+        self.copied: bool = self.kind is str or (self.kind is int and not self.nullable)
+        # Raw values of these types are remembered: if they are equal, they mean the same.
+        self.hashed: frozenset[type] = frozenset()
+        self.known: dict[Any, Any] = {}  # their values
+        self._unfit = set[Any]()  # those that do not fit
+        if not self.copied and isinstance(self.kind, type) and issubclass(self.kind, int):
+            self.hashed = frozenset({str, int, NoneType} | ({bool} if self.kind is bool else set()))
             self.known |= {None: None} if self.nullable else {}
+            for raw in (0, 1, "0", "1"):
+                with suppress(*_UNFIT):
+                    self.known[raw] = self._read(raw)
 
-    def read(self, raw: object) -> Any:
-        """Return the value for a raw value; raise `ValueError` for an invalid one."""
-        value = self.structure(raw, self.kind)
+    @property
+    def default(self) -> Any:
+        """The default of the class; `NOTHING` if there is none, or only the constructor can make it."""
+        if not isinstance(self._default, _FACTORY):
+            return self._default
+        return attrs.NOTHING if self._default.takes_self else self._default.factory()
+
+    def _read(self, raw: object) -> Any:
+        value = self._structure(raw, self.kind)
         if self.minimum is not None and value < self.minimum:
             raise ValueError(f"below {self.minimum}")
+        if self.attribute == "id" and self.kind is int and isinstance(raw, str) and str(value) != raw:
+            raise ValueError("not as it is written")  # "01" and "1" are two ids
         return value
 
     def take(self, raw: Any, extra: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
         """Return the value for a raw value, and `extra`, to which a raw value that does not fit is added.
 
-        The value is `NOTHING` if the constructor has to set the default. A `FieldError` says that the value does not
-        fit and the class allows no other, or that it must fit.
+        A `FieldError` says that the value does not fit, and must, or that the class allows nothing instead.
         """
-        if raw is MISSING and self.default is not None:
-            return self.default(), extra
+        has_default = self._default is not attrs.NOTHING
+        if raw is MISSING and has_default:
+            return self.default, extra
         if self.nullable and (raw is None or raw is MISSING):
             return None, extra
         hashed = raw.__class__ in self.hashed
-        if not (hashed and raw in self.unfit):
+        if not (hashed and raw in self._unfit):
             try:
-                value = self.read(raw)
-            except (ValueError, TypeError, KeyError, ExceptionGroup) as exc:
-                if self.strict or not (self.optional or self.default):
+                value = self._read(raw)
+            except _UNFIT as exc:
+                if self._strict or not (self.optional or has_default):
                     raise FieldError(self.wire, None if raw is MISSING else raw) from exc
-                if hashed and len(self.unfit) < MOST_VALUES:
-                    self.unfit.add(raw)
+                if hashed and len(self._unfit) < MOST_VALUES:
+                    self._unfit.add(raw)
             else:
                 if hashed and len(self.known) < MOST_VALUES:
                     self.known[raw] = value
                 return value, extra
         if raw is not MISSING:
             extra = {**extra, self.wire: raw}
-        return None if self.optional or self.default is None else self.default(), extra
+        return None if self.optional else self.default, extra
 
-    @property
-    def may_be_missing(self) -> bool:
-        """Whether a missing value means None."""
-        return self.nullable or (self.default is not None and self.default() is None)
 
-    def fits(self, raw: Any) -> bool:
-        """Whether a raw value has a documented type and is valid."""
-        if raw is MISSING:
-            return self.may_be_missing
-        if raw is None:
-            return self.nullable
-        if raw.__class__ not in (self.hashed or {self.kind}):
-            return False
+def fill_items(cls: type[T], readers: Sequence[FieldReader]) -> Callable[[Sequence[Mapping[str, Any]]], list[T]]:
+    """Return a function that makes the records of JSON objects."""
+    absent = {reader.wire: MISSING for reader in readers}
+    unknown = "{name: value for name, value in raw.items() if name not in wires}"
+    lines = [f"extra = nothing if len(raw) == {len(absent)} else {unknown}"]
+    for reader in readers:
+        lines += _take(reader, f"raw[{reader.wire!r}]")
+    fill = _compiled(cls, readers, lines, wires=absent.keys())
+
+    def fill_page(records: Sequence[Mapping[str, Any]]) -> list[T]:
         try:
-            self.read(raw)
-        except ValueError:
-            return False
-        return raw.__class__ is not int or -(1 << 63) <= raw < 1 << 63
+            return fill(records)
+        except KeyError:  # a record lacks a field
+            return fill([{**absent, **record} for record in records])
+
+    return fill_page
+
+
+def fill_attributes(
+    cls: type[T], readers: Sequence[FieldReader], odd: Collection[str], unknown: Mapping[str, str]
+) -> Callable[[Sequence[Any]], list[T]]:
+    """Return a function that makes the records of objects with the same attributes.
+
+    The value of an attribute is the record's, but raw for those in `odd`. `unknown` has the wire names of further
+    attributes, which belong into `extra`.
+    """
+    lines = ["extra = nothing"]
+    if unknown:
+        values = [f"raw.{attribute}" for attribute in unknown]
+        items = ", ".join(f"{wire!r}: raw.{attribute}" for attribute, wire in unknown.items())
+        lines = [
+            f"if {' is not missing and '.join(values)} is not missing: extra = {{{items}}}",
+            f"elif {' is missing and '.join(values)} is missing: extra = nothing",
+            f"else: extra = {{name: value for name, value in {{{items}}}.items() if value is not missing}}",
+        ]
+    for reader in readers:
+        value = f"raw.{reader.attribute}"
+        lines += _take(reader, value) if reader.attribute in odd else [f"record.{reader.attribute} = {value}"]
+    return _compiled(cls, readers, lines)
+
+
+def _take(reader: FieldReader, value: str) -> Iterator[str]:
+    """Code that sets a field from its raw value; one that is not a plain one costs a call."""
+    name, kind = reader.attribute, reader.kind
+    yield f"value = {value}"
+    if reader.hashed:
+        yield f"if type(value) in {name}_hashed and value in {name}_known: record.{name} = {name}_known[value]"
+    else:
+        null = " or value is None" if reader.nullable else ""
+        least = "" if reader.minimum is None else f" and value >= {reader.minimum}"
+        yield f"if {f'type(value) is {kind.__name__}{least}{null}' if reader.copied else False}: record.{name} = value"
+    yield f"else: record.{name}, extra = {name}_take(value, extra)"
+
+
+def _compiled(
+    cls: type[T], readers: Sequence[FieldReader], lines: Sequence[str], **names: object
+) -> Callable[[Any], list[T]]:
+    joined = "\n        ".join(lines)
+    code = f"""
+def fill(raws):
+    page = [*starmap(blank, repeat((), len(raws)))]
+    for record, raw in zip(page, raws):
+        {joined}
+        record.extra = extra
+        record.__class__ = cls
+    return page
+"""
+    # Its instances are created empty and can be filled.
+    plain_methods = {name: getattr(object, name) for name in ("__init__", "__setattr__", "__delattr__")}
+    blank = type(f"_Mutable{cls.__name__}", (cls,), {"__slots__": (), **plain_methods})
+    names |= {
+        "blank": blank,
+        "cls": cls,
+        "missing": MISSING,
+        "nothing": NO_FIELDS,
+        "repeat": repeat,
+        "starmap": starmap,
+    }
+    for reader in readers:
+        names |= {f"{reader.attribute}_{what}": getattr(reader, what) for what in ("take", "known", "hashed")}
+    exec(compile(code, f"<{cls.__name__}>", "exec"), names)  # noqa: S102  (only the field names vary)
+    return cast("Callable[[Any], list[T]]", names["fill"])
