@@ -7,7 +7,6 @@ slots. Then `__class__` is set to the record class, which Python allows between 
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import repeat, starmap
 from types import NoneType
 from typing import Any, Final, TypeVar, cast, get_args
 
@@ -21,8 +20,9 @@ MISSING: Final[Any] = object()
 """The raw value of a field that a record does not have."""
 
 MOST_VALUES: Final = 4096
-"""Values remembered per field; more are read each time they come."""
+"""Values remembered per field; more, and large ones, are read each time they come."""
 
+_LARGE: Final = 128  # bytes
 _FACTORY: Final[Any] = attrs.Factory
 _UNFIT: Final = (ValueError, TypeError, KeyError, ExceptionGroup)
 
@@ -50,7 +50,8 @@ class FieldReader:
         self.minimum: int | None = field.metadata.get("minimum")
         self.nullable: bool = self.optional and not field.metadata.get("required", False)  # whether the API sends null
         self._default: Any = field.default
-        self._strict = strict
+        self._has_default = field.default is not attrs.NOTHING
+        self._must_fit = strict or not (self.optional or self._has_default)
         self._structure = hook_for(self.kind)
         # Whether a raw value of the right type is the value itself.
         self.copied: bool = self.kind is str or (self.kind is int and not self.nullable)
@@ -85,17 +86,17 @@ class FieldReader:
 
         A `FieldError` says that the value does not fit, and must, or that the class allows nothing instead.
         """
-        has_default = self._default is not attrs.NOTHING
-        if raw is MISSING and has_default:
+        if raw is MISSING and self._has_default:
             return self.default, extra
         if self.nullable and (raw is None or raw is MISSING):
             return None, extra
-        hashed = raw.__class__ in self.hashed
-        if not (hashed and raw in self._unfit):
+        hashed = raw.__class__ in self.hashed and raw.__sizeof__() < _LARGE
+        unfit = raw in self._unfit if hashed else self.kind is str and not (self._must_fit or isinstance(raw, str))
+        if not unfit:
             try:
                 value = self._read(raw)
             except _UNFIT as exc:
-                if self._strict or not (self.optional or has_default):
+                if self._must_fit:
                     raise FieldError(self.wire, None if raw is MISSING else raw) from exc
                 if hashed and len(self._unfit) < MOST_VALUES:
                     self._unfit.add(raw)
@@ -167,6 +168,8 @@ def _compiled(
 ) -> Callable[[Any], list[T]]:
     joined = "\n        ".join(lines)
     code = f"""
+from itertools import repeat, starmap
+
 def fill(raws):
     page = [*starmap(blank, repeat((), len(raws)))]
     for record, raw in zip(page, raws):
@@ -178,14 +181,7 @@ def fill(raws):
     # Its instances are created empty and can be filled.
     plain_methods = {name: getattr(object, name) for name in ("__init__", "__setattr__", "__delattr__")}
     blank = type(f"_Mutable{cls.__name__}", (cls,), {"__slots__": (), **plain_methods})
-    names |= {
-        "blank": blank,
-        "cls": cls,
-        "missing": MISSING,
-        "nothing": NO_FIELDS,
-        "repeat": repeat,
-        "starmap": starmap,
-    }
+    names |= {"blank": blank, "cls": cls, "missing": MISSING, "nothing": NO_FIELDS}
     for reader in readers:
         names |= {f"{reader.attribute}_{what}": getattr(reader, what) for what in ("take", "known", "hashed")}
     exec(compile(code, f"<{cls.__name__}>", "exec"), names)  # noqa: S102  (only the field names vary)

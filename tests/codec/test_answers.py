@@ -1,9 +1,11 @@
 """The fast lane returns the same records as the plain way, however odd an answer is, or leaves it to the plain way."""
 
 import copy
+import gc
 import importlib.util
 import json
 import sys
+import tracemalloc
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, cast
@@ -408,6 +410,22 @@ def test_new_values_settle() -> None:
         assert [item.max_wait for item in page[0]] == [*range(first, first + 100)]
         assert [item.strategy for item in page[0]] == [*range(first, first + 100)]
     assert lane.lessons <= 12
+
+
+def test_large_values_are_not_remembered() -> None:
+    """A server that sends rubbish does not fill the memory."""
+    lane = FastLane(InboundQueue, strict=False)
+    assert lane.list(_body(queue(timeWait="soon", new=1))) is not None
+    bodies_of_rubbish = [_body(queue(timeWait=str(n) * 100_000, **{str(n) * 100_000: 1})) for n in range(1, 30)]
+    tracemalloc.start()
+    try:
+        for body in bodies_of_rubbish:
+            lane.list(body)
+            converter_for(strict=False).structure(json.loads(body)["data"], list[InboundQueue])
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_new_strategy_is_made_once() -> None:
