@@ -60,12 +60,7 @@ decoders: Callable[..., Decoders] = functools.cache(_decoders)
 
 
 class FastLane:
-    """What is known about the answers with records of one class, and the functions made of that.
-
-    Attributes:
-        lessons: How often it has learnt.
-        names: Undocumented names of records, as keys.
-    """
+    """What is known about the answers with records of one class, and the functions made of that."""
 
     def __init__(self, cls: type[Record], *, strict: bool) -> None:
         """Know what is documented. With `strict`, an answer with a value that does not fit is left to the plain way."""
@@ -78,15 +73,16 @@ class FastLane:
         self._odd = {
             reader.attribute for reader in self._readers if not (reader.copied or reader.known.keys() - {None})
         }
-        self.names: dict[str, None] = {}
-        self._around: dict[str, None] = {}  # undocumented names of envelopes
+        self.names: dict[str, None] = {}  # undocumented names of records
+        self._around: dict[str, None] = {}  # those of envelopes
         self._misses = 0  # values that were not in the tables
         self._enough = 256  # of them, to make the tables anew
-        self.lessons: int = 0
+        self.lessons: int = -1  # how often it has learnt
         self._enveloped = False  # whether the last detail was
-        # Replaced as a whole, since several threads may decode: the decoders of lists, of details in an envelope and of
-        # bare ones, and the function that makes records of what they return.
-        self._plan: tuple[Callable[[Any], Any], ...] = self._make()
+        # The decoders of lists, of details in an envelope and of bare ones, and the function that makes records of what
+        # they return. Replaced as a whole, since several threads may decode.
+        self._plan: tuple[Callable[[Any], Any], ...]
+        self._make()
 
     def list(self, body: bytes) -> DecodedList[Any] | None:
         """Decode a list answer."""
@@ -104,28 +100,24 @@ class FastLane:
             return None  # a record without an id is identified by its text
         if self._misses > self._enough:
             self._enough = 2 * self._misses
-            self._lesson()
+            self._make()
         return items, keys, total
 
-    def record(self, body: bytes) -> Any:
-        """Decode a detail answer: bare, or enveloped as an object or a list of one."""
-        for enveloped in (self._enveloped, not self._enveloped):
-            record = self._record(body, enveloped=enveloped)
-            if record is not None:
-                self._enveloped = enveloped
-                return record
-        return None
-
-    def _record(self, body: bytes, *, enveloped: bool) -> Any:
-        _, decode_enveloped, decode_bare, fill = self._plan
+    def record(self, body: bytes, *, again: bool = False) -> Any:
+        """Decode a detail answer: bare, or enveloped as an object or a list of one, as the last one was."""
+        enveloped, (_, decode_enveloped, decode_bare, fill) = self._enveloped, self._plan
         try:
             answer = decode_enveloped(body) if enveloped else None
             data = decode_bare(body) if answer is None else answer.data
             raws: Any = data if data.__class__ is list else (data,)
             [raw], [record] = raws, fill(raws)
+            if raw.id is not MISSING and (answer is None or _succeeded(answer)):
+                return record
         except Exception as error:  # noqa: BLE001  (the plain way says what is wrong)
-            return self._record(body, enveloped=enveloped) if self._learn(str(error), bare=not enveloped) else None
-        return None if raw.id is MISSING or (enveloped and not _succeeded(answer)) else record
+            if self._learn(str(error), bare=not enveloped):
+                return self.record(body, again=again)
+        self._enveloped = not enveloped
+        return None if again else self.record(body, again=True)
 
     def _learn(self, why: str, *, bare: bool = False) -> bool:
         """Learn from the error of an answer; return whether to try again."""
@@ -139,16 +131,13 @@ class FastLane:
                 known[name] = None
         else:
             self._odd |= odd
-        return bool(new) and self._lesson()
+        return bool(new) and self._make()
 
-    def _lesson(self) -> bool:
+    def _make(self) -> bool:
+        """Make the functions anew, if there may be one more lesson; return whether there was."""
         if self.lessons == MOST_LESSONS:
             return False
         self.lessons += 1
-        self._plan = self._make()
-        return True
-
-    def _make(self) -> tuple[Any, ...]:
         defstruct, decoder = self._msgspec.defstruct, self._msgspec.json.Decoder
         closed = {"forbid_unknown_fields": True, "gc": False, "kw_only": True}  # what is decoded has no cycles
         unknown = {f"unknown_{index}": name for index, name in enumerate([*self.names])}
@@ -160,7 +149,8 @@ class FastLane:
         many = defstruct("ListOnTheWire", [("data", list[raw]), *outer], rename=around, **closed)
         one = defstruct("RecordOnTheWire", [("data", raw | list[raw]), *outer], rename=around, **closed)
         fill = fill_attributes(self._cls, self._readers, self._odd, unknown)
-        return decoder(many).decode, decoder(one).decode, decoder(raw).decode, fill
+        self._plan = decoder(many).decode, decoder(one).decode, decoder(raw).decode, fill
+        return True
 
     def _field(self, reader: FieldReader) -> tuple[Any, ...]:
         if reader.attribute in self._odd:
@@ -177,9 +167,7 @@ class FastLane:
 
         def read(raw: Any) -> Any:
             self._misses += 1
-            if raw in reader.known:
-                return reader.known[raw]
-            value, extra = reader.take(raw, NO_FIELDS)
+            value, extra = (reader.known[raw], None) if raw in reader.known else reader.take(raw, NO_FIELDS)
             return None if extra else value  # None is an error
 
         known = [*reader.known.items()]

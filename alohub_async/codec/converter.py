@@ -78,8 +78,9 @@ def _record_hook(cls: Any, converter: "Converter", *, strict: bool) -> Callable[
 
 def _page_hook(page: Any, converter: "Converter", *, strict: bool) -> Callable[[Any, Any], Any]:
     """Return a function that structures a list of the SDK's records, all at once."""
-    (cls,) = get_args(page)
-    fill: Callable[[Any], Any] = fill_items(cls, field_readers(cls, converter, strict=strict))
+    fill: Callable[[Any], Any] = fill_items(
+        get_args(page)[0], field_readers(get_args(page)[0], converter, strict=strict)
+    )
     return lambda records, _: fill(records)
 
 
