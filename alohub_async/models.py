@@ -77,7 +77,7 @@ class Record:
     Where the API's value does not fit, a field is None if its type allows that, or else has its default; without one,
     the record is refused. `"required": True` in the metadata means that the API never sends null.
 
-    `codec/fields.py` creates them without their constructors: these may only set the fields, and no default `takes_self`.
+    `codec/fields.py` creates them without their constructors: these may only set the fields; no default `takes_self`.
     """
 
     id: int | None

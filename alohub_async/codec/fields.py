@@ -160,6 +160,9 @@ def _take(reader: FieldReader, value: str) -> Iterator[str]:
         null = " or value is None" if reader.nullable else ""
         least = "" if reader.minimum is None else f" and value >= {reader.minimum}"
         yield f"if {f'type(value) is {kind.__name__}{least}{null}' if reader.copied else False}: record.{name} = value"
+    if reader.copied and kind is int and reader.minimum in {None, 0, 1}:
+        digits = "value.isdecimal() and value.isascii() and value[0] != '0' and len(value) < 19"
+        yield f"elif type(value) is str and {digits}: record.{name} = int(value)"
     yield f"else: record.{name}, extra = {name}_take(value, extra)"
 
 
