@@ -77,7 +77,7 @@ class Record:
     Where the API's value does not fit, a field is None if its type allows that, or else has its default; without one,
     the record is refused. `"required": True` in the metadata means that the API never sends null.
 
-    `codec/fast_records.py` creates them without calling their constructors, so a constructor may only set the fields.
+    `codec/fields.py` creates them without their constructors: these may only set the fields; no default `takes_self`.
     """
 
     id: int | None

@@ -6,6 +6,9 @@ calls is the cost: to change it, noise would have to hit every page.
 """
 
 import asyncio
+
+
+import cProfile
 import json
 import subprocess
 import sys
@@ -16,8 +19,13 @@ from typing import Any, Final
 import attrs
 import pytest
 
+from alohub_async.codec.answers import FastLane
+from alohub_async.models import InboundQueue
 from alohub_async.testing import Sandbox
 from tests.support import FIRST
+
+
+from tests.support import queue
 
 PAGES: Final = 40
 SMALL: Final = 20
@@ -206,3 +214,37 @@ async def test_with_budget_to_spare_few_requests_wait() -> None:
                 sys.setprofile(None)
             assert client.rate_limits.tenant.sent == 5000
     assert waited < 50
+
+
+def _calls(lane: FastLane, body: bytes) -> int:
+    """Function calls to decode an answer like those before it."""
+    for _ in range(3):
+        assert lane.list(body) is not None
+    profile = cProfile.Profile()
+    profile.enable()
+    page = lane.list(body)
+    profile.disable()
+    assert page is not None
+    return sum(entry.callcount for entry in profile.getstats())
+
+
+@pytest.mark.parametrize(
+    ("odd", "calls"),
+    [
+        ({"createdAt": "2026-03-10"}, 0.0),
+        ({"strategy": 42}, 1.0),
+        ({"nguongRanhRoi": "15"}, 2.0),
+        ({"timeWait": -1}, 2.0),
+    ],
+    ids=["undocumented field", "new strategy", "flag that does not fit", "number that does not fit"],
+)
+def test_an_odd_page_costs_few_calls(odd: dict[str, Any], calls: float) -> None:
+    """Two calls for a value that does not fit, none for an undocumented field, and no more for the rest of the page."""
+    lane = FastLane(InboundQueue, strict=False)
+    documented = [queue(callinId=number) for number in range(1, LARGE + 1)]
+    changed = [{**record, **odd} if number % 4 == 0 else record for number, record in enumerate(documented)]
+    least, cost = (
+        _calls(lane, json.dumps({"success": "1", "totalRecord": LARGE, "data": page}).encode())
+        for page in (documented, changed)
+    )
+    assert cost <= least + calls * LARGE / 4 + 2

@@ -6,29 +6,17 @@ kept in `extra`. If the attribute's type does not allow None, it has its default
 """
 
 import functools
-import types
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 import attrs
 
-from alohub_async.codec.fast_records import FieldReader, UnusualPageError, page_filler
+from alohub_async.codec.fields import MISSING, FieldReader, fill_items
 from alohub_async.models import NO_FIELDS, Record
 from alohub_async.validation import read_digits
 
 if TYPE_CHECKING:
     from cattrs import Converter  # imported with the first converter: not every program that imports the SDK needs one
-
-_MISSING: Final = object()
-
-
-class FieldError(ValueError):
-    """A value does not match its documented type: the wire name of the field, and the raw value."""
-
-    def __init__(self, field: str, value: object) -> None:
-        super().__init__(field, value)
-        self.field = field
-        self.value = value
 
 
 def _int(value: object, kind: type[int]) -> int:
@@ -39,14 +27,6 @@ def _int(value: object, kind: type[int]) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value if kind is int else kind(value)
     raise ValueError("not a whole number")
-
-
-def _identity(value: object, kind: type[int]) -> int:
-    """A whole number whose text is the id as written: `"01"` and `"1"` are two ids."""
-    number = _int(value, kind)
-    if isinstance(value, str) and str(number) != value:
-        raise ValueError("not a whole number as it is written")
-    return number
 
 
 def _str(value: object, _: object) -> str:
@@ -70,71 +50,38 @@ def _is_page(kind: Any) -> bool:
     return get_origin(kind) is list and isinstance(args[0], type) and issubclass(args[0], Record)
 
 
-def _field_reader(field: "attrs.Attribute[Any]", converter: "Converter") -> FieldReader:
-    optional = types.NoneType in get_args(field.type)
-    kind = next(arg for arg in get_args(field.type) if arg is not types.NoneType) if optional else field.type
-    return FieldReader(
-        name=field.alias or field.name,
-        attribute=field.name,
-        wire=field.metadata.get("wire", field.name),
-        kind=kind,
-        structure=_identity if field.name == "id" and kind is int else converter.get_structure_hook(kind),
-        optional=optional,
-        nullable=optional and not field.metadata.get("required", False),
-        has_default=field.default is not attrs.NOTHING,
-        minimum=field.metadata.get("minimum"),
-    )
-
-
-def field_readers(cls: type, converter: "Converter") -> list[FieldReader]:
-    """Return a reader for each attribute of `cls`, an attrs class with a field `extra`."""
+def field_readers(cls: type, converter: "Converter", *, strict: bool) -> list[FieldReader]:
+    """Return a new reader for each attribute of `cls`, an attrs class with a field `extra`."""
     if any(isinstance(field.type, str) for field in attrs.fields(cls)):
         attrs.resolve_types(cls)
-    return [_field_reader(field, converter) for field in attrs.fields(cls) if field.init and field.name != "extra"]
+    fields = [field for field in attrs.fields(cls) if field.init and field.name != "extra"]
+    return [FieldReader(field, converter.get_structure_hook, strict=strict) for field in fields]
 
 
-def _record_hook(cls: type, converter: "Converter", *, strict: bool) -> Callable[[Any, Any], Any]:
+def _record_hook(cls: Any, converter: "Converter", *, strict: bool) -> Callable[[Any, Any], Any]:
     """Return a function that structures records of `cls`, an attrs class with a field `extra`."""
-    readers = field_readers(cls, converter)
+    readers = field_readers(cls, converter, strict=strict)
     wires = {reader.wire for reader in readers}
     is_sdk_record = issubclass(cls, Record)
 
     def structure(record: Any, _: Any) -> Any:
         values: dict[str, Any] = {}
-        extra = {name: value for name, value in record.items() if name not in wires}
+        extra: Any = {name: value for name, value in record.items() if name not in wires}
         for reader in readers:
-            raw = record.get(reader.wire, _MISSING)
-            if raw is _MISSING and reader.has_default:
-                continue
-            if reader.optional:
-                values[reader.name] = None
-            if reader.nullable and (raw is None or raw is _MISSING):
-                continue
-            try:
-                values[reader.name] = reader.read(raw)
-            except (ValueError, TypeError, KeyError, ExceptionGroup) as exc:
-                if strict or not (reader.optional or reader.has_default):
-                    raise FieldError(reader.wire, None if raw is _MISSING else raw) from exc
-                if raw is not _MISSING:
-                    extra[reader.wire] = raw
+            value, extra = reader.take(record.get(reader.wire, MISSING), extra)
+            if value is not attrs.NOTHING:
+                values[reader.name] = value
         return cls(**values, extra=extra if extra or not is_sdk_record else NO_FIELDS)
 
     return structure
 
 
-def _page_hook(page: Any, converter: "Converter") -> Callable[[Any, Any], Any]:
-    """Return a function that structures a list of the SDK's records, all at once if possible."""
-    (cls,) = get_args(page)
-    fill: Callable[[Any], Any] = page_filler(cls, field_readers(cls, converter), "items")
-    structure = converter.get_structure_hook(cls)
-
-    def structure_page(records: Any, _: Any) -> Any:
-        try:
-            return fill(records)
-        except UnusualPageError:
-            return [structure(record, cls) for record in records]
-
-    return structure_page
+def _page_hook(page: Any, converter: "Converter", *, strict: bool) -> Callable[[Any, Any], Any]:
+    """Return a function that structures a list of the SDK's records, all at once."""
+    fill: Callable[[Any], Any] = fill_items(
+        get_args(page)[0], field_readers(get_args(page)[0], converter, strict=strict)
+    )
+    return lambda records, _: fill(records)
 
 
 def _model_hook(cls: type[Any], converter: "Converter") -> Callable[[Any, Any], Any]:
@@ -160,5 +107,5 @@ def converter_for(*, strict: bool) -> "Converter":
     converter.register_structure_hook(bool, _bool)
     converter.register_structure_hook_factory(attrs.has, _model_hook)
     converter.register_structure_hook_factory(_is_record, functools.partial(_record_hook, strict=strict))
-    converter.register_structure_hook_factory(_is_page, _page_hook)
+    converter.register_structure_hook_factory(_is_page, functools.partial(_page_hook, strict=strict))
     return converter

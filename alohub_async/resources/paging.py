@@ -9,7 +9,7 @@ import attrs
 from yarl import URL
 
 from alohub_async.background_tasks import wait_until_done
-from alohub_async.codec.fast_answers import ListDecoder
+from alohub_async.codec.answers import ListDecoder
 from alohub_async.errors import InvalidArgumentError, NotFoundError
 from alohub_async.http.requestor import Requestor
 from alohub_async.http.requests import Request, build_request

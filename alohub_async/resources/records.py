@@ -6,7 +6,8 @@ from typing import Any, TypeAlias, TypeVar, get_origin
 
 import attrs
 
-from alohub_async.codec.converter import FieldError, converter_for
+from alohub_async.codec.converter import converter_for
+from alohub_async.codec.fields import FieldError
 from alohub_async.errors import APIResponseError, InvalidArgumentTypeError
 from alohub_async.models import Record
 from alohub_async.printable import printable

@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 import attrs
 from yarl import URL
 
-from alohub_async.codec.fast_answers import Decoders, decoders
+from alohub_async.codec.answers import Decoders, decoders
 from alohub_async.codec.updates import update_body
 from alohub_async.errors import (
     AlohubError,
@@ -82,7 +82,7 @@ class Resource(Generic[RecordT, UpdateT]):
 
     @functools.cached_property
     def _decoders(self) -> Decoders:
-        return decoders(self.spec.record)
+        return decoders(self.spec.record, strict=self._strict)
 
     def list(self, *, details: bool = False, prove: bool = False, **options: Unpack[WalkOptionsDict]) -> Pager[RecordT]:
         """Walk the list; see `Queues.list_inbound`.
