@@ -1,7 +1,9 @@
 """From a list's declaration to a `Pager`: where requests, decoding, details and the deadline of a walk meet."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
+from heapq import heappop, heappush
+from itertools import count
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 from urllib.parse import urlencode
 
@@ -121,18 +123,26 @@ def _start(walk: WalkOptions, listed: str) -> PageToken:
 
 
 class _Details(Generic[T]):
-    """Looks up each record of a page, a bounded few at a time. What was found survives a failure."""
+    """Looks up the records of pages, a bounded few at a time, the lowest page first. What was found survives a failure.
+
+    The look-ups of all pages share the slots, so that none is idle while a page waits for its last look-ups.
+    """
 
     def __init__(self, look_up: LookUp[T], deadline: Deadline) -> None:
         self._look_up = look_up
         self._deadline = deadline
-        self._slots = asyncio.Semaphore(_DETAILS_AT_ONCE)
+        self._free = _DETAILS_AT_ONCE
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []  # a heap: by page, then by arrival
+        self._arrivals = count()
         self._found: dict[int, dict[int, T | None]] = {}  # by page and id; None if it is gone
 
     async def enrich(self, number: int, page: FetchedPage[T]) -> FetchedPage[T]:
         found = self._found.setdefault(number, {})
         missing = dict.fromkeys(key for key in page.keys if isinstance(key, int) and key not in found)
-        tasks = [asyncio.ensure_future(self._find(found, record_id)) for record_id in missing]
+        left = iter(missing)
+        tasks = [
+            asyncio.ensure_future(self._find(number, found, left)) for _ in range(min(len(missing), _DETAILS_AT_ONCE))
+        ]
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -145,12 +155,43 @@ class _Details(Generic[T]):
         gone = frozenset(index for index, key in enumerate(page.keys) if isinstance(key, int) and found[key] is None)
         return FetchedPage(items, page.keys, page.total, gone)
 
-    async def _find(self, found: dict[int, T | None], record_id: int) -> None:
-        async with self._slots:
+    async def _find(self, number: int, found: dict[int, T | None], left: Iterator[int]) -> None:
+        """Look up what is left of a page, one by one, with other tasks that do the same."""
+        while True:
+            await self._enter(number)
             try:
-                found[record_id], _ = await self._look_up(record_id, self._deadline.next_call())
-            except NotFoundError:
-                found[record_id] = None
+                for record_id in left:
+                    try:
+                        found[record_id], _ = await self._look_up(record_id, self._deadline.next_call())
+                    except NotFoundError:
+                        found[record_id] = None
+                    if self._waiting and self._waiting[0][0] < number:
+                        break
+                else:
+                    return
+            finally:
+                self._leave()
+
+    async def _enter(self, number: int) -> None:
+        if self._free:
+            self._free -= 1
+            return
+        slot = asyncio.get_running_loop().create_future()
+        heappush(self._waiting, (number, next(self._arrivals), slot))
+        try:
+            await slot
+        except asyncio.CancelledError:
+            if not slot.cancelled():
+                self._leave()
+            raise
+
+    def _leave(self) -> None:
+        while self._waiting:
+            *_, slot = heappop(self._waiting)
+            if not slot.done():
+                slot.set_result(None)
+                return
+        self._free += 1
 
 
 def _keys(records: Sequence[Mapping[str, Any]], key: str | None) -> list[Hashable]:
