@@ -11,14 +11,16 @@ from alohub_async.audit.junit import junit_xml
 from alohub_async.audit.page import check_html, html_page
 from alohub_async.audit.report import AuditReport, make_report
 from alohub_async.audit.rules import AuditedList, AuditedQueue, Finding, Rule, Severity, list_rule, rule
-from alohub_async.audit.run import audit_inbound
+from alohub_async.audit.run import AuditProgress, OnProgress, audit_inbound
 
 __all__ = [
     "DEFAULT_RULES",
+    "AuditProgress",
     "AuditReport",
     "AuditedList",
     "AuditedQueue",
     "Finding",
+    "OnProgress",
     "Rule",
     "Severity",
     "audit_inbound",

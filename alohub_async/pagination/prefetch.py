@@ -26,7 +26,7 @@ class _Fetches(Generic[T]):
     enrich: Enrich[T] | None
     arrived: set[int] = attrs.field(factory=set[int])  # the pages in memory
     total: int | None = None  # of the page that arrived last
-    begun: bool = False  # whether the first page has arrived, and the list goes on behind it
+    begun: bool = False  # whether the first page's records are looked up, and the list goes on behind it
 
     async def page(self, number: int, size: int) -> FetchedPage[T]:
         """Fetch a page; then others may be fetched while its records are looked up."""
@@ -34,7 +34,8 @@ class _Fetches(Generic[T]):
         self.arrived.add(number)
         if page.total is not None:
             self.total = page.total
-            self.begun = self.begun or (number == 0 and size == len(page.keys) < page.total)
+            if self.enrich is not None and number == 0:
+                self.begun = size == len(page.keys) < page.total
         owner = self.owner()
         if owner is not None:
             owner.start()
@@ -52,8 +53,17 @@ class Prefetcher(Generic[T]):
         self._ordered = ordered
         self._progress = progress
         self._fetches = _Fetches(ref(self), fetch, enrich)
-        self._at_hand: int | None = None  # the page that is fetched here, or was taken last
+        self._at_hand: int | None = None  # the page that was taken last; `progress` may not know it yet
         self.tasks: BackgroundTasks[int, FetchedPage[T]] = BackgroundTasks()  # by page
+
+    @property
+    def total(self) -> int | None:
+        """Records in the whole list, as the page reports that arrived last, also while its records are looked up."""
+        return self._fetches.total
+
+    @total.setter
+    def total(self, total: int | None) -> None:
+        self._fetches.total = total
 
     async def take(self, number: int, *, or_any: bool) -> tuple[int, FetchedPage[T]]:
         """Wait for a page, or with `or_any` for whichever of those in flight arrives first; with its number."""
@@ -62,11 +72,10 @@ class Prefetcher(Generic[T]):
         running = self.tasks.keys()
         if or_any and running:
             number = await self.tasks.next_done()
+        elif number not in running:
+            self._start(number)
         try:
-            if number in running:
-                return number, await self.tasks.take(number)
-            self._at_hand = number
-            return number, await self.fetch(number)
+            return number, await self.tasks.take(number)
         except BaseException:
             if not self._progress.totals:  # the list begins anew, so what was listed before is not of this walk
                 self._fetches.begun = False
@@ -84,7 +93,7 @@ class Prefetcher(Generic[T]):
         """Start to fetch pages that are known to exist, as many as may be in flight and in memory."""
         progress, fetches = self._progress, self._fetches
         begun = progress.total is not None or (fetches.begun and not progress.totals)
-        if fetches.total is None or not begun or progress.stopped_by is not None:
+        if not self._most or fetches.total is None or not begun or progress.stopped_by is not None:
             return  # without a total it is not known that there is another page
         running = self.tasks.keys()
         room = min(2 * self._most - len(running), self._most - len(running - fetches.arrived))
@@ -94,9 +103,12 @@ class Prefetcher(Generic[T]):
             if number > last or room <= 0:
                 return
             if number not in running and number != self._at_hand:
-                fetches.arrived.discard(number)
-                self.tasks.start(number, self.fetch(number))
+                self._start(number)
                 room -= 1
+
+    def _start(self, number: int) -> None:
+        self._fetches.arrived.discard(number)
+        self.tasks.start(number, self.fetch(number))
 
     def requests_left(self, total: int) -> int:
         """Return how many pages of a list of `total` records are neither in memory nor in flight."""

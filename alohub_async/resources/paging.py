@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
 from itertools import count
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 from urllib.parse import urlencode
 
 import attrs
@@ -16,7 +16,7 @@ from alohub_async.errors import InvalidArgumentError, NotFoundError
 from alohub_async.http.requestor import Requestor
 from alohub_async.http.requests import Request, build_request
 from alohub_async.http.responses import read_list
-from alohub_async.options import DEFAULT_PAGE_SIZE, CallOptions, Deadline, WalkOptions
+from alohub_async.options import DEFAULT_CONCURRENCY, DEFAULT_PAGE_SIZE, CallOptions, Deadline, WalkOptions
 from alohub_async.pagination import Estimate, FetchedPage, Pager, PageToken, RepairingSource, WalkingSource
 from alohub_async.resources.records import StructurePage
 from alohub_async.routes import Route
@@ -24,10 +24,8 @@ from alohub_async.validation import read_digits
 
 T = TypeVar("T")
 
-LookUp: TypeAlias = Callable[[int, CallOptions], Awaitable[tuple[T, int]]]
-"""Gets one record by its id, and the transmissions it took."""
-
-_DETAILS_AT_ONCE: Final = 16
+LookUp: TypeAlias = Callable[[int, CallOptions], Awaitable[tuple[T | None, int]]]
+"""Gets one record by its id, or None if the listed one is to stay, and the transmissions it took."""
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -35,7 +33,8 @@ class Listing(Generic[T]):
     """Where the pages of a list are from.
 
     `decode` decodes an answer's bytes, where it can; otherwise `structure` makes the records. `detail` looks up each
-    record by its id, on its route, to be yielded instead of the listed one. `prove` is that of `WalkingSource`.
+    record by its id, on its route, `at_once` of them, to be yielded instead of the listed one. `prove` is that of
+    `WalkingSource`.
     """
 
     route: Route
@@ -45,6 +44,7 @@ class Listing(Generic[T]):
     key: str | None = attrs.field(default=None, kw_only=True)  # wire name of the field that identifies a record
     decode: ListDecoder[Any] | None = attrs.field(default=None, kw_only=True)
     detail: tuple[Route, LookUp[T]] | None = attrs.field(default=None, kw_only=True)
+    at_once: int = attrs.field(default=DEFAULT_CONCURRENCY, kw_only=True)
     prove: bool = attrs.field(default=False, kw_only=True)
 
     @property
@@ -68,7 +68,7 @@ def make_pager(requestor: Requestor, source: Listing[T], given: Mapping[str, Any
     deadline = Deadline(options, what=source.listed)
     has_deadline = isinstance(walk.deadline, float | int)
     route, detail, decode = source.route, source.detail, source.decode
-    enrich = None if detail is None else _Details(detail[1], deadline).enrich
+    enrich = None if detail is None else _Details(detail[1], deadline, source.at_once).enrich
 
     async def fetch(page: int, size: int) -> FetchedPage[T]:
         query = f"page={page}&size={size}"
@@ -128,10 +128,10 @@ class _Details(Generic[T]):
     The look-ups of all pages share the slots, so that none is idle while a page waits for its last look-ups.
     """
 
-    def __init__(self, look_up: LookUp[T], deadline: Deadline) -> None:
+    def __init__(self, look_up: LookUp[T], deadline: Deadline, at_once: int) -> None:
         self._look_up = look_up
         self._deadline = deadline
-        self._free = _DETAILS_AT_ONCE
+        self._at_once = self._free = at_once
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []  # a heap: by page, then by arrival
         self._arrivals = count()
         self._found: dict[int, dict[int, T | None]] = {}  # by page and id; None if it is gone
@@ -141,7 +141,7 @@ class _Details(Generic[T]):
         missing = dict.fromkeys(key for key in page.keys if isinstance(key, int) and key not in found)
         left = iter(missing)
         tasks = [
-            asyncio.ensure_future(self._find(number, found, left)) for _ in range(min(len(missing), _DETAILS_AT_ONCE))
+            asyncio.ensure_future(self._find(number, found, left)) for _ in range(min(len(missing), self._at_once))
         ]
         try:
             await asyncio.gather(*tasks)
@@ -150,9 +150,10 @@ class _Details(Generic[T]):
                 task.cancel()
             await wait_until_done(tasks)
         self._found.pop(number, None)
-        pairs = zip(page.keys, page.items, strict=True)
-        items = [found.get(key) or item if isinstance(key, int) else item for key, item in pairs]
-        gone = frozenset(index for index, key in enumerate(page.keys) if isinstance(key, int) and found[key] is None)
+        ids = [key if isinstance(key, int) and key in found else None for key in page.keys]
+        pairs = zip(ids, page.items, strict=True)
+        items = [item if key is None else found[key] or item for key, item in pairs]
+        gone = frozenset(index for index, key in enumerate(ids) if key is not None and found[key] is None)
         return FetchedPage(items, page.keys, page.total, gone)
 
     async def _find(self, number: int, found: dict[int, T | None], left: Iterator[int]) -> None:
@@ -162,7 +163,9 @@ class _Details(Generic[T]):
             try:
                 for record_id in left:
                     try:
-                        found[record_id], _ = await self._look_up(record_id, self._deadline.next_call())
+                        record, _ = await self._look_up(record_id, self._deadline.next_call())
+                        if record is not None:
+                            found[record_id] = record
                     except NotFoundError:
                         found[record_id] = None
                     if self._waiting and self._waiting[0][0] < number:
