@@ -142,7 +142,7 @@ async def audit_inbound(
     collected.report(0)
     queues: list[AuditedQueue] = []
     async for queue in pager:
-        queues.append(AuditedQueue(queue, *collected.found.get(queue.id, ())))
+        queues.append(AuditedQueue(queue, *collected.found.get(queue.id, (None, None))))
         if not details:
             collected.report(len(queues))
     collected.raise_if_all_failed()

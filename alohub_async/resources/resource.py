@@ -7,7 +7,7 @@ the client.
 import asyncio
 import functools
 import random
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping
 from typing import Any, Final, Generic, TypeAlias, TypeVar, Unpack, cast
 from weakref import WeakValueDictionary
 
@@ -218,14 +218,12 @@ class Resource(Generic[RecordT, UpdateT]):
     ) -> Outcomes[RecordT]:
         """Get many records at once; see `Queues.get_many_inbound`."""
         chosen = BulkOptions.of(options)
-        options_of_each = CallOptions(**chosen.keywords())
-        deadline = Deadline(options_of_each, what=f"get many {self.spec.name}s")
+        deadline = Deadline(CallOptions(**chosen.keywords()), what=f"get many {self.spec.name}s")
         check_iterable("ids", ids)
-        shared_by = deadline if chosen.deadline else options_of_each
+        shared_by = deadline if chosen.deadline else repr(chosen.keywords())  # whose hash is cheap
 
-        async def get(record_id: int) -> Outcome[RecordT]:
-            call = functools.partial(outcome_of, record_id, lambda: self._get(record_id, deadline.next_call()))
-            return await self._reads.call((repr(record_id), shared_by), call)
+        def get(record_id: int) -> Coroutine[Any, Any, Outcome[RecordT]]:
+            return self._reads.call((repr(record_id), shared_by), outcome_of, record_id, self._get, deadline)
 
         return Outcomes(ids, get, chosen, finish=False)
 
@@ -242,7 +240,7 @@ class Resource(Generic[RecordT, UpdateT]):
                 allowed = f"pairs of id and {self.spec.update.__name__}"
                 raise refuse("changes", allowed, pair, wrong_type=True) from exc
             async with locks.setdefault(repr(record_id), asyncio.Lock()):
-                return await outcome_of(record_id, lambda: self._update(record_id, change, deadline.next_call()))
+                return await outcome_of(record_id, self._update, deadline, change)
 
         check_iterable("changes", changes)
         pairs = cast("Mapping[int, UpdateT]", changes).items() if isinstance(changes, Mapping) else changes
