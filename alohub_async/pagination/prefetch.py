@@ -18,14 +18,14 @@ T = TypeVar("T")
 
 
 @attrs.define(eq=False)
-class _Fetches(Generic[T]):
+class Fetches(Generic[T]):
     """Fetches pages, and notes what came. A separate object, so that running fetches do not keep the pager."""
 
     owner: "ref[Prefetcher[T]]"
     fetch: Fetch[T]
     enrich: Enrich[T] | None
     arrived: set[int] = attrs.field(factory=set[int])  # the pages in memory
-    total: int | None = None  # of the page that arrived last
+    total: int | None = None  # of the page that arrived last, also while its records are looked up
     begun: bool = False  # whether the first page's records are looked up, and the list goes on behind it
 
     async def page(self, number: int, size: int) -> FetchedPage[T]:
@@ -52,18 +52,9 @@ class Prefetcher(Generic[T]):
         self._most = most  # pages in flight
         self._ordered = ordered
         self._progress = progress
-        self._fetches = _Fetches(ref(self), fetch, enrich)
+        self.fetches = Fetches(ref(self), fetch, enrich)
         self._at_hand: int | None = None  # the page that was taken last; `progress` may not know it yet
         self.tasks: BackgroundTasks[int, FetchedPage[T]] = BackgroundTasks()  # by page
-
-    @property
-    def total(self) -> int | None:
-        """Records in the whole list, as the page reports that arrived last, also while its records are looked up."""
-        return self._fetches.total
-
-    @total.setter
-    def total(self, total: int | None) -> None:
-        self._fetches.total = total
 
     async def take(self, number: int, *, or_any: bool) -> tuple[int, FetchedPage[T]]:
         """Wait for a page, or with `or_any` for whichever of those in flight arrives first; with its number."""
@@ -78,20 +69,20 @@ class Prefetcher(Generic[T]):
             return number, await self.tasks.take(number)
         except BaseException:
             if not self._progress.totals:  # the list begins anew, so what was listed before is not of this walk
-                self._fetches.begun = False
+                self.fetches.begun = False
                 self.tasks.clear()
             raise
         finally:
             self._at_hand = number
-            self._fetches.arrived.discard(number)
+            self.fetches.arrived.discard(number)
 
     def fetch(self, number: int) -> Coroutine[Any, Any, FetchedPage[T]]:
         """Fetch a page, whether it has arrived already or not."""
-        return self._fetches.page(number, self._progress.size)
+        return self.fetches.page(number, self._progress.size)
 
     def start(self) -> None:
         """Start to fetch pages that are known to exist, as many as may be in flight and in memory."""
-        progress, fetches = self._progress, self._fetches
+        progress, fetches = self._progress, self.fetches
         begun = progress.total is not None or (fetches.begun and not progress.totals)
         if not self._most or fetches.total is None or not begun or progress.stopped_by is not None:
             return  # without a total it is not known that there is another page
@@ -107,7 +98,7 @@ class Prefetcher(Generic[T]):
                 room -= 1
 
     def _start(self, number: int) -> None:
-        self._fetches.arrived.discard(number)
+        self.fetches.arrived.discard(number)
         self.tasks.start(number, self.fetch(number))
 
     def requests_left(self, total: int) -> int:

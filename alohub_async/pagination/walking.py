@@ -63,7 +63,7 @@ class WalkingSource(Generic[T]):
     @property
     def total(self) -> int | None:
         """Records in the whole list, as reported last; None if no page reported it."""
-        return self._progress.total if self._progress.totals else self._prefetcher.total
+        return self._progress.total if self._progress.totals else self._prefetcher.fetches.total
 
     @property
     def stopped_by(self) -> StopReason | None:
@@ -102,7 +102,7 @@ class WalkingSource(Generic[T]):
                 else:
                     page = await self._fetch(number, progress.size)
                     if self._enrich is not None:
-                        self._prefetcher.total = page.total
+                        self._prefetcher.fetches.total = page.total
                         page = await self._enrich(number, page)
             except (APIStatusError, APIResponseError):
                 end = await self._end_instead_of(number)
