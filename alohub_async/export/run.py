@@ -145,18 +145,15 @@ class ExportRun(Generic[RecordT]):
         """Put a page into the journal, without the records that came in this pass already."""
         passes, keyed = self._passes, [*self._exported.keyed(page.items)]
         new = [pair for pair in keyed if not passes.came(pair[0])]
-        records, known, gone = [record for _, record in new], list[Key](), 0
-        if self._options.details:
-            known = [key for key, _ in new if passes.was_known(key)]
-            latest = [(key, self._found.pop(key, record)) for key, record in new if not passes.was_known(key)]
-            records = [record for _, record in latest if record is not None]
-            known += [key for key, record in latest if record is None]
-            gone = len(latest) - len(records)
+        known = {key for key, _ in new if self._options.details and passes.was_known(key)}
+        latest = [(key, self._found.pop(key, record)) for key, record in new if key not in known]
+        records = [record for _, record in latest if record is not None]
+        gone = [key for key, record in latest if record is None]
         passes.add_page(page.number, [key for key, _ in keyed], page.total, pager.drift)
-        received, gone = self.state.received + len(page.items), self.state.gone + gone
-        state = attrs.evolve(self._with_passes(pager), token=pager.token, received=received, gone=gone)
+        received, missing = self.state.received + len(page.items), self.state.gone + len(gone)
+        state = attrs.evolve(self._with_passes(pager), token=pager.token, received=received, gone=missing)
         self._count += len(page.items)
-        await self._save(records, known, state)
+        await self._save(records, [*known, *gone], state)
 
     def _with_passes(self, pager: Pager[RecordT]) -> State:
         total = self.state.total if pager.total is None else pager.total

@@ -1,9 +1,9 @@
 """From a list's declaration to a `Pager`: where requests, decoding, details and the deadline of a walk meet."""
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
-from itertools import count
 from typing import Any, Generic, TypeAlias, TypeVar
 from urllib.parse import urlencode
 
@@ -133,16 +133,14 @@ class _Details(Generic[T]):
         self._deadline = deadline
         self._at_once = self._free = at_once
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []  # a heap: by page, then by arrival
-        self._arrivals = count()
-        self._found: dict[int, dict[int, T | None]] = {}  # by page and id; None if it is gone
+        self._arrivals = itertools.count()
+        self._found: dict[int, dict[Hashable, T | None]] = {}  # by page and id; None if it is gone
 
     async def enrich(self, number: int, page: FetchedPage[T]) -> FetchedPage[T]:
         found = self._found.setdefault(number, {})
         missing = dict.fromkeys(key for key in page.keys if isinstance(key, int) and key not in found)
-        left = iter(missing)
-        tasks = [
-            asyncio.ensure_future(self._find(number, found, left)) for _ in range(min(len(missing), self._at_once))
-        ]
+        left, count = iter(missing), min(len(missing), self._at_once)
+        tasks = [asyncio.ensure_future(self._find(number, found, left)) for _ in range(count)]
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -150,13 +148,11 @@ class _Details(Generic[T]):
                 task.cancel()
             await wait_until_done(tasks)
         self._found.pop(number, None)
-        ids = [key if isinstance(key, int) and key in found else None for key in page.keys]
-        pairs = zip(ids, page.items, strict=True)
-        items = [item if key is None else found[key] or item for key, item in pairs]
-        gone = frozenset(index for index, key in enumerate(ids) if key is not None and found[key] is None)
+        items = [found.get(key) or item for key, item in zip(page.keys, page.items, strict=True)]
+        gone = frozenset(index for index, key in enumerate(page.keys) if found.get(key, page) is None)
         return FetchedPage(items, page.keys, page.total, gone)
 
-    async def _find(self, number: int, found: dict[int, T | None], left: Iterator[int]) -> None:
+    async def _find(self, number: int, found: dict[Hashable, T | None], left: Iterator[int]) -> None:
         """Look up what is left of a page, one by one, with other tasks that do the same."""
         while True:
             await self._enter(number)
