@@ -36,7 +36,7 @@ class BackgroundTasks(Generic[K, T]):
         self._tasks: dict[K, asyncio.Task[T]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._finished: deque[K] = deque()  # in the order in which they finished; with keys that were taken already
-        self._news = asyncio.Event()
+        self._waiters: list[asyncio.Future[None]] = []  # callers that the next task to end wakes
         self._waiting = 0
 
     def __len__(self) -> int:
@@ -53,7 +53,7 @@ class BackgroundTasks(Generic[K, T]):
 
     def _enter(self) -> None:
         """Forget the tasks of another event loop: they ended with it."""
-        self._loop, self._finished, self._news = asyncio.get_running_loop(), deque(), asyncio.Event()
+        self._loop, self._finished, self._waiters = asyncio.get_running_loop(), deque(), []
         self._tasks.clear()
 
     def start(self, key: K, work: Coroutine[Any, Any, T]) -> None:
@@ -63,13 +63,16 @@ class BackgroundTasks(Generic[K, T]):
             self._enter()
         task = loop.create_task(work)
         self._tasks[key] = task
-        finished, news = self._finished, self._news  # not self, which must be free to go while the task runs
+        finished, waiters = self._finished, self._waiters  # not self, which must be free to go while the task runs
 
         def note(done: asyncio.Task[T]) -> None:
             if not done.cancelled():
                 done.exception()  # marks it as retrieved, in case nobody takes it
                 finished.append(key)
-            news.set()
+            while waiters:
+                waiter = waiters.pop()
+                if not waiter.done():
+                    waiter.set_result(None)
 
         task.add_done_callback(note)
 
@@ -102,8 +105,9 @@ class BackgroundTasks(Generic[K, T]):
     async def _wait(self) -> None:
         self._waiting += 1
         try:
-            self._news.clear()
-            await self._news.wait()
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            await waiter
         finally:
             self._waiting -= 1
 

@@ -103,8 +103,9 @@ class PageOptions(CallOptions):
     Attributes:
         page_size: Records a page, 1 to 10,000; None for 100, or for a token's own. The API does not document a maximum;
             if the server caps the size, the walk follows. It is not the number of records you get: that is all of them.
-        prefetch: Most pages in flight or in memory, 0 to 100, once the first page has told how many there are; 0
-            fetches each page when it is needed. A slow consumer stops the fetching.
+        prefetch: Most pages in flight, 0 to 100, once the first page has told how many there are; 0 fetches each page
+            when it is needed. Beside the page at hand, at most twice as many are in flight or in memory, so that one
+            slow page does not idle the others; a slow consumer stops the fetching there.
         max_passes: Most passes over the list that `consistency="repair"` makes, 2 to 100.
     """
 

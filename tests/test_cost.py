@@ -6,8 +6,6 @@ calls is the cost: to change it, noise would have to hit every page.
 """
 
 import asyncio
-
-
 import cProfile
 import json
 import subprocess
@@ -22,10 +20,7 @@ import pytest
 from alohub_async.codec.answers import FastLane
 from alohub_async.models import InboundQueue
 from alohub_async.testing import Sandbox
-from tests.support import FIRST
-
-
-from tests.support import queue
+from tests.support import FIRST, queue
 
 PAGES: Final = 40
 SMALL: Final = 20

@@ -37,6 +37,7 @@ from alohub_async import (
 from alohub_async.audit import (
     DEFAULT_RULES,
     AuditedQueue,
+    AuditProgress,
     Finding,
     Rule,
     Severity,
@@ -161,6 +162,7 @@ async def audit(client: AlohubClient, settings: Path) -> None:
     """Run audits."""
     assert_type(short_name, Rule)
     report = await audit_inbound(client, rules=[*DEFAULT_RULES, short_name], config=settings, details=False)
+    await audit_inbound(client, on_progress=lambda now: assert_type(now, AuditProgress).done)
     assert_type(report.at_least(Severity.ERROR), tuple[Finding, ...])
     assert_type(html_page(report), str)
     assert_type(junit_xml(report, fail_on=Severity.INFO), bytes)

@@ -7,4 +7,5 @@ from alohub_async.audit.page import check_html as check_html, html_page as html_
 from alohub_async.audit.report import AuditReport as AuditReport, make_report as make_report
 from alohub_async.audit.rules import AuditedList as AuditedList, AuditedQueue as AuditedQueue, Finding as Finding
 from alohub_async.audit.rules import Rule as Rule, Severity as Severity, list_rule as list_rule, rule as rule
+from alohub_async.audit.run import AuditProgress as AuditProgress, OnProgress as OnProgress
 from alohub_async.audit.run import audit_inbound as audit_inbound

@@ -1,11 +1,10 @@
 """`audit_inbound`: gets the list and the details of every queue, then runs the rules."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
-from contextlib import aclosing
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import Unpack
+from typing import TypeAlias, Unpack
 
 import attrs
 
@@ -14,12 +13,90 @@ from alohub_async.audit.config import check_needs, configure, read_config
 from alohub_async.audit.report import AuditReport, make_report
 from alohub_async.audit.rules import AuditedList, AuditedQueue, Rule
 from alohub_async.client import AlohubClient
-from alohub_async.errors import NotFoundError
+from alohub_async.errors import AlohubError, NotFoundError
 from alohub_async.models import InboundQueue
-from alohub_async.options import DEFAULT_CONCURRENCY, CallOptions, Deadline, PageOptions, PageOptionsDict
-from alohub_async.pagination import Consistency, Pager
-from alohub_async.resources import Outcome, Outcomes
-from alohub_async.resources.bulk import each_alone
+from alohub_async.options import DEFAULT_CONCURRENCY, BulkOptions, CallOptions, PageOptionsDict
+from alohub_async.pagination import Consistency
+from alohub_async.resources.bulk import COMMON_ERRORS
+from alohub_async.resources.paging import LookUp
+
+
+@attrs.frozen(kw_only=True)
+class AuditProgress:
+    """How far an audit has come.
+
+    Attributes:
+        done: Queues whose details came or failed; without details, queues that were listed.
+        total: Queues in the whole list, as reported last; None if the server does not say.
+        seconds: Time since the audit was started.
+        rate: Queues per second.
+        free: Requests that the tenant's rate limit allows now; None if that is not known, or there is no limit.
+        limit: The tenant's rate limit, in requests per window; None likewise.
+        waiting: Whether requests wait for the rate limit.
+    """
+
+    done: int
+    total: int | None
+    seconds: float
+    rate: float
+    free: int | None
+    limit: int | None
+    waiting: bool
+
+
+OnProgress: TypeAlias = Callable[[AuditProgress], object]
+"""Is called with the progress of an audit."""
+
+
+class _Collected:
+    """The details of queues, each looked up once, and the progress."""
+
+    def __init__(self, client: AlohubClient, on_progress: OnProgress | None) -> None:
+        self.found: dict[int | None, tuple[InboundQueue | None, AlohubError | None]] = {}  # by id: one of both
+        self.total: Callable[[], int | None] = lambda: None  # as the list's pages report it
+        self._client = client
+        self._on_progress = on_progress
+        self._now = asyncio.get_running_loop().time
+        self._started = self._now()
+
+    def looking_up(self, look_up: LookUp[InboundQueue]) -> LookUp[InboundQueue]:
+        """Look up a queue once; what concerns it alone is no error of the walk."""
+        found = self.found
+
+        async def collect(queue_id: int, options: CallOptions) -> tuple[None, int]:
+            if queue_id not in found:
+                try:
+                    found[queue_id] = (await look_up(queue_id, options))[0], None
+                except COMMON_ERRORS:
+                    raise
+                except AlohubError as error:
+                    found[queue_id] = None, error
+                self.report(len(found))
+            return None, 0
+
+        return collect
+
+    def report(self, done: int) -> None:
+        """Report the progress."""
+        if self._on_progress is None:
+            return
+        tenant, seconds = self._client.rate_limits.tenant, self._now() - self._started
+        progress = AuditProgress(
+            done=done,
+            total=self.total(),
+            seconds=seconds,
+            rate=done / seconds if seconds else 0.0,
+            free=tenant.free,
+            limit=tenant.limit,
+            waiting=tenant.waiting > 0,
+        )
+        self._on_progress(progress)
+
+    def raise_if_all_failed(self) -> None:
+        """Raise the first error if there are no details of any queue, although they were requested."""
+        errors = [error for _, error in self.found.values() if error and not isinstance(error, NotFoundError)]
+        if errors and len(errors) == len(self.found):
+            raise errors[0]
 
 
 async def audit_inbound(
@@ -30,7 +107,7 @@ async def audit_inbound(
     details: bool = True,
     consistency: Consistency = "detect",
     concurrency: int = DEFAULT_CONCURRENCY,
-    progress: Callable[[int, int | None], None] | None = None,
+    on_progress: OnProgress | None = None,
     **options: Unpack[PageOptionsDict],
 ) -> AuditReport:
     """Audit all inbound queues: get the list and the details of each queue, and run rules on them.
@@ -45,8 +122,8 @@ async def audit_inbound(
         details: Whether to request the details of each queue; without them, an audit needs far fewer requests.
         consistency: How to treat a list that changes during the walk; see `list_inbound`.
         concurrency: Maximum number of requests for details at the same time, 1 to 1,000.
-        progress: Called with the number of queues so far and the total that the server reports.
-        options: See `PageOptions`. A deadline covers the walk, and the details together from the first one on.
+        on_progress: Called at the beginning, and after each queue.
+        options: See `PageOptions`. A deadline covers the whole audit.
 
     Raises:
         ConfigurationError: The settings are not valid, or an optional package that a rule needs is missing.
@@ -54,54 +131,22 @@ async def audit_inbound(
     """
     enabled = configure(rules, read_config(config) if isinstance(config, Path) else config or {})
     check_needs(enabled)
-    started = datetime.now(UTC)
-    pager = client.queues.list_inbound(consistency=consistency, **options)
-
+    started, collected = datetime.now(UTC), _Collected(client, on_progress)
+    pager = client.queues.inbound.list(
+        details=collected.looking_up if details else False,
+        at_once=BulkOptions(concurrency=concurrency).concurrency,
+        consistency=consistency,
+        **options,
+    )
+    collected.total = lambda: pager.total
+    collected.report(0)
     queues: list[AuditedQueue] = []
-    if details:
-        deadline = Deadline(CallOptions(**PageOptions.of(options).keywords()), what="get the details of all queues")
-
-        async def get(queue_id: int) -> InboundQueue:
-            return await client.queues.get_inbound(queue_id, **deadline.next_call().keywords())
-
-        get_many = partial(each_alone, call=get, concurrency=concurrency)
-        await _collect_with_details(pager, get_many, queues, progress)
-    else:
-        async for queue in pager:
-            queues.append(AuditedQueue(queue))
-            if progress is not None:
-                progress(len(queues), pager.total)
+    async for queue in pager:
+        queues.append(AuditedQueue(queue, *collected.found.get(queue.id, (None, None))))
+        if not details:
+            collected.report(len(queues))
+    collected.raise_if_all_failed()
     audited = AuditedList(
         queues=tuple(queues), complete=pager.complete, total=pager.total, drift=pager.drift, details=details
     )
     return make_report(audited, enabled, started=started)
-
-
-async def _collect_with_details(
-    pager: Pager[InboundQueue],
-    get_many: Callable[[AsyncIterable[int]], Outcomes[Outcome[InboundQueue]]],
-    queues: list[AuditedQueue],
-    progress: Callable[[int, int | None], None] | None,
-) -> None:
-    """Append each listed queue, and request its details during the walk, once for each id."""
-    indexes: dict[int, int] = {}  # in `queues`, by id
-
-    async def walk() -> AsyncGenerator[int]:
-        async for queue in pager:
-            queues.append(AuditedQueue(queue))
-            if queue.id is not None and queue.id not in indexes:
-                indexes[queue.id] = len(queues) - 1
-                yield queue.id
-
-    done = failed = 0
-    async with aclosing(walk()) as ids, aclosing(get_many(ids)) as outcomes:
-        async for each in outcomes:
-            outcome = each.unwrap()  # raises what concerns all queues
-            error, index = outcome.error, indexes[outcome.id]
-            queues[index] = attrs.evolve(queues[index], detail=outcome.value, error=error)
-            done += 1
-            failed += error is not None and not isinstance(error, NotFoundError)
-            if progress is not None:
-                progress(done, pager.total)
-    if done and failed == done:
-        raise next(queue.error for queue in queues if queue.error is not None)

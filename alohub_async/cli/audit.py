@@ -84,7 +84,11 @@ def audit_command(
         async def work(client: AlohubClient) -> "AuditReport":
             with progress("Auditing queues…") as update:
                 return await audit.audit_inbound(
-                    client, rules=chosen, details=details, deadline=access.deadline, progress=update
+                    client,
+                    rules=chosen,
+                    details=details,
+                    deadline=access.deadline,
+                    on_progress=lambda now: update(now.done, now.total),
                 )
 
         report = access.run(work)

@@ -15,8 +15,9 @@ from alohub_async.export.journal import Journal
 from alohub_async.export.report import ExportProgress
 from alohub_async.export.state import Spent, State
 from alohub_async.files import record_to_dict
-from alohub_async.options import Deadline, PageOptions, PageOptionsDict
+from alohub_async.options import CallOptions, Deadline, PageOptions, PageOptionsDict
 from alohub_async.pagination import Page, Pager
+from alohub_async.resources.paging import LookUp
 from alohub_async.validation import check_choice
 
 T = TypeVar("T")
@@ -87,6 +88,7 @@ class ExportRun(Generic[RecordT]):
         self._options = options
         self._deadline = deadline
         self._count = 0  # records in this run
+        self._found: dict[Key, RecordT | None] = {}  # details of records whose page has not come; None if one is gone
         self._spent_before = journal.state.spent
         self._limits_before = client.rate_limits
         self._started = asyncio.get_running_loop().time()
@@ -109,7 +111,12 @@ class ExportRun(Generic[RecordT]):
         resource, options, call = self._exported.resource, self._options, self._deadline.next_call().keywords()
         prove = options.consistency == "repair"
         pager = resource.list(
-            prove=prove, token=self.state.token, page_size=options.page_size, prefetch=options.prefetch, **call
+            details=self._keeping if options.details else False,
+            prove=prove,
+            token=self.state.token,
+            page_size=options.page_size,
+            prefetch=options.prefetch,
+            **call,
         )
         async for page in pager.pages():
             await self._take(page, pager)
@@ -120,34 +127,33 @@ class ExportRun(Generic[RecordT]):
             state = attrs.evolve(state, token=None, received=0)
         await self._save([], [], state)
 
+    def _keeping(self, look_up: LookUp[RecordT]) -> LookUp[RecordT]:
+        """Look up the details of records that are not in the journal already; they are kept until their page comes."""
+
+        async def keep(record_id: int, options: CallOptions) -> tuple[None, int]:
+            passes, found = self._passes, self._found
+            if not (record_id in found or passes.was_known(record_id) or passes.came(record_id)):
+                try:
+                    found[record_id], _ = await look_up(record_id, options)
+                except NotFoundError:
+                    found[record_id] = None
+            return None, 0
+
+        return keep
+
     async def _take(self, page: Page[RecordT], pager: Pager[RecordT]) -> None:
         """Put a page into the journal, without the records that came in this pass already."""
         passes, keyed = self._passes, [*self._exported.keyed(page.items)]
         new = [pair for pair in keyed if not passes.came(pair[0])]
-        records, known, gone = [record for _, record in new], list[Key](), 0
-        if self._options.details:
-            records, known, gone = await self._with_details(new)
+        known = {key for key, _ in new if self._options.details and passes.was_known(key)}
+        latest = [(key, self._found.pop(key, record)) for key, record in new if key not in known]
+        records = [record for _, record in latest if record is not None]
+        gone = [key for key, record in latest if record is None]
         passes.add_page(page.number, [key for key, _ in keyed], page.total, pager.drift)
-        received, gone = self.state.received + len(page.items), self.state.gone + gone
-        state = attrs.evolve(self._with_passes(pager), token=pager.token, received=received, gone=gone)
+        received, missing = self.state.received + len(page.items), self.state.gone + len(gone)
+        state = attrs.evolve(self._with_passes(pager), token=pager.token, received=received, gone=missing)
         self._count += len(page.items)
-        await self._save(records, known, state)
-
-    async def _with_details(self, listed: list[tuple[Key, RecordT]]) -> tuple[list[RecordT], list[Key], int]:
-        """Look up the details of records that are not in the journal already.
-
-        Return them, the keys of those that are in the journal or gone, and how many are gone.
-        """
-        known = [key for key, _ in listed if self._passes.was_known(key)]
-        fresh = [(key, record) for key, record in listed if not self._passes.was_known(key)]
-        ids = [key for key, _ in fresh if isinstance(key, int)]
-        found: dict[Key, RecordT] = {}
-        async for outcome in self._exported.resource.get_many(ids, **self._deadline.next_call().keywords()):
-            if not isinstance(outcome.error, NotFoundError):
-                found[outcome.id] = outcome.unwrap()
-        gone = [key for key in ids if key not in found]
-        records = [found.get(key, record) for key, record in fresh if not isinstance(key, int) or key in found]
-        return records, known + gone, len(gone)
+        await self._save(records, [*known, *gone], state)
 
     def _with_passes(self, pager: Pager[RecordT]) -> State:
         total = self.state.total if pager.total is None else pager.total

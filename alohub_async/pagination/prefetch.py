@@ -1,7 +1,14 @@
-"""Fetching the pages of one walk, a bounded number of them ahead."""
+"""Fetching the pages of one walk, a bounded number of them ahead.
+
+Beside the page at hand there are at most `prefetch` pages in flight, and twice as many in flight or in memory. So one
+slow page does not idle the other requests at once. A page whose records are looked up is in memory.
+"""
 
 from collections.abc import Coroutine
 from typing import Any, Generic, TypeVar
+from weakref import ref
+
+import attrs
 
 from alohub_async.background_tasks import BackgroundTasks
 from alohub_async.pagination.page import Enrich, Fetch, FetchedPage
@@ -10,65 +17,91 @@ from alohub_async.pagination.progress import PageProgress
 T = TypeVar("T")
 
 
-class _LatestTotal:
-    """The total of the page that arrived last. A separate object, so that running fetches do not keep the pager."""
+@attrs.define(eq=False)
+class Fetches(Generic[T]):
+    """Fetches pages, and notes what came. A separate object, so that running fetches do not keep the pager."""
 
-    total: int | None = None
+    owner: "ref[Prefetcher[T]]"
+    fetch: Fetch[T]
+    enrich: Enrich[T] | None
+    arrived: set[int] = attrs.field(factory=set[int])  # the pages in memory
+    total: int | None = None  # of the page that arrived last, also while its records are looked up
+    begun: bool = False  # whether the first page's records are looked up, and the list goes on behind it
+
+    async def page(self, number: int, size: int) -> FetchedPage[T]:
+        """Fetch a page; then others may be fetched while its records are looked up."""
+        page = await self.fetch(number, size)
+        self.arrived.add(number)
+        if page.total is not None:
+            self.total = page.total
+            if self.enrich is not None and number == 0:
+                self.begun = size == len(page.keys) < page.total
+        owner = self.owner()
+        if owner is not None:
+            owner.start()
+            del owner
+        return page if self.enrich is None else await self.enrich(number, page)
 
 
 class Prefetcher(Generic[T]):
     """Fetches pages that are known to exist before they are needed."""
 
-    def __init__(self, fetch: Fetch[T], progress: PageProgress, *, enrich: Enrich[T] | None, ordered: bool) -> None:
+    def __init__(
+        self, fetch: Fetch[T], progress: PageProgress, *, enrich: Enrich[T] | None, most: int, ordered: bool
+    ) -> None:
+        self._most = most  # pages in flight
         self._ordered = ordered
-        self._fetch = fetch
         self._progress = progress
-        self._enrich = enrich
-        self._latest = _LatestTotal()
+        self.fetches = Fetches(ref(self), fetch, enrich)
+        self._at_hand: int | None = None  # the page that was taken last; `progress` may not know it yet
         self.tasks: BackgroundTasks[int, FetchedPage[T]] = BackgroundTasks()  # by page
 
     async def take(self, number: int, *, or_any: bool) -> tuple[int, FetchedPage[T]]:
         """Wait for a page, or with `or_any` for whichever of those in flight arrives first; with its number."""
+        self._at_hand = None
+        self.start()
         running = self.tasks.keys()
         if or_any and running:
             number = await self.tasks.next_done()
-        if number in running:
+        elif number not in running:
+            self._start(number)
+        try:
             return number, await self.tasks.take(number)
-        return number, await self.fetch(number)
+        except BaseException:
+            if not self._progress.totals:  # the list begins anew, so what was listed before is not of this walk
+                self.fetches.begun = False
+                self.tasks.clear()
+            raise
+        finally:
+            self._at_hand = number
+            self.fetches.arrived.discard(number)
 
     def fetch(self, number: int) -> Coroutine[Any, Any, FetchedPage[T]]:
         """Fetch a page, whether it has arrived already or not."""
-        return _fetch_and_enrich(self._fetch, self._enrich, number, self._progress.size, self._latest)
+        return self.fetches.page(number, self._progress.size)
 
-    def start(self, most: int) -> None:
-        """Start to fetch pages that are known to exist, until `most` pages are in flight or have arrived."""
-        total = self._latest.total
-        if total is None or self._progress.total is None or self._progress.stopped_by is not None:
+    def start(self) -> None:
+        """Start to fetch pages that are known to exist, as many as may be in flight and in memory."""
+        progress, fetches = self._progress, self.fetches
+        begun = progress.total is not None or (fetches.begun and not progress.totals)
+        if not self._most or fetches.total is None or not begun or progress.stopped_by is not None:
             return  # without a total it is not known that there is another page
         running = self.tasks.keys()
-        room = most - len(running)
-        if room > 0:
-            # An empty page after the last full one must not arrive before it: some servers repeat the last one there.
-            last = total // self._progress.size if self._ordered else (total - 1) // self._progress.size
-            for number in self._progress.missing(total):
-                if number > last:
-                    return
-                if number not in running:
-                    self.tasks.start(number, self.fetch(number))
-                    room -= 1
-                    if not room:
-                        return
+        room = min(2 * self._most - len(running), self._most - len(running - fetches.arrived))
+        # An empty page after the last full one must not arrive before it: some servers repeat the last one there.
+        last = fetches.total // progress.size if self._ordered else (fetches.total - 1) // progress.size
+        for number in progress.missing(fetches.total):
+            if number > last or room <= 0:
+                return
+            if number not in running and number != self._at_hand:
+                self._start(number)
+                room -= 1
+
+    def _start(self, number: int) -> None:
+        self.fetches.arrived.discard(number)
+        self.tasks.start(number, self.fetch(number))
 
     def requests_left(self, total: int) -> int:
         """Return how many pages of a list of `total` records are neither in memory nor in flight."""
         running = self.tasks.keys()
         return self._progress.pages_left(total) - sum(self._progress.is_missing(number, total) for number in running)
-
-
-async def _fetch_and_enrich(
-    fetch: Fetch[T], enrich: Enrich[T] | None, number: int, size: int, latest: _LatestTotal
-) -> FetchedPage[T]:
-    page = await fetch(number, size)
-    if page.total is not None:
-        latest.total = page.total
-    return page if enrich is None else await enrich(number, page)

@@ -32,9 +32,8 @@ class WalkingSource(Generic[T]):
     ) -> None:
         """Fetch nothing yet.
 
-        `prefetch` is the maximum number of pages in flight or in memory, the pager's current page included (but one
-        page ahead of it in any case); 0 fetches each page when it is needed. If not `ordered`, pages are returned as
-        they arrive. For `prove` see `progress`.
+        `prefetch` is the maximum number of pages in flight (see the module of that name); 0 fetches each page when it
+        is needed. If not `ordered`, pages are returned as they arrive. For `prove` see `progress`.
         """
         self.start: PageToken = start
         self._progress = PageProgress(
@@ -46,11 +45,10 @@ class WalkingSource(Generic[T]):
             before=start.before,
             prove=prove,
         )
-        self._prefetcher = Prefetcher(fetch, self._progress, enrich=enrich, ordered=ordered)
+        self._prefetcher = Prefetcher(fetch, self._progress, enrich=enrich, most=prefetch, ordered=ordered)
         self._fetch = fetch
         self._enrich = enrich
         self._prefetch = prefetch
-        self._ahead = max(1, prefetch - 1)  # pages beside the pager's current one
         self._ordered = ordered
         self._first: int | None = start.at  # comes first in any case: the token may point into this page
         self._seen = KeySet()
@@ -65,7 +63,7 @@ class WalkingSource(Generic[T]):
     @property
     def total(self) -> int | None:
         """Records in the whole list, as reported last; None if no page reported it."""
-        return self._progress.total
+        return self._progress.total if self._progress.totals else self._prefetcher.fetches.total
 
     @property
     def stopped_by(self) -> StopReason | None:
@@ -100,11 +98,11 @@ class WalkingSource(Generic[T]):
             number = progress.base if self._first is None else self._first
             try:
                 if self._prefetch:
-                    self._prefetcher.start(self._prefetch)
                     number, page = await self._prefetcher.take(number, or_any=self._first is None and not self._ordered)
                 else:
                     page = await self._fetch(number, progress.size)
                     if self._enrich is not None:
+                        self._prefetcher.fetches.total = page.total
                         page = await self._enrich(number, page)
             except (APIStatusError, APIResponseError):
                 end = await self._end_instead_of(number)
@@ -121,7 +119,7 @@ class WalkingSource(Generic[T]):
             self._first = None
             if is_new:
                 if self._prefetch:
-                    self._prefetcher.start(self._ahead)
+                    self._prefetcher.start()
                 repeated = self._seen.add_all(keys, gaps)
                 self._duplicates += len(repeated)
                 self._gone += len(page.gone)

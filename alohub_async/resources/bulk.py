@@ -15,7 +15,7 @@ from alohub_async.errors import (
     PermissionDeniedError,
     RateLimitWaitError,
 )
-from alohub_async.options import BulkOptions
+from alohub_async.options import BulkOptions, Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,10 +53,12 @@ class Outcome(Generic[T]):
         return cast("T", self.value)
 
 
-async def outcome_of(record_id: int, call: Callable[[], Awaitable[tuple[T, int]]]) -> Outcome[T]:
-    """Return the outcome of a call that returns a value and its number of transmissions."""
+async def outcome_of(
+    record_id: int, call: Callable[..., Awaitable[tuple[T, int]]], deadline: Deadline, *arguments: Any
+) -> Outcome[T]:
+    """Return the outcome of a call about a record, which returns a value and its number of transmissions."""
     try:
-        value, attempts = await call()
+        value, attempts = await call(record_id, *arguments, deadline.next_call())
     except AlohubError as error:
         return Outcome(record_id, None, error, error.attempts)
     return Outcome(record_id, value, None, attempts)
@@ -105,9 +107,8 @@ class Outcomes(AsyncIterable[Outcome[T]]):
         A failure of `call` is an outcome, too. With `finish`, an error that ends the iteration lets the calls in flight
         finish instead of cancelling them.
         """
-        self._source: Iterator[Any] | AsyncIterator[Any] = (
-            aiter(arguments) if isinstance(arguments, AsyncIterable) else iter(arguments)
-        )
+        self._later: AsyncIterator[Any] | None = aiter(arguments) if isinstance(arguments, AsyncIterable) else None
+        self._source: Iterator[Any] = iter(()) if isinstance(arguments, AsyncIterable) else iter(arguments)
         self._call: Callable[[Any], Coroutine[Any, Any, Outcome[T]]] = call
         self._options = options
         self._finish = finish
@@ -118,18 +119,16 @@ class Outcomes(AsyncIterable[Outcome[T]]):
         self._taken = 0
         self._exhausted = False
         self._error: BaseException | None = None  # raised after all outcomes have been returned
-        self._lock = asyncio.Lock()
 
     def __aiter__(self) -> AsyncIterator[Outcome[T]]:
         return _Loop(self)
 
     async def __anext__(self) -> Outcome[T]:
-        async with self._lock:
-            try:
-                return await self._next()
-            except BaseException:
-                self.release()
-                raise
+        try:
+            return await self._next()
+        except BaseException:
+            self.release()
+            raise
 
     async def collect(self) -> list[Outcome[T]]:
         """Return the remaining outcomes as a list."""
@@ -180,13 +179,15 @@ class Outcomes(AsyncIterable[Outcome[T]]):
 
     def _start(self) -> None:
         """Start calls up to the concurrency limit."""
-        while self._error is None and len(self._jobs) + (_READ in self._ahead) < self._options.concurrency:
+        reading = self._later is not None and _READ in self._ahead
+        while self._error is None and len(self._jobs) + reading < self._options.concurrency:
             if self._again:
                 self._begin(*self._again.pop(0))
-            elif self._exhausted or _READ in self._ahead:
+            elif self._exhausted or reading:
                 return
-            elif isinstance(self._source, AsyncIterator):
-                self._ahead.start(_READ, _read(self._source))
+            elif self._later is not None:
+                self._ahead.start(_READ, _read(self._later))
+                reading = True
             else:
                 try:
                     argument = next(self._source, _END)
@@ -212,6 +213,8 @@ class Outcomes(AsyncIterable[Outcome[T]]):
     async def _wait(self) -> None:
         """Wait until a call has completed or the next argument is available."""
         number = await self._ahead.next_done()
+        if number not in self._ahead:
+            return  # another caller was faster
         if number == _READ:
             try:
                 argument = await self._ahead.take(_READ)
@@ -264,22 +267,23 @@ class SharedCalls(Generic[R]):
     """Shares one call between identical concurrent calls."""
 
     def __init__(self) -> None:
-        self._flights: dict[Hashable, asyncio.Future[R]] = {}
+        self._flights: dict[Hashable, list[asyncio.Future[R | None]]] = {}  # those that wait for each call
 
-    async def call(self, key: Hashable, make: Callable[[], Awaitable[R]]) -> R:
+    async def call(self, key: Hashable, make: Callable[..., Awaitable[R]], *arguments: Any) -> R:
         """Return the result of `make`, or of a call with the same key that is already in flight.
 
         If that call is cancelled or raises, this call runs `make` itself.
         """
-        while (flight := self._flights.get(key)) is not None:
-            await asyncio.wait([flight])
-            if not flight.cancelled():
-                return flight.result()
-        flight = self._flights[key] = asyncio.get_running_loop().create_future()
+        while (waiting := self._flights.get(key)) is not None:
+            waiting.append(asyncio.get_running_loop().create_future())
+            if (shared := await waiting[-1]) is not None:
+                return shared
+        waiting, shared = self._flights.setdefault(key, []), None
         try:
-            result = await make()
-            flight.set_result(result)
+            result = shared = await make(*arguments)
         finally:
             del self._flights[key]
-            flight.cancel()  # unless it has its result
+            for waiter in waiting:
+                if not waiter.done():
+                    waiter.set_result(shared)
         return result

@@ -97,7 +97,9 @@ _BEFORE, _SHOWN = 20, 60  # characters of a long text before the first differenc
 def looks(text: str) -> str:
     """What a reader sees: without invisible characters, the form of Unicode, and the number of spaces."""
     folded = unicodedata.normalize("NFKC", text).translate(_TWINS)
-    return " ".join("".join(char for char in folded if char.isspace() or unicodedata.category(char)[0] != "C").split())
+    if not folded.isprintable():
+        folded = "".join(char for char in folded if char.isspace() or unicodedata.category(char)[0] != "C")
+    return " ".join(folded.split())
 
 
 def told_apart(one: object, other: object, show: Callable[[object], str]) -> tuple[str, str]:

@@ -43,8 +43,9 @@ class Queues:
         """List the inbound queues; nothing is sent before the first step of the pager.
 
         Args:
-            details: Yield what `get_inbound` returns for each queue, looked up during the walk, up to 16 at a time. A
-                queue that is gone by then is left out and counted in `pager.drift.gone`.
+            details: Yield what `get_inbound` returns for each queue, looked up during the walk, up to 16 at a time,
+                those of the next pages meanwhile. A queue that is gone by then is left out and counted in
+                `pager.drift.gone`.
             options: See `WalkOptions`.
 
         Raises:

@@ -1,8 +1,10 @@
 """From a list's declaration to a `Pager`: where requests, decoding, details and the deadline of a walk meet."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+import itertools
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
+from heapq import heappop, heappush
+from typing import Any, Generic, TypeAlias, TypeVar
 from urllib.parse import urlencode
 
 import attrs
@@ -14,7 +16,7 @@ from alohub_async.errors import InvalidArgumentError, NotFoundError
 from alohub_async.http.requestor import Requestor
 from alohub_async.http.requests import Request, build_request
 from alohub_async.http.responses import read_list
-from alohub_async.options import DEFAULT_PAGE_SIZE, CallOptions, Deadline, WalkOptions
+from alohub_async.options import DEFAULT_CONCURRENCY, DEFAULT_PAGE_SIZE, CallOptions, Deadline, WalkOptions
 from alohub_async.pagination import Estimate, FetchedPage, Pager, PageToken, RepairingSource, WalkingSource
 from alohub_async.resources.records import StructurePage
 from alohub_async.routes import Route
@@ -22,10 +24,8 @@ from alohub_async.validation import read_digits
 
 T = TypeVar("T")
 
-LookUp: TypeAlias = Callable[[int, CallOptions], Awaitable[tuple[T, int]]]
-"""Gets one record by its id, and the transmissions it took."""
-
-_DETAILS_AT_ONCE: Final = 16
+LookUp: TypeAlias = Callable[[int, CallOptions], Awaitable[tuple[T | None, int]]]
+"""Gets one record by its id, or None if the listed one is to stay, and the transmissions it took."""
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -33,7 +33,8 @@ class Listing(Generic[T]):
     """Where the pages of a list are from.
 
     `decode` decodes an answer's bytes, where it can; otherwise `structure` makes the records. `detail` looks up each
-    record by its id, on its route, to be yielded instead of the listed one. `prove` is that of `WalkingSource`.
+    record by its id, on its route, `at_once` of them, to be yielded instead of the listed one. `prove` is that of
+    `WalkingSource`.
     """
 
     route: Route
@@ -43,6 +44,7 @@ class Listing(Generic[T]):
     key: str | None = attrs.field(default=None, kw_only=True)  # wire name of the field that identifies a record
     decode: ListDecoder[Any] | None = attrs.field(default=None, kw_only=True)
     detail: tuple[Route, LookUp[T]] | None = attrs.field(default=None, kw_only=True)
+    at_once: int = attrs.field(default=DEFAULT_CONCURRENCY, kw_only=True)
     prove: bool = attrs.field(default=False, kw_only=True)
 
     @property
@@ -66,7 +68,7 @@ def make_pager(requestor: Requestor, source: Listing[T], given: Mapping[str, Any
     deadline = Deadline(options, what=source.listed)
     has_deadline = isinstance(walk.deadline, float | int)
     route, detail, decode = source.route, source.detail, source.decode
-    enrich = None if detail is None else _Details(detail[1], deadline).enrich
+    enrich = None if detail is None else _Details(detail[1], deadline, source.at_once).enrich
 
     async def fetch(page: int, size: int) -> FetchedPage[T]:
         query = f"page={page}&size={size}"
@@ -121,18 +123,24 @@ def _start(walk: WalkOptions, listed: str) -> PageToken:
 
 
 class _Details(Generic[T]):
-    """Looks up each record of a page, a bounded few at a time. What was found survives a failure."""
+    """Looks up the records of pages, a bounded few at a time, the lowest page first. What was found survives a failure.
 
-    def __init__(self, look_up: LookUp[T], deadline: Deadline) -> None:
+    The look-ups of all pages share the slots, so that none is idle while a page waits for its last look-ups.
+    """
+
+    def __init__(self, look_up: LookUp[T], deadline: Deadline, at_once: int) -> None:
         self._look_up = look_up
         self._deadline = deadline
-        self._slots = asyncio.Semaphore(_DETAILS_AT_ONCE)
-        self._found: dict[int, dict[int, T | None]] = {}  # by page and id; None if it is gone
+        self._at_once = self._free = at_once
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []  # a heap: by page, then by arrival
+        self._arrivals = itertools.count()
+        self._found: dict[int, dict[Hashable, T | None]] = {}  # by page and id; None if it is gone
 
     async def enrich(self, number: int, page: FetchedPage[T]) -> FetchedPage[T]:
         found = self._found.setdefault(number, {})
         missing = dict.fromkeys(key for key in page.keys if isinstance(key, int) and key not in found)
-        tasks = [asyncio.ensure_future(self._find(found, record_id)) for record_id in missing]
+        left, count = iter(missing), min(len(missing), self._at_once)
+        tasks = [asyncio.ensure_future(self._find(number, found, left)) for _ in range(count)]
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -140,17 +148,49 @@ class _Details(Generic[T]):
                 task.cancel()
             await wait_until_done(tasks)
         self._found.pop(number, None)
-        pairs = zip(page.keys, page.items, strict=True)
-        items = [found.get(key) or item if isinstance(key, int) else item for key, item in pairs]
-        gone = frozenset(index for index, key in enumerate(page.keys) if isinstance(key, int) and found[key] is None)
+        items = [found.get(key) or item for key, item in zip(page.keys, page.items, strict=True)]
+        gone = frozenset(index for index, key in enumerate(page.keys) if found.get(key, page) is None)
         return FetchedPage(items, page.keys, page.total, gone)
 
-    async def _find(self, found: dict[int, T | None], record_id: int) -> None:
-        async with self._slots:
+    async def _find(self, number: int, found: dict[Hashable, T | None], left: Iterator[int]) -> None:
+        """Look up what is left of a page, one by one, with other tasks that do the same."""
+        while True:
+            await self._enter(number)
             try:
-                found[record_id], _ = await self._look_up(record_id, self._deadline.next_call())
-            except NotFoundError:
-                found[record_id] = None
+                for record_id in left:
+                    try:
+                        record, _ = await self._look_up(record_id, self._deadline.next_call())
+                        if record is not None:
+                            found[record_id] = record
+                    except NotFoundError:
+                        found[record_id] = None
+                    if self._waiting and self._waiting[0][0] < number:
+                        break
+                else:
+                    return
+            finally:
+                self._leave()
+
+    async def _enter(self, number: int) -> None:
+        if self._free:
+            self._free -= 1
+            return
+        slot = asyncio.get_running_loop().create_future()
+        heappush(self._waiting, (number, next(self._arrivals), slot))
+        try:
+            await slot
+        except asyncio.CancelledError:
+            if not slot.cancelled():
+                self._leave()
+            raise
+
+    def _leave(self) -> None:
+        while self._waiting:
+            *_, slot = heappop(self._waiting)
+            if not slot.done():
+                slot.set_result(None)
+                return
+        self._free += 1
 
 
 def _keys(records: Sequence[Mapping[str, Any]], key: str | None) -> list[Hashable]:

@@ -7,7 +7,7 @@ the client.
 import asyncio
 import functools
 import random
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping
 from typing import Any, Final, Generic, TypeAlias, TypeVar, Unpack, cast
 from weakref import WeakValueDictionary
 
@@ -27,11 +27,19 @@ from alohub_async.http.requestor import Requestor
 from alohub_async.http.requests import Request, encode_json
 from alohub_async.http.responses import read_record, read_success
 from alohub_async.models import Record, RecordUpdate, UpdateResult, wire_names
-from alohub_async.options import BulkOptions, BulkOptionsDict, CallOptions, CallOptionsDict, Deadline, WalkOptionsDict
+from alohub_async.options import (
+    DEFAULT_CONCURRENCY,
+    BulkOptions,
+    BulkOptionsDict,
+    CallOptions,
+    CallOptionsDict,
+    Deadline,
+    WalkOptionsDict,
+)
 from alohub_async.pagination import Pager
 from alohub_async.resources.bulk import Outcome, Outcomes, SharedCalls, outcome_of
 from alohub_async.resources.edits import Edit, EditLog, check_expected, conflict, differing, require_changes, value_of
-from alohub_async.resources.paging import Listing, make_pager
+from alohub_async.resources.paging import Listing, LookUp, make_pager
 from alohub_async.resources.records import page_of_records, structure_record
 from alohub_async.routes import Route
 from alohub_async.validation import check_id, check_iterable, refuse
@@ -84,15 +92,27 @@ class Resource(Generic[RecordT, UpdateT]):
     def _decoders(self) -> Decoders:
         return decoders(self.spec.record, strict=self._strict)
 
-    def list(self, *, details: bool = False, prove: bool = False, **options: Unpack[WalkOptionsDict]) -> Pager[RecordT]:
+    def list(
+        self,
+        *,
+        details: bool | Callable[[LookUp[RecordT]], LookUp[RecordT]] = False,
+        at_once: int = DEFAULT_CONCURRENCY,
+        prove: bool = False,
+        **options: Unpack[WalkOptionsDict],
+    ) -> Pager[RecordT]:
         """Walk the list; see `Queues.list_inbound`.
 
-        With `prove`, a single page that is shorter than requested is not believed to be all: one more request decides.
+        `details` may be a function that makes another look-up of the usual one; `at_once` look-ups run at a time. With
+        `prove`, a single page that is shorter than requested is not believed to be all: one more request decides.
         """
-        structure = page_of_records(self.spec.record, strict=self._strict)
-        detail = (self._get_route, self._get) if details else None
         source = Listing(
-            self._list_route, structure, key=self._id_field, decode=self._decoders.list, detail=detail, prove=prove
+            self._list_route,
+            page_of_records(self.spec.record, strict=self._strict),
+            key=self._id_field,
+            decode=self._decoders.list,
+            detail=(self._get_route, details(self._get) if callable(details) else self._get) if details else None,
+            at_once=at_once,
+            prove=prove,
         )
         return make_pager(self._requestor, source, options, "details", "prove")
 
@@ -198,14 +218,12 @@ class Resource(Generic[RecordT, UpdateT]):
     ) -> Outcomes[RecordT]:
         """Get many records at once; see `Queues.get_many_inbound`."""
         chosen = BulkOptions.of(options)
-        options_of_each = CallOptions(**chosen.keywords())
-        deadline = Deadline(options_of_each, what=f"get many {self.spec.name}s")
+        deadline = Deadline(CallOptions(**chosen.keywords()), what=f"get many {self.spec.name}s")
         check_iterable("ids", ids)
-        shared_by = deadline if chosen.deadline else (*options_of_each.keywords().values(),)  # its hash is cheap
+        shared_by = deadline if chosen.deadline else repr(chosen.keywords())  # whose hash is cheap
 
-        async def get(record_id: int) -> Outcome[RecordT]:
-            call = functools.partial(outcome_of, record_id, lambda: self._get(record_id, deadline.next_call()))
-            return await self._reads.call((repr(record_id), shared_by), call)
+        def get(record_id: int) -> Coroutine[Any, Any, Outcome[RecordT]]:
+            return self._reads.call((repr(record_id), shared_by), outcome_of, record_id, self._get, deadline)
 
         return Outcomes(ids, get, chosen, finish=False)
 
@@ -222,7 +240,7 @@ class Resource(Generic[RecordT, UpdateT]):
                 allowed = f"pairs of id and {self.spec.update.__name__}"
                 raise refuse("changes", allowed, pair, wrong_type=True) from exc
             async with locks.setdefault(repr(record_id), asyncio.Lock()):
-                return await outcome_of(record_id, lambda: self._update(record_id, change, deadline.next_call()))
+                return await outcome_of(record_id, self._update, deadline, change)
 
         check_iterable("changes", changes)
         pairs = cast("Mapping[int, UpdateT]", changes).items() if isinstance(changes, Mapping) else changes

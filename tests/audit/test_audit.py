@@ -12,10 +12,10 @@ from alohub_async import (
     InternalServerError,
     RetryPolicy,
 )
-from alohub_async.audit import AuditReport, Severity, audit_inbound
+from alohub_async.audit import AuditProgress, AuditReport, Severity, audit_inbound
 from alohub_async.testing import BadJson, Delay, DropConnection, Fault, HtmlPage, JsonAnswer, Sandbox, Status
 from tests.audit.support import record
-from tests.support import FIRST, LIST, queue
+from tests.support import FIRST, LIST, queue, until
 
 ONCE = RetryPolicy(max_retries=0)
 
@@ -170,18 +170,35 @@ async def test_settings(client: AlohubClient) -> None:
     assert {finding.rule for finding in report.findings} == {"long-wait"}
 
 
-async def test_progress(client: AlohubClient) -> None:
-    """Progress is reported for every queue."""
-    for details in (True, False):
-        counts: list[int] = []
-        totals: list[int | None] = []
+@pytest.mark.parametrize("details", [True, False])
+@pytest.mark.parametrize("prefetch", [0, 4])
+async def test_progress(client: AlohubClient, prefetch: int, *, details: bool) -> None:
+    """It is reported at the beginning and for every queue; the total is known from the first queue on."""
+    noted: list[AuditProgress] = []
+    await audit_inbound(client, details=details, on_progress=noted.append, page_size=10, prefetch=prefetch)
+    assert [each.done for each in noted] == [*range(26)]
+    assert [each.total for each in noted] == [None, *[25] * 25]
+    assert all(each.rate > 0 and each.limit == 100 for each in noted[1:])
+    assert [each.seconds for each in noted] == sorted(each.seconds for each in noted)
 
-        def note(count: int, total: int | None, counts: list[int] = counts, totals: list[int | None] = totals) -> None:
-            counts.append(count)
-            totals.append(total)
 
-        await audit_inbound(client, details=details, progress=note)
-        assert (counts, totals) == ([*range(1, 26)], [25] * 25)
+async def test_an_error_of_the_progress_callback_ends_the_audit(client: AlohubClient) -> None:
+    """It is raised as it is, and nothing is left running."""
+
+    def refuse(now: AuditProgress) -> None:
+        if now.done == 3:
+            raise LookupError(now.done)
+
+    with pytest.raises(LookupError):
+        await audit_inbound(client, on_progress=refuse)
+    await until(lambda: client.rate_limits.tenant.in_flight == 0)
+
+
+async def test_a_queue_is_looked_up_once(client: AlohubClient, sandbox: Sandbox) -> None:
+    """However often the list is walked."""
+    await audit_inbound(client, consistency="repair", page_size=10)
+    ids = [request.path for request in sandbox.requests if request.page is None]
+    assert len(ids) == len({*ids}) == 25
 
 
 @pytest.mark.looptime

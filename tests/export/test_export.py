@@ -202,6 +202,19 @@ async def test_details_are_looked_up_once(client: AlohubClient, sandbox: Sandbox
     assert [*read_queues(path)] == [outcome.unwrap() async for outcome in client.queues.get_many_inbound(ids)]
 
 
+async def test_a_slow_look_up_does_not_hold_up_those_of_other_pages(
+    free: AlohubClient, unlimited: Sandbox, tmp_path: Path
+) -> None:
+    """The look-ups of an export are one pipeline over its pages."""
+    slow = f"/v1/queues/inbound/{unlimited.queues[1]['callinId']}"
+    unlimited.fail(Delay(0.4), path=slow)
+    report = await export_inbound(free, tmp_path / "queues.jsonl", details=True, page_size=5, consistency="detect")
+    assert report.complete
+    asked = unlimited.requests.of(path=slow)[0].at
+    meanwhile = [request for request in unlimited.requests if request.page is None and request.at < asked + 0.4]
+    assert len(meanwhile) > 10
+
+
 # Interrupted
 
 

@@ -56,9 +56,9 @@ async def _open(server: Slow, *pages: int) -> None:
 
 
 async def test_next_pages_are_in_flight_while_the_first_is_consumed() -> None:
-    """The first page is fetched alone; then as many pages are in flight or in memory as allowed."""
+    """The first page is fetched alone; then as many pages are in flight, and in memory, as allowed."""
     server = Slow(records=range(95))
-    pager = server.pager(prefetch=4)
+    pager = server.pager(prefetch=3)
     first = asyncio.ensure_future(anext(pager))
     await _open(server, 0)
     server.answer(0)
@@ -67,13 +67,12 @@ async def test_next_pages_are_in_flight_while_the_first_is_consumed() -> None:
     assert [await anext(pager) for _ in range(9)] == [*range(1, 10)]
     await _open(server, 1, 2, 3)
     more = asyncio.ensure_future(anext(pager))
-    await _open(server, 1, 2, 3, 4)
-    for page in (4, 3, 2):
+    for page, then in ((3, (1, 2, 4)), (4, (1, 2, 5)), (2, (1, 5, 6)), (5, (1, 6))):
         server.answer(page)
-    await _open(server, 1)
+        await _open(server, *then)
     server.answer(1)
     assert await more == 10
-    await _open(server)  # pages 1 to 4 have arrived, and no more are needed
+    await _open(server, 6, 7)  # pages 2 to 5 have arrived, and no more are needed
     await pager.aclose()
 
 
@@ -83,7 +82,7 @@ async def test_slow_consumer_stops_the_fetching() -> None:
     pager = server.pager(prefetch=5)
     await anext(pager)
     await _idle()
-    assert len(server.fetched) == 5
+    assert len(server.fetched) == 11
     await pager.aclose()
 
 
@@ -271,7 +270,7 @@ async def test_pager_that_is_dropped_leaves_no_task() -> None:
     await _open(server, 0)
     server.answer(0)
     await step
-    await _open(server, 1, 2, 3)
+    await _open(server, 1, 2, 3, 4)
     gc.disable()  # reference counting alone must be enough
     try:
         del pager, step
@@ -325,14 +324,14 @@ async def test_prefetch_waits_its_turn_at_the_limiter() -> None:
         await client.queues.get_inbound(int(str(sandbox.queues[0]["callinId"])))
         pager = client.queues.list_inbound(page_size=10, prefetch=8)
         await anext(pager)
-        await until(lambda: client.rate_limits.tenant.waiting == 7)
-        other = asyncio.create_task(client.queues.get_inbound(int(str(sandbox.queues[1]["callinId"]))))
         await until(lambda: client.rate_limits.tenant.waiting == 8)
+        other = asyncio.create_task(client.queues.get_inbound(int(str(sandbox.queues[1]["callinId"]))))
+        await until(lambda: client.rate_limits.tenant.waiting == 9)
         rest = asyncio.create_task(pager.collect())
         await other
         assert len(await rest) == 99
         order = [request.page for request in sandbox.requests]
-        assert order[:10] == [None, 0, 1, 2, 3, 4, 5, 6, 7, None]
+        assert order[:11] == [None, *range(9), None]
         assert {request.status for request in sandbox.requests} == {200}
 
 

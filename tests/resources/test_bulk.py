@@ -1,6 +1,7 @@
 """Concurrent calls: an outcome for each, a bounded number in flight, and no leaked tasks."""
 
 import asyncio
+import cProfile
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -482,6 +483,24 @@ def test_every_argument_has_one_outcome(
     got = asyncio.run(run())
     assert (got if ordered else sorted(got)) == [*range(len(durations))]
     assert most <= concurrency
+
+
+async def test_an_outcome_costs_few_function_calls() -> None:
+    """A call that waits once, and its outcome, cost few steps beside the call itself."""
+
+    async def call(number: int) -> Outcome[int]:
+        await asyncio.sleep(0)
+        return Outcome(number, number, None, 1)
+
+    async def all_of(count: int) -> None:
+        assert len(await Outcomes(range(count), call, BulkOptions(), finish=False).collect()) == count
+
+    await all_of(10)
+    profile = cProfile.Profile()
+    profile.enable()
+    await all_of(1000)
+    profile.disable()
+    assert sum(entry.callcount for entry in profile.getstats()) <= 95 * 1000
 
 
 async def test_a_million_ids_are_not_a_million_tasks(client: AlohubClient) -> None:
