@@ -1,0 +1,45 @@
+"""The arithmetic of a walk: what refutes a total, what is counted, and what its errors say."""
+
+import pytest
+
+from alohub_async.errors import APIResponseError
+from alohub_async.pagination.progress import PageProgress
+
+
+@pytest.mark.parametrize(
+    ("count", "total", "believed"), [(25, 24, False), (25, 25, True), (10, 9, False), (3, 2, False)]
+)
+def test_first_page_refutes_a_total_by_its_records(count: int, total: int, *, believed: bool) -> None:
+    """It begins at the first record, whatever its size is."""
+    progress = PageProgress(size=10)
+    assert progress.arrive(0, [*range(count)], total)
+    assert progress.total == (total if believed else None)
+
+
+@pytest.mark.parametrize(("count", "total", "believed"), [(10, 19, False), (10, 20, True), (12, 21, True)])
+def test_later_page_refutes_a_total_only_in_its_own_size(count: int, total: int, *, believed: bool) -> None:
+    """Of a page that is longer than the others it is not known where it begins."""
+    progress = PageProgress(size=10)
+    assert progress.arrive(0, [*range(10)], 100)
+    assert progress.arrive(1, [*range(10, 10 + count)], total)
+    assert progress.total == (total if believed else None)
+
+
+def test_records_of_all_repeated_pages_are_counted() -> None:
+    """Each page that came again where another one was due adds its records."""
+    progress = PageProgress(size=2)
+    assert progress.arrive(0, [1, 2], 9)
+    assert progress.arrive(1, [3, 4], 9)
+    assert not progress.arrive(2, [1, 2], 9)
+    assert not progress.arrive(3, [3, 4], 9)
+    assert (progress.repeated, progress.received) == (4, 4)
+
+
+@pytest.mark.parametrize(("received", "records"), [(1, "1 record came"), (2, "2 records came")])
+def test_error_says_how_many_records_came(received: int, records: str) -> None:
+    """The list cannot be walked by pages; its answers had a success status."""
+    progress = PageProgress(size=2)
+    assert progress.arrive(0, [*range(received)], 100)
+    with pytest.raises(APIResponseError, match=rf"^page 1 repeats an earlier page, although {records} and") as caught:
+        progress.arrive(1, [*range(received)], 100, ignored=True)
+    assert caught.value.status == 200
