@@ -43,3 +43,21 @@ def test_error_says_how_many_records_came(received: int, records: str) -> None:
     with pytest.raises(APIResponseError, match=rf"^page 1 repeats an earlier page, although {records} and") as caught:
         progress.arrive(1, [*range(received)], 100, ignored=True)
     assert caught.value.status == 200
+
+
+def test_pages_that_came_out_of_order_are_not_missing_any_more() -> None:
+    """When the first of them comes, the walk stands behind all."""
+    progress = PageProgress(size=2)
+    for number in (0, 2, 3, 5, 1):
+        assert progress.arrive(number, [2 * number, 2 * number + 1], 17)
+    assert (progress.base, progress.beyond) == (4, {5})
+    assert [*progress.missing(17)] == [4, 6, 7, 8]
+    assert progress.pages_left(17) == 4
+
+
+@pytest.mark.parametrize("prove", [None, False, True])
+def test_single_short_page_is_the_whole_list_unless_that_is_to_be_proven(*, prove: bool | None) -> None:
+    """Its own count as total is believed, but is no proof; without a word, nothing is to be proven."""
+    progress = PageProgress(size=10) if prove is None else PageProgress(size=10, prove=prove)
+    assert progress.arrive(0, [*range(7)], 7)
+    assert progress.stopped_by == (None if prove else "total")

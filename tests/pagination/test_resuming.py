@@ -1,5 +1,7 @@
 """Walks that resume, on a list that is not what it was, or whose pages lack records; and what is asked meanwhile."""
 
+import asyncio
+import logging
 from typing import Any
 
 import attrs
@@ -9,6 +11,8 @@ from alohub_async.errors import InternalServerError, PageDriftError
 from alohub_async.pagination import FetchedPage, Pager, PageToken, WalkingSource
 from alohub_async.pagination.repair import RepairingSource
 from tests.pagination.server import LISTED, Server, beginning
+from tests.pagination.test_prefetch import Slow
+from tests.support import until
 
 
 def _read(token: str) -> PageToken:
@@ -75,7 +79,7 @@ async def test_page_that_fails_is_beyond_the_end_from_the_last_record_on(left: i
     assert [await anext(pager) for _ in range(30)] == [*range(30)]
 
     async def fetch(page: int, size: int) -> FetchedPage[Any]:
-        if page == 3:
+        if page >= 3:
             raise InternalServerError("no such offset", status=500)
         return await server.fetch(page, size)
 
@@ -169,3 +173,125 @@ async def test_repair_resumes_between_records_without_an_id() -> None:
         pager = _repairing(server)
         assert [await anext(pager) for _ in range(returned)] == records[:returned]
         assert await _repairing(server, pager.token).collect() == records[returned:]
+
+
+@pytest.mark.parametrize("total", [20, 21])
+async def test_unordered_walk_fetches_a_last_page_of_one_record_ahead(total: int) -> None:
+    """It exists for sure; the empty page behind a full one does not, and waits until it is needed."""
+    server = Server(records=range(total))
+    pager = server.pager(prefetch=5, ordered=False)
+    await anext(pager)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert sorted(page for page, _ in server.fetched) == [*range(1 + (total - 1) // 10)]
+    assert sorted(await pager.collect()) == [*range(1, total)]
+
+
+async def test_total_of_zero_behind_the_end_says_nothing() -> None:
+    """Some servers count the records of an empty page; the list did not move."""
+    pager = Server(records=range(20), total=lambda page: 20 if page < 2 else 0).pager()
+    assert await pager.collect() == [*range(20)]
+    assert (pager.drift.totals, pager.complete, pager.total) == ((20,), True, 20)
+
+
+async def test_repair_counts_records_without_details_in_all_passes() -> None:
+    """They are left out of the list."""
+    server = Detailed(records=range(15), removed=frozenset({4, 12}))
+    start = attrs.evolve(beginning(10), repair=True)
+    pager = Pager(RepairingSource(server.fetch, start, enrich=server.look_up))
+    assert await pager.collect() == [f"{record} on {record // 10}" for record in range(15) if record not in {4, 12}]
+    assert (pager.drift.gone, pager.drift.passes, pager.complete) == (4, 2, True)
+
+
+# Out of order
+
+
+async def _answer(server: Slow, page: int) -> None:
+    """Answer a fetch when it is in flight, and let what follows from it happen."""
+    await until(lambda: page in server.open)
+    server.answer(page)
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("taken", [21, 25, 29, 30])
+async def test_pages_that_came_out_of_order_do_not_come_again(taken: int) -> None:
+    """The token knows them; the rest of the page it stands in comes first."""
+    server = Slow(records=range(50))
+    pager = server.pager(prefetch=4, ordered=False)
+    got: list[int] = []
+
+    async def take() -> None:
+        async for record in pager:
+            got.append(record)
+            if len(got) == taken:
+                return
+
+    walk = asyncio.ensure_future(take())
+    for page in (0, 3, 1):
+        await _answer(server, page)
+    await walk
+    assert got == [*range(10), *range(30, 40), *range(10, 20)][:taken]
+    plain = Server(records=range(50))
+    assert await plain.pager(token=pager.token, ordered=False).collect() == [
+        *([*range(10, 20)][taken - 20 :]),
+        *range(20, 30),
+        *range(40, 50),
+    ]
+    assert 3 not in {page for page, _ in plain.fetched}
+
+
+@pytest.mark.parametrize("taken", [11, 15, 20])
+async def test_page_that_came_early_is_finished_first(taken: int) -> None:
+    """A token within page 3 goes on there, and then with the pages before it."""
+    server = Slow(records=range(50))
+    pager = server.pager(prefetch=4, ordered=False)
+    first = asyncio.ensure_future(pager.next_page())
+    await _answer(server, 0)
+    assert await first is not None
+    step = asyncio.ensure_future(anext(pager))
+    await _answer(server, 3)
+    got = [await step, *[await anext(pager) for _ in range(taken - 11)]]
+    assert got == [*range(30, 20 + taken)]
+    rest = [*range(20 + taken, 40), *range(10, 30), *range(40, 50)]
+    assert await Server(records=range(50)).pager(token=pager.token, ordered=False).collect() == rest
+    await pager.aclose()
+
+
+# What a walk says
+
+
+async def test_clamped_page_within_a_total_that_is_a_little_too_large_is_no_error() -> None:
+    """The last page comes again, where only a part of a page can be missing: the walk ends behind it."""
+    pager = Server(records=range(20), total=lambda _: 25, clamps=True).pager()
+    assert await pager.collect() == [*range(20)]
+    assert not pager.complete
+
+
+async def test_list_of_one_record_ends_by_its_total() -> None:
+    """Also if the record fills the page."""
+    pager = Server(records=[7]).pager(page_size=1)
+    assert await pager.collect() == [7]
+    assert (pager.stopped_by, pager.complete) == ("total", True)
+
+
+async def test_warnings_name_the_list_and_what_was_noticed(caplog: pytest.LogCaptureFixture) -> None:
+    """A log line is of use only with both."""
+    server = Server(records=range(25))
+    pager = server.pager()
+    await anext(pager)
+    server.records = range(1, 25)
+    with caplog.at_level(logging.WARNING, "alohub_async"):
+        await pager.collect()
+    assert len(caplog.messages) == 1
+    assert LISTED in caplog.text
+    assert "totals=(25, 24)" in caplog.text
+
+
+async def test_warning_of_a_repair_that_gave_up_names_the_list(caplog: pytest.LogCaptureFixture) -> None:
+    """And how many passes there were."""
+    server = Server(records=range(4), total=lambda page: 5 + page)
+    start = attrs.evolve(beginning(2), repair=True)
+    with caplog.at_level(logging.WARNING, "alohub_async"):
+        await Pager(RepairingSource(server.fetch, start, max_passes=2)).collect()
+    assert [f"{LISTED} moved during each of 2 passes" in message for message in caplog.messages] == [True]

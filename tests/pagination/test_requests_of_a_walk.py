@@ -1,0 +1,107 @@
+"""Which requests a walk sends, and what it says that they will be."""
+
+import asyncio
+from typing import Any
+
+import attrs
+import pytest
+
+from alohub_async.pagination import Estimate, FetchedPage, Pager, WalkingSource
+from alohub_async.pagination.repair import RepairingSource
+from tests.pagination.server import Server, beginning
+
+
+async def test_walk_fetches_nothing_ahead_unless_told() -> None:
+    """The second page waits until the first one is used up."""
+    server = Server(records=range(25))
+    pager = Pager(WalkingSource(server.fetch, beginning(10)))
+    await anext(pager)
+    await asyncio.sleep(0)
+    assert server.fetched == [(0, 10)]
+
+
+async def test_page_that_repeats_the_last_one_at_the_end_costs_one_request() -> None:
+    """By the total there need not be another page, so no request finds out why it came again."""
+    server = Server(records=range(20), clamps=True)
+    assert await server.pager().collect() == [*range(20)]
+    assert server.fetched == [(0, 10), (1, 10), (2, 10)]
+
+
+async def test_forecast_is_asked_for_the_pages_and_records_that_are_left() -> None:
+    """Both shrink during the walk, and are nothing at its end."""
+    asked: list[tuple[int, int]] = []
+
+    def forecast(pages: int, records: int) -> Estimate:
+        asked.append((pages, records))
+        return Estimate(pages, float(records))
+
+    pager = Pager(WalkingSource(Server(records=range(95)).fetch, beginning(10)), forecast=forecast)
+    assert await pager.estimate() == Estimate(9, 85.0)
+    for _ in range(11):
+        await anext(pager)
+    assert await pager.estimate() == Estimate(8, 75.0)
+    await pager.collect()
+    assert await pager.estimate() == Estimate(0, 0.0)
+    assert asked == [(9, 85), (8, 75), (0, 0)]
+
+
+async def test_forecast_of_a_repair_counts_two_passes() -> None:
+    """The rest of the first pass and the whole second one; then what is left of the second."""
+    server = Server(records=range(25))
+    start = attrs.evolve(beginning(10), repair=True)
+    pager = Pager(RepairingSource(server.fetch, start), forecast=Estimate)
+    assert await pager.estimate() == Estimate(2 + 3, 15 + 25)
+    assert await anext(pager) == 0
+    assert await pager.estimate() == Estimate(0, 0)
+
+
+# Repair
+
+
+def _repairing(server: Server, *, page_size: int = 10, prefetch: int = 0) -> Pager[Any]:
+    start = attrs.evolve(beginning(page_size), repair=True)
+    return Pager(RepairingSource(server.fetch, start, prefetch=prefetch))
+
+
+@pytest.mark.parametrize("prefetch", [0, 4])
+async def test_repair_fetches_ahead_if_told(prefetch: int) -> None:
+    """As many pages as allowed are in flight at the same time."""
+    server = Server(records=range(95), pauses=[3])
+    running = most = 0
+
+    async def fetch(page: int, size: int) -> FetchedPage[Any]:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        try:
+            return await server.fetch(page, size)
+        finally:
+            running -= 1
+
+    start = attrs.evolve(beginning(10), repair=True)
+    pager = Pager(RepairingSource(fetch, start, prefetch=prefetch))
+    assert await pager.collect() == [*range(95)]
+    assert most == max(1, prefetch)
+
+
+async def test_repair_looks_behind_a_single_short_page() -> None:
+    """A server may cap its pages, and report the length of the page as the total: no proof that this is all."""
+    server = Server(records=range(25), cap=7, total=lambda page: len(range(25)[page * 7 :][:7]))
+    pager = _repairing(server)
+    assert await pager.collect() == [*range(25)]
+    assert pager.complete
+
+
+async def test_repair_sorts_texts_as_texts() -> None:
+    """Whatever quotes they have."""
+    ids = ["b", "it's", 'a "b"', "a", "z"]
+    assert await _repairing(Server(records=ids)).collect() == sorted(ids)
+
+
+async def test_repair_fetches_nothing_ahead_unless_told() -> None:
+    """Its first page alone tells the total."""
+    server = Server(records=range(25))
+    pager = Pager(RepairingSource(server.fetch, attrs.evolve(beginning(10), repair=True)))
+    assert await pager.count() == 25
+    await asyncio.sleep(0)
+    assert server.fetched == [(0, 10)]
