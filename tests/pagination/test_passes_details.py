@@ -42,3 +42,14 @@ def test_two_totals_are_a_sign_of_movement() -> None:
         passes = Passes()
         passes.add_page(0, [1, 2], 5, drift)
         assert passes.state.moved == moved
+
+
+def test_first_page_can_be_a_suspect() -> None:
+    """A record may have been skipped between it and the next page; before it there is none."""
+    passes = Passes()
+    passes.add_page(0, [1, 2], 9, Drift(totals=(9,)))
+    passes.add_page(1, [3, 4], 8, Drift(totals=(9, 8)))
+    assert passes.suspects() == [0, 1]
+    repeating = Passes()
+    repeating.add_page(0, [1, 1], None, Drift())
+    assert repeating.suspects() == [0]

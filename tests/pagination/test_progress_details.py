@@ -61,3 +61,13 @@ def test_single_short_page_is_the_whole_list_unless_that_is_to_be_proven(*, prov
     progress = PageProgress(size=10) if prove is None else PageProgress(size=10, prove=prove)
     assert progress.arrive(0, [*range(7)], 7)
     assert progress.stopped_by == (None if prove else "total")
+
+
+@pytest.mark.parametrize(("last", "stopped"), [(8, "total"), (9, None)])
+def test_last_page_is_measured_by_the_first_one(last: int, stopped: str | None) -> None:
+    """One that is as short as the first may have more behind it, on a server that does not fill its pages."""
+    progress = PageProgress(size=10)
+    assert progress.arrive(0, [*range(9)], 21 + last)
+    assert progress.arrive(1, [*range(10, 22)], 21 + last)
+    assert progress.arrive(2, [*range(22, 22 + last)], 21 + last)
+    assert progress.stopped_by == stopped

@@ -295,3 +295,15 @@ async def test_warning_of_a_repair_that_gave_up_names_the_list(caplog: pytest.Lo
     with caplog.at_level(logging.WARNING, "alohub_async"):
         await Pager(RepairingSource(server.fetch, start, max_passes=2)).collect()
     assert [f"{LISTED} moved during each of 2 passes" in message for message in caplog.messages] == [True]
+
+
+@pytest.mark.parametrize("most", [None, 2, 5])
+async def test_repair_gives_up_after_five_passes_unless_told(most: int | None) -> None:
+    """Each pass shows that the list moved."""
+    server = Server(records=range(4), total=lambda page: 5 + page)
+    start = attrs.evolve(beginning(2), repair=True)
+    pager = Pager(
+        RepairingSource(server.fetch, start) if most is None else RepairingSource(server.fetch, start, max_passes=most)
+    )
+    assert await pager.collect() == [*range(4)]
+    assert (pager.drift.passes, pager.complete) == (most or 5, False)

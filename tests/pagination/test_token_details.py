@@ -1,6 +1,7 @@
-"""Parts of a token: runs of pages."""
+"""Tokens: how short they are, and those of lists without records."""
 
 from alohub_async.pagination.token import as_runs
+from tests.pagination.server import Server
 
 
 def test_pages_are_stored_as_runs() -> None:
@@ -8,3 +9,20 @@ def test_pages_are_stored_as_runs() -> None:
     assert as_runs(set()) == ()
     assert as_runs({7}) == (7, 7)
     assert as_runs({6, 4, 9, 5, 11, 12}) == (4, 6, 9, 9, 11, 12)
+
+
+async def test_token_of_an_empty_list_is_one() -> None:
+    """A total of 0 is a total."""
+    server = Server(records=[])
+    pager = server.pager()
+    assert await pager.collect() == []
+    again = server.pager(token=pager.token)
+    assert (await again.collect(), again.total) == ([], 0)
+
+
+async def test_token_behind_a_page_is_short() -> None:
+    """It recognises that page by a few characters."""
+    pager = Server(records=range(10**6, 10**6 + 25)).pager()
+    for _ in range(12):
+        await anext(pager)
+    assert len(pager.token) < 150
