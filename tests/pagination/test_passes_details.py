@@ -53,3 +53,11 @@ def test_first_page_can_be_a_suspect() -> None:
     repeating = Passes()
     repeating.add_page(0, [1, 1], None, Drift())
     assert repeating.suspects() == [0]
+
+
+def test_id_that_comes_again_without_the_walk_noticing_is_a_sign_too() -> None:
+    """A walk that resumed does not know the records before its token; the pass does."""
+    passes = Passes()
+    passes.add_page(0, [1, 2], 9, Drift(totals=(9,)))
+    passes.add_page(1, [2, 3], 9, Drift(totals=(9,)))
+    assert (passes.state.moved, passes.state.duplicates, passes.count) == (True, 1, 3)

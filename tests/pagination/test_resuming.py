@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import pytest
 
-from alohub_async.errors import InternalServerError, PageDriftError
+from alohub_async.errors import APIConnectionError, InternalServerError, PageDriftError
 from alohub_async.pagination import FetchedPage, Pager, PageToken, WalkingSource
 from alohub_async.pagination.repair import RepairingSource
 from tests.pagination.server import LISTED, Server, beginning
@@ -307,3 +307,32 @@ async def test_repair_gives_up_after_five_passes_unless_told(most: int | None) -
     )
     assert await pager.collect() == [*range(4)]
     assert (pager.drift.passes, pager.complete) == (most or 5, False)
+
+
+@pytest.mark.parametrize("taken", [0, 1, 10, 11, 20, 24, 25])
+async def test_resumed_walk_requests_what_is_left_and_knows_that_it_is_complete(taken: int) -> None:
+    """No page whose records were all returned is requested again."""
+    pager = Server(records=range(25)).pager()
+    assert [await anext(pager) for _ in range(taken)] == [*range(taken)]
+    server = Server(records=range(25))
+    again = server.pager(token=pager.token)
+    assert await again.collect() == [*range(taken, 25)]
+    assert [page for page, _ in server.fetched] == [*range(taken // 10, 3 if taken < 25 else 0)]
+    if taken < 25:
+        assert (again.complete, again.stopped_by) == (True, "total")
+
+
+async def test_walk_that_brought_nothing_yet_resumes_at_a_page_beyond_the_end() -> None:
+    """All pages before it were empty; the list ends before it now."""
+    server = Server(records=range(20), hidden=frozenset(range(10)), fails=frozenset({1, 2}))
+    pager = server.pager()
+    with pytest.raises(APIConnectionError) as caught:
+        await pager.collect()
+
+    async def fetch(page: int, size: int) -> FetchedPage[Any]:
+        if page:
+            raise InternalServerError("no such offset", status=500)
+        return await Server(records=[]).fetch(page, size)
+
+    resumed = Pager(WalkingSource(fetch, _read(str(caught.value.resume_token))))
+    assert await resumed.collect() == []
