@@ -4,6 +4,7 @@ import pytest
 
 from alohub_async.errors import APIResponseError
 from alohub_async.pagination.progress import PageProgress
+from tests.pagination.server import Server
 
 
 @pytest.mark.parametrize(
@@ -71,3 +72,41 @@ def test_last_page_is_measured_by_the_first_one(last: int, stopped: str | None) 
     assert progress.arrive(1, [*range(10, 22)], 21 + last)
     assert progress.arrive(2, [*range(22, 22 + last)], 21 + last)
     assert progress.stopped_by == stopped
+
+
+def test_highest_page_that_came_early_tells_whether_the_list_goes_on() -> None:
+    """A shorter page before it says nothing about the end, also if the walk resumed between them."""
+    progress = PageProgress(size=10, base=1, beyond=frozenset({2}), received=20, total=29)
+    assert progress.arrive(1, [*range(10, 19)], 29)
+    assert progress.stopped_by is None
+    assert not progress.arrive(3, [], 29)
+    assert progress.stopped_by == "total"
+
+
+def test_empty_page_ends_no_walk_that_has_a_gap() -> None:
+    """The page between those that came is still to be fetched."""
+    progress = PageProgress(size=2)
+    assert progress.arrive(0, [0, 1], 5)
+    assert progress.arrive(2, [4], 5)
+    assert not progress.arrive(3, [], 5)
+    assert progress.stopped_by is None
+    assert [*progress.missing(5)] == [1]
+    assert progress.arrive(1, [2, 3], 5)
+    assert progress.received == 5
+
+
+@pytest.mark.parametrize(
+    ("count", "ends"), [(19, True), (20, False), (21, True), (50, False), (51, True), (99, True), (100, False)]
+)
+def test_single_page_is_the_end_unless_its_length_looks_like_a_cap(count: int, *, ends: bool) -> None:
+    """Caps are the documented default and multiples of 50; the size that was asked for may be full, too."""
+    progress = PageProgress(size=100)
+    assert progress.arrive(0, [*range(count)], count)
+    assert progress.stopped_by == ("total" if ends else None)
+
+
+async def test_nine_empty_pages_up_to_the_total_are_the_end() -> None:
+    """The page behind the total is no page that is missing."""
+    server = Server(records=range(100), hidden=frozenset(range(10, 100)))
+    assert await server.pager().collect() == [*range(10)]
+    assert len(server.fetched) == 11

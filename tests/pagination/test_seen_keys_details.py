@@ -56,3 +56,12 @@ def test_pages_far_from_each_other_are_kept_apart(step: int) -> None:
     for page in pages:
         assert keys.add_all(page) == frozenset()
     assert [number for number in range(-700, 25_000) if number in keys] == [page[0] for page in pages]
+
+
+def test_numbers_that_fall_within_a_page_are_known_to_the_next() -> None:
+    """A page that begins behind the last number of the page before may still repeat a higher one."""
+    keys = KeySet()
+    assert keys.add_all(["a", 9, 3]) == frozenset()
+    assert keys.add_all([5, 9]) == {1}
+    assert keys.add_all([6, 7, 10]) == frozenset()
+    assert keys.add_all([10, 11]) == {0}

@@ -1,6 +1,9 @@
 """Tokens: how short they are, and those of lists without records."""
 
-from alohub_async.pagination.token import as_runs
+import pytest
+
+from alohub_async.errors import InvalidArgumentTypeError
+from alohub_async.pagination.token import PageToken, as_runs
 from tests.pagination.server import Server
 
 
@@ -26,3 +29,10 @@ async def test_token_behind_a_page_is_short() -> None:
     for _ in range(12):
         await anext(pager)
     assert len(pager.token) < 150
+
+
+@pytest.mark.parametrize("given", [7, None, b"x"], ids=repr)
+def test_error_shows_what_was_given_in_place_of_a_token(given: object) -> None:
+    """So the mistake can be found."""
+    with pytest.raises(InvalidArgumentTypeError, match=f"; {given!r} was given$"):
+        PageToken.decode(given, listed="GET /x")
