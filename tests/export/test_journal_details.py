@@ -161,7 +161,10 @@ async def test_bad_choice_is_named(tmp_path: Path) -> None:
             await export_inbound(client, tmp_path / "queues.jsonl", **options)
 
 
-@pytest.mark.parametrize("line", [{"records": [], "seen": []}, {"records": [{}], "seen": [], "state": {}}, {"seen": 5}])
+OTHER_LINES: list[Any] = [{"records": [], "seen": []}, {"records": [{}], "seen": [], "state": {}}, {"seen": 5}]
+
+
+@pytest.mark.parametrize("line", OTHER_LINES)
 def test_journal_of_another_version_is_refused(tmp_path: Path, line: dict[str, Any]) -> None:
     """Its lines are intact, but do not say what is needed; the error says what to do, and nothing is changed."""
     path = tmp_path / "x.jsonl"
