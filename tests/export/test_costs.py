@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from alohub_async import AlohubError, RetryPolicy
+from alohub_async import AlohubError, DeadlineExceededError, RetryPolicy
 from alohub_async.export import ExportProgress, export_inbound
 from alohub_async.export.journal import journal_path, open_journal
-from alohub_async.testing import Sandbox
+from alohub_async.testing import Delay, Sandbox
 
 UNLIMITED: dict[str, Any] = {"tenant_limit": None, "route_limit": None}
 ONCE = RetryPolicy(max_retries=0)
@@ -121,3 +121,13 @@ async def test_page_size_and_passes_are_those_that_were_asked_for(tmp_path: Path
         report = await export_inbound(client, tmp_path / "queues.jsonl", page_size=7, max_passes=2, prefetch=0)
         assert (report.passes, report.complete) == (2, False)
         assert {request.query["size"] for request in sandbox.requests} == {"7"}
+
+
+async def test_deadline_covers_the_details(tmp_path: Path) -> None:
+    """They are looked up within the time that is left, not in a time of their own."""
+    async with Sandbox(queues=5, **UNLIMITED) as sandbox, sandbox.client() as client:
+        sandbox.fail(Delay(5.0), path="/v1/queues/inbound/{id}", next=None)
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(DeadlineExceededError):
+            await export_inbound(client, tmp_path / "queues.jsonl", details=True, deadline=0.3)
+        assert asyncio.get_running_loop().time() - began < 3

@@ -20,7 +20,7 @@ async def test_a_single_short_page_with_its_own_count_proves_nothing(tmp_path: P
             answer = JsonAnswer({"success": "1", "totalRecord": len(part), "data": part})
             sandbox.fail(answer, method="GET", path="/v1/queues/inbound", page=number, next=None)
         report = await export_inbound(client, path, page_size=50, details=details)
-    assert (report.complete, report.written) == (True, 20)
+    assert (report.complete, report.written, report.gone) == (True, 20, 0)
     assert [queue.id for queue in read_queues(path)] == [row["callinId"] for row in rows]
 
 
