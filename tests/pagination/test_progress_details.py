@@ -110,3 +110,10 @@ async def test_nine_empty_pages_up_to_the_total_are_the_end() -> None:
     server = Server(records=range(100), hidden=frozenset(range(10, 100)))
     assert await server.pager().collect() == [*range(10)]
     assert len(server.fetched) == 11
+
+
+@pytest.mark.parametrize(("total", "left"), [(9, 1), (10, 1), (11, 1), (14, 1), (15, 2)])
+def test_page_that_would_confirm_the_total_is_not_left_if_it_came(total: int, left: int) -> None:
+    """Pages of five; the first and the third one came."""
+    progress = PageProgress(size=5, base=1, beyond=frozenset({2}), received=10)
+    assert (progress.pages_left(total), len([*progress.missing(total)])) == (left, left)

@@ -87,9 +87,28 @@ async def test_page_that_fails_is_beyond_the_end_from_the_last_record_on(left: i
     resumed = Pager(WalkingSource(fetch, _read(pager.token)))
     if ends:
         assert await resumed.collect() == []
+        assert (resumed.total, resumed.drift.totals, resumed.complete) == (left, (60, left), False)
     else:
         with pytest.raises(InternalServerError):
             await resumed.collect()
+
+
+async def test_page_that_fails_within_a_walk_is_an_error_even_if_the_list_shrank() -> None:
+    """Only a walk that begins at a token may stand beyond the end without having seen it."""
+    server = Server(records=range(60))
+    pages: list[int] = []
+
+    async def fetch(page: int, size: int) -> FetchedPage[Any]:
+        pages.append(page)
+        if page == 2:
+            server.records = range(15)
+            raise InternalServerError("down", status=500)
+        return await server.fetch(page, size)
+
+    pager = Pager(WalkingSource(fetch, beginning(10)))
+    with pytest.raises(InternalServerError):
+        await pager.collect()
+    assert pages == [0, 1, 2]
 
 
 async def test_finished_walk_costs_nothing_through_its_token() -> None:
