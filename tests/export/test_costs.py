@@ -74,11 +74,11 @@ async def test_progress_is_that_of_the_run_and_of_the_export(tmp_path: Path) -> 
 
 
 async def test_progress_says_that_requests_wait(tmp_path: Path) -> None:
-    """While the rate limit holds the pages back that are fetched ahead."""
+    """While the rate limit holds back the one page that is fetched ahead."""
     seen = list[ExportProgress]()
     async with Sandbox(queues=30, tenant_limit=3, window=0.1, route_limit=None) as sandbox, sandbox.client() as client:
         report = await export_inbound(
-            client, tmp_path / "queues.jsonl", page_size=3, prefetch=8, consistency="detect", on_progress=seen.append
+            client, tmp_path / "queues.jsonl", page_size=3, prefetch=2, consistency="detect", on_progress=seen.append
         )
     assert report.complete
     assert {each.waiting for each in seen} == {True, False}
