@@ -123,11 +123,12 @@ async def test_page_size_and_passes_are_those_that_were_asked_for(tmp_path: Path
         assert {request.query["size"] for request in sandbox.requests} == {"7"}
 
 
-async def test_deadline_covers_the_details(tmp_path: Path) -> None:
-    """They are looked up within the time that is left, not in a time of their own."""
+@pytest.mark.parametrize(("slow", "details"), [("/v1/queues/inbound", False), ("/v1/queues/inbound/{id}", True)])
+async def test_deadline_covers_each_request(tmp_path: Path, slow: str, *, details: bool) -> None:
+    """Pages are fetched, and details looked up, within the time that is left, not in a time of their own."""
     async with Sandbox(queues=5, **UNLIMITED) as sandbox, sandbox.client() as client:
-        sandbox.fail(Delay(5.0), path="/v1/queues/inbound/{id}", next=None)
+        sandbox.fail(Delay(5.0), path=slow, next=None)
         began = asyncio.get_running_loop().time()
         with pytest.raises(DeadlineExceededError):
-            await export_inbound(client, tmp_path / "queues.jsonl", details=True, deadline=0.3)
+            await export_inbound(client, tmp_path / "queues.jsonl", details=details, deadline=0.3)
         assert asyncio.get_running_loop().time() - began < 3
