@@ -4,6 +4,7 @@ import pytest
 
 from alohub_async.errors import APIResponseError
 from alohub_async.pagination.progress import PageProgress
+from alohub_async.pagination.seen_keys import fingerprint
 from tests.pagination.server import Server
 
 
@@ -117,3 +118,26 @@ def test_page_that_would_confirm_the_total_is_not_left_if_it_came(total: int, le
     """Pages of five; the first and the third one came."""
     progress = PageProgress(size=5, base=1, beyond=frozenset({2}), received=10)
     assert (progress.pages_left(total), len([*progress.missing(total)])) == (left, left)
+
+
+def test_highest_page_is_the_one_that_a_resumed_walk_recognises() -> None:
+    """Not the one that came last."""
+    progress = PageProgress(size=2)
+    for number in (0, 2, 1):
+        assert progress.arrive(number, [f"a{number}", f"b{number}"], 9)
+    assert progress.latest == fingerprint(["a2", "b2"])
+
+
+def test_zero_on_an_empty_page_is_no_total_where_none_was_known() -> None:
+    """Records came before, so it says nothing."""
+    progress = PageProgress(size=1)
+    assert progress.arrive(0, ["a"], None)
+    assert not progress.arrive(1, [], 0)
+    assert (progress.total, progress.totals, progress.stopped_by) == (None, [], "empty page")
+
+
+def test_error_of_a_list_without_end_has_the_status_of_its_answers() -> None:
+    """They were successes."""
+    with pytest.raises(APIResponseError) as caught:
+        PageProgress(size=1, base=10**6).arrive(10**6, ["one more"], None)
+    assert caught.value.status == 200

@@ -6,6 +6,7 @@ from typing import Any
 import attrs
 import pytest
 
+from alohub_async.errors import APIResponseError
 from alohub_async.pagination import Estimate, FetchedPage, Pager, WalkingSource
 from alohub_async.pagination.repair import RepairingSource
 from tests.pagination.server import Server, beginning
@@ -105,3 +106,31 @@ async def test_repair_fetches_nothing_ahead_unless_told() -> None:
     assert await pager.count() == 25
     await asyncio.sleep(0)
     assert server.fetched == [(0, 10)]
+
+
+async def test_pages_of_a_repair_are_counted_in_whole_numbers() -> None:
+    """Like those of any walk."""
+    numbers = [page.number async for page in _repairing(Server(records=range(25))).pages()]
+    assert [repr(number) for number in numbers] == ["0", "1", "2"]
+
+
+async def test_walk_is_in_order_unless_told() -> None:
+    """Whichever page arrives first."""
+    server = Server(records=range(95), pauses=[0, 9, 7, 5, 3, 1])
+    assert await Pager(WalkingSource(server.fetch, beginning(10), prefetch=6)).collect() == [*range(95)]
+
+
+async def test_page_before_tells_whether_the_server_ignores_the_number() -> None:
+    """It is asked for once more."""
+    server = Server(records=range(25), ignores_page=True)
+    with pytest.raises(APIResponseError):
+        await server.pager().collect()
+    assert server.fetched == [(0, 10), (1, 10), (0, 10)]
+
+
+async def test_forecast_of_the_page_that_confirms_the_total_has_no_records() -> None:
+    """It is one request."""
+    server = Server(records=range(20))
+    pager = Pager(WalkingSource(server.fetch, beginning(10)), forecast=Estimate)
+    assert [await anext(pager) for _ in range(20)] == [*range(20)]
+    assert await pager.estimate() == Estimate(1, 0)

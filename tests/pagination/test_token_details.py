@@ -2,8 +2,8 @@
 
 import pytest
 
-from alohub_async.errors import InvalidArgumentTypeError
-from alohub_async.pagination.token import PageToken, as_runs
+from alohub_async.errors import InvalidArgumentError, InvalidArgumentTypeError
+from alohub_async.pagination.token import MAX_PAGES, PageToken, as_runs
 from tests.pagination.server import Server
 
 
@@ -36,3 +36,12 @@ def test_error_shows_what_was_given_in_place_of_a_token(given: object) -> None:
     """So the mistake can be found."""
     with pytest.raises(InvalidArgumentTypeError, match=f"; {given!r} was given$"):
         PageToken.decode(given, listed="GET /x")
+
+
+def test_token_beyond_the_last_page_of_any_list_is_refused() -> None:
+    """The message shows it."""
+    last = PageToken(listed="GET /x", size=1, asked=1, beyond=(MAX_PAGES - 1, MAX_PAGES - 1)).encode()
+    assert PageToken.decode(last, listed="GET /x").pages_beyond() == {MAX_PAGES - 1}
+    token = PageToken(listed="GET /x", size=1, asked=1, beyond=(MAX_PAGES, MAX_PAGES)).encode()
+    with pytest.raises(InvalidArgumentError, match=f"; '{token}' was given$"):
+        PageToken.decode(token, listed="GET /x")
