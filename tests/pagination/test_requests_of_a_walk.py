@@ -7,9 +7,9 @@ import attrs
 import pytest
 
 from alohub_async.errors import APIResponseError
-from alohub_async.pagination import Estimate, FetchedPage, Pager, WalkingSource
+from alohub_async.pagination import Estimate, FetchedPage, Pager, PageToken, WalkingSource
 from alohub_async.pagination.repair import RepairingSource
-from tests.pagination.server import Server, beginning
+from tests.pagination.server import LISTED, Server, beginning
 
 
 async def test_walk_fetches_nothing_ahead_unless_told() -> None:
@@ -134,3 +134,26 @@ async def test_forecast_of_the_page_that_confirms_the_total_has_no_records() -> 
     pager = Pager(WalkingSource(server.fetch, beginning(10)), forecast=Estimate)
     assert [await anext(pager) for _ in range(20)] == [*range(20)]
     assert await pager.estimate() == Estimate(1, 0)
+
+
+async def test_server_that_ignores_the_page_is_found_out_on_the_last_full_page() -> None:
+    """By the total it must be another page, so it does not end the walk quietly."""
+    with pytest.raises(APIResponseError, match="repeats an earlier page"):
+        await Server(records=range(20), ignores_page=True).pager().collect()
+
+
+async def test_nothing_is_left_to_request_within_the_last_page() -> None:
+    """The walk has ended, although its records have not."""
+    pager = Server(records=range(25)).pager()
+    assert [await anext(pager) for _ in range(21)] == [*range(21)]
+    assert await pager.estimate() == Estimate(0, 0.0)
+
+
+async def test_repair_whose_records_were_all_returned_is_done() -> None:
+    """Resuming it costs no request."""
+    pager = _repairing(Server(records=range(5)))
+    assert [await anext(pager) for _ in range(5)] == [*range(5)]
+    server = Server(records=range(5))
+    start = PageToken.decode(pager.token, listed=LISTED)
+    assert await Pager(RepairingSource(server.fetch, start)).collect() == []
+    assert server.fetched == []

@@ -260,6 +260,23 @@ async def test_pages_that_came_out_of_order_do_not_come_again(taken: int) -> Non
     assert 3 not in {page for page, _ in plain.fetched}
 
 
+async def test_page_that_came_late_leaves_out_all_that_came_before_it() -> None:
+    """A token within it knows the pages behind it."""
+    server = Slow(records=range(50))
+    pager = server.pager(prefetch=4, ordered=False)
+    taken = asyncio.ensure_future(_take(pager, 35))
+    for page in (0, 2, 3, 1):
+        await _answer(server, page)
+    assert await taken == [*range(10), *range(20, 40), *range(10, 15)]
+    plain = Server(records=range(50))
+    assert await plain.pager(token=pager.token, ordered=False).collect() == [*range(15, 20), *range(40, 50)]
+    assert [page for page, _ in plain.fetched] == [1, 4, 5]
+
+
+async def _take(pager: Pager[Any], count: int) -> list[Any]:
+    return [await anext(pager) for _ in range(count)]
+
+
 @pytest.mark.parametrize("taken", [11, 15, 20])
 async def test_page_that_came_early_is_finished_first(taken: int) -> None:
     """A token within page 3 goes on there, and then with the pages before it."""

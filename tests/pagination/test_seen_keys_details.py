@@ -65,3 +65,13 @@ def test_numbers_that_fall_within_a_page_are_known_to_the_next() -> None:
     assert keys.add_all([5, 9]) == {1}
     assert keys.add_all([6, 7, 10]) == frozenset()
     assert keys.add_all([10, 11]) == {0}
+
+
+@pytest.mark.parametrize("key", [0, -1, 7, "", "x"], ids=repr)
+def test_set_with_any_key_is_not_empty(key: int | str) -> None:
+    """Also with zero, or an empty text."""
+    keys = KeySet()
+    assert not keys
+    keys.add_all([key])
+    assert keys
+    assert len(keys) == 1
