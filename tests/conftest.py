@@ -5,7 +5,7 @@ import gc
 from collections.abc import AsyncGenerator, Generator
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from alohub_async import AlohubClient
 from alohub_async.testing import Sandbox
@@ -22,7 +22,16 @@ def pytest_configure() -> None:
     asyncio.set_event_loop(None)
     # How long an example takes says more about the machine than about the code.
     settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    settings.load_profile("any machine")
+    # For `--hypothesis-profile=few`: the tests of a mutant run in seconds, and a mutant has the same fate in each run.
+    settings.register_profile(
+        "few",
+        settings.get_profile("any machine"),
+        max_examples=10,
+        phases=[Phase.explicit, Phase.generate],
+        derandomize=True,
+        database=None,
+    )
+    settings.load_profile("any machine")  # pytest loads the profile of the option afterwards
 
 
 @pytest.fixture(autouse=True)

@@ -355,7 +355,7 @@ NO_TOTALS: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize(("total", "read"), [*TOTALS, *((odd, None) for odd in NO_TOTALS)], ids=repr)
+@pytest.mark.parametrize(("total", "read"), [*TOTALS, *((odd, None) for odd in NO_TOTALS)])
 def test_total_is_a_count_or_nothing(total: object, read: int | None) -> None:
     """A number or a string of digits is a total; an invalid one counts as missing and raises nothing."""
     assert read_list({"data": [], "totalRecord": total}, request="GET /x", is_first=True) == ListPayload([], read)

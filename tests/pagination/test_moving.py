@@ -447,5 +447,5 @@ class MovingList(RuleBasedStateMachine):
             assert self.stable <= {*self.got}
 
 
-MovingList.TestCase.settings = settings(max_examples=600, stateful_step_count=40, deadline=None)
+MovingList.TestCase.settings = settings(max_examples=6 * settings().max_examples, stateful_step_count=40, deadline=None)
 TestMovingList = MovingList.TestCase

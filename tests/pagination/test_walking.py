@@ -797,14 +797,14 @@ def _check(journey: Journey, got: list[Any], expected: list[Any]) -> None:
     assert (got if journey.ordered else sorted(got)) == (expected if journey.ordered else sorted(expected))
 
 
-@settings(max_examples=400)
+@settings(max_examples=4 * settings().max_examples)
 @given(_journeys())
 def test_nothing_is_lost_and_nothing_comes_twice(journey: Journey) -> None:
     """For any list, size, cap, total, failures and breaks, the parts of the walk together are the list."""
     _check(journey, asyncio.run(_travel(journey)), [*journey.server.records])
 
 
-@settings(max_examples=200)
+@settings(max_examples=2 * settings().max_examples)
 @given(_journeys(hides=True))
 def test_holes_lose_nothing_and_repeat_nothing(journey: Journey) -> None:
     """The same for a server that hides records."""
