@@ -9,8 +9,8 @@ exceeds none of them while it is the only client, but for one trial each; see be
 budget, it gets a few 429s.
 
 **Counts decide what may go now.** One fact holds for all of them: what is free at the server only grows, except for
-what is sent. So an answer with `remaining` = R leaves room for R requests, minus every other request that was not answered
-yet when this one was sent, because the server may have counted it later. This number is the *credit*:
+what is sent. So an answer with `remaining` = R leaves room for R requests, minus every other request that was not
+answered yet when this one was sent, because the server may have counted it later. This number is the *credit*:
 
 - Each request takes one credit when it is sent. No answer gives it back; only room that the server reports does.
 - An answer that reports more room than the credit shows a refill: the credit rises to it. An answer that reports less,
