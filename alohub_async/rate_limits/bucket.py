@@ -139,6 +139,7 @@ class Bucket:
     _unread: int = 0  # served requests whose answers said nothing about any scope
     _unread_in_row: int = 0
     _learned: LearnedLimit | None = None
+    _hidden: bool = False  # headers tell of another limit
     _hidden_until: float = -math.inf  # until then, a second 429 confirms a limit that headers do not tell
     _now: float = -math.inf
     _open: dict[int, Ticket] = attrs.field(factory=dict[int, Ticket])  # sent and not settled yet, by number
@@ -146,6 +147,7 @@ class Bucket:
     _answered: int = 0  # or lost
     _sends: EventHistory = attrs.field(init=False)
     _answers: EventHistory = attrs.field(init=False)
+    _refusals: EventHistory = attrs.field(init=False)
     _last_send: float = -math.inf
     # counts
     _credit: int = 0
@@ -198,6 +200,7 @@ class Bucket:
         self._given_window = self.window
         self._sends = EventHistory(self.window, late=False)
         self._answers = EventHistory(self.window, late=True)
+        self._refusals = EventHistory(self.window, late=True)
         self._fit = WeightedFit(self.window)
         self._rivals = Rivals(self.window, self._random)
 
@@ -350,6 +353,7 @@ class Bucket:
         denied = ended.denied and (not snapshot.remaining or not snapshot.used_up)  # else another window is to blame
         if not denied:
             self._unread_in_row = 0
+            self._learned = self._learned if self._hidden else None
         left = self._count(ended.ticket, ended.at, snapshot, denied=denied)
         self._note_left(ended.ticket[1], ended.at, left, snapshot.reset)
         self._judge(ended, denied=denied, left=snapshot.remaining)
@@ -442,6 +446,7 @@ class Bucket:
             self._unread += _ENOUGH if ended.elsewhere else 1
             self._unread_in_row += not ended.elsewhere
             self._calm = False
+            self._learned = self._learned if self._hidden or not ended.elsewhere else None
             if self.blind and self.limit is not None and self._learns:
                 self._learned = self._learned or LearnedLimit(max(1, self.limit) / self.window, self.window)
         enough = self._unread >= _ENOUGH and self._learned is None
@@ -490,8 +495,9 @@ class Bucket:
     def _deny(self, ended: Ended, left: int | None) -> None:
         (_, sent_at, _), now, retry_after = ended.ticket, ended.at, ended.retry_after
         again = sent_at >= self._denied_at  # else it was sent together with others that were refused
-        self._denied_at = now
+        self._denied_at, self._calm = now, False
         self.denials += 1
+        self._refusals.add(now)
         self._denied_in_row += again or not self._denied_in_row
         self.ready_until = -math.inf
         if retry_after is None or retry_after <= 0.0:
@@ -536,11 +542,12 @@ class Bucket:
             self._learned.denied(now, sent_at)
             return
         window = min(self.window, max(_LEAST_PACED, retry_after)) if hidden else self.window
-        served = self._answers.total - self._answers.by(now - window) - 1
+        answered, refused = (each.total - each.by(now - window) for each in (self._answers, self._refusals))
+        served = answered - refused
         if served > 0 and (not hidden or now < self._hidden_until):
             known = served if hidden or self.limit is None else self.limit
-            self._learned = LearnedLimit(known / window, window)
-            self._learned.denied(now, now)
+            self._learned = LearnedLimit(known / window, window, lowered_at=now)
+            self._hidden = hidden
         self._hidden_until = now + _SHOWN * self.window
 
     def _learn_window(self, now: float, retry_after: float) -> None:
@@ -567,6 +574,7 @@ class Bucket:
         self.window = window
         self._sends.lengthen(window)
         self._answers.lengthen(window)
+        self._refusals.lengthen(window)
         self._fit = WeightedFit(window)
         self._rivals.window = window
 

@@ -3,10 +3,11 @@
 Some servers send no rate-limit headers, or have a second, shorter limit that their headers do not tell ("10 a second"
 beside 50 per 10 seconds). All that is known is what was served and what was refused. So requests are *paced* at a rate:
 
-- The first 429 sets the rate to what was served in the window before it.
-- Each later 429 lowers it by a tenth. 429s to requests that were sent before it was lowered do not count again.
-- Each served request raises it a little: by 1 % per window below the rate of the last 429, and faster the further it
-  is above it. At four times that rate the limit is taken to be gone.
+- The first 429 sets the rate to nine tenths of what was served in the window before it. It may mean nothing: the rate
+  doubles with each window, and at four times what it was the limit is taken to be gone.
+- A second 429 confirms it, and sets the same rate. Each later one lowers it by a tenth. 429s to requests that were sent before it was lowered do not count again.
+- Then each served request raises it a little: by 1 % per window below the rate of the last 429, and faster the further
+  it is above it. At four times that rate the limit is gone.
 
 An even pace is right for all kinds of window, also for a weighted counter. After a pause, a tenth of a window's worth
 may go at once.
@@ -20,6 +21,7 @@ import attrs
 _LOWERED: Final = 0.9
 _RAISED: Final = 0.01  # per window
 _BURST: Final = 0.1  # windows
+_LONGEST: Final = 2.0  # windows between two requests
 _GONE: Final = 4.0  # times the rate of the last 429
 
 
@@ -31,10 +33,12 @@ class LearnedLimit:
     _window: float  # seconds
     _next: float = -math.inf  # when the next request would go at an even pace
     _lowered_at: float = -math.inf
+    _confirmed: bool = False
     _refused: float = attrs.field(init=False)  # the rate at the last 429
 
     def __attrs_post_init__(self) -> None:
         self._refused = self.rate
+        self.rate *= _LOWERED
 
     @property
     def gone(self) -> bool:
@@ -47,17 +51,17 @@ class LearnedLimit:
 
     def send(self, now: float) -> None:
         """Note that a request goes."""
-        self._next = max(self._next, now) + 1.0 / self.rate
+        self._next = min(max(self._next, now) + 1.0 / self.rate, now + _LONGEST * self._window)
 
     def served(self) -> None:
         """Note that a request was served."""
         over = self.rate / self._refused
-        raised = _RAISED * max(1.0, (over - 1.0) * 20.0)
+        raised = _RAISED * max(1.0, (over - 1.0) * 20.0) if self._confirmed else 1.0
         self.rate *= 1.0 + raised / max(1.0, self.rate * self._window)
 
     def denied(self, now: float, sent_at: float) -> None:
         """Note a 429."""
         if sent_at >= self._lowered_at:
-            self._refused = self.rate
-            self.rate *= _LOWERED
-            self._lowered_at = now
+            self._refused = self.rate if self._confirmed else self._refused
+            self.rate = max(self._refused * _LOWERED, 1.0 / (_LONGEST * self._window))
+            self._lowered_at, self._confirmed = now, True

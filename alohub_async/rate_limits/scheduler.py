@@ -38,7 +38,7 @@ class Scheduler:
 
     def __init__(self, *, window: float, max_block: float, reader: HeaderReader, bulk_leaves: float) -> None:
         self.reader: HeaderReader = reader
-        self.tenant: Bucket = Bucket(window, max_block)
+        self.tenant: Bucket = Bucket(window, max_block, learns=False)
         self.route_queues: RouteQueues[Permit] = RouteQueues(window, max_block)
         self.waiting: set[Permit] = set()
         self.waited: WaitingTime = WaitingTime()

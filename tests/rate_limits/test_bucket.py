@@ -2,7 +2,7 @@
 
 import math
 import pickle
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 import pytest
@@ -12,10 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from alohub_async.rate_limits.bucket import Bucket, Ticket
 from alohub_async.rate_limits.status import RateLimit
-from alohub_async.testing.windows import WindowKind, make_window
-
-if TYPE_CHECKING:
-    from alohub_async.testing.windows import ServerWindow
+from alohub_async.testing.windows import ServerWindow, WindowKind, make_window
 
 WINDOW = 10.0
 
@@ -377,13 +374,14 @@ def test_without_any_headers_as_many_are_in_flight_as_were_served() -> None:
 
 
 def test_a_429_without_headers_teaches_a_rate() -> None:
-    """Ten were served in the window before it: the next ones are paced a little below that."""
+    """Ten were served in the window before it; confirmed by a second one, the next are paced a little below that."""
     bucket = new_bucket()
     for number in range(10):
         bucket.settle(bucket.send(5.0 + number), 5.1 + number, None)
     bucket.settle(bucket.send(15.0), 15.0, None, denied=True, retry_after=1.0)
-    now, sent = 16.0, 0
-    while now < 36.0:
+    bucket.settle(bucket.send(16.0), 16.0, None, denied=True, retry_after=1.0)
+    now, sent = 17.0, 0
+    while now < 37.0:
         bucket.settle(bucket.send(now), now, None)
         sent += 1
         now = bucket.ready_at(now)
@@ -538,6 +536,65 @@ def test_a_long_retry_after_for_another_reason_leaves_the_window(snapshot: RateL
     assert (bucket.window, bucket.ready_at(6.0)) == (WINDOW, 606.0)
 
 
+def saturate(bucket: Bucket, window: ServerWindow, until: float) -> tuple[int, int]:
+    """Send one request after another, as soon as the bucket allows; return how many were served, and refused."""
+    now, served, refused = 3.7, 0, 0
+    while now < until:
+        ticket, allowed = bucket.send(now), window.free(now) > 0
+        if allowed:
+            window.take(now)
+        else:
+            window.deny(now)
+        wait = None if allowed else float(math.ceil(window.retry_after(now)))
+        snapshot = RateLimit(window.limit, window.free(now))
+        bucket.settle(ticket, now + 0.02, snapshot, denied=not allowed, retry_after=wait)
+        served, refused = served + allowed, refused + (not allowed)
+        now = max(now + 0.02, bucket.ready_at(now + 0.02))
+    return served, refused
+
+
+@pytest.mark.parametrize("kind", ["aligned", "sliding-log", "token-bucket"])
+@pytest.mark.parametrize("limit", [1, 2])
+def test_a_small_limit_is_used_up(kind: WindowKind, limit: int) -> None:
+    """It is not taken for a weighted counter's, which would allow half of it."""
+    served, refused = saturate(new_bucket(), make_window(kind, limit), 603.7)
+    assert served >= 58 * limit
+    assert refused == 0
+
+
+@pytest.mark.parametrize("count_denied", [False, True])
+@pytest.mark.parametrize("kind", ["sliding-counter", "kong-seconds"])
+@pytest.mark.parametrize("limit", [1, 2])
+def test_a_small_weighted_limit_costs_one_429(kind: WindowKind, limit: int, *, count_denied: bool) -> None:
+    """The trial that finds out; it is not made again soon."""
+    served, refused = saturate(new_bucket(), make_window(kind, limit, count_denied=count_denied), 603.7)
+    assert served >= 28 * limit
+    assert refused == 1
+
+
+@pytest.mark.parametrize("limit", [5, 20, 50])
+def test_a_clock_of_whole_seconds_is_never_overrun(limit: int) -> None:
+    """The weighted counter of Kong: no 429, and as many requests as it allows, but for the first windows."""
+    served, refused = saturate(new_bucket(), make_window("kong-seconds", limit), 603.7)
+    assert refused == 0
+    assert served >= 57 * (limit - max(1, limit // 10))
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_answers_without_headers_cost_little(*, lost: bool) -> None:
+    """Each tenth answer is lost, or says nothing: the budget is used all the same."""
+    bucket, window, now, served = new_bucket(), make_window("aligned", 50), 3.7, 0
+    while now < 303.7:
+        ticket = bucket.send(now)
+        assert window.free(now)
+        window.take(now)
+        served += 1
+        snapshot = None if not served % 10 else RateLimit(50, window.free(now))
+        bucket.settle(ticket, now + 0.02, snapshot, lost=lost and snapshot is None)
+        now = max(now + 0.02, bucket.ready_at(now + 0.02))
+    assert served >= 28 * 50
+
+
 # Tickets
 
 
@@ -585,6 +642,7 @@ class BucketAgainstServer(RuleBasedStateMachine):
     """One bucket, one server, nobody else; requests arrive, are answered and are lost in any order, at any time."""
 
     kind: WindowKind
+    least: int = 1  # limit
 
     def __init__(self) -> None:
         super().__init__()
@@ -596,7 +654,7 @@ class BucketAgainstServer(RuleBasedStateMachine):
     @initialize(limit=st.integers(1, 8), start=st.floats(0.0, 30.0))
     def begin(self, limit: int, start: float) -> None:
         """Choose the server's limit, and the time of its clock."""
-        self.window.limit = limit
+        self.window.limit = max(limit, self.least)
         self.now = start
 
     @rule(seconds=st.one_of(st.floats(0.0, 0.5), st.floats(0.0, 25.0)))
@@ -699,9 +757,10 @@ class BucketAgainstServer(RuleBasedStateMachine):
             assert self.bucket.ready_at(due) <= due
 
 
-def machine(kind: WindowKind) -> Any:
-    """The test case for one kind of window."""
-    against: type[BucketAgainstServer] = type(f"Against {kind}", (BucketAgainstServer,), {"kind": kind})
+def machine(kind: WindowKind, least: int = 1) -> Any:
+    """The test case for one kind of window; smaller limits than `least` have a test of their own."""
+    namespace = {"kind": kind, "least": least}
+    against: type[BucketAgainstServer] = type(f"Against {kind}", (BucketAgainstServer,), namespace)
     case = against.TestCase
     case.settings = settings(
         max_examples=40,
@@ -715,7 +774,8 @@ def machine(kind: WindowKind) -> Any:
 TestAgainstAligned = machine("aligned")
 TestAgainstFirstRequest = machine("first-request")
 TestAgainstSlidingLog = machine("sliding-log")
-TestAgainstSlidingCounter = machine("sliding-counter")
+TestAgainstSlidingCounter = machine("sliding-counter", least=3)
+TestAgainstKongSeconds = machine("kong-seconds", least=3)
 TestAgainstTokenBucket = machine("token-bucket")
 
 
@@ -745,7 +805,17 @@ class BucketAmongStrangers(BucketAgainstServer):
     @rule(
         data=st.data(),
         retry_after=st.one_of(st.none(), st.floats(0.0, 30.0), st.floats(0.0, 1e308)),
-        snapshot=st.one_of(st.none(), st.builds(RateLimit, st.integers(0, 9), st.integers(-3, 12), st.just(0.0))),
+        snapshot=st.one_of(
+            st.none(),
+            st.builds(
+                RateLimit,
+                limit=st.integers(0, 9),
+                remaining=st.integers(-3, 12),
+                reset=st.just(0.0),
+                window=st.none() | st.floats(0.5, 60.0),
+                also=st.just(()),
+            ),
+        ),
     )
     def one_is_denied(self, data: st.DataObject, retry_after: float | None, snapshot: RateLimit | None) -> None:
         """With any values that a server or a proxy may send."""

@@ -164,10 +164,10 @@ async def test_while_nothing_is_known_one_request_goes_alone() -> None:
 
 
 async def test_a_server_without_rate_limit_headers_is_not_limited() -> None:
-    """A scope that no answer reports is not limited here."""
+    """As many at once as were served before: 500 take a few round trips."""
     server, limiter = Server(tenant=None), RateLimiter()
     await asyncio.gather(*(server.request(limiter) for _ in range(500)))
-    assert asyncio.get_running_loop().time() < 0.1
+    assert asyncio.get_running_loop().time() < 0.3
 
 
 @pytest.mark.parametrize("steps", range(1, 12))
@@ -514,7 +514,7 @@ async def test_a_permit_takes_few_calls_while_there_is_budget() -> None:
             permit.observe(200, headers, retry_after=None)
     finally:
         sys.setprofile(None)
-    assert len(calls) <= 12, calls
+    assert len(calls) <= 14, calls
 
 
 async def test_named_headers_are_the_only_ones_read() -> None:

@@ -254,7 +254,7 @@ async def test_max_wait_is_for_all_attempts_together() -> None:
     """What the first entry waited is taken off for the second."""
     server, limiter = Server(tenant=1), RateLimiter()
     await server.request(limiter)
-    permit = limiter.acquire(LIST_INBOUND, max_wait=21)
+    permit = limiter.acquire(LIST_INBOUND, max_wait=15)
     async with permit:
         assert permit.max_wait is not None
         assert permit.max_wait < 9

@@ -91,7 +91,7 @@ async def _run(world: World, point: Answered) -> None:
             world.check(all(map(math.isfinite, _floats(task.result()))), "a number that is not finite came through")
         else:
             world.check(point.hostile.verdict != "right", f"it was not taken for right: {task.exception()!r:.300}")
-            _check_error(world, task.exception(), sent)
+            _check_error(world, task.exception(), sent, a_list=point.call == "list")
         if point.call == "update" and point.hostile.once:
             world.check(sent == 1, f"an update that may be done was sent {sent} times")
         healed = True
@@ -105,11 +105,13 @@ async def _run(world: World, point: Answered) -> None:
         check_idle(world, client)
 
 
-def _check_error(world: World, error: BaseException | None, sent: int) -> None:
+def _check_error(world: World, error: BaseException | None, sent: int, *, a_list: bool) -> None:
     if not isinstance(error, AlohubError):
         world.wrong.append(f"an error that is not ours: {error!r:.300}")
         return
-    world.check(error.attempts == sent, f"{sent} requests came, and attempts is {error.attempts}")
+    # An attempt may meet a connection that the server is closing, and pages together may be wrong, each being right.
+    right = sent <= error.attempts <= sent + 1 or (a_list and not error.attempts)
+    world.check(right, f"{sent} requests came, and attempts is {error.attempts}: {error!r:.300}")
     if isinstance(error, APIConnectionError):
         world.check(error.maybe_sent, "a request came, and maybe_sent is False")
     world.wrong += _odd_lines([str(error), *getattr(error, "__notes__", ())])
