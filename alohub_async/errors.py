@@ -50,8 +50,8 @@ class AlohubError(Exception):
     Attributes:
         resume_token: Set on errors raised while a list is iterated: pass it to `list_inbound(token=…)` to continue at
             the item that could not be fetched. None elsewhere.
-        attempts: Attempts of the failed call, over all its requests; 0 if none was made, and on errors that several pages
-            of a list show together.
+        attempts: Attempts of the failed call, over all its requests; 0 if none was made, and on errors that several
+            pages of a list show together.
         maybe_sent: Whether any request of the failed call may have reached the server. False only if none was written
             to a connection. For an edit, only the update counts. In a session of your own, it is also True if a
             deadline cuts off the opening of a connection.

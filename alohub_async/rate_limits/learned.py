@@ -5,7 +5,8 @@ beside 50 per 10 seconds). All that is known is what was served and what was ref
 
 - The first 429 sets the rate to nine tenths of what was served in the window before it. It may mean nothing: the rate
   doubles with each window, and at four times what it was the limit is taken to be gone.
-- A second 429 confirms it, and sets the same rate. Each later one lowers it by a tenth. 429s to requests that were sent before it was lowered do not count again.
+- A second 429 confirms it, and sets the same rate. Each later one lowers it by a tenth. 429s to requests that were sent
+  before it was lowered do not count again.
 - Then each served request raises it a little: by 1 % per window below the rate of the last 429, and faster the further
   it is above it. At four times that rate the limit is gone.
 
