@@ -20,7 +20,7 @@ from alohub_async.options import (
     ClientOptions,
     ClientOptionsDict,
     CopyOptionsDict,
-    WalkOptionsDict,
+    PaginateOptionsDict,
     check_names,
 )
 from alohub_async.pagination import Pager
@@ -181,35 +181,15 @@ class AlohubClient:
         return await self._requestor.request(request, chosen)
 
     @overload
-    def paginate(
-        self,
-        path: str,
-        *,
-        model: type[ModelT],
-        params: Mapping[str, str | int] | None = None,
-        key: str | None = None,
-        **options: Unpack[WalkOptionsDict],
-    ) -> Pager[ModelT]: ...
+    def paginate(self, path: str, *, model: type[ModelT], **options: Unpack[PaginateOptionsDict]) -> Pager[ModelT]: ...
 
     @overload
     def paginate(
-        self,
-        path: str,
-        *,
-        model: None = None,
-        params: Mapping[str, str | int] | None = None,
-        key: str | None = None,
-        **options: Unpack[WalkOptionsDict],
+        self, path: str, *, model: None = None, **options: Unpack[PaginateOptionsDict]
     ) -> Pager[dict[str, Any]]: ...
 
     def paginate(
-        self,
-        path: str,
-        *,
-        model: type[Any] | None = None,
-        params: Mapping[str, str | int] | None = None,
-        key: str | None = None,
-        **options: Unpack[WalkOptionsDict],
+        self, path: str, *, model: type[Any] | None = None, **options: Unpack[PaginateOptionsDict]
     ) -> Pager[Any]:
         """Walk another list: a `GET` with `page` and `size`, answered with `data` and `totalRecord`.
 
@@ -220,14 +200,15 @@ class AlohubClient:
             params: The query, apart from `page` and `size`.
             key: Wire name of the field that identifies a record, so that the pager can leave out a record that comes
                 again. Without it, such a record goes unnoticed.
-            options: See `WalkOptions`.
+            options: The others; see `WalkOptions`.
 
         Raises:
             InvalidArgumentError: As for `request` and `list_inbound`; or a model of which no record can be made.
         """
         route = Route.of("GET", check_path(path))
         page_of = page_of_models(model, strict=self._requestor.options.strict)
-        source = Listing[Any](route, page_of, path=path, params=dict(params or {}), key=key)
+        params, key = dict(options.pop("params", None) or {}), options.pop("key", None)
+        source = Listing[Any](route, page_of, path=path, params=params, key=key)
         return make_pager(self._requestor, source, options, "path", "model", "params", "key")
 
     async def aclose(self) -> None:

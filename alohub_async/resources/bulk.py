@@ -64,25 +64,6 @@ async def outcome_of(
     return Outcome(record_id, value, None, attempts)
 
 
-def each_alone(
-    ids: Iterable[int] | AsyncIterable[int], call: Callable[[int], Awaitable[T]], concurrency: int
-) -> "Outcomes[Outcome[T]]":
-    """The outcomes of many calls as values, so that a failure that concerns one record alone ends nothing.
-
-    A wrong key, a closed client, a deadline and a wait for the rate limit concern all: such an outcome has the error.
-    """
-
-    async def one(record_id: int) -> Outcome[Outcome[T]]:
-        try:
-            return Outcome(record_id, Outcome(record_id, await call(record_id), None, 0), None, 0)
-        except COMMON_ERRORS as error:
-            return Outcome(record_id, None, error, error.attempts)
-        except AlohubError as error:
-            return Outcome(record_id, Outcome(record_id, None, error, error.attempts), None, error.attempts)
-
-    return Outcomes(ids, one, BulkOptions(concurrency=concurrency), finish=False)
-
-
 COMMON_ERRORS: Final = (AuthenticationError, ClientClosedError, DeadlineExceededError, RateLimitWaitError)
 """Errors of one call that the other calls would have, too."""
 
