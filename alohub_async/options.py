@@ -122,7 +122,7 @@ class WalkOptionsDict(PageOptionsDict, total=False):
     consistency: Consistency
 
 
-class PaginateOptionsDict(WalkOptionsDict, total=False):
+class PagerOptionsDict(WalkOptionsDict, total=False):
     """Keywords of `paginate`, which documents those that `WalkOptions` does not have."""
 
     params: Mapping[str, str | int] | None

@@ -14,8 +14,7 @@ _NOTHING: Iterator[Any] = iter(())
 class PageCursor(Generic[T]):
     """Iterates over the records of one page after the other.
 
-    The records of `page` that are still to be returned are in `rest`. `length_hint` of it tells how many are left, so
-    nothing needs to be counted for each record.
+    The records of `page` that are still to be returned are in `rest`; its `length_hint` saves counting each record.
     """
 
     def __init__(self, number: int, index: int) -> None:

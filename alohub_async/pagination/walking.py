@@ -148,13 +148,18 @@ class WalkingSource(Generic[T]):
     async def _is_capped(self, keys: Sequence[Hashable], total: int | None) -> bool:
         """Whether the first page is short by a cap, and no records are hidden: then the smaller size gives the same."""
         count = len(keys)
-        return self._progress.looks_capped(count, total) and (await self._fetch(0, count)).keys == keys
+        is_short = total is not None and 0 < count < min(self._progress.size, total)
+        return is_short and (await self._fetch(0, count)).keys == keys
 
     async def _is_ignored(self, number: int, page: FetchedPage[T]) -> bool:
-        """Whether the page before is this very page, too: the list did not move, the server ignores the page number."""
-        if not self._progress.looks_ignored(number, page.total):
+        """Whether an earlier page came again, where there must be another one, because the server ignores its number.
+
+        Then the page before is this very page, too. Otherwise the list has moved by exactly one page.
+        """
+        size = self._progress.size
+        if number == 0 or page.total is None or page.total < (number + 1) * size:
             return False
-        before = await self._fetch(number - 1, self._progress.size)
+        before = await self._fetch(number - 1, size)
         return before.keys == page.keys and before.total == page.total
 
     def refetch(self, number: int) -> Coroutine[Any, Any, FetchedPage[T]]:

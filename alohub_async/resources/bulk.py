@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 import attrs
 
-from alohub_async.background_tasks import BackgroundTasks
+from alohub_async.background_tasks import BackgroundTasks, DroppableIterator
 from alohub_async.errors import (
     AlohubError,
     AuthenticationError,
@@ -83,10 +83,9 @@ class Outcomes(AsyncIterable[Outcome[T]]):
         *,
         finish: bool,
     ) -> None:
-        """Store the arguments without iterating over them; they are consumed lazily.
+        """Store the arguments, which are consumed lazily; a failure of `call` is an outcome, too.
 
-        A failure of `call` is an outcome, too. With `finish`, an error that ends the iteration lets the calls in flight
-        finish instead of cancelling them.
+        With `finish`, an error that ends the iteration lets the calls in flight finish; otherwise it cancels them.
         """
         self._later: AsyncIterator[Any] | None = aiter(arguments) if isinstance(arguments, AsyncIterable) else None
         self._source: Iterator[Any] = iter(()) if isinstance(arguments, AsyncIterable) else iter(arguments)
@@ -102,7 +101,7 @@ class Outcomes(AsyncIterable[Outcome[T]]):
         self._error: BaseException | None = None  # raised after all outcomes have been returned
 
     def __aiter__(self) -> AsyncIterator[Outcome[T]]:
-        return _Loop(self)
+        return DroppableIterator(self.__anext__, self.release)
 
     async def __anext__(self) -> Outcome[T]:
         try:
@@ -229,19 +228,6 @@ _END: Final = object()
 
 async def _read(source: AsyncIterator[Any]) -> Any:
     return await anext(source, _END)
-
-
-class _Loop(AsyncIterator[Outcome[T]]):
-    """Iterator that cancels the calls in flight when it is dropped."""
-
-    def __init__(self, outcomes: Outcomes[T]) -> None:
-        self._outcomes = outcomes
-
-    def __anext__(self) -> Awaitable[Outcome[T]]:
-        return self._outcomes.__anext__()
-
-    def __del__(self) -> None:
-        self._outcomes.release()
 
 
 class SharedCalls(Generic[R]):
