@@ -97,7 +97,8 @@ class PageProgress:
             self._note_total(total, number, count, repeated=repeated)
         if barren or number >= MAX_PAGES:
             self._refuse(number, repeated=repeated, barren=barren, ignored=ignored)
-        if number == 0 and count and (capped or count > self.size or self.total is None or self._may_be_capped(count)):
+        may_be_cap = count == self.total and (self._prove or count == _DEFAULT_SIZE or count % _CAP_STEP == 0)
+        if number == 0 and count and (capped or count > self.size or self.total is None or may_be_cap):
             # The first page shows which size the server uses. Requesting exactly that size from now on gives the same
             # pages whether the server counts them in its own size or in ours.
             self.size = count
@@ -119,7 +120,8 @@ class PageProgress:
             self._full = count
         if number > self._last[0]:
             self._last, self.latest = (number, count), mark
-        if self.total is not None and self.received >= self.total and self._ends_for_sure():
+        is_short = self._last[1] < (self._full if self._last[0] else self.size)  # so it is the last one
+        if self.total is not None and self.received >= self.total and is_short:
             self._end("total")
         return True
 
@@ -132,14 +134,6 @@ class PageProgress:
             self.total = total
             if self.totals[-1:] != [total]:
                 self.totals.append(total)
-
-    def _may_be_capped(self, count: int) -> bool:
-        return count == self.total and (self._prove or count == _DEFAULT_SIZE or count % _CAP_STEP == 0)
-
-    def _ends_for_sure(self) -> bool:
-        """Whether the last page shows by its length that it is the last one."""
-        number, count = self._last
-        return count < (self._full if number else self.size)
 
     def _note_barren(self, start: int, count: int) -> None:
         self._barren += 1

@@ -164,12 +164,15 @@ class WalkingSource(Generic[T]):
 
     def refetch(self, number: int) -> Coroutine[Any, Any, FetchedPage[T]]:
         """Fetch a page once more; the position does not change."""
-        return self._prefetcher.fetch(number)
+        return self._prefetcher.fetches.page(number, self._progress.size)
 
     def remaining(self, total: int) -> tuple[int, int]:
         """Return how many pages are still to be requested, and how many records they hold at most."""
         progress = self._progress
-        pages = 0 if progress.stopped_by else self._prefetcher.requests_left(total)
+        if progress.stopped_by:
+            return 0, 0
+        ahead = self._prefetcher.tasks.keys()
+        pages = progress.pages_left(total) - sum(progress.is_missing(number, total) for number in ahead)
         return pages, min(pages * progress.size, max(0, total - progress.received))
 
     def token(self, cursor: PageCursor[T], *, done: bool) -> PageToken:

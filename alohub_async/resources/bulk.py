@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Iterable
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
 import attrs
 
@@ -17,12 +17,8 @@ from alohub_async.errors import (
 )
 from alohub_async.options import BulkOptions, Deadline
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 A = TypeVar("A")
 T = TypeVar("T")
-R = TypeVar("R")
 
 
 @attrs.frozen
@@ -88,7 +84,7 @@ class Outcomes(AsyncIterable[Outcome[T]]):
         With `finish`, an error that ends the iteration lets the calls in flight finish; otherwise it cancels them.
         """
         self._later: AsyncIterator[Any] | None = aiter(arguments) if isinstance(arguments, AsyncIterable) else None
-        self._source: Iterator[Any] = iter(()) if isinstance(arguments, AsyncIterable) else iter(arguments)
+        self._source = iter(() if isinstance(arguments, AsyncIterable) else cast("Iterable[Any]", arguments))
         self._call: Callable[[Any], Coroutine[Any, Any, Outcome[T]]] = call
         self._options = options
         self._finish = finish
@@ -230,13 +226,13 @@ async def _read(source: AsyncIterator[Any]) -> Any:
     return await anext(source, _END)
 
 
-class SharedCalls(Generic[R]):
+class SharedCalls(Generic[T]):
     """Shares one call between identical concurrent calls."""
 
     def __init__(self) -> None:
-        self._flights: dict[Hashable, list[asyncio.Future[R | None]]] = {}  # those that wait for each call
+        self._flights: dict[Hashable, list[asyncio.Future[T | None]]] = {}  # those that wait for each call
 
-    async def call(self, key: Hashable, make: Callable[..., Awaitable[R]], *arguments: Any) -> R:
+    async def call(self, key: Hashable, make: Callable[..., Awaitable[T]], *arguments: Any) -> T:
         """Return the result of `make`, or of a call with the same key that is already in flight.
 
         If that call is cancelled or raises, this call runs `make` itself.

@@ -23,7 +23,7 @@ T = TypeVar("T")
 RecordT = TypeVar("RecordT", bound=Record)
 
 OPEN_ERRORS: Final = (APIConnectionError, APIResponseError, InternalServerError)
-"""Errors of an update that leave open whether it was done."""
+"""Errors of an update that leave open whether it was taken, or may be later; unless it was not sent."""
 
 
 @attrs.frozen(kw_only=True)
@@ -174,11 +174,7 @@ class EditLog:
             await self.read(call)
         except AlohubError as error:
             self.maybe_sent = self.maybe_sent or error.maybe_sent
-            self.maybe_written = maybe_written or _may_be_taken(error)
+            is_open = isinstance(error, OPEN_ERRORS) and (error.maybe_sent or not isinstance(error, APIConnectionError))
+            self.maybe_written = maybe_written or is_open
             raise
         self.maybe_sent = True
-
-
-def _may_be_taken(error: AlohubError) -> bool:
-    """Whether an update that failed so may have been taken, or may be later: it was neither refused nor unsent."""
-    return isinstance(error, OPEN_ERRORS) and (error.maybe_sent or not isinstance(error, APIConnectionError))
