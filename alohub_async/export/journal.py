@@ -97,10 +97,7 @@ class Journal:
         self._set_state(state)
 
     def records(self) -> Iterator[Mapping[str, Any]]:
-        """Iterate over all records, each once, as it was seen last.
-
-        The records of the last pass come first, in its order, then those that only earlier passes brought.
-        """
+        """Iterate over all records once, as seen last: first those of the last pass, in its order, then the others."""
         yielded = KeySet(with_anonymous=True)
         ends = [*self._starts[1:], self._log.end]
         for start, end in reversed([*zip(self._starts, ends, strict=True)]):

@@ -151,10 +151,7 @@ class Pager(AsyncIterable[T]):
         await self._source.aclose()
 
     async def _load(self, *, look: bool = False) -> bool:
-        """Load the next page; False at the end. The position changes only by success.
-
-        With `look`, the page is fetched only to know the total; whether it is the next one depends on the source.
-        """
+        """Load the next page, or with `look` any, to know the total; False at the end. Errors keep the position."""
         source, cursor = self._source, self._cursor
         await self._lock.acquire()
         try:

@@ -111,10 +111,7 @@ class Passes:
         self._noted = drift
 
     def suspects(self) -> list[int]:
-        """Return the pages at whose edges the list shifted in this pass. A record that was skipped is on one of them.
-
-        Fetching them again, and `add_refetched`, may save a whole pass.
-        """
+        """Return the pages where the list shifted, which have any skipped record: `add_refetched` may save a pass."""
         totals = self._totals
         edges = [number for number, total in totals.items() if number and totals.get(number - 1, total) != total]
         pages = {*self._shifted, *edges}
@@ -125,10 +122,7 @@ class Passes:
         self._refetched.add_all(keys)
 
     def end_pass(self, drift: Drift, *, max_passes: int | None) -> bool:
-        """Decide: the list is proven whole, or another pass begins (True), or this pass was the last one.
-
-        `max_passes` is None for a single pass that is not meant to prove anything.
-        """
+        """Begin another pass (True), unless the list is proven whole or `max_passes` are done; None is for no proof."""
         self._note(drift)
         if max_passes is None:
             return False

@@ -86,8 +86,8 @@ class PageProgress:
         """Record the arrival of a page; False if it brings nothing new.
 
         `mark` is the fingerprint of `keys`, if it is known already. `capped` and `ignored` tell whether the server was
-        found to cap the size, and to ignore the page number. An `APIResponseError` changes nothing. It means that the
-        list cannot be walked: the server repeats a page where another one must be, or the list never ends.
+        found to cap the size, and to ignore the page number. An `APIResponseError`, which changes no position, means
+        that the server repeats a page where another one must be, keeps raising its total, or never ends.
         """
         count, start = len(keys), number * self.size
         mark = fingerprint(keys) if mark is None else mark

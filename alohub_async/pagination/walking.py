@@ -30,11 +30,7 @@ class WalkingSource(Generic[T]):
         ordered: bool = True,
         prove: bool = False,
     ) -> None:
-        """Fetch nothing yet.
-
-        `prefetch` is the maximum number of pages in flight (see the module of that name); 0 fetches each page when it
-        is needed. If not `ordered`, pages are returned as they arrive. For `prove` see `progress`.
-        """
+        """Fetch nothing yet. If not `ordered`, pages are returned as they arrive; for `prove` see `progress`."""
         self.start: PageToken = start
         self._progress = PageProgress(
             size=start.size,
@@ -152,15 +148,12 @@ class WalkingSource(Generic[T]):
         return is_short and (await self._fetch(0, count)).keys == keys
 
     async def _is_ignored(self, number: int, page: FetchedPage[T]) -> bool:
-        """Whether an earlier page came again, where there must be another one, because the server ignores its number.
-
-        Then the page before is this very page, too. Otherwise the list has moved by exactly one page.
-        """
+        """Whether an earlier page came again because the server ignores the number: so the page before is this, too."""
         size = self._progress.size
         if number == 0 or page.total is None or page.total < (number + 1) * size:
             return False
         before = await self._fetch(number - 1, size)
-        return before.keys == page.keys and before.total == page.total
+        return before.keys == page.keys and before.total == page.total  # else the list has moved by one page
 
     def refetch(self, number: int) -> Coroutine[Any, Any, FetchedPage[T]]:
         """Fetch a page once more; the position does not change."""

@@ -233,10 +233,7 @@ class SharedCalls(Generic[T]):
         self._flights: dict[Hashable, list[asyncio.Future[T | None]]] = {}  # those that wait for each call
 
     async def call(self, key: Hashable, make: Callable[..., Awaitable[T]], *arguments: Any) -> T:
-        """Return the result of `make`, or of a call with the same key that is already in flight.
-
-        If that call is cancelled or raises, this call runs `make` itself.
-        """
+        """Return the result of a call in flight with the same key; without one, or if it fails, that of `make`."""
         while (waiting := self._flights.get(key)) is not None:
             waiting.append(asyncio.get_running_loop().create_future())
             if (shared := await waiting[-1]) is not None:
