@@ -46,6 +46,7 @@ from alohub_async.options import ClientOptionsDict as ClientOptionsDict
 from alohub_async.options import CopyOptionsDict as CopyOptionsDict
 from alohub_async.options import PageOptions as PageOptions
 from alohub_async.options import PageOptionsDict as PageOptionsDict
+from alohub_async.options import PagerOptionsDict as PagerOptionsDict
 from alohub_async.options import WalkOptions as WalkOptions
 from alohub_async.options import WalkOptionsDict as WalkOptionsDict
 from alohub_async.pagination import Consistency as Consistency

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Hashable, Iterable, KeysView
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Iterable, KeysView
 from typing import Any, Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -36,8 +36,7 @@ class BackgroundTasks(Generic[K, T]):
         self._tasks: dict[K, asyncio.Task[T]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._finished: deque[K] = deque()  # in the order in which they finished; with keys that were taken already
-        self._waiters: list[asyncio.Future[None]] = []  # callers that the next task to end wakes
-        self._waiting = 0
+        self._waiters: list[asyncio.Future[None]] = []  # of callers that wait for a task to end
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -47,30 +46,27 @@ class BackgroundTasks(Generic[K, T]):
 
     def keys(self) -> KeysView[K]:
         """Return a live view of the keys of all tasks that were not taken."""
-        if asyncio.get_running_loop() is not self._loop:
-            self._enter()
+        self._enter()
         return self._tasks.keys()
 
-    def _enter(self) -> None:
-        """Forget the tasks of another event loop: they ended with it."""
-        self._loop, self._finished, self._waiters = asyncio.get_running_loop(), deque(), []
-        self._tasks.clear()
+    def _enter(self) -> asyncio.AbstractEventLoop:
+        """Return the running event loop; forget the tasks of another one: they ended with it."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop, self._finished, self._waiters = loop, deque(), []
+            self._tasks.clear()
+        return loop
 
     def start(self, key: K, work: Coroutine[Any, Any, T]) -> None:
         """Start a task; there must be none with this key."""
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            self._enter()
-        task = loop.create_task(work)
-        self._tasks[key] = task
+        task = self._tasks[key] = self._enter().create_task(work)
         finished, waiters = self._finished, self._waiters  # not self, which must be free to go while the task runs
 
         def note(done: asyncio.Task[T]) -> None:
             if not done.cancelled():
                 done.exception()  # marks it as retrieved, in case nobody takes it
                 finished.append(key)
-            while waiters:
-                waiter = waiters.pop()
+            for waiter in waiters:
                 if not waiter.done():
                     waiter.set_result(None)
 
@@ -78,8 +74,6 @@ class BackgroundTasks(Generic[K, T]):
 
     async def take(self, key: K) -> T:
         """Wait for a task, which continues if the caller is cancelled, remove it, and return its result."""
-        if asyncio.get_running_loop() is not self._loop:
-            self._enter()
         task = self._tasks[key]
         while not task.done():
             await self._wait()
@@ -93,8 +87,7 @@ class BackgroundTasks(Generic[K, T]):
 
     async def next_done(self) -> K:
         """Wait for the first task to finish, and return its key; a CancelledError if there is none, or all were."""
-        if asyncio.get_running_loop() is not self._loop:
-            self._enter()
+        self._enter()
         while self._tasks:
             for key in self._finished:
                 if key in self._tasks and self._tasks[key].done():
@@ -103,27 +96,24 @@ class BackgroundTasks(Generic[K, T]):
         raise asyncio.CancelledError
 
     async def _wait(self) -> None:
-        self._waiting += 1
+        waiters, waiter = self._waiters, asyncio.get_running_loop().create_future()
+        waiters.append(waiter)
         try:
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
             await waiter
         finally:
-            self._waiting -= 1
+            waiters.remove(waiter)
 
     def release(self, *, keep: K | None = None) -> list[K]:
         """Cancel running tasks, forget failed ones, but not `keep`, and return their keys; none if one is awaited."""
-        if self._waiting:
+        if self._waiters:
             return []
-        unwanted = {
-            key: task
+        unwanted = [
+            key
             for key, task in self._tasks.items()
             if key != keep and (not task.done() or task.cancelled() or task.exception() is not None)
-        }
-        self._cancel(unwanted.values())
-        for key in unwanted:
-            del self._tasks[key]
-        return [*unwanted]
+        ]
+        self._cancel([self._tasks.pop(key) for key in unwanted])
+        return unwanted
 
     def clear(self) -> None:
         """Cancel the running tasks, and forget all results."""
@@ -132,8 +122,7 @@ class BackgroundTasks(Generic[K, T]):
 
     async def aclose(self) -> None:
         """Cancel all tasks, wait until they have ended, and forget the results."""
-        if asyncio.get_running_loop() is not self._loop:
-            self._enter()
+        self._enter()
         tasks = [*self._tasks.values()]
         self.clear()
         await wait_until_done(tasks)
@@ -154,3 +143,17 @@ class BackgroundTasks(Generic[K, T]):
 
     def __del__(self) -> None:
         self.clear()
+
+
+class DroppableIterator(AsyncIterator[T]):
+    """Iterator that releases what works for it in the background when it is dropped."""
+
+    def __init__(self, step: Callable[[], Awaitable[T]], release: Callable[[], object]) -> None:
+        self._step = step
+        self._release = release
+
+    def __anext__(self) -> Awaitable[T]:
+        return self._step()
+
+    def __del__(self) -> None:
+        self._release()

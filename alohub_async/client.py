@@ -20,7 +20,7 @@ from alohub_async.options import (
     ClientOptions,
     ClientOptionsDict,
     CopyOptionsDict,
-    WalkOptionsDict,
+    PagerOptionsDict,
     check_names,
 )
 from alohub_async.pagination import Pager
@@ -45,8 +45,7 @@ class AlohubClient:
             async for queue in client.queues.list_inbound():
                 print(queue.id, queue.name)
 
-    Make one client and share it between tasks: it keeps connections open, and it keeps the tenant's rate limit for all
-    of them.
+    Make one client and share it between tasks: it keeps connections open, and the tenant's rate limit for all of them.
 
     Attributes:
         queues: The inbound queues.
@@ -58,8 +57,7 @@ class AlohubClient:
         """Make a client. Nothing is sent or opened yet.
 
         Args:
-            api_key: The key, such as `sk_live_…`; or a callable (plain or async) that returns it, called before each
-                attempt.
+            api_key: The key, such as `sk_live_…`; or a callable (plain or async) for it, called before each attempt.
             options: See `ClientOptions`.
 
         Raises:
@@ -114,8 +112,7 @@ class AlohubClient:
     def with_options(self, **options: Unpack[CopyOptionsDict]) -> Self:
         """A cheap copy with other options; what is not given stays. Connections, rate limit and retry quota are shared.
 
-        The copy has nothing to close; closing this client closes the copy too. The options are those of `ClientOptions`
-        that one call may have different from the next.
+        The copy has nothing to close; closing this client closes the copy too. See `ClientOptions` for the options.
 
         Raises:
             ConfigurationError, InvalidArgumentError: As for the class.
@@ -159,8 +156,7 @@ class AlohubClient:
     ) -> ApiResponse:
         """Call an endpoint that the SDK does not list, with the same rate limit, retries and errors.
 
-        `POST` and `PATCH` are repeated only if the server certainly did not act: no connection was made, or the answer
-        was 408, 425 or 429.
+        `POST` and `PATCH` are repeated only if the server surely did not act: no connection, or status 408, 425 or 429.
 
         Args:
             method: The HTTP method.
@@ -181,36 +177,14 @@ class AlohubClient:
         return await self._requestor.request(request, chosen)
 
     @overload
-    def paginate(
-        self,
-        path: str,
-        *,
-        model: type[ModelT],
-        params: Mapping[str, str | int] | None = None,
-        key: str | None = None,
-        **options: Unpack[WalkOptionsDict],
-    ) -> Pager[ModelT]: ...
+    def paginate(self, path: str, *, model: type[ModelT], **options: Unpack[PagerOptionsDict]) -> Pager[ModelT]: ...
 
     @overload
     def paginate(
-        self,
-        path: str,
-        *,
-        model: None = None,
-        params: Mapping[str, str | int] | None = None,
-        key: str | None = None,
-        **options: Unpack[WalkOptionsDict],
+        self, path: str, *, model: None = None, **options: Unpack[PagerOptionsDict]
     ) -> Pager[dict[str, Any]]: ...
 
-    def paginate(
-        self,
-        path: str,
-        *,
-        model: type[Any] | None = None,
-        params: Mapping[str, str | int] | None = None,
-        key: str | None = None,
-        **options: Unpack[WalkOptionsDict],
-    ) -> Pager[Any]:
+    def paginate(self, path: str, *, model: type[Any] | None = None, **options: Unpack[PagerOptionsDict]) -> Pager[Any]:
         """Walk another list: a `GET` with `page` and `size`, answered with `data` and `totalRecord`.
 
         Args:
@@ -218,16 +192,16 @@ class AlohubClient:
             model: An attrs class for the records; `metadata={"wire": name}` on a field gives its name on the wire, and
                 a class with a field `extra` is treated like `InboundQueue`. None for plain dicts.
             params: The query, apart from `page` and `size`.
-            key: Wire name of the field that identifies a record, so that the pager can leave out a record that comes
-                again. Without it, such a record goes unnoticed.
-            options: See `WalkOptions`.
+            key: Wire name of the field that identifies a record. Without it, a record that comes again is not left out.
+            options: The others; see `WalkOptions`.
 
         Raises:
             InvalidArgumentError: As for `request` and `list_inbound`; or a model of which no record can be made.
         """
         route = Route.of("GET", check_path(path))
         page_of = page_of_models(model, strict=self._requestor.options.strict)
-        source = Listing[Any](route, page_of, path=path, params=dict(params or {}), key=key)
+        params, key = dict(options.pop("params", None) or {}), options.pop("key", None)
+        source = Listing[Any](route, page_of, path=path, params=params, key=key)
         return make_pager(self._requestor, source, options, "path", "model", "params", "key")
 
     async def aclose(self) -> None:

@@ -122,6 +122,13 @@ class WalkOptionsDict(PageOptionsDict, total=False):
     consistency: Consistency
 
 
+class PagerOptionsDict(WalkOptionsDict, total=False):
+    """Keywords of `paginate`, which documents those that `WalkOptions` does not have."""
+
+    params: Mapping[str, str | int] | None
+    key: str | None
+
+
 @attrs.frozen(kw_only=True, repr=False)
 class WalkOptions(PageOptions):
     """How a list is walked.

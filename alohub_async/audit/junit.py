@@ -19,8 +19,7 @@ def legal(text: str) -> str:
 def junit_xml(report: AuditReport, *, fail_on: Severity = Severity.WARNING) -> bytes:
     """JUnit XML of the report, in UTF-8: a test suite for each rule, a test case for each finding.
 
-    A finding is a failed test case, or a skipped one if its severity is below `fail_on`. A rule without findings is one
-    passed test case.
+    A finding is a failed test case, or a skipped one if it is below `fail_on`. A rule without findings is a passed one.
     """
     root = ET.Element("testsuites", name="alohub audit", time="0")
     for rule in report.rules:

@@ -165,8 +165,7 @@ def rule(
             if (queue.queue.max_wait or 0) > seconds:
                 yield queue.finding(f"callers may wait {queue.queue.max_wait} s", field="max_wait")
 
-    The id of this rule is `long-wait`. Settings can change its severity and `seconds`. A rule that imports the module
-    of an optional package `needs` it.
+    Its id is `long-wait`; settings can change severity and `seconds`. It `needs` an optional module that it imports.
     """
     return lambda function: _make_rule(function, severity, needs, each=True)
 

@@ -81,7 +81,7 @@ class _Collected:
         if self._on_progress is None:
             return
         tenant, seconds = self._client.rate_limits.tenant, self._now() - self._started
-        progress = AuditProgress(
+        now = AuditProgress(
             done=done,
             total=self.total(),
             seconds=seconds,
@@ -90,13 +90,7 @@ class _Collected:
             limit=tenant.limit,
             waiting=tenant.waiting > 0,
         )
-        self._on_progress(progress)
-
-    def raise_if_all_failed(self) -> None:
-        """Raise the first error if there are no details of any queue, although they were requested."""
-        errors = [error for _, error in self.found.values() if error and not isinstance(error, NotFoundError)]
-        if errors and len(errors) == len(self.found):
-            raise errors[0]
+        self._on_progress(now)
 
 
 async def audit_inbound(
@@ -145,7 +139,9 @@ async def audit_inbound(
         queues.append(AuditedQueue(queue, *collected.found.get(queue.id, (None, None))))
         if not details:
             collected.report(len(queues))
-    collected.raise_if_all_failed()
+    errors = [error for _, error in collected.found.values() if error and not isinstance(error, NotFoundError)]
+    if errors and len(errors) == len(collected.found):
+        raise errors[0]
     audited = AuditedList(
         queues=tuple(queues), complete=pager.complete, total=pager.total, drift=pager.drift, details=details
     )

@@ -66,8 +66,7 @@ async def apply_plan(
     applied again, and so can its changes, by a new plan: queues that are done are then unchanged.
 
     At most `concurrency` queues, 1 to 1,000, are in progress at the same time. The options are those of `CallOptions`.
-    A deadline covers all requests together; queues that are not done by then have failed, or are unknown if their
-    update was sent.
+    A deadline covers all requests; a queue that is not done by then has failed, or is unknown if its update was sent.
 
     Raises:
         InvalidArgumentError: An argument is not allowed.
@@ -81,12 +80,8 @@ async def apply_plan(
         except _HOPELESS as error:
             return Outcome(step.change.id, None, error, error.attempts)
 
-    results = Outcomes(plan.steps, apply, BulkOptions(concurrency=concurrency), finish=True)
-    try:
-        async for outcome in results:
-            yield outcome.unwrap()
-    finally:
-        results.release()
+    async for outcome in Outcomes(plan.steps, apply, BulkOptions(concurrency=concurrency), finish=True):
+        yield outcome.unwrap()
 
 
 async def _apply(client: AlohubClient, step: Step, deadline: Deadline) -> Result:

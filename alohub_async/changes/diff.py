@@ -88,9 +88,8 @@ class QueueDiff:
 def diff_queues(before: Iterable[InboundQueue], after: Iterable[InboundQueue]) -> QueueDiff:
     """Compare two states of the queues, field by field.
 
-    Fields that the SDK does not know (`extra`) are compared by wire name, as JSON: `1` and `true` differ. These fields
-    are only comparable if both states come from the same call, the list or the detail. The queues may be in any order,
-    and are held in memory.
+    Fields that the SDK does not know (`extra`) are compared by wire name, as JSON: `1` and `true` differ. They are only
+    comparable if both states come from the same call, list or detail. The queues, in any order, are held in memory.
     """
     old, unmatched_before = _by_id(before, "before")
     new, unmatched_after = _by_id(after, "after")

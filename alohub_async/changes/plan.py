@@ -10,8 +10,8 @@ from alohub_async.changes.rows import Change
 from alohub_async.client import AlohubClient
 from alohub_async.errors import AlohubError, InvalidArgumentError, NotFoundError
 from alohub_async.models import InboundQueue
-from alohub_async.options import DEFAULT_CONCURRENCY, CallOptions, CallOptionsDict, Deadline
-from alohub_async.resources.bulk import COMMON_ERRORS, each_alone
+from alohub_async.options import DEFAULT_CONCURRENCY, BulkOptions, CallOptions, CallOptionsDict, Deadline
+from alohub_async.resources.bulk import COMMON_ERRORS, Outcome, Outcomes
 from alohub_async.resources.edits import conflict, differing, value_of
 
 _MANY: Final = 50  # fewer queues are requested one by one, without asking for the length of the list
@@ -82,15 +82,20 @@ async def plan_changes(
     listed = await _listed(client, wanted.keys(), deadline)
     steps = {queue.id: plan_step(wanted[queue.id], queue) for queue in listed if queue.id is not None}
 
-    async def get(queue_id: int) -> InboundQueue:
-        return await client.queues.get_inbound(queue_id, **deadline.next_call().keywords())
+    async def plan_one(queue_id: int) -> Outcome[Step]:
+        try:
+            queue = await client.queues.get_inbound(queue_id, **deadline.next_call().keywords())
+        except COMMON_ERRORS as error:
+            return Outcome(queue_id, None, error, error.attempts)
+        except AlohubError as error:
+            return Outcome(queue_id, plan_step(wanted[queue_id], None, error), None, error.attempts)
+        return Outcome(queue_id, plan_step(wanted[queue_id], queue), None, 0)
 
-    unread: list[AlohubError] = []
-    async for each in each_alone([queue_id for queue_id in wanted if queue_id not in steps], get, concurrency):
-        outcome = each.unwrap()
-        steps[outcome.id] = plan_step(wanted[outcome.id], outcome.value, outcome.error)
-        if outcome.error is not None and not isinstance(outcome.error, NotFoundError):
-            unread.append(outcome.error)
+    missing = [queue_id for queue_id in wanted if queue_id not in steps]
+    async for outcome in Outcomes(missing, plan_one, BulkOptions(concurrency=concurrency), finish=False):
+        steps[outcome.id] = outcome.unwrap()
+    failed = [step.error for step in steps.values() if step.found is None and step.error is not None]
+    unread = [error for error in failed if not isinstance(error, NotFoundError)]
     if unread and len(unread) == len(steps):  # it is not about the queues
         raise unread[0]
     return Plan(tuple(steps[queue_id] for queue_id in wanted))

@@ -1,8 +1,7 @@
 """Changes of queues as rows, one row per queue; pure.
 
 A row has the `id` and the fields to set, by their names in `InboundQueueUpdate`. It may also have the expected current
-value of a field, such as `expect.max_wait`. In CSV, where an empty cell is no value, `null` there expects a field
-that is not set.
+value of a field, such as `expect.max_wait`; in CSV, where an empty cell is no value, `null` expects it not to be set.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -155,8 +154,7 @@ def parse_strategy(text: str) -> QueueStrategy | None:
 def changes_of(diff: QueueDiff) -> tuple[list[Change], list[str]]:
     """The changes that turn the state before into the state after. They expect the values before.
 
-    With them come messages for the differences that they cannot cover: queues that only one state has or that could not
-    be compared, and fields that cannot be set or not to that value.
+    With them come messages for all other differences: queues of one state alone or not compared, fields not settable.
     """
     changes: list[Change] = []
     skipped = [f"queue {queue.id} is only in the state after; queues cannot be added" for queue in diff.added]

@@ -6,17 +6,6 @@ report = await export_inbound(client, "queues.parquet")
 print(report.complete, report.written, report.sha256)
 """
 
-from alohub_async.export.job import export_inbound, export_resource
-from alohub_async.export.report import ExportProgress, ExportReport
-from alohub_async.export.run import ExportConsistency, ExportOptions, ExportOptionsDict, OnProgress
+from alohub_async._lazy import attach_stub
 
-__all__ = [
-    "ExportConsistency",
-    "ExportOptions",
-    "ExportOptionsDict",
-    "ExportProgress",
-    "ExportReport",
-    "OnProgress",
-    "export_inbound",
-    "export_resource",
-]
+__getattr__, __dir__, __all__ = attach_stub(__name__)

@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -10,14 +11,16 @@ import attrs
 
 from alohub_async.client import AlohubClient
 from alohub_async.errors import FileError
-from alohub_async.export.exported import ExportedList, RecordT
+from alohub_async.export.exported import key_of
 from alohub_async.export.journal import Journal, journal_path, open_journal
 from alohub_async.export.report import ExportReport
 from alohub_async.export.run import ExportConsistency, ExportOptions, ExportOptionsDict, ExportRun, in_thread
 from alohub_async.export.state import State, verdict
 from alohub_async.files import check_ending, json_text, os_errors, remove_leftovers, replacing, side_path, write_records
+from alohub_async.files.records import record_from_dict
 from alohub_async.options import DEFAULT_PAGE_SIZE, CallOptions, Deadline
 from alohub_async.resources import Resource
+from alohub_async.resources.records import RecordT
 
 
 async def export_inbound(client: AlohubClient, path: str | Path, **options: Unpack[ExportOptionsDict]) -> ExportReport:
@@ -54,7 +57,7 @@ async def export_resource(
         options: See `ExportOptions`.
     """
     chosen = ExportOptions.of({"priority": "bulk", **options})
-    target, exported = Path(path), ExportedList(resource)
+    target = Path(path)
     check_ending(target)
     header = {
         "journal": journal_path(target).name,
@@ -62,39 +65,33 @@ async def export_resource(
         "details": chosen.details,
         "consistency": chosen.consistency,
     }
-    with open_journal(target, exported.key_of, restart=chosen.restart) as journal:
+    with open_journal(target, partial(key_of, resource.spec.record), restart=chosen.restart) as journal:
         remove_leftovers(target)
         remove_leftovers(report_path(target))
         await _match(journal, client, header)
         deadline = Deadline(CallOptions(**chosen.keywords()), what=f"export to {target}")
-        export = ExportRun(client, journal, exported, chosen, deadline)
-        await export.run()
-        state = attrs.evolve(export.state, spent=export.spent())
-        return await in_thread(journal.thread, lambda: _finish(journal, target, exported, state, chosen.consistency))
+        export = ExportRun(client, journal, resource, chosen)
+        await export.run(deadline)
+        state, cls = attrs.evolve(export.state, spent=export.spent()), resource.spec.record
+        return await in_thread(journal.thread, lambda: _finish(journal, target, cls, state, chosen.consistency))
 
 
 async def _match(journal: Journal, client: AlohubClient, wanted: dict[str, Any]) -> None:
     """Make sure that the journal belongs to this export: start it, or compare its header."""
     wanted = {"endpoint": str(client.endpoint.base_url), "tenant_id": client.tenant_id, **wanted}
-
-    async def with_key(salt: str) -> dict[str, Any]:
-        if client.tenant_id is not None:
-            return wanted
-        return {**wanted, "key": await client.fingerprint(bytes.fromhex(salt))}  # it distinguishes tenants
-
-    if journal.header:
-        differences = journal.differences(await with_key(journal.header["salt"]))
-        if not differences:
-            return
-        if not journal.empty:
-            what = f"{journal.path} belongs to another export: {differences}"
-            raise FileError(f"{what}; finish that one, or start anew with restart=True", path=journal.path)
-    salt = secrets.token_hex(16)
-    journal.begin({**await with_key(salt), "salt": salt})
+    salt = journal.header.get("salt") or secrets.token_hex(16)
+    if client.tenant_id is None:
+        wanted["key"] = await client.fingerprint(bytes.fromhex(salt))  # it distinguishes tenants
+    differences = journal.differences(wanted)
+    if differences and not journal.empty:
+        what = f"{journal.path} belongs to another export: {differences}"
+        raise FileError(f"{what}; finish that one, or start anew with restart=True", path=journal.path)
+    if differences:
+        journal.begin({**wanted, "salt": salt})
 
 
 def _finish(
-    journal: Journal, target: Path, exported: ExportedList[RecordT], state: State, consistency: ExportConsistency
+    journal: Journal, target: Path, cls: type[RecordT], state: State, consistency: ExportConsistency
 ) -> ExportReport:
     """Write the file and the report, and remove the journal. If it is killed in between, it is done again."""
     written = 0
@@ -104,27 +101,26 @@ def _finish(
         for record in journal.records():
             written += 1
             try:
-                yield exported.from_json(record)
+                yield record_from_dict(cls, record)
             except ValueError as exc:  # the class of the records is another now
                 message = f"{journal.path} does not fit: {exc}; start anew with restart=True"
                 raise FileError(message, path=journal.path) from exc
 
-    write_records(target, exported.resource.spec.record, counted())
+    write_records(target, cls, counted())
     with os_errors(target, doing="read"), target.open("rb") as result:
         digest = hashlib.file_digest(result, "sha256").hexdigest()
         size = result.tell()
     complete, reason = verdict(state)
-    passes = state.passes
     report = ExportReport(
         path=str(target),
         complete=complete,
         reason=reason,
         expected=state.total,
         written=written,
-        duplicates=passes.duplicates,
+        duplicates=state.passes.duplicates,
         gone=state.gone,
-        totals=passes.totals,
-        passes=passes.number,
+        totals=state.passes.totals,
+        passes=state.passes.number,
         consistency=consistency,
         resumed=state.runs - 1,
         size=size,

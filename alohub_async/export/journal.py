@@ -32,12 +32,10 @@ def journal_path(target: Path) -> Path:
 class Journal:
     """An open journal, locked. A `FileError` says that it is damaged, of another version, or cannot be written."""
 
-    def __init__(
-        self, log: Log, thread: Executor, key_of: Callable[[Mapping[str, Any]], Key], *, restart: bool
-    ) -> None:
+    def __init__(self, log: Log, pool: Executor, key_of: Callable[[Mapping[str, Any]], Key], *, restart: bool) -> None:
         """Read the log, and cut off a page that was not written to its end."""
         self.path: Path = log.path
-        self.thread: Executor = thread  # does the work that waits for the disk; it has ended before the file is closed
+        self.thread: Executor = pool  # does the work that waits for the disk; it has ended before the file is closed
         self.header: Mapping[str, Any] = {}  # identifies the export; empty if the journal is new, or to be discarded
         self.state: State = State()  # after the last page
         self.passes: Passes = Passes()  # up to there; the export continues them, and stores their state with `add`
@@ -93,17 +91,13 @@ class Journal:
     def add(self, records: Sequence[Mapping[str, Any]], known: Sequence[Key], state: State) -> None:
         """Append a page, and the state after it. It is safe on the disk when this returns.
 
-        The records are new, or newer versions of known ones. `known` are keys that came, too, whose records are in the
-        journal already.
+        The records are new, or newer than known ones. The records of the `known` keys are in the journal already.
         """
         self._log.append({"records": records, "seen": [*map(key_to_json, known)], "state": state.to_json()})
         self._set_state(state)
 
     def records(self) -> Iterator[Mapping[str, Any]]:
-        """Iterate over all records, each once, as it was seen last.
-
-        The records of the last pass come first, in its order, then those that only earlier passes brought.
-        """
+        """Iterate over all records once, as seen last: first those of the last pass, in its order, then the others."""
         yielded = KeySet(with_anonymous=True)
         ends = [*self._starts[1:], self._log.end]
         for start, end in reversed([*zip(self._starts, ends, strict=True)]):

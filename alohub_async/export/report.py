@@ -34,8 +34,7 @@ class ExportProgress:
 class ExportReport:
     """The result of an export; also written beside the file, as `_….report.json`.
 
-    Requests, 429s and waits are those of the client's rate limiter while the export ran, over all its runs. So they are
-    the export's own only if nothing else used the limiter meanwhile.
+    Requests, 429s and waits are those of the client's rate limiter during all runs, whoever else used it meanwhile.
 
     Attributes:
         path: The file.

@@ -3,21 +3,23 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from typing import Generic, Literal, TypeAlias, TypeVar, get_args
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, get_args
 
 import attrs
 
 from alohub_async.background_tasks import wait_until_done
 from alohub_async.client import AlohubClient
 from alohub_async.errors import AlohubError, FileError, NotFoundError
-from alohub_async.export.exported import ExportedList, Key, RecordT
+from alohub_async.export.exported import Key, key_of
 from alohub_async.export.journal import Journal
 from alohub_async.export.report import ExportProgress
 from alohub_async.export.state import Spent, State
 from alohub_async.files import record_to_dict
 from alohub_async.options import CallOptions, Deadline, PageOptions, PageOptionsDict
 from alohub_async.pagination import Page, Pager
+from alohub_async.resources import Resource
 from alohub_async.resources.paging import LookUp
+from alohub_async.resources.records import RecordT
 from alohub_async.validation import check_choice
 
 T = TypeVar("T")
@@ -73,59 +75,49 @@ class ExportRun(Generic[RecordT]):
     """One run of an export."""
 
     def __init__(
-        self,
-        client: AlohubClient,
-        journal: Journal,
-        exported: ExportedList[RecordT],
-        options: ExportOptions,
-        deadline: Deadline,
+        self, client: AlohubClient, journal: Journal, resource: Resource[RecordT, Any], options: ExportOptions
     ) -> None:
         self.state: State = attrs.evolve(journal.state, runs=journal.state.runs + 1)  # what the journal has
         self._client = client
         self._journal = journal
         self._passes = journal.passes
-        self._exported = exported
+        self._resource = resource
         self._options = options
-        self._deadline = deadline
         self._count = 0  # records in this run
         self._found: dict[Key, RecordT | None] = {}  # details of records whose page has not come; None if one is gone
         self._spent_before = journal.state.spent
         self._limits_before = client.rate_limits
         self._started = asyncio.get_running_loop().time()
 
-    async def run(self) -> None:
+    async def run(self, deadline: Deadline) -> None:
         """Walk the list in passes, as many as it takes."""
         if self.state.ended:
             return
         await self._save([], [], self.state)  # count this run, whatever its result
         try:
             while not self.state.ended:
-                await self._pass()
+                await self._pass(deadline)
         except AlohubError as error:
             if not isinstance(error, FileError):
                 await self._save([], [], self.state)  # store what this run has cost
             raise
 
-    async def _pass(self) -> None:
+    async def _pass(self, deadline: Deadline) -> None:
         """Walk the list, or resume the walk, and conclude the pass."""
-        resource, options, call = self._exported.resource, self._options, self._deadline.next_call().keywords()
-        prove = options.consistency == "repair"
-        pager = resource.list(
+        options, prove = self._options, self._options.consistency == "repair"
+        pager = self._resource.list(
             details=self._keeping if options.details else False,
             prove=prove,
             token=self.state.token,
             page_size=options.page_size,
             prefetch=options.prefetch,
-            **call,
+            **deadline.next_call().keywords(),
         )
         async for page in pager.pages():
             await self._take(page, pager)
-        max_passes = options.max_passes if options.consistency == "repair" else None
-        goes_on = self._passes.end_pass(pager.drift, max_passes=max_passes)
+        goes_on = self._passes.end_pass(pager.drift, max_passes=options.max_passes if prove else None)
         state = attrs.evolve(self._with_passes(pager), ended=not goes_on)
-        if goes_on:
-            state = attrs.evolve(state, token=None, received=0)
-        await self._save([], [], state)
+        await self._save([], [], attrs.evolve(state, token=None, received=0) if goes_on else state)
 
     def _keeping(self, look_up: LookUp[RecordT]) -> LookUp[RecordT]:
         """Look up the details of records that are not in the journal already; they are kept until their page comes."""
@@ -143,7 +135,8 @@ class ExportRun(Generic[RecordT]):
 
     async def _take(self, page: Page[RecordT], pager: Pager[RecordT]) -> None:
         """Put a page into the journal, without the records that came in this pass already."""
-        passes, keyed = self._passes, [*self._exported.keyed(page.items)]
+        passes, cls = self._passes, self._resource.spec.record
+        keyed = [(record.id or key_of(cls, record_to_dict(record)), record) for record in page.items]
         new = [pair for pair in keyed if not passes.came(pair[0])]
         known = {key for key, _ in new if self._options.details and passes.was_known(key)}
         latest = [(key, self._found.pop(key, record)) for key, record in new if key not in known]

@@ -14,8 +14,7 @@ _NOTHING: Iterator[Any] = iter(())
 class PageCursor(Generic[T]):
     """Iterates over the records of one page after the other.
 
-    The records of `page` that are still to be returned are in `rest`. `length_hint` of it tells how many are left, so
-    nothing needs to be counted for each record.
+    The records of `page` that are still to be returned are in `rest`; its `length_hint` saves counting each record.
     """
 
     def __init__(self, number: int, index: int) -> None:
@@ -26,10 +25,7 @@ class PageCursor(Generic[T]):
         self._indexes: list[int] | None = None  # of the records in `rest`, if records of the page were left out
 
     def load(self, number: int, page: FetchedPage[T], repeated: frozenset[int]) -> None:
-        """Make a page the current one, without its repeated and its gone records.
-
-        The page that the cursor was created for starts at the given index, every other page at its first record.
-        """
+        """Make a page the current one, without repeated and gone records; the very first starts at the given index."""
         first = self._first if number == self.number else 0
         self.number, self.page, self._first = number, page, first
         items = page.items

@@ -8,8 +8,7 @@ import attrs
 T = TypeVar("T")
 
 StopReason: TypeAlias = Literal["total", "empty page", "repeated page"]
-"""Why a walk ended: as many records came as the total says; or a page was empty, or repeated an earlier page, and no
-total said that there is more."""
+"""Why a walk ended: the total was reached; or a page was empty or repeated, and no total said that there is more."""
 
 Consistency: TypeAlias = Literal["detect", "raise", "repair"]
 """What to do about a list that moves during the walk: report it, raise an error, or repeat the walk."""
@@ -26,8 +25,7 @@ class Page(Generic[T]):
         items: Its records, without those that were returned before.
         number: Its number, counted from 0 in pages of `size`.
         size: Records in a full page: as requested, or as the server caps it.
-        total: Records in the whole list, as reported by this page, or by the last page that reported it; None if no
-            page did.
+        total: Records in the whole list, as this page reports, or the last one that did; None if none did.
     """
 
     items: tuple[T, ...]
@@ -63,13 +61,11 @@ class Drift:
 
     Attributes:
         duplicates: Records that came again and were left out, because others were added before them.
-        totals: The totals that pages reported, in order, without repetition. More than one means that the list grew or
-            shrank (or that the server does not know its total).
+        totals: The different totals that pages reported, in order; several if the list (or the server's count) changed.
         gone: Records that were listed but did not exist any more when their details were requested.
         refetched: Pages that were fetched again because the list moved there (`repair` only).
         passes: Walks over the whole list that were finished (`repair` needs several).
-        settled: `repair` only: whether the last pass proved that nothing is missing. None while that is open, and
-            without `repair`.
+        settled: Whether the last pass proved that nothing is missing; None while that is open, or without `repair`.
     """
 
     duplicates: int = 0
@@ -91,8 +87,7 @@ class Estimate:
 
     Attributes:
         requests: Requests that are left, if the list does not change and no request fails.
-        seconds: The least time until the rate limits as they are now allow the last of them; 0.0 if the limits do not
-            delay it, or are not known yet.
+        seconds: The least time until the rate limits, as now known, allow the last of them; 0.0 if none delays it.
     """
 
     requests: int

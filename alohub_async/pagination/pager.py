@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
+from alohub_async.background_tasks import DroppableIterator
 from alohub_async.errors import AlohubError, PageDriftError
 from alohub_async.pagination.cursor import PageCursor
 from alohub_async.pagination.page import Drift, Estimate, Forecast, Page, StopReason
@@ -55,8 +56,8 @@ class Pager(AsyncIterable[T]):
     def complete(self) -> bool:
         """Whether the walk has ended with the whole list, as far as is known.
 
-        That is: as many records came as the server reports (or it reports no total), and there is no sign that the
-        list moved. With `consistency="repair"`: the last pass proved it.
+        That is: as many records came as the server reports, if it does, and there is no sign that the list moved; or,
+        with `consistency="repair"`, the last pass proved it.
         """
         return self._source.complete
 
@@ -82,7 +83,7 @@ class Pager(AsyncIterable[T]):
 
     def pages(self) -> AsyncIterator[Page[T]]:
         """Iterate over the rest of the walk by page, beginning with the rest of the current page, if there is any."""
-        return _Pages(self)
+        return DroppableIterator(self._next_page, self.release)
 
     async def collect(self) -> list[T]:
         """Return the rest of the walk as a list."""
@@ -127,6 +128,12 @@ class Pager(AsyncIterable[T]):
             if not await self._load():
                 return None
 
+    async def _next_page(self) -> Page[T]:
+        page = await self.next_page()
+        if page is None:
+            raise StopAsyncIteration
+        return page
+
     # Between two steps
 
     def release(self) -> None:
@@ -144,10 +151,7 @@ class Pager(AsyncIterable[T]):
         await self._source.aclose()
 
     async def _load(self, *, look: bool = False) -> bool:
-        """Load the next page; False at the end. The position changes only by success.
-
-        With `look`, the page is fetched only to know the total; whether it is the next one depends on the source.
-        """
+        """Load the next page, or with `look` any, to know the total; False at the end. Errors keep the position."""
         source, cursor = self._source, self._cursor
         await self._lock.acquire()
         try:
@@ -193,9 +197,7 @@ class _Records(AsyncIterator[T]):
     __slots__ = ("_cursor", "_load", "_pager")
 
     def __init__(self, pager: Pager[T], cursor: PageCursor[T], load: Callable[[], Awaitable[bool]]) -> None:
-        self._pager = pager
-        self._cursor = cursor
-        self._load = load
+        self._pager, self._cursor, self._load = pager, cursor, load
 
     async def __anext__(self) -> T:  # the same as the pager's, copied: this saves a call for each record
         while True:
@@ -203,22 +205,6 @@ class _Records(AsyncIterator[T]):
                 return item
             if not await self._load():
                 raise StopAsyncIteration
-
-    def __del__(self) -> None:
-        self._pager.release()
-
-
-class _Pages(AsyncIterator[Page[T]]):
-    """Iterator over the pages, likewise."""
-
-    def __init__(self, pager: Pager[T]) -> None:
-        self._pager = pager
-
-    async def __anext__(self) -> Page[T]:
-        page = await self._pager.next_page()
-        if page is None:
-            raise StopAsyncIteration
-        return page
 
     def __del__(self) -> None:
         self._pager.release()

@@ -11,16 +11,14 @@ ids was known before the pass began. The argument:
 2. All ids of the pass are of that kind, so each of them was in the list at that moment.
 3. The list had just as many records at that moment. So there were no others: no record of that moment is missing.
 
-"When the pass began" is the moment at which the server answered with the first total. For step 1, all records of the
-pass must have been listed at that moment or later. So only a total that is reported before the first records, or
-together with them, counts as the first total. (The first pages of a walk are not fetched concurrently until a total is
-known.) If there is none, a proof by number is not possible.
+"When the pass began" is when the server reported the first total. For step 1, all records of the pass must have been
+listed then or later. So the first total must be reported before the first records, or together with them. (Pages are
+not fetched concurrently until a total is known.) If there is none, a proof by number is not possible.
 
 The server may report no total, or count records that it does not show. Then two successive passes that brought the same
 ids, without a sign of movement in either, are accepted as the whole list.
 
-This module is pure: it holds what has come and decides; others fetch. `RepairingSource` drives it within one pager, an
-export across processes, from the checkpoints in its journal.
+This module is pure. `RepairingSource` drives it in one pager, an export across processes, from its journal.
 """
 
 from collections.abc import Hashable, Sequence
@@ -113,10 +111,7 @@ class Passes:
         self._noted = drift
 
     def suspects(self) -> list[int]:
-        """Return the pages at whose edges the list shifted in this pass. A record that was skipped is on one of them.
-
-        Fetching them again, and `add_refetched`, may save a whole pass.
-        """
+        """Return the pages where the list shifted, which have any skipped record: `add_refetched` may save a pass."""
         totals = self._totals
         edges = [number for number, total in totals.items() if number and totals.get(number - 1, total) != total]
         pages = {*self._shifted, *edges}
@@ -127,10 +122,7 @@ class Passes:
         self._refetched.add_all(keys)
 
     def end_pass(self, drift: Drift, *, max_passes: int | None) -> bool:
-        """Decide: the list is proven whole, or another pass begins (True), or this pass was the last one.
-
-        `max_passes` is None for a single pass that is not meant to prove anything.
-        """
+        """Begin another pass (True), unless the list is proven whole or `max_passes` are done; None is for no proof."""
         self._note(drift)
         if max_passes is None:
             return False

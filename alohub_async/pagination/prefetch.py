@@ -4,8 +4,7 @@ Beside the page at hand there are at most `prefetch` pages in flight, and twice 
 slow page does not idle the other requests at once. A page whose records are looked up is in memory.
 """
 
-from collections.abc import Coroutine
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 from weakref import ref
 
 import attrs
@@ -76,10 +75,6 @@ class Prefetcher(Generic[T]):
             self._at_hand = number
             self.fetches.arrived.discard(number)
 
-    def fetch(self, number: int) -> Coroutine[Any, Any, FetchedPage[T]]:
-        """Fetch a page, whether it has arrived already or not."""
-        return self.fetches.page(number, self._progress.size)
-
     def start(self) -> None:
         """Start to fetch pages that are known to exist, as many as may be in flight and in memory."""
         progress, fetches = self._progress, self.fetches
@@ -99,9 +94,4 @@ class Prefetcher(Generic[T]):
 
     def _start(self, number: int) -> None:
         self.fetches.arrived.discard(number)
-        self.tasks.start(number, self.fetch(number))
-
-    def requests_left(self, total: int) -> int:
-        """Return how many pages of a list of `total` records are neither in memory nor in flight."""
-        running = self.tasks.keys()
-        return self._progress.pages_left(total) - sum(self._progress.is_missing(number, total) for number in running)
+        self.tasks.start(number, self.fetches.page(number, self._progress.size))

@@ -1,10 +1,9 @@
 """The arithmetic of a walk: which pages have come, which page is next, whether there are more. No I/O, no event loop.
 
-When does a list end? The API reports a total on each page, so the walk continues until that many records have come, by
-the total of the latest page. A short or an empty page is not the end: the server may cap the page size, and may leave
-out records that the key must not see. An empty page ends the walk only if the total does not say that there is more, or
-if there is no total; so does a page that repeats an earlier one (some servers answer requests beyond the end with the
-last page).
+When does a list end? The API reports a total on each page, so the walk continues until as many records have come as the
+latest page reports. A short or an empty page is not the end: the server may cap the page size, and may leave out
+records that the key must not see. Only if no total says that there is more, an empty page ends the walk; so does one
+that repeats an earlier one (some servers answer requests beyond the end with the last page).
 
 The total is a claim, not a proof: some servers cap their count, others report the count of the page. So after a full
 page that reaches the total, one more page is requested. It is empty if the total is true. No request is added if the
@@ -74,17 +73,6 @@ class PageProgress:
         beyond = sum(number * self.size <= total for number in self.beyond)
         return max(0, total // self.size + 1 - self.base - beyond)
 
-    def looks_capped(self, count: int, total: int | None) -> bool:
-        """Whether the first page is short although the total says that there is more: the server may cap the size."""
-        return 0 < count < self.size and total is not None and count < total
-
-    def looks_ignored(self, number: int, total: int | None) -> bool:
-        """Whether an earlier page came again where, by the total, there must be another one.
-
-        Either the server ignores the page number, or the list has moved by exactly one page.
-        """
-        return number > 0 and total is not None and (number + 1) * self.size <= total
-
     def arrive(
         self,
         number: int,
@@ -98,9 +86,8 @@ class PageProgress:
         """Record the arrival of a page; False if it brings nothing new.
 
         `mark` is the fingerprint of `keys`, if it is known already. `capped` and `ignored` tell whether the server was
-        found to cap the size, and to ignore the page number. An `APIResponseError` means that the list cannot be
-        walked: the server repeats a page where another one must be, keeps raising its total, or never ends. It does
-        not change the position.
+        found to cap the size, and to ignore the page number. An `APIResponseError`, which changes no position, means
+        that the server repeats a page where another one must be, keeps raising its total, or never ends.
         """
         count, start = len(keys), number * self.size
         mark = fingerprint(keys) if mark is None else mark
@@ -110,7 +97,8 @@ class PageProgress:
             self._note_total(total, number, count, repeated=repeated)
         if barren or number >= MAX_PAGES:
             self._refuse(number, repeated=repeated, barren=barren, ignored=ignored)
-        if number == 0 and count and (capped or count > self.size or self.total is None or self._may_be_capped(count)):
+        may_be_cap = count == self.total and (self._prove or count == _DEFAULT_SIZE or count % _CAP_STEP == 0)
+        if number == 0 and count and (capped or count > self.size or self.total is None or may_be_cap):
             # The first page shows which size the server uses. Requesting exactly that size from now on gives the same
             # pages whether the server counts them in its own size or in ours.
             self.size = count
@@ -126,13 +114,14 @@ class PageProgress:
             return False
         self._barren = 0
         self.marks.add(mark)
-        self.before, self.latest = self.latest, mark if number > self._last[0] else self.latest
+        self.before = self.latest
         self.received += count
         if number == 0:
             self._full = count
         if number > self._last[0]:
-            self._last = (number, count)
-        if self.total is not None and self.received >= self.total and self._ends_for_sure():
+            self._last, self.latest = (number, count), mark
+        is_short = self._last[1] < (self._full if self._last[0] else self.size)  # so it is the last one
+        if self.total is not None and self.received >= self.total and is_short:
             self._end("total")
         return True
 
@@ -145,14 +134,6 @@ class PageProgress:
             self.total = total
             if self.totals[-1:] != [total]:
                 self.totals.append(total)
-
-    def _may_be_capped(self, count: int) -> bool:
-        return count == self.total and (self._prove or count == _DEFAULT_SIZE or count % _CAP_STEP == 0)
-
-    def _ends_for_sure(self) -> bool:
-        """Whether the last page shows by its length that it is the last one."""
-        number, count = self._last
-        return count < (self._full if number else self.size)
 
     def _note_barren(self, start: int, count: int) -> None:
         self._barren += 1

@@ -30,11 +30,7 @@ class WalkingSource(Generic[T]):
         ordered: bool = True,
         prove: bool = False,
     ) -> None:
-        """Fetch nothing yet.
-
-        `prefetch` is the maximum number of pages in flight (see the module of that name); 0 fetches each page when it
-        is needed. If not `ordered`, pages are returned as they arrive. For `prove` see `progress`.
-        """
+        """Fetch nothing yet. If not `ordered`, pages are returned as they arrive; for `prove` see `progress`."""
         self.start: PageToken = start
         self._progress = PageProgress(
             size=start.size,
@@ -148,23 +144,28 @@ class WalkingSource(Generic[T]):
     async def _is_capped(self, keys: Sequence[Hashable], total: int | None) -> bool:
         """Whether the first page is short by a cap, and no records are hidden: then the smaller size gives the same."""
         count = len(keys)
-        return self._progress.looks_capped(count, total) and (await self._fetch(0, count)).keys == keys
+        is_short = total is not None and 0 < count < min(self._progress.size, total)
+        return is_short and (await self._fetch(0, count)).keys == keys
 
     async def _is_ignored(self, number: int, page: FetchedPage[T]) -> bool:
-        """Whether the page before is this very page, too: the list did not move, the server ignores the page number."""
-        if not self._progress.looks_ignored(number, page.total):
+        """Whether an earlier page came again because the server ignores the number: so the page before is this, too."""
+        size = self._progress.size
+        if number == 0 or page.total is None or page.total < (number + 1) * size:
             return False
-        before = await self._fetch(number - 1, self._progress.size)
-        return before.keys == page.keys and before.total == page.total
+        before = await self._fetch(number - 1, size)
+        return before.keys == page.keys and before.total == page.total  # else the list has moved by one page
 
     def refetch(self, number: int) -> Coroutine[Any, Any, FetchedPage[T]]:
         """Fetch a page once more; the position does not change."""
-        return self._prefetcher.fetch(number)
+        return self._prefetcher.fetches.page(number, self._progress.size)
 
     def remaining(self, total: int) -> tuple[int, int]:
         """Return how many pages are still to be requested, and how many records they hold at most."""
         progress = self._progress
-        pages = 0 if progress.stopped_by else self._prefetcher.requests_left(total)
+        if progress.stopped_by:
+            return 0, 0
+        ahead = self._prefetcher.tasks.keys()
+        pages = progress.pages_left(total) - sum(progress.is_missing(number, total) for number in ahead)
         return pages, min(pages * progress.size, max(0, total - progress.received))
 
     def token(self, cursor: PageCursor[T], *, done: bool) -> PageToken:

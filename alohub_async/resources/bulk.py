@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Iterable
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
 import attrs
 
-from alohub_async.background_tasks import BackgroundTasks
+from alohub_async.background_tasks import BackgroundTasks, DroppableIterator
 from alohub_async.errors import (
     AlohubError,
     AuthenticationError,
@@ -17,12 +17,8 @@ from alohub_async.errors import (
 )
 from alohub_async.options import BulkOptions, Deadline
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 A = TypeVar("A")
 T = TypeVar("T")
-R = TypeVar("R")
 
 
 @attrs.frozen
@@ -64,25 +60,6 @@ async def outcome_of(
     return Outcome(record_id, value, None, attempts)
 
 
-def each_alone(
-    ids: Iterable[int] | AsyncIterable[int], call: Callable[[int], Awaitable[T]], concurrency: int
-) -> "Outcomes[Outcome[T]]":
-    """The outcomes of many calls as values, so that a failure that concerns one record alone ends nothing.
-
-    A wrong key, a closed client, a deadline and a wait for the rate limit concern all: such an outcome has the error.
-    """
-
-    async def one(record_id: int) -> Outcome[Outcome[T]]:
-        try:
-            return Outcome(record_id, Outcome(record_id, await call(record_id), None, 0), None, 0)
-        except COMMON_ERRORS as error:
-            return Outcome(record_id, None, error, error.attempts)
-        except AlohubError as error:
-            return Outcome(record_id, Outcome(record_id, None, error, error.attempts), None, error.attempts)
-
-    return Outcomes(ids, one, BulkOptions(concurrency=concurrency), finish=False)
-
-
 COMMON_ERRORS: Final = (AuthenticationError, ClientClosedError, DeadlineExceededError, RateLimitWaitError)
 """Errors of one call that the other calls would have, too."""
 
@@ -102,13 +79,12 @@ class Outcomes(AsyncIterable[Outcome[T]]):
         *,
         finish: bool,
     ) -> None:
-        """Store the arguments without iterating over them; they are consumed lazily.
+        """Store the arguments, which are consumed lazily; a failure of `call` is an outcome, too.
 
-        A failure of `call` is an outcome, too. With `finish`, an error that ends the iteration lets the calls in flight
-        finish instead of cancelling them.
+        With `finish`, an error that ends the iteration lets the calls in flight finish; otherwise it cancels them.
         """
         self._later: AsyncIterator[Any] | None = aiter(arguments) if isinstance(arguments, AsyncIterable) else None
-        self._source: Iterator[Any] = iter(()) if isinstance(arguments, AsyncIterable) else iter(arguments)
+        self._source = iter(() if isinstance(arguments, AsyncIterable) else cast("Iterable[Any]", arguments))
         self._call: Callable[[Any], Coroutine[Any, Any, Outcome[T]]] = call
         self._options = options
         self._finish = finish
@@ -121,7 +97,7 @@ class Outcomes(AsyncIterable[Outcome[T]]):
         self._error: BaseException | None = None  # raised after all outcomes have been returned
 
     def __aiter__(self) -> AsyncIterator[Outcome[T]]:
-        return _Loop(self)
+        return DroppableIterator(self.__anext__, self.release)
 
     async def __anext__(self) -> Outcome[T]:
         try:
@@ -250,30 +226,14 @@ async def _read(source: AsyncIterator[Any]) -> Any:
     return await anext(source, _END)
 
 
-class _Loop(AsyncIterator[Outcome[T]]):
-    """Iterator that cancels the calls in flight when it is dropped."""
-
-    def __init__(self, outcomes: Outcomes[T]) -> None:
-        self._outcomes = outcomes
-
-    def __anext__(self) -> Awaitable[Outcome[T]]:
-        return self._outcomes.__anext__()
-
-    def __del__(self) -> None:
-        self._outcomes.release()
-
-
-class SharedCalls(Generic[R]):
+class SharedCalls(Generic[T]):
     """Shares one call between identical concurrent calls."""
 
     def __init__(self) -> None:
-        self._flights: dict[Hashable, list[asyncio.Future[R | None]]] = {}  # those that wait for each call
+        self._flights: dict[Hashable, list[asyncio.Future[T | None]]] = {}  # those that wait for each call
 
-    async def call(self, key: Hashable, make: Callable[..., Awaitable[R]], *arguments: Any) -> R:
-        """Return the result of `make`, or of a call with the same key that is already in flight.
-
-        If that call is cancelled or raises, this call runs `make` itself.
-        """
+    async def call(self, key: Hashable, make: Callable[..., Awaitable[T]], *arguments: Any) -> T:
+        """Return the result of a call in flight with the same key; without one, or if it fails, that of `make`."""
         while (waiting := self._flights.get(key)) is not None:
             waiting.append(asyncio.get_running_loop().create_future())
             if (shared := await waiting[-1]) is not None:

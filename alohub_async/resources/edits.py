@@ -11,7 +11,6 @@ from alohub_async.errors import (
     AlohubError,
     APIConnectionError,
     APIResponseError,
-    APIStatusError,
     ConflictError,
     InternalServerError,
     InvalidArgumentError,
@@ -23,6 +22,9 @@ from alohub_async.validation import check_instance
 T = TypeVar("T")
 RecordT = TypeVar("RecordT", bound=Record)
 
+OPEN_ERRORS: Final = (APIConnectionError, APIResponseError, InternalServerError)
+"""Errors of an update that leave open whether it was taken, or may be later; unless it was not sent."""
+
 
 @attrs.frozen(kw_only=True)
 class Edit(Generic[RecordT]):
@@ -31,12 +33,10 @@ class Edit(Generic[RecordT]):
     Attributes:
         id: The record's id.
         before: The record as it was read first.
-        after: The record as it was read back; or, if it was not (`verify=False`, `dry_run`, nothing to change), as it
-            should be.
+        after: The record as read back; if it was not (`verify=False`, `dry_run`, nothing to change), as it should be.
         changed: Names of the fields that differed from the wanted values.
         sent: Whether an update was sent.
-        not_taken: Names of those fields that still differed when read back: the server accepted the update and did not
-            apply it.
+        not_taken: Names of those that still differed when read back: the server accepted and did not apply the update.
     """
 
     id: int
@@ -174,13 +174,7 @@ class EditLog:
             await self.read(call)
         except AlohubError as error:
             self.maybe_sent = self.maybe_sent or error.maybe_sent
-            self.maybe_written = maybe_written or _may_be_taken(error)
+            is_open = isinstance(error, OPEN_ERRORS) and (error.maybe_sent or not isinstance(error, APIConnectionError))
+            self.maybe_written = maybe_written or is_open
             raise
         self.maybe_sent = True
-
-
-def _may_be_taken(error: AlohubError) -> bool:
-    """Whether an update that failed so may have been taken, or may be later: it was neither refused nor unsent."""
-    if isinstance(error, APIStatusError):
-        return isinstance(error, InternalServerError)
-    return isinstance(error, APIResponseError) or (isinstance(error, APIConnectionError) and error.maybe_sent)

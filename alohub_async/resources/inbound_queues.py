@@ -1,6 +1,5 @@
 """The inbound queues of a tenant."""
 
-from collections.abc import AsyncIterable, Iterable
 from datetime import timedelta
 from typing import Final, TypeAlias, Unpack
 
@@ -12,7 +11,7 @@ from alohub_async.options import BulkOptionsDict, CallOptionsDict, WalkOptionsDi
 from alohub_async.pagination import Pager
 from alohub_async.resources.bulk import Outcomes
 from alohub_async.resources.edits import Edit
-from alohub_async.resources.resource import Changes, Resource, ResourceSpec
+from alohub_async.resources.resource import Changes, Ids, Resource, ResourceSpec
 from alohub_async.secret import repr_of_fields
 from alohub_async.unset import UNSET, UnsetType
 
@@ -44,8 +43,7 @@ class Queues:
 
         Args:
             details: Yield what `get_inbound` returns for each queue, looked up during the walk, up to 16 at a time,
-                those of the next pages meanwhile. A queue that is gone by then is left out and counted in
-                `pager.drift.gone`.
+                those of the next pages meanwhile. A queue that is gone by then is only counted in `pager.drift.gone`.
             options: See `WalkOptions`.
 
         Raises:
@@ -118,8 +116,7 @@ class Queues:
         """Read a queue, update what differs, and read it back.
 
         If nothing differs, nothing is sent. If an update may have been done although no answer came, the queue is read
-        before the update is repeated. The API has no conditional update: a write of somebody else between the reading
-        and the writing goes unnoticed.
+        before the update is repeated. The API has no conditional update: a write by others in between goes unnoticed.
 
         Args:
             queue_id: Its id, 1 or more.
@@ -136,9 +133,7 @@ class Queues:
         """
         return await self.inbound.edit(queue_id, changes, expect=expect, dry_run=dry_run, verify=verify, **options)
 
-    def get_many_inbound(
-        self, ids: Iterable[int] | AsyncIterable[int], **options: Unpack[BulkOptionsDict]
-    ) -> Outcomes[InboundQueue]:
+    def get_many_inbound(self, ids: Ids, **options: Unpack[BulkOptionsDict]) -> Outcomes[InboundQueue]:
         """Get many queues at once, each with an outcome of its own; nothing is sent before the first step.
 
         Two requests for one id at the same time, here or in another such call of this client, cost one request.

@@ -33,8 +33,7 @@ class Listing(Generic[T]):
     """Where the pages of a list are from.
 
     `decode` decodes an answer's bytes, where it can; otherwise `structure` makes the records. `detail` looks up each
-    record by its id, on its route, `at_once` of them, to be yielded instead of the listed one. `prove` is that of
-    `WalkingSource`.
+    record by its id, on its route, `at_once` of them, to be yielded instead. `prove` is that of `WalkingSource`.
     """
 
     route: Route
@@ -94,10 +93,8 @@ def make_pager(requestor: Requestor, source: Listing[T], given: Mapping[str, Any
     if walk.consistency == "repair":
         repairing = RepairingSource(fetch, start, enrich=enrich, prefetch=walk.prefetch, max_passes=walk.max_passes)
         return Pager(repairing, forecast=forecast)
-    walking = WalkingSource(
-        fetch, start, enrich=enrich, prefetch=walk.prefetch, ordered=walk.ordered, prove=source.prove
-    )
-    return Pager(walking, strict=walk.consistency == "raise", forecast=forecast)
+    once = WalkingSource(fetch, start, enrich=enrich, prefetch=walk.prefetch, ordered=walk.ordered, prove=source.prove)
+    return Pager(once, strict=walk.consistency == "raise", forecast=forecast)
 
 
 def _page_of(source: Listing[T], page: int, payload: object, request: Request) -> FetchedPage[T]:

@@ -28,17 +28,13 @@ def structure_record(cls: type[RecordT], record: Mapping[str, Any], *, strict: b
         raise APIResponseError(message, status=200) from exc
 
 
-def page_of_records(cls: type[RecordT], *, strict: bool) -> StructurePage[RecordT]:
-    """Make the function that makes a page of records."""
-
-    def structure_page(records: Sequence[Any], page: int) -> list[RecordT]:
-        try:
-            return converter_for(strict=strict).structure(records, list[cls])  # type: ignore[valid-type]
-        except FieldError:  # once more, to say where
-            placed = ((f"page {page}, index {index}", record) for index, record in enumerate(records))
-            return [structure_record(cls, record, strict=strict, where=where) for where, record in placed]
-
-    return structure_page
+def structure_page(cls: type[RecordT], records: Sequence[Any], page: int, *, strict: bool) -> list[RecordT]:
+    """Make a page of records."""
+    try:
+        return converter_for(strict=strict).structure(records, list[cls])  # type: ignore[valid-type]
+    except FieldError:  # once more, to say where
+        placed = ((f"page {page}, index {index}", record) for index, record in enumerate(records))
+        return [structure_record(cls, record, strict=strict, where=where) for where, record in placed]
 
 
 def page_of_models(model: Any, *, strict: bool) -> StructurePage[Any]:
@@ -57,7 +53,7 @@ def page_of_models(model: Any, *, strict: bool) -> StructurePage[Any]:
     except (StructureHandlerNotFoundError, TypeError) as exc:
         raise InvalidArgumentTypeError(f"no record can be made of {model!r}: {exc}") from exc
 
-    def structure_page(records: Sequence[Any], page: int) -> list[Any]:
+    def structure_models(records: Sequence[Any], page: int) -> list[Any]:
         items: list[Any] = []
         for index, record in enumerate(records):
             try:
@@ -68,4 +64,4 @@ def page_of_models(model: Any, *, strict: bool) -> StructurePage[Any]:
                 raise APIResponseError(message, status=200) from exc
         return items
 
-    return structure_page
+    return structure_models

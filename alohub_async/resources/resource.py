@@ -1,7 +1,6 @@
 """What a resource of the API can do, made from a declaration: list, get, update and edit, one or many.
 
-A new resource needs a record class and an update class (see `models.py`), a `ResourceSpec` of them, and a `Resource` on
-the client.
+A new resource needs a record class and an update class (see `models.py`), a `ResourceSpec` and a client's `Resource`.
 """
 
 import asyncio
@@ -16,13 +15,7 @@ from yarl import URL
 
 from alohub_async.codec.answers import Decoders, decoders
 from alohub_async.codec.updates import update_body
-from alohub_async.errors import (
-    AlohubError,
-    APIConnectionError,
-    APIResponseError,
-    DeadlineExceededError,
-    InternalServerError,
-)
+from alohub_async.errors import AlohubError, DeadlineExceededError
 from alohub_async.http.requestor import Requestor
 from alohub_async.http.requests import Request, encode_json
 from alohub_async.http.responses import read_record, read_success
@@ -37,15 +30,18 @@ from alohub_async.options import (
     WalkOptionsDict,
 )
 from alohub_async.pagination import Pager
+from alohub_async.resources import edits
 from alohub_async.resources.bulk import Outcome, Outcomes, SharedCalls, outcome_of
-from alohub_async.resources.edits import Edit, EditLog, check_expected, conflict, differing, require_changes, value_of
+from alohub_async.resources.edits import Edit, EditLog, conflict, differing, require_changes
 from alohub_async.resources.paging import Listing, LookUp, make_pager
-from alohub_async.resources.records import page_of_records, structure_record
+from alohub_async.resources.records import structure_page, structure_record
 from alohub_async.routes import Route
 from alohub_async.validation import check_id, check_iterable, refuse
 
 RecordT = TypeVar("RecordT", bound=Record)
 UpdateT = TypeVar("UpdateT", bound=RecordUpdate)
+
+Ids: TypeAlias = Iterable[int] | AsyncIterable[int]
 
 Changes: TypeAlias = Mapping[int, UpdateT] | Iterable[tuple[int, UpdateT]] | AsyncIterable[tuple[int, UpdateT]]
 """What to change about many records: by id, or as pairs of id and change."""
@@ -107,7 +103,7 @@ class Resource(Generic[RecordT, UpdateT]):
         """
         source = Listing(
             self._list_route,
-            page_of_records(self.spec.record, strict=self._strict),
+            functools.partial(structure_page, self.spec.record, strict=self._strict),
             key=self._id_field,
             decode=self._decoders.list,
             detail=(self._get_route, details(self._get) if callable(details) else self._get) if details else None,
@@ -165,18 +161,18 @@ class Resource(Generic[RecordT, UpdateT]):
         """Read a record, update what differs, and read it back; see `Queues.edit_inbound`."""
         check_id(f"{self.spec.name}_id", record_id)
         wanted, what = require_changes(changes, self.spec.update), f"{self.spec.name} {record_id}"
-        expect = check_expected(record_id, expect, self.spec.record)
+        expect = edits.check_expected(record_id, expect, self.spec.record)
         deadline = Deadline(CallOptions.of(options, "expect", "dry_run", "verify"), what=f"edit of {what}")
         with EditLog() as log:
             before = await log.read(self._get(record_id, deadline.next_call()))
             difference = differing(before, wanted)
             if expect is not None:
-                refused = conflict(what, before, {name: value_of(expect, name) for name in difference})
+                refused = conflict(what, before, {name: edits.value_of(expect, name) for name in difference})
                 if refused is not None:
                     raise refused
             after, sent = attrs.evolve(before, **difference), bool(difference) and not dry_run
             if sent:
-                seen = await self._write_safely(record_id, difference, deadline, log)
+                seen = await self._write(record_id, difference, deadline, log)
                 if seen is None and verify:
                     try:
                         seen = await log.read(self._get(record_id, deadline.next_call()))
@@ -187,9 +183,7 @@ class Resource(Generic[RecordT, UpdateT]):
             changed, not_taken = tuple(difference), tuple(differing(after, difference))
             return Edit(id=record_id, before=before, after=after, changed=changed, sent=sent, not_taken=not_taken)
 
-    async def _write_safely(
-        self, record_id: int, values: dict[str, Any], deadline: Deadline, log: EditLog
-    ) -> RecordT | None:
+    async def _write(self, record_id: int, values: dict[str, Any], deadline: Deadline, log: EditLog) -> RecordT | None:
         """Update. After a failure that leaves open whether it was done, read the record; return it if that was done."""
         mine, policy = self._requestor, self._requestor.options.retry
         once = attrs.evolve(mine.options, retry=attrs.evolve(policy, retry_writes=False))
@@ -198,7 +192,7 @@ class Resource(Generic[RecordT, UpdateT]):
             attempt += 1
             try:
                 await log.update(self._update(record_id, changes, deadline.next_call(), requestor))
-            except (APIConnectionError, APIResponseError, InternalServerError) as error:
+            except edits.OPEN_ERRORS as error:
                 if isinstance(error, DeadlineExceededError):
                     raise
                 # Since the record is read before, the update may be repeated whenever a read may be.
@@ -213,9 +207,7 @@ class Resource(Generic[RecordT, UpdateT]):
             else:
                 return None
 
-    def get_many(
-        self, ids: Iterable[int] | AsyncIterable[int], **options: Unpack[BulkOptionsDict]
-    ) -> Outcomes[RecordT]:
+    def get_many(self, ids: Ids, **options: Unpack[BulkOptionsDict]) -> Outcomes[RecordT]:
         """Get many records at once; see `Queues.get_many_inbound`."""
         chosen = BulkOptions.of(options)
         deadline = Deadline(CallOptions(**chosen.keywords()), what=f"get many {self.spec.name}s")
