@@ -14,7 +14,6 @@ _MOST_TOTAL: Final = 10**36  # more digits make no sense, but would make message
 
 @functools.cache
 def _fast_decode() -> Callable[[bytes], Any] | None:
-    """Return the decoder of the extra `speed`, if it is installed."""
     with suppress(ImportError):
         import msgspec
 
