@@ -1,7 +1,7 @@
 """Names of a package that are imported when they are first used (PEP 562), as its stub file lists them."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
@@ -10,8 +10,7 @@ def attach_stub(package: str) -> tuple[Callable[[str], object], Callable[[], lis
     """Make a package's `__getattr__`, `__dir__` and `__all__` from its `__init__.pyi`.
 
     The stub holds nothing but `from … import name as name`, so the public names are listed once, for type checkers and
-    at run time. A name that was found is put into the package, so it is looked up once. If two threads ask at once,
-    both import, which Python's import lock orders, and both find the same object.
+    at run time. A name is looked up once; if two threads ask at once, Python's import lock orders their imports.
     """
     module: Any = sys.modules[package]
     stub = module.__spec__.loader.get_data(module.__file__.removesuffix("c").removesuffix(".py") + ".pyi").decode()
@@ -31,10 +30,8 @@ def attach_stub(package: str) -> tuple[Callable[[str], object], Callable[[], lis
     return resolve, lambda: public, public
 
 
-def _imports(stub: str) -> list[tuple[str, list[str]]]:
+def _imports(stub: str) -> Iterator[tuple[str, list[str]]]:
     """The modules that a stub imports from, with the names."""
-    statements = [statement.partition(" import ") for statement in stub.split("\nfrom ")[1:]]
-    return [
-        (module, [alias.rpartition(" as ")[2].strip() for alias in names.strip().strip("(),\n ").split(",")])
-        for module, _, names in statements
-    ]
+    for statement in stub.split("\nfrom ")[1:]:
+        module, _, names = statement.partition(" import ")
+        yield module, [alias.rpartition(" as ")[2].strip() for alias in names.strip("(),\r\n ").split(",")]

@@ -25,10 +25,8 @@ class OpenIntEnum(enum.IntEnum):
     def _missing_(cls, value: object) -> Self | None:
         if isinstance(value, bool) or not isinstance(value, int):
             return None
-        number = int(value)
-        member = int.__new__(cls, number)
-        member._name_ = f"UNKNOWN_{number}"
-        member._value_ = number
+        member = int.__new__(cls, value)
+        member._name_, member._value_ = f"UNKNOWN_{int(value)}", int(value)
         return member
 
     def __reduce_ex__(self, protocol: object) -> tuple[type[Self], tuple[int]]:
@@ -66,8 +64,7 @@ class _NoFields(dict[str, Any]):
 
 
 NO_FIELDS: Final[Mapping[str, Any]] = _NoFields()
-"""The shared `extra` of records without unknown fields, which nearly all are. A dict for each of them would take as
-much memory as half of the record."""
+"""The shared `extra` of records without unknown fields; a dict for each would take half a record's memory."""
 
 
 @attrs.frozen
@@ -205,10 +202,7 @@ class InboundQueueUpdate(RecordUpdate):
 
 @attrs.frozen
 class UpdateResult:
-    """The API's confirmation that the queue with that id was updated.
-
-    The message is the response's, unchanged; None if there is none. Attempts are transmissions made, 1 or more.
-    """
+    """The API's confirmation of an update: the queue's id, its message, unchanged or None, and the attempts made."""
 
     id: int
     message: str | None

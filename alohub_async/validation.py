@@ -1,8 +1,7 @@
 """Every check of a type or a range, in one place.
 
-A check returns the value it was given, or raises an error that names the argument, what was given and what is
-allowed. `error` is `InvalidArgumentError` for the arguments of a call, and `ConfigurationError` for what a client is
-made of.
+A check returns the value it was given, or raises an error with the argument, what was given and what is allowed:
+`InvalidArgumentError` for the arguments of a call, `ConfigurationError` for what a client is made of.
 """
 
 import math
@@ -21,13 +20,13 @@ MAX_DIGITS: Final = 19
 
 _EXACT: Final = 2**53  # from here on, a float may stand for several whole numbers
 
-ErrorType: TypeAlias = type[ConfigurationError | InvalidArgumentError]
+Error: TypeAlias = type[ConfigurationError | InvalidArgumentError]
 Validator: TypeAlias = Callable[[object, Any, Any], None]
 """What attrs calls with the instance, the attribute and the value."""
 
 
 def refuse(
-    name: str, allowed: str, value: object, *, wrong_type: bool = False, error: ErrorType = InvalidArgumentError
+    name: str, allowed: str, value: object, *, wrong_type: bool = False, error: Error = InvalidArgumentError
 ) -> ConfigurationError | InvalidArgumentError:
     """The error for a value that is not allowed."""
     if wrong_type and error is InvalidArgumentError:
@@ -36,19 +35,20 @@ def refuse(
 
 
 def check_seconds(
-    name: str, value: Any, *, zero: bool = False, optional: bool = False, error: ErrorType = InvalidArgumentError
+    name: str, value: Any, *, zero: bool = False, optional: bool = False, error: Error = InvalidArgumentError
 ) -> float | None:
     """Return a finite number of seconds above 0, with `zero` also 0, with `optional` also None."""
     if value is None and optional:
         return None
     allowed = f"a number of seconds{', 0 or more' if zero else ' above 0'}{', or None' if optional else ''}"
-    number = _finite(name, allowed, value, error)
+    number = check_number(name, value, allowed=allowed, error=error)
     if number < 0 or (number == 0 and not zero):
         raise refuse(name, allowed, value, error=error)
     return number
 
 
-def _finite(name: str, allowed: str, value: Any, error: ErrorType) -> float:
+def check_number(name: str, value: Any, *, allowed: str = "a number", error: Error = InvalidArgumentError) -> float:
+    """Return a finite number; `allowed` describes it."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     with suppress(OverflowError):  # an int that no float can hold
         if is_number and math.isfinite(value):
@@ -63,7 +63,7 @@ def check_count(
     least: int | None,
     most: int | None = None,
     optional: bool = False,
-    error: ErrorType = InvalidArgumentError,
+    error: Error = InvalidArgumentError,
 ) -> int | None:
     """Return an int from `least` to `most`, both included and None for no end; with `optional` also None."""
     if value is None and optional:
@@ -113,28 +113,17 @@ def read_digits(value: object) -> int | None:
     return None
 
 
-def check_share(name: str, value: Any, *, ends: bool = False, error: ErrorType = InvalidArgumentError) -> float:
+def check_share(name: str, value: Any, *, ends: bool = False, error: Error = InvalidArgumentError) -> float:
     """Return a number above 0 and below 1; with `ends` also 0 or 1."""
     allowed = "a number from 0 to 1" if ends else "a number above 0 and below 1"
-    number = _finite(name, allowed, value, error)
+    number = check_number(name, value, allowed=allowed, error=error)
     if not (0 < number < 1 or (ends and number in {0, 1})):
         raise refuse(name, allowed, value, error=error)
     return number
 
 
-def check_number(name: str, value: Any, *, error: ErrorType = InvalidArgumentError) -> float:
-    """Return a finite number."""
-    return _finite(name, "a number", value, error)
-
-
 def check_text(
-    name: str,
-    value: Any,
-    *,
-    pattern: str,
-    allowed: str,
-    optional: bool = False,
-    error: ErrorType = InvalidArgumentError,
+    name: str, value: Any, *, pattern: str, allowed: str, optional: bool = False, error: Error = InvalidArgumentError
 ) -> str | None:
     """Return a string that the pattern matches; `allowed` describes it."""
     if value is None and optional:
@@ -144,21 +133,21 @@ def check_text(
     return value
 
 
-def check_flag(name: str, value: Any, *, error: ErrorType = InvalidArgumentError) -> bool:
+def check_flag(name: str, value: Any, *, error: Error = InvalidArgumentError) -> bool:
     """Return True or False."""
     if not isinstance(value, bool):
         raise refuse(name, "True or False", value, wrong_type=True, error=error)
     return value
 
 
-def check_choice(name: str, value: T, allowed: Sequence[T], *, error: ErrorType = InvalidArgumentError) -> T:
+def check_choice(name: str, value: T, allowed: Sequence[T], *, error: Error = InvalidArgumentError) -> T:
     """Return one of the allowed values."""
     if value not in allowed:
         raise refuse(name, f"one of {tuple(allowed)}", value, wrong_type=False, error=error)
     return value
 
 
-def check_instance(name: str, value: Any, kind: type[T], *, error: ErrorType = InvalidArgumentError) -> T:
+def check_instance(name: str, value: Any, kind: type[T], *, error: Error = InvalidArgumentError) -> T:
     """Return an object of a class. The object itself is not shown: it may hold a secret."""
     if not isinstance(value, kind):
         if error is InvalidArgumentError:

@@ -96,10 +96,7 @@ def make_endpoint(base_url: str | None, env: Environment | None, *, direct: bool
 
 
 def with_access(command: Callable[..., None]) -> Callable[..., None]:
-    """Append the shared options to those of a command, which receives them as one argument, `access`.
-
-    Typer reads the options of a command from its signature, so this decorator builds that signature.
-    """
+    """Append the shared options to those of a command, whose signature Typer reads; it gets them as `access`."""
     shared = inspect.signature(Access).parameters
     options = [option for option in inspect.signature(command).parameters.values() if option.name != "access"]
     options += shared.values()

@@ -36,14 +36,11 @@ _PROJECT: Final = Path("pyproject.toml")
 _STYLES: Final = {"error": "bold red", "warning": "bold yellow", "info": "bold blue"}
 _WIDEST_NAME: Final = 32  # columns; a longer name takes several lines
 
-
 _fail_on = Option(metavar="SEVERITY", help="Lowest severity that exits with 1: info, warning or error.")
 _details = Option("--details/--no-details", help="Get the details of each queue, or only the list.")
 _file = partial(Option, metavar="FILE", dir_okay=False)
 _config = _file(help="TOML file with settings of the rules.  [default: [tool.alohub.audit] in ./pyproject.toml]")
-_rules = Option(
-    metavar="MODULE", help="Also run the rules of this module, or of this file (.py); may be given several times."
-)
+_rules = Option(metavar="MODULE", help="Also run the rules of this module or file (.py); may be given several times.")
 
 
 @with_access
@@ -81,15 +78,11 @@ def audit_command(
             if path is not None and not path.parent.is_dir():
                 raise CommandError(f"cannot write {path}: folder {path.parent} does not exist")
 
+        run = partial(audit.audit_inbound, rules=chosen, details=details, deadline=access.deadline)
+
         async def work(client: AlohubClient) -> "AuditReport":
             with progress("Auditing queues…") as update:
-                return await audit.audit_inbound(
-                    client,
-                    rules=chosen,
-                    details=details,
-                    deadline=access.deadline,
-                    on_progress=lambda now: update(now.done, now.total),
-                )
+                return await run(client, on_progress=lambda now: update(now.done, now.total))
 
         report = access.run(work)
         threshold = audit.Severity[fail_on.upper()]
@@ -132,26 +125,22 @@ def _print_report(report: "AuditReport") -> None:
     id_width = max((len(_id_of(finding)) for finding in report.findings), default=0)
     name_width = max((cell_len(_name_of(finding)) for finding in report.findings), default=0)
     for rule, found in report.by_rule():
-        parts += [Text(), _heading(rule, len(found)), _findings(found, id_width, min(name_width, _WIDEST_NAME))]
+        heading = Text(f"{rule.severity.label} ", style=_STYLES[rule.severity.label])
+        heading.append(f"{one_line(rule.summary)} ", style="bold default")
+        heading.append(f"({rule.id}: {len(found)})", style="not bold default")
+        parts += [Text(), heading, _findings(found, id_width, min(name_width, _WIDEST_NAME))]
     if not report.complete:
         parts += [Text(), Text("Not provably complete: queues or details may be missing.", style="bold")]
     print_rich(Group(*parts))
 
 
 def _print_rules(rules: Iterable["Rule"]) -> None:
-    """Write the rules with their severities, options and summaries."""
     table = table_with_heading(["Severity", "Rule", "Summary"], right=(), folded={"Summary"})
     for rule in rules:
         options = "".join(f" ({name} = {value!r})" for name, value in rule.options.items())
         severity = Text(rule.severity.label, style=_STYLES[rule.severity.label])
         table.add_row(severity, Text(rule.id), Text(one_line(rule.summary + options)))
     print_rich(table)
-
-
-def _heading(rule: "Rule", count: int) -> Text:
-    line = Text(f"{rule.severity.label} ", style=_STYLES[rule.severity.label])
-    line.append(f"{one_line(rule.summary)} ", style="bold default")
-    return line.append(f"({rule.id}: {count})", style="not bold default")
 
 
 def _findings(findings: Iterable["Finding"], id_width: int, name_width: int) -> Table:

@@ -15,18 +15,9 @@ from rich.text import Text
 from typer import Argument, Option
 
 from alohub_async import changes
+from alohub_async.cli import output
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode, one_failure_code
-from alohub_async.cli.output import (
-    message_line,
-    one_line,
-    print_rich,
-    table_with_heading,
-    value_text,
-    write,
-    write_json,
-    write_stderr,
-)
 from alohub_async.client import AlohubClient
 from alohub_async.files import json_text, read_queues
 from alohub_async.models import InboundQueue
@@ -88,9 +79,9 @@ def diff_command(
         wanted, skipped = changes.changes_of(diff)
         changes.write_changes(changes_file, wanted)
         for line in skipped:
-            write_stderr(one_line(f"not in {changes_file}: {line}"))
+            output.write_stderr(output.one_line(f"not in {changes_file}: {line}"))
     if as_json:
-        write_json(_diff_record(diff))
+        output.write_json(_diff_record(diff))
     else:
         _print_diff(diff)
     if not diff.is_empty:
@@ -127,7 +118,7 @@ def apply_command(
         wanted = changes.read_changes(file)
     except changes.ChangesFileError as exc:
         for problem in exc.problems:
-            write_stderr(message_line(f"{file}, {problem}"))
+            output.write_stderr(output.message_line(f"{file}, {problem}"))
         raise CommandError(f"{counted(len(exc.problems), 'problem')} in {file}; nothing was sent") from exc
     if not (yes or dry_run or sys.stdin.isatty()):
         raise CommandError("cannot ask to confirm: stdin is not a terminal; give --yes, or --dry-run to see the plan")
@@ -139,7 +130,7 @@ def apply_command(
         remaining = None if access.deadline is None else max(started + access.deadline - loop.time(), 0.001)
         _print_plan(plan)
         if not plan.to_write:
-            write("Nothing to change.\n")
+            output.write("Nothing to change.\n")
         if dry_run or not plan.to_write:
             return not plan.impossible
         if not yes:
@@ -157,12 +148,12 @@ async def _apply(client: AlohubClient, plan: changes.Plan, concurrency: int, dea
         async for result in changes.apply_plan(client, plan, concurrency=concurrency, deadline=deadline):
             results.append(result)
             if result.step.fields or result.error is not None:
-                write(_result_line(result))
+                output.write(_result_line(result))
     finally:
         counts = Counter(result.status for result in results)
-        write(_counts_text({status.value: counts[status] for status in changes.Status}) + "\n")
-        if unfinished := len(plan.steps) - len(results):
-            write_stderr(f"{counted(unfinished, 'queue')} without a result; run the same command again to finish")
+        output.write(_counts_text({status.value: counts[status] for status in changes.Status}) + "\n")
+        if left := len(plan.steps) - len(results):
+            output.write_stderr(f"{counted(left, 'queue')} without a result; run the same command again to finish")
     return all(result.status.is_good for result in results)
 
 
@@ -187,27 +178,24 @@ def _print_diff(diff: changes.QueueDiff) -> None:
     entries: list[_Entry] = [(each.after.id, each.after.name, map(_field_change, each.fields)) for each in diff.changed]
     entries += [(queue.id, queue.name, ["removed"]) for queue in diff.removed]
     entries += [(queue.id, queue.name, ["added"]) for queue in diff.added]
-    entries += [
-        (each.queue.id, each.queue.name, [f"not compared: {each.reason}, only {each.side}"]) for each in diff.unmatched
-    ]
+    for each in diff.unmatched:
+        entries.append((each.queue.id, each.queue.name, [f"not compared: {each.reason}, only {each.side}"]))
     states = {"changed": diff.changed, "removed": diff.removed, "added": diff.added, "not compared": diff.unmatched}
     counts = {label: len(queues) for label, queues in states.items()}
     _print_table(entries, {**counts, "unchanged": diff.unchanged})
 
 
 def _print_plan(plan: changes.Plan) -> None:
-    """Write the changes that a plan would make, and those that are impossible."""
     entries: list[_Entry] = []
     for step in (*plan.to_write, *plan.impossible):
-        lines = [f"impossible: {message_line(step.error)}"] if step.error else map(_field_change, step.fields)
+        lines = [f"impossible: {output.message_line(step.error)}"] if step.error else map(_field_change, step.fields)
         entries.append((step.change.id, step.found and step.found.name, lines))
     counts = {"to change": len(plan.to_write), "impossible": len(plan.impossible), "unchanged": plan.unchanged}
     _print_table(entries, counts)
 
 
 def _result_line(result: changes.Result) -> str:
-    """The result of one queue, with the reason if it is not done."""
-    reason = f": {message_line(result.error)}" if result.error is not None else ""
+    reason = f": {output.message_line(result.error)}" if result.error is not None else ""
     if result.not_taken:
         reason = f": the server reported success but did not change {', '.join(result.not_taken)}"
     return f"{result.id}  {result.status}{reason}\n"
@@ -215,10 +203,10 @@ def _result_line(result: changes.Result) -> str:
 
 def _diff_record(diff: changes.QueueDiff) -> dict[str, Any]:
     """The difference as a JSON object. A field of `extra` that one state lacks has only the value of the other."""
-    changed = [
-        {"id": each.after.id, "name": each.after.name, "fields": {field.name: _sides(field) for field in each.fields}}
-        for each in diff.changed
-    ]
+    changed: list[dict[str, object]] = []
+    for each in diff.changed:
+        fields = {field.name: _sides(field) for field in each.fields}
+        changed.append({"id": each.after.id, "name": each.after.name, "fields": fields})
     return {**attrs.asdict(diff), "changed": changed}
 
 
@@ -228,26 +216,27 @@ def _sides(field: changes.FieldChange) -> dict[str, object]:
 
 
 def _print_table(entries: Iterable[_Entry], counts: dict[str, int]) -> None:
-    table = table_with_heading(["ID", "Name", "Change"], right={"ID"}, folded={"Name", "Change"})
+    table = output.table_with_heading(["ID", "Name", "Change"], right={"ID"}, folded={"Name", "Change"})
     table.columns[1].max_width = _WIDEST_NAME
     for queue_id, name, lines in entries:
-        heading = [value_text("id", queue_id), value_text("name", name)]
+        heading = [output.value_text("id", queue_id), output.value_text("name", name)]
         for line in lines:
             table.add_row(*map(Text, [*heading, line]))
             heading = ["", ""]  # only in the first line
     table.caption = Text(_counts_text(counts))
-    print_rich(table)
+    output.print_rich(table)
 
 
 def _field_change(field: changes.FieldChange) -> str:
     before, after = told_apart(field.before, field.after, show=lambda value: _value(field, value))
-    return f"{one_line(field.name)}: {before} -> {after}"
+    return f"{output.one_line(field.name)}: {before} -> {after}"
 
 
 def _value(field: changes.FieldChange, value: object) -> str:
     if value is changes.ABSENT:
         return "(absent)"
-    return one_line(json_text(value)) if field.name.startswith("extra.") else value_text(field.name, value)
+    is_extra = field.name.startswith("extra.")
+    return output.one_line(json_text(value)) if is_extra else output.value_text(field.name, value)
 
 
 def _counts_text(counts: dict[str, int]) -> str:

@@ -57,16 +57,8 @@ def export_command(
 
     To resume an interrupted export, run the same command again.
     """
-    export = partial(
-        export_inbound,
-        page_size=page_size,
-        prefetch=prefetch,
-        details=details,
-        consistency=consistency,
-        max_passes=max_passes,
-        restart=restart,
-        deadline=access.deadline,
-    )
+    walk: Any = {"page_size": page_size, "prefetch": prefetch, "consistency": consistency, "max_passes": max_passes}
+    export = partial(export_inbound, details=details, restart=restart, deadline=access.deadline, **walk)
     if tenants is None:
         code = _export_one(path, export, access, quiet=quiet)
     else:

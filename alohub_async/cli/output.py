@@ -105,9 +105,8 @@ def table_with_heading(titles: Iterable[str], *, right: Container[str], folded: 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.caption_justify = "left"
     for each in titles:
-        table.add_column(
-            each, justify="right" if each in right else "left", overflow="fold", no_wrap=each not in folded
-        )
+        table.add_column(each, overflow="fold", no_wrap=each not in folded)
+        table.columns[-1].justify = "right" if each in right else "left"
     return table
 
 

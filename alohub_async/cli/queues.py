@@ -86,12 +86,8 @@ def _complete_strategy(incomplete: str) -> list[str]:
     return [strategy.name for strategy in QueueStrategy if strategy.name.startswith(incomplete.upper())]
 
 
-_strategy = Option(
-    parser=_read_strategy,
-    metavar="NAME",
-    help=f"Queue strategy, by name or number: {STRATEGIES}.",
-    autocompletion=_complete_strategy,
-)
+_by_name = f"Queue strategy, by name or number: {STRATEGIES}."
+_strategy = Option(parser=_read_strategy, metavar="NAME", help=_by_name, autocompletion=_complete_strategy)
 _music = Option(metavar="FILE", help="Music on hold: file name without a path.")
 _announce = Option(help="Announce their position in the queue to callers.")
 

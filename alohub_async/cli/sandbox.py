@@ -5,7 +5,7 @@ import errno
 import signal
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from typer import Option
 
@@ -21,7 +21,7 @@ _headers_help = f"Responses with limit headers: {', '.join(get_args(HeadersOn))}
 _retry_help = f"Retry-After of a 429: {', '.join(get_args(RetryAfterStyle))}."
 _limit = partial(Option, rich_help_panel="Limits")
 _page_size_cap = Option(metavar="N", min=1, help="Maximum page size of the server.  [default: none]")
-_window_kind = _limit(metavar="KIND", help=f"Algorithm of the window: {', '.join(get_args(WindowKind))}.")
+_window_kind = _limit(metavar="KIND", help=f"Algorithm: {', '.join(get_args(WindowKind))}.")
 
 
 def sandbox_command(
@@ -49,24 +49,13 @@ def sandbox_command(
     """
     from alohub_async.testing import Sandbox
 
+    tenant, route = (None, None) if no_limits else (tenant_limit, route_limit)
+    limits: Any = {"tenant_limit": tenant, "route_limit": route, "window": window, "window_kind": window_kind}
+    limits |= {"count_denied": count_denied, "burst_limit": burst_limit, "off_by_one": off_by_one}
+    answers: Any = {"latency": latency, "page_size_cap": page_size_cap, "limit_headers_on": limit_headers_on}
+    answers |= {"retry_after": retry_after}
     try:
-        sandbox = Sandbox(
-            host=host,
-            port=port,
-            queues=queues,
-            seed=seed,
-            latency=latency,
-            page_size_cap=page_size_cap,
-            tenant_limit=None if no_limits else tenant_limit,
-            route_limit=None if no_limits else route_limit,
-            window=window,
-            window_kind=window_kind,
-            count_denied=count_denied,
-            burst_limit=burst_limit,
-            off_by_one=off_by_one,
-            limit_headers_on=limit_headers_on,
-            retry_after=retry_after,
-        )
+        sandbox = Sandbox(host=host, port=port, queues=queues, seed=seed, **answers, **limits)
     except ValueError as exc:
         raise CommandError(str(exc)) from exc
     with suppress(KeyboardInterrupt):  # on Windows, where the event loop cannot handle signals

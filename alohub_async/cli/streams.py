@@ -3,7 +3,7 @@
 import io
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -15,9 +15,8 @@ def discard(stream: Any) -> None:
     """Send buffered output to the null device; otherwise Python reports an error when it flushes the stream at exit."""
     with suppress(OSError, ValueError, AttributeError):
         number = stream.fileno()
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, number)
-        os.close(null)
+        with Path(os.devnull).open("wb") as null:
+            os.dup2(null.fileno(), number)
 
 
 class _Stderr:
@@ -30,18 +29,15 @@ class _Stderr:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        with self._forgiving():
-            self._stream.write(text)
+        self._try(self._stream.write, text)
         return len(text)
 
     def flush(self) -> None:
-        with self._forgiving():
-            self._stream.flush()
+        self._try(self._stream.flush)
 
-    @contextmanager
-    def _forgiving(self) -> Generator[None]:
+    def _try(self, action: Callable[..., object], *arguments: str) -> None:
         try:
-            yield
+            action(*arguments)
         except (OSError, ValueError):
             discard(self._stream)
 

@@ -1,11 +1,4 @@
-"""The TOML file of several tenants. It names the environment variable that holds the API key of each tenant.
-
-format = "parquet"
-
-[tenants.hanoi]
-api_key_env = "HANOI_KEY"
-tenant_id = "20260310"
-"""
+"""The TOML file of several tenants; it names the environment variable that holds the API key of each tenant."""
 
 import os
 import re
@@ -31,6 +24,7 @@ _NAME: Final = re.compile(r"\w[\w.-]*")  # of a tenant; it becomes part of a fol
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KIND: Final = "export_run"
 _FORMATS: Final = ("jsonl", "csv", "parquet")
+_NO_NAME: Final = "a name must consist of letters, digits, '_', '-' and '.', and must not begin with '-' or '.'"
 _NO_KEY: Final = "this file must not contain the key; put it into an environment variable, and its name in api_key_env"
 
 
@@ -115,9 +109,7 @@ def read_tenants(path: Path) -> tuple[list[Tenant], str]:
 
 def _read_tenant(where: str, name: str, table: object) -> Tenant:
     if not _NAME.fullmatch(name):
-        raise CommandError(
-            f"{where}: a name must consist of letters, digits, '_', '-' and '.', and must not begin with '-' or '.'"
-        )
+        raise CommandError(f"{where}: {_NO_NAME}")
     if not isinstance(table, dict):
         raise CommandError(f"{where}: the tenant must be a table, [tenants.NAME]")
     values = cast("dict[str, Any]", table)

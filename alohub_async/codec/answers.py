@@ -5,9 +5,8 @@ learnt from its errors: an undocumented name becomes a field whose value goes to
 of another type is read value by value from then on. What cannot be learnt (a lone surrogate, names that are always new,
 a record without an id) is left to the plain way: decode, check the envelope, make the records of the objects.
 
-msgspec finds the member of an enum in a table, `_value2member_map_`, and asks `_missing_` for a value that is not in
-there. So it finds the value of a field such as `timeWait` ("120", or 120) in the table of a class that looks like an
-enum: the values read so far.
+msgspec finds the member of an enum in a table, `_value2member_map_`, or else asks `_missing_`. So a field such as
+`timeWait` ("120", or 120) has a class that looks like an enum, and whose table has the values read so far.
 """
 
 import enum
@@ -70,9 +69,7 @@ class FastLane:
         self._msgspec: Any = msgspec
         self._readers = field_readers(cls, converter_for(strict=strict), strict=strict)
         # Fields whose values are read one by one; msgspec takes no empty tables.
-        self._odd = {
-            reader.attribute for reader in self._readers if not (reader.copied or reader.known.keys() - {None})
-        }
+        self._odd = {each.attribute for each in self._readers if not (each.copied or each.known.keys() - {None})}
         self.names: dict[str, None] = {}  # undocumented names of records
         self._around: dict[str, None] = {}  # those of envelopes
         self._misses = 0  # values that were not in the tables
@@ -157,10 +154,9 @@ class FastLane:
             return reader.attribute, Any, MISSING
         annotated, union = cast("Any", Annotated), cast("Any", Union)
         plain = annotated[reader.kind, self._msgspec.Meta(ge=reader.minimum)]
-        kinds: list[Any] = [*self._tables(reader)] if reader.hashed else [plain]
-        kind = union[(*kinds, None) if reader.nullable else tuple(kinds)]
-        may_be_missing = reader.nullable or reader.default is None
-        return (reader.attribute, kind, None) if may_be_missing else (reader.attribute, kind)
+        kinds = (*(self._tables(reader) if reader.hashed else [plain]), *([None] if reader.nullable else []))
+        default = (None,) if reader.nullable or reader.default is None else ()
+        return reader.attribute, union[kinds], *default
 
     def _tables(self, reader: FieldReader) -> Iterator[Any]:
         """Types that msgspec decodes to the values of a field."""
@@ -170,12 +166,11 @@ class FastLane:
             value, extra = (reader.known[raw], None) if raw in reader.known else reader.take(raw, NO_FIELDS)
             return None if extra else value  # None is an error
 
-        known = [*reader.known.items()]
-        texts = {raw: value for raw, value in known if type(raw) is str}
-        numbers = {raw: value for raw, value in known if type(raw) is int and -(1 << 63) <= raw < 1 << 63}
-        for values in filter(None, (texts, numbers)):
-            names = {"_value2member_map_": values, "_missing_": read, "_member_map_": {}}
-            yield type.__new__(enum.EnumMeta, reader.attribute, (), names)
+        known = [(raw, value) for raw, value in reader.known.items() if type(raw) is not int or abs(raw) < 1 << 63]
+        for kind in (str, int):
+            if values := {raw: value for raw, value in known if type(raw) is kind}:
+                names = {"_value2member_map_": values, "_missing_": read, "_member_map_": {}}
+                yield type.__new__(enum.EnumMeta, reader.attribute, (), names)
         if reader.kind is bool:
             yield bool
 

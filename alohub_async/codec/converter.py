@@ -78,9 +78,8 @@ def _record_hook(cls: Any, converter: "Converter", *, strict: bool) -> Callable[
 
 def _page_hook(page: Any, converter: "Converter", *, strict: bool) -> Callable[[Any, Any], Any]:
     """Return a function that structures a list of the SDK's records, all at once."""
-    fill: Callable[[Any], Any] = fill_items(
-        get_args(page)[0], field_readers(get_args(page)[0], converter, strict=strict)
-    )
+    cls = get_args(page)[0]
+    fill: Callable[[Any], Any] = fill_items(cls, field_readers(cls, converter, strict=strict))
     return lambda records, _: fill(records)
 
 
@@ -95,10 +94,7 @@ def _model_hook(cls: type[Any], converter: "Converter") -> Callable[[Any, Any], 
 
 @functools.cache
 def converter_for(*, strict: bool) -> "Converter":
-    """Return the converter, which is created on first use.
-
-    If `strict`, it raises `FieldError` for a value of an unexpected type instead of keeping it in `extra`.
-    """
+    """Return the converter; if `strict`, it raises `FieldError` instead of keeping what does not fit in `extra`."""
     from cattrs import Converter
 
     converter = Converter()

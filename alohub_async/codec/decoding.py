@@ -4,6 +4,7 @@ import functools
 import json
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, cast
 
 from alohub_async.validation import read_digits
@@ -13,12 +14,11 @@ _MOST_TOTAL: Final = 10**36  # more digits make no sense, but would make message
 
 @functools.cache
 def _fast_decode() -> Callable[[bytes], Any] | None:
-    """Return the decoder of the extra `speed`, if it is installed."""
-    try:
+    with suppress(ImportError):
         import msgspec
-    except ImportError:
-        return None
-    return cast("Callable[[bytes], Any]", msgspec.json.decode)
+
+        return cast("Callable[[bytes], Any]", msgspec.json.decode)
+    return None
 
 
 def _refuse_constant(name: str) -> Any:

@@ -82,10 +82,7 @@ class FieldReader:
         return value
 
     def take(self, raw: Any, extra: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
-        """Return the value for a raw value, and `extra`, to which a raw value that does not fit is added.
-
-        A `FieldError` says that the value does not fit, and must, or that the class allows nothing instead.
-        """
+        """Return the value for a raw value, and `extra`, with it if it does not fit; a `FieldError` if it must."""
         if raw is MISSING and self._has_default:
             return self.default, extra
         if self.nullable and (raw is None or raw is MISSING):
@@ -132,8 +129,7 @@ def fill_attributes(
 ) -> Callable[[Sequence[Any]], list[T]]:
     """Return a function that makes the records of objects with the same attributes.
 
-    The value of an attribute is the record's, but raw for those in `odd`. `unknown` has the wire names of further
-    attributes, which belong into `extra`.
+    Those in `odd` have raw values. `unknown` has the wire names of further attributes, which belong into `extra`.
     """
     lines = ["extra = nothing"]
     if unknown:
@@ -181,7 +177,6 @@ def fill(raws):
         record.__class__ = cls
     return page
 """
-    # Its instances are created empty and can be filled.
     plain_methods = {name: getattr(object, name) for name in ("__init__", "__setattr__", "__delattr__")}
     blank = type(f"_Mutable{cls.__name__}", (cls,), {"__slots__": (), **plain_methods})
     names |= {"blank": blank, "cls": cls, "missing": MISSING, "nothing": NO_FIELDS}

@@ -9,10 +9,7 @@ from alohub_async.unset import UNSET
 
 
 def update_body(changes: RecordUpdate) -> dict[str, Any]:
-    """Return the fields that are set, by write name.
-
-    A field's metadata has its write name (`wire`) and, if the value is sent in another form, its encoder (`encode`).
-    """
+    """Return the fields that are set, by write name; see `RecordUpdate`."""
     body: dict[str, Any] = {}
     for field in attrs.fields(type(changes)):
         value = getattr(changes, field.name)

@@ -60,11 +60,7 @@ def check_is_file(found: os.stat_result) -> None:
 
 
 def side_path(path: Path, ending: str, *, mark: str = ".") -> Path:
-    """The path of a file that belongs to another one.
-
-    Its name begins with a dot or an underscore, so that programs that read a folder do not take it for data. It is
-    short, so that it is legal wherever the other name is.
-    """
+    """The path of a file beside another one, short, and skipped by programs that read folders, by its `.` or `_`."""
     name = path.name if len(os.fsencode(path.name)) <= _LONG else _short_name(path)
     return path.with_name(f"{mark}{name}{ending}")
 

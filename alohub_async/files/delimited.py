@@ -30,6 +30,7 @@ _NO_ZERO: Final = "[35789][0-9]{8}|2[0-9]{9}"  # Vietnamese numbers, of mobiles 
 _DAMAGED: Final = re.compile(rf"\s*(?:({_SHORTENED})|{_NO_ZERO})\s*\Z")
 _SUSPECT: Final = re.compile(rf"[^\w{{]|_|\Z|{_DAMAGED.pattern}")  # most text is not, such as `extra`
 _NOT_TEXT: Final = "not UTF-8; save the file as UTF-8"
+_ADVICE: Final = "as spreadsheets do; format the column as text and enter it again, or write"
 _SEPARATOR: Final = re.compile(r"sep=|[^,]*([;\t|])")
 
 
@@ -66,10 +67,7 @@ def from_cell(cell: str, kind: type) -> Any:
         return _FLAGS.get(cell.strip().lower(), cell)
     if (damaged := _DAMAGED.match(cell)) and (kind is not int or damaged[1]):
         damage = "cut short" if damaged[1] else "without its leading zero"
-        raise ValueError(
-            f"{cell!r:.60} is a number {damage}, as spreadsheets do; format the column as text and enter it again, or"
-            f" write '{cell:.60} if it is right"
-        )
+        raise ValueError(f"{cell!r:.60} is a number {damage}, {_ADVICE} '{cell:.60} if it is right")
     return cell.removeprefix("'")
 
 
@@ -122,10 +120,7 @@ def _records(rows: Generator[Row], make: Callable[[Mapping[str, Any]], RecordT])
 def csv_rows(
     file: BinaryIO, kinds: Mapping[str, type], required: Iterable[str], *, null: str | None = None
 ) -> Generator[Row]:
-    """The rows of a CSV file with columns of these kinds; the last has the problem if the rest is unreadable.
-
-    A byte order mark is skipped. A cell with the text of `null` is None.
-    """
+    """The rows of a CSV file of such columns; the last may have the problem of the rest. Cells of `null` are None."""
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
     reader = csv.reader(text, strict=True)
     header: list[tuple[str, type]] = []

@@ -32,12 +32,7 @@ _FORMATS: Final = {
 
 
 def check_ending(path: Path, allowed: Collection[str] = tuple(_FORMATS)) -> str:
-    """The format's ending, once it is known that files of it can be written and read here.
-
-    Raises:
-        InvalidArgumentError: It is not allowed.
-        ConfigurationError: Its package is not installed.
-    """
+    """The format's ending; an `InvalidArgumentError` if not allowed, a `ConfigurationError` without its package."""
     ending = path.suffix.lower()
     if ending not in allowed or "\0" in str(path):
         raise InvalidArgumentError(f"the file must end in {', '.join(allowed)}; {str(path)!r} was given")

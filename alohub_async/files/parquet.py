@@ -19,11 +19,7 @@ def _schema(columns: Columns[Any]) -> Any:
 
 
 def write(file: BinaryIO, columns: Columns[RecordT], records: Iterable[RecordT]) -> None:
-    """Write typed columns, some thousand rows at a time.
-
-    The rows go through pyarrow's JSON reader: it is faster than `pyarrow.array`, which also imports pandas where that
-    is installed, for 80 MB of memory.
-    """
+    """Write typed columns, by pyarrow's JSON reader: `pyarrow.array` is slower, and imports pandas, for 80 MB."""
     pq: Any = importlib.import_module("pyarrow.parquet")
     pj: Any = importlib.import_module("pyarrow.json")
     schema, rows = _schema(columns), iter(records)
@@ -37,12 +33,10 @@ def write(file: BinaryIO, columns: Columns[RecordT], records: Iterable[RecordT])
 def read(file: BinaryIO, columns: Columns[RecordT]) -> Iterator[RecordT]:
     """The records of such a file; a ValueError names the row, counted from 1."""
     pq: Any = importlib.import_module("pyarrow.parquet")
-    number = 0
-    for batch in pq.ParquetFile(file).iter_batches(batch_size=_ROWS):
-        for row in batch.to_pylist():
-            number += 1
-            try:
-                record = columns.from_row(row)
-            except ValueError as exc:
-                raise ValueError(f"row {number}: {exc}") from exc
-            yield record
+    batches = pq.ParquetFile(file).iter_batches(batch_size=_ROWS)
+    for number, row in enumerate((row for batch in batches for row in batch.to_pylist()), 1):
+        try:
+            record = columns.from_row(row)
+        except ValueError as exc:
+            raise ValueError(f"row {number}: {exc}") from exc
+        yield record

@@ -22,10 +22,7 @@ _KIND_NAMES: Final = {int: "a whole number", str: "a string", bool: "true or fal
 
 
 def json_text(value: object, *, indent: int | None = None) -> str:
-    """JSON with its letters as they are, and a line feed behind it.
-
-    An `InvalidArgumentError` says that JSON cannot express the value, such as a number that is not finite.
-    """
+    """JSON with letters as they are, and a line feed; an `InvalidArgumentError` if JSON cannot express the value."""
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
         if not is_text(text):  # a lone surrogate is JSON, but not UTF-8
@@ -91,9 +88,8 @@ class Columns(Generic[RecordT]):
             if not issubclass(kind, int | str):
                 raise TypeError(f"{cls.__name__}.{name} must be an int, str, bool or IntEnum, or None")
         self.names: tuple[str, ...] = (*types_of, "extra")
-        self.enums: dict[str, type[enum.IntEnum]] = {
-            name: kind for name, kind in types_of.items() if issubclass(kind, enum.IntEnum)
-        }
+        enums = {name: kind for name, kind in types_of.items() if issubclass(kind, enum.IntEnum)}
+        self.enums: dict[str, type[enum.IntEnum]] = enums
         self.kinds: dict[str, type] = {name: int if name in self.enums else kind for name, kind in types_of.items()}
         self.required: tuple[str, ...] = tuple(field.name for field in fields if field.default is attrs.NOTHING)
         self._cls = cls
@@ -101,11 +97,8 @@ class Columns(Generic[RecordT]):
         self._least: dict[str, int | None] = {field.name: field.metadata.get("minimum") for field in fields}
         # What needs no `checked` if it has this type, and from which number on one is beyond its column.
         self._exact = {name: kind if self._least[name] is None else None for name, kind in types_of.items()}
-        self._beyond = {
-            name: (1 << (31 if name in self.enums else 63)) if kind is int else 0
-            for name, kind in self.kinds.items()
-            if kind is not bool
-        }
+        numbers = {name: 1 << (31 if name in enums else 63) for name, kind in self.kinds.items() if kind is int}
+        self._beyond = {name: numbers.get(name, 0) for name, kind in self.kinds.items() if kind is not bool}
         self._known = frozenset(self.names)
         self._values_of = attrgetter(*self.names)
 
@@ -205,10 +198,7 @@ def record_to_dict(record: Record) -> dict[str, Any]:
 
 
 def record_from_dict(cls: type[RecordT], record: object) -> RecordT:
-    """The record of a JSON object that `record_to_dict` made; attributes with a default may be missing.
-
-    A ValueError says why it is no such object.
-    """
+    """The record of a JSON object of `record_to_dict`; what has a default may be missing. Else a ValueError."""
     return columns_of(cls).from_dict(record)
 
 

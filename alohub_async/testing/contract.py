@@ -1,7 +1,4 @@
-"""The API's errors, pages and updates, as pure functions.
-
-Every wire fact is from the vendor's page, unless the docstring says that it is not documented.
-"""
+"""The API's errors, pages and updates, pure; from the vendor's page unless a docstring says `not documented`."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -102,11 +99,7 @@ def whole_number(text: object) -> int | None:
 
 
 def read_page_request(query: Mapping[str, str]) -> tuple[int, int] | str:
-    """Page and size of the request (by default 0 and 20), or the message of a 400.
-
-    The reaction to wrong values is not documented. Here anything but digits and a size of 0 is refused, and other
-    parameters are ignored.
-    """
+    """Page and size, by default 0 and 20, or the message of a 400; what is refused is not documented."""
     page, size = whole_number(query.get("page", "0")), whole_number(query.get("size", "20"))
     if page is None:
         return "page phải là số nguyên, bắt đầu từ 0"
@@ -135,37 +128,29 @@ def _is_file_name(value: object) -> bool:
     return value.isprintable() and len(value.encode()) <= _MAX_NAME
 
 
-def _is_wait(value: object) -> bool:
-    return whole_number(value) is not None
-
-
 def _is_strategy(value: object) -> bool:
     return type(value) is int and value in {1, 2, 3, 4, 99}
 
 
-# The update table of the vendor's page: write name, read name, check, and the table's description as the message.
+# The update table of the vendor's page: write name, read name, check, and the table's description.
 _WRITABLE: Final[dict[str, tuple[str, Callable[[object], bool], str]]] = {
-    "moh_file_id": ("musicinQueue", _is_file_name, "moh_file_id phải là chuỗi tên file nhạc chờ"),
-    "max_wait_sec": ("timeWait", _is_wait, "max_wait_sec phải là chuỗi số, đơn vị giây"),
-    "strategy": ("strategy", _is_strategy, "strategy phải là số nguyên trong tập {1,2,3,4,99}"),
-    "announce_position": ("nguongRanhRoi", ("0", "1").__contains__, 'announce_position phải là "0" hoặc "1"'),
+    "moh_file_id": ("musicinQueue", _is_file_name, "chuỗi tên file nhạc chờ"),
+    "max_wait_sec": ("timeWait", lambda text: whole_number(text) is not None, "chuỗi số, đơn vị giây"),
+    "strategy": ("strategy", _is_strategy, "số nguyên trong tập {1,2,3,4,99}"),
+    "announce_position": ("nguongRanhRoi", ("0", "1").__contains__, '"0" hoặc "1"'),
 }
 
 
 def read_update(body: object) -> WireRecord | str:
-    """The changes by read name, or the message of a 400.
-
-    There must be at least one field, each in the documented form. What the service does with unknown fields, null and
-    impossible file names is not documented. Here they are refused.
-    """
+    """The changes by read name, or the message of a 400. Refusing unknown fields, null, bad names is undocumented."""
     if not isinstance(body, dict):
         return "Body phải là một JSON object"
     changes: WireRecord = {}
     for name, value in cast("dict[str, object]", body).items():
         if name not in _WRITABLE:
             return f"Field không hợp lệ: {name}"
-        read_name, accepts, message = _WRITABLE[name]
+        read_name, accepts, description = _WRITABLE[name]
         if not accepts(value):
-            return message
+            return f"{name} phải là {description}"
         changes[read_name] = value
     return changes or "Cần ít nhất 1 field để cập nhật"

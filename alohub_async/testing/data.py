@@ -53,28 +53,24 @@ def seed_queues(count: int, *, seed: int = 0) -> list[WireQueue]:
     queue_id = FIRST_ID
     queues: list[WireQueue] = []
     for _ in range(count):
-        queues.append(
-            {
-                "callinId": queue_id,
-                "callinName": f"{rng.choice(_WORK.split(', '))} {rng.choice(_PLACES.split(', '))}",
-                "strategy": rng.choice(_STRATEGIES),
-                "musicinQueue": rng.choice(_MUSIC),
-                "timeWait": rng.choice(_WAITS),
-                "agentSelector": rng.choice(_SELECTORS),
-                "nguongRanhRoi": rng.choice(_ANNOUNCE),
-                "callinNumber": _number(rng),
-            }
-        )
+        queue: WireQueue = {
+            "callinId": queue_id,
+            "callinName": f"{rng.choice(_WORK.split(', '))} {rng.choice(_PLACES.split(', '))}",
+            "strategy": rng.choice(_STRATEGIES),
+            "musicinQueue": rng.choice(_MUSIC),
+            "timeWait": rng.choice(_WAITS),
+            "agentSelector": rng.choice(_SELECTORS),
+            "nguongRanhRoi": rng.choice(_ANNOUNCE),
+            "callinNumber": _number(rng),
+        }
+        queues.append(queue)
         queue_id += rng.choice((1, 1, 1, 2, 5, 17))
     return queues
 
 
 @define(eq=False)
 class RecordTable:
-    """One tenant's records, in the order of the list.
-
-    `details` has the fields in which a record's detail differs from the list; None hides it.
-    """
+    """One tenant's records, in the order of the list; `details` has what differs in a detail, None to hide it."""
 
     rows: list[WireRecord]
     id_field: str = "callinId"

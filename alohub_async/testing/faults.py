@@ -53,11 +53,7 @@ class Fault:
         return self._stage
 
     def spoil(self, answer: Answer) -> Answer:
-        """Return what is sent.
-
-        `answer` is the service's response at stage `after`, an empty one with the rate-limit headers at `instead`, and
-        an empty one at `front`.
-        """
+        """Return what is sent; `answer` is the service's (`after`) or empty (`instead`: with rate-limit headers)."""
         raise NotImplementedError
 
 
@@ -71,8 +67,7 @@ class Status(Fault):
     Attributes:
         status: The HTTP status, 200 to 599.
         error_code, error_message: By default those of the contract for the status (`FAIL` if it has none).
-        retry_after: The `Retry-After` header, verbatim: seconds, decimals, a date, garbage. None sends none. By
-            default a 429 has `1`.
+        retry_after: The `Retry-After` header, verbatim: decimals, dates, garbage, or None. By default a 429 has `1`.
         limit_headers: Whether the service sends the rate-limit headers.
         budget_left: Whether a 429 shows the real budget. By default, nothing is left.
     """
@@ -127,10 +122,7 @@ class Failure(Fault):
 
 @frozen
 class JsonAnswer(Fault):
-    """Any payload for `json.dumps` with any status, instead of the service's own response.
-
-    With a `path=` that the sandbox does not serve, it stands in for an endpoint that needs this scope.
-    """
+    """Any payload for `json.dumps` with any status, also for a `path=` that is not served, which needs this scope."""
 
     payload: object = field(validator=validator(_check_payload))
     status: int = field(default=200, validator=_STATUS)

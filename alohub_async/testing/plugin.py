@@ -1,7 +1,4 @@
-"""The pytest plugin: a sandbox, its client and its environment variables for each test.
-
-pytest loads this at every start if the package is installed, so it imports the rest only when a fixture is used.
-"""
+"""The pytest plugin: a sandbox for each test. pytest loads it at every start, so it imports the rest when used."""
 
 from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any, Final

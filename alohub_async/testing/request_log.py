@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from typing import Final, TypedDict, Unpack
 
 from attrs import field, frozen
-from attrs.validators import optional
 from multidict import CIMultiDictProxy
 
 from alohub_async.plurals import counted
 from alohub_async.testing.contract import path_fits, whole_number
-from alohub_async.validation import check_choice, check_count, check_text, validator
+from alohub_async.validation import check_count, check_text, validator
 
 _ROWS: Final = 20  # of a table: the latest ones
 _BODY: Final = 60  # characters of a body in a table
@@ -60,10 +59,7 @@ class RecordedRequest:
         return whole_number(self.query.get("page", None if self.route is None else "0"))
 
 
-def _check_method(name: str, value: object) -> None:
-    check_choice(name, value.upper() if isinstance(value, str) else value, _METHODS)
-
-
+_METHOD: Final = {"pattern": f"(?i:{'|'.join(_METHODS)})", "allowed": f"one of {_METHODS}"}
 _PATH: Final = {"pattern": r"/([^?#{}]|\{id\})*", "allowed": "like /v1/queues/inbound/{id}, without host and query"}
 
 
@@ -75,7 +71,7 @@ class RequestFilter:
     `/api` does not matter. A field that is None matches any.
     """
 
-    method: str | None = field(default=None, validator=optional(validator(_check_method)))
+    method: str | None = field(default=None, validator=validator(check_text, optional=True, **_METHOD))
     path: str | None = field(default=None, validator=validator(check_text, optional=True, **_PATH))
     page: int | None = field(default=None, validator=validator(check_count, least=0, optional=True))
     status: int | None = field(default=None, validator=validator(check_count, least=100, most=599, optional=True))

@@ -1,8 +1,4 @@
-"""The table of routes: the handler of each method and path.
-
-To add a resource, add its routes to `ROUTES`. `record_routes` makes list, get and update. Faults, limits and the log
-work for every route of the table.
-"""
+"""The table of routes: the handler of each method and path. A new resource adds its `record_routes` to `ROUTES`."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
@@ -46,10 +42,7 @@ class SandboxRoute:
 
 
 def find_route(routes: Sequence[SandboxRoute], method: str, path: str) -> SandboxRoute | None:
-    """The route of a request; None for an unknown path, or a method that the path does not have.
-
-    The contract has no 405. A gateway without a route for the pair responds with 404.
-    """
+    """The route of a request; None, which means 404, for an unknown pair: the contract has no 405."""
     fitting = (route for route in routes if route.method == method and contract.path_fits(route.template, path))
     return next(fitting, None)
 
@@ -61,11 +54,7 @@ def record_routes(
     table_of: Callable[[Call], RecordTable],
     read_changes: Callable[[object], WireRecord | str],
 ) -> tuple[SandboxRoute, ...]:
-    """List, get and update of the records under a path.
-
-    `table_of` returns the records of a call's tenant. `read_changes` decodes the body of an update to changes by read
-    name, or returns the message of a 400.
-    """
+    """List, get and update of records; `read_changes` returns the changes by read name, or the message of a 400."""
 
     def list_page(call: Call) -> Answer:
         table, settings, moves = table_of(call), call.service.settings, call.service.moves

@@ -35,14 +35,13 @@ class Sandbox(SandboxSettings):
                 queues = await client.queues.list_inbound().collect()
             assert len(sandbox.requests.of(status=502)) == 2
 
-    Both ways of access are served: the gateway's paths (`/v1/…`) and the backend's (`/api/v1/…`).
+    Both ways of access are served: the gateway's paths (`/v1/…`) and the backend's (`/api/v1/…`). It listens on the
+    address `host` and on `port`; 0 for a free one, see `url`.
 
     `async with` serves in the running event loop and uses its clock, so a test with a fast-forwarded loop gets
     fast-forwarded windows. Plain `with` serves in a separate thread, with or without event loops in the test. In both
     cases everything but `start`, `close` and `run_forever` may be used from any thread. An error in the server itself,
     such as one of your own `Fault`, is raised at the end of the block.
-
-    It listens on the address `host` and on `port`; 0 for a free one, see `url`.
     """
 
     _given: int | Iterable[Mapping[str, object]] = field(default=250, alias="queues", repr=False)
@@ -90,10 +89,7 @@ class Sandbox(SandboxSettings):
         return self._foreign_queue_id
 
     def add_key(self, *, scopes: Collection[str] = ("queue",), tenant_id: str | None = None) -> str:
-        """Make another key: by default of the sandbox's tenant, otherwise of `foreign_tenant_id`.
-
-        Without the scope `queue`, every call is answered with 403.
-        """
+        """Make another key, of the sandbox's tenant or `foreign_tenant_id`; without the scope `queue` it gets 403s."""
         owner, granted = self.tenant_id if tenant_id is None else tenant_id, read_scopes(scopes)
         if owner not in self._service.tables:
             raise refuse("tenant_id", f"{self.tenant_id!r} or {self.foreign_tenant_id!r}", owner)
@@ -203,9 +199,8 @@ class Sandbox(SandboxSettings):
     ) -> int:
         """Add a queue to the list at `index`, as `list.insert` does, and return its id.
 
-        `queue` is by wire name. None generates one, whose id is new, and never that of a removed queue. It is added
-        now, or when a page is read the next time, counted from 0: before it, or after it, so that the page shows the
-        list as it was.
+        `queue` is by wire name; None generates one, with an id that no queue has or had. It is added now, or when a
+        page (from 0) is read the next time: before it, or after it, so that the page shows the list as it was.
         """
         if queue is not None:
             check_instance("queue", queue, _MAPPING)
@@ -225,10 +220,7 @@ class Sandbox(SandboxSettings):
             self._move(lambda moved: moved.remove(queue_id), before_page, after_page)
 
     def move_at_random(self, *, seed: int = 0, chance: float = 0.5, most: int = 3) -> None:
-        """Add and remove queues at random before pages are read, from now on; the same for the same seed.
-
-        `chance` is the probability for each page, `most` the largest number of queues added or removed at a time.
-        """
+        """Before each page from now on, by `chance`, add or remove up to `most` queues; the same for the same seed."""
         check_count("seed", seed, least=None)
         check_share("chance", chance, ends=True)
         check_count("most", most, least=1)
@@ -251,12 +243,11 @@ class Sandbox(SandboxSettings):
         check_count("after_page", after_page, least=0, optional=True)
         if before_page is not None and after_page is not None:
             raise InvalidArgumentError(f"give before_page or after_page; {before_page} and {after_page} were given")
-        if before_page is not None:
-            self._service.moves.scripted.append(("before", before_page, change))
-        elif after_page is not None:
-            self._service.moves.scripted.append(("after", after_page, change))
-        else:
+        page = after_page if before_page is None else before_page
+        if page is None:
             change(self._table)
+        else:
+            self._service.moves.scripted.append(("after" if before_page is None else "before", page, change))
 
     def fail(self, fault: Fault | None = None, **options: Unpack[FaultOptions]) -> None:
         """Script a fault for the next matching requests. Faults happen in the order of the script.
@@ -294,11 +285,11 @@ class Sandbox(SandboxSettings):
 
     async def start(self) -> None:
         """Start listening. A `with` block restarts its thread, at the same address."""
-        await self._server.start(self.host, self.port)
+        await self._server.at_home(self._server.start(self.host, self.port))
 
     async def close(self) -> None:
         """Stop listening and close all connections; no error if it is not running. The request log stays."""
-        await self._server.close()
+        await self._server.at_home(self._server.close())
         self._server.raise_failure()
 
     async def run_forever(self) -> None:
@@ -306,17 +297,17 @@ class Sandbox(SandboxSettings):
         if self._server.url is None:
             await self.start()
         try:
-            await self._server.wait_closed()
+            await self._server.at_home(self._server.closed.wait())
         finally:
             await self.close()
 
     async def __aenter__(self) -> Self:
-        await self._server.start(self.host, self.port)
+        await self.start()
         self._server.entered = True
         return self
 
     async def __aexit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
-        await self._server.close()
+        await self._server.at_home(self._server.close())
         self._server.leave(exc)
 
     def __enter__(self) -> Self:

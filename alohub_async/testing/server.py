@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import Coroutine
-from concurrent.futures import Future
 from contextlib import AbstractContextManager, suppress
 from threading import Thread
 from typing import Any, Final
@@ -49,7 +48,7 @@ class Server:
     entered: bool = field(init=False, default=False)
     _runner: web.ServerRunner | None = field(init=False, default=None)
     _listening: asyncio.Server | None = field(init=False, default=None)
-    _closed: asyncio.Event = field(init=False, factory=asyncio.Event)
+    closed: asyncio.Event = field(init=False, factory=asyncio.Event)
     _loop: asyncio.AbstractEventLoop | None = field(init=False, default=None)
     _home: tuple[asyncio.AbstractEventLoop, Thread] | None = field(init=False, default=None)
     _port: int = field(init=False, default=0)
@@ -63,30 +62,18 @@ class Server:
         host, port = self._listening.sockets[0].getsockname()[:2]
         return URL.build(scheme="http", host=host, port=port)
 
-    async def start(self, host: str, port: int) -> None:
-        """Start listening: in the thread of a `with` block, else in the running loop; again at the same port."""
-        await self._at_home(self._start(host, port))
-
-    async def close(self) -> None:
-        """Stop listening and close all connections; no error if it is not running."""
-        await self._at_home(self._close())
-
-    async def wait_closed(self) -> None:
-        """Wait until it is closed."""
-        await self._at_home(self._closed.wait())
-
     def enter(self, host: str, port: int) -> None:
         """Listen in a thread with its own event loop until `leave`; raises what `start` raises."""
         if self._home is not None:
             raise RuntimeError(_RUNS)
-        ready: Future[asyncio.AbstractEventLoop] = Future()
+        runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)  # it sets no loop of this thread
         # A daemon, which does not keep an aborted test run alive.
-        thread = Thread(target=_run_loop, args=(ready,), name="alohub-sandbox", daemon=True)
+        thread = Thread(target=_run_loop, args=(runner,), name="alohub-sandbox", daemon=True)
+        loop = runner.get_loop()
         thread.start()
-        loop = ready.result()
         self._home = loop, thread
         try:
-            asyncio.run_coroutine_threadsafe(self._start(host, port), loop).result()
+            asyncio.run_coroutine_threadsafe(self.start(host, port), loop).result()
         except BaseException:
             self._end_thread()
             raise
@@ -96,7 +83,7 @@ class Server:
         """End a block, and raise the first error of the server, or add it to that of the block."""
         if self._home is not None:
             try:
-                asyncio.run_coroutine_threadsafe(self._close(), self._home[0]).result()
+                asyncio.run_coroutine_threadsafe(self.close(), self._home[0]).result()
             finally:
                 self._end_thread()
         self.entered, self._loop, self._port = False, None, 0
@@ -113,7 +100,8 @@ class Server:
             raise RuntimeError(message) from cause
         error.add_note(message)
 
-    async def _start(self, host: str, port: int) -> None:
+    async def start(self, host: str, port: int) -> None:
+        """Start listening in the running event loop; again at the same port."""
         if self._runner is not None:
             raise RuntimeError(_RUNS)
         loop = asyncio.get_running_loop()
@@ -128,10 +116,11 @@ class Server:
         except BaseException:
             await runner.cleanup()
             raise
-        self._runner, self._loop, self._closed = runner, loop, asyncio.Event()
+        self._runner, self._loop, self.closed = runner, loop, asyncio.Event()
         self._port = self._listening.sockets[0].getsockname()[1]
 
-    async def _close(self) -> None:
+    async def close(self) -> None:
+        """Stop listening and close all connections; no error if it is not running."""
         if self._runner is not None and self._loop is not asyncio.get_running_loop():
             raise RuntimeError(_OTHER_LOOP)
         runner, listening = self._runner, self._listening
@@ -141,11 +130,11 @@ class Server:
                 await stop_listening(listening)
             finally:
                 await runner.cleanup()
-        self._closed.set()
+        self.closed.set()
         if not self.entered:
             self._loop = None
 
-    async def _at_home(self, work: Coroutine[Any, Any, object]) -> None:
+    async def at_home(self, work: Coroutine[Any, Any, object]) -> None:
         """Run this in the thread's event loop, or in the running one if there is no thread."""
         if self._home is None:
             await work
@@ -190,18 +179,13 @@ class Server:
         return response
 
 
-def _run_loop(ready: "Future[asyncio.AbstractEventLoop]") -> None:
-    with asyncio.Runner() as runner:
-        loop = runner.get_loop()
-        ready.set_result(loop)
-        loop.run_forever()
+def _run_loop(runner: asyncio.Runner) -> None:
+    with runner:
+        runner.get_loop().run_forever()
 
 
 async def stop_listening(server: asyncio.Server) -> None:
-    """Close the server without losing a connection that asyncio has accepted, but its protocol does not know yet.
-
-    Such a connection would stay open for ever (python/cpython#109564).
-    """
+    """Close the server once each connection has its protocol; others stay open for ever (python/cpython#109564)."""
     for listening in server.sockets:
         with suppress(NotImplementedError):  # Windows' own event loop
             asyncio.get_running_loop().remove_reader(listening)
@@ -213,7 +197,6 @@ async def stop_listening(server: asyncio.Server) -> None:
 
 
 async def _send(http: web.BaseRequest, answer: Answer) -> web.StreamResponse:
-    """Send the response, or the part of it that its cut allows."""
     if answer.cut == "nowhere":
         headers = {**answer.headers, "Content-Type": f"{answer.content_type}; charset=utf-8"}
         response: web.StreamResponse = web.Response(status=answer.status, body=answer.body, headers=headers)

@@ -87,9 +87,8 @@ class Service:
     def answer(self, request: RecordedRequest) -> Answer:
         """Process a request at its time of arrival, and return the response.
 
-        In this order: faults in front of the service; an unknown path (404) and a wrong key (401), which are not
-        counted; both limits (429); then, counted, the scope (403), the other faults and the endpoint itself. A path
-        that only a fault serves is checked in the same way.
+        In this order: faults in front; an unknown path (404) and a wrong key (401), not counted; both limits (429);
+        then, counted, the scope (403), other faults and the endpoint. So is a path checked that only a fault serves.
         """
         fault = self.faults.take(request, front_only=True)
         if fault is not None:
@@ -119,10 +118,7 @@ class Service:
         return answer if fault is None else fault.spoil(answer)
 
     def _windows_of(self, tenant_id: str, route: str) -> dict[str, ServerWindow]:
-        """The windows of a request by scope, with the current limits; a scope without a limit has none.
-
-        What the service counts as a route is not documented. Here it is method and path template, per tenant.
-        """
+        """The windows of limited scopes; what counts as a route, here method and template, is not documented."""
         settings, windows = self.settings, dict[str, ServerWindow]()
         for scope, key, limit in (("Tenant", "", settings.tenant_limit), ("Route", route, settings.route_limit)):
             if limit is not None:
@@ -168,11 +164,7 @@ class Service:
         return self._signed(problem(status), self._windows_of(tenant_id, route), request.at)
 
     def _grant_of(self, request: RecordedRequest) -> KeyGrant | None:
-        """The grant of the key; None if the key is missing, wrong, or not of the named tenant.
-
-        The backend reads `Authorization` only; see the setting `gateway_key` for the gateway. The response to another
-        tenant's `X-Tenant-ID` is not documented. Here the key is then a wrong one.
-        """
+        """The grant of the key; None if missing, wrong, or (not documented) if `X-Tenant-ID` names another tenant."""
         style = "authorization" if is_backend(request.path) else self.settings.gateway_key
         own, general = (request.headers.get(name) for name in ("x-api-key", "authorization"))
         key = own if style == "x-api-key" or (style == "either" and own is not None) else general

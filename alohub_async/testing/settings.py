@@ -20,9 +20,7 @@ KeyStyle: TypeAlias = Literal["either", "x-api-key", "authorization", "both"]
 Latency: TypeAlias = float | tuple[float, float]
 """Seconds of round trip: a fixed time, or the least and the most."""
 
-_HEADER_VALUE: Final[Any] = validator(
-    check_text, pattern="[!-~]([ -~]*[!-~])?", allowed="printable ASCII without spaces around it"
-)
+_HEADER_VALUE: Final = {"pattern": "[!-~]([ -~]*[!-~])?", "allowed": "printable ASCII without spaces around it"}
 _LIMIT: Final[Any] = validator(check_count, least=0, optional=True)
 
 
@@ -32,10 +30,10 @@ def latency_range(latency: Latency) -> tuple[float, float]:
 
 
 def _check_latency(name: str, value: Any) -> None:
-    ends: tuple[Any, ...] = latency_range(value)
+    ends: list[Any] = [*latency_range(value)]
     for seconds in ends:
         check_seconds(name, seconds, zero=True)
-    if [*ends] != sorted(ends) or len(ends) != len(("least", "most")):
+    if ends != sorted(ends) or len(ends) != len(("least", "most")):
         raise refuse(name, "seconds, or (least, most)", value)
 
 
@@ -67,8 +65,7 @@ class SandboxSettings:
         scopes: The scopes of `api_key`. The three endpoints need `queue` (the vendor's page).
         access: The way of access that is served: the gateway's paths (`/v1/…`), the backend's (`/api/v1/…`), or any.
         gateway_key: The headers from which the gateway reads the key; the vendor's page names both.
-        tenant_limit: Requests per window of a tenant; None for no limit and no headers of this scope. The real
-            figures are not documented.
+        tenant_limit: Requests per window of a tenant; None for no limit and no headers. The real one is not documented.
         route_limit: The same for each route (method and path template) of a tenant.
         window: The window's length in seconds; 10 on the vendor's page.
         window_kind: How the server counts. It is not documented, so all kinds in use are available.
@@ -81,8 +78,7 @@ class SandboxSettings:
         limit_headers_percent: How many of these responses have them, at random.
         retry_after: The `Retry-After` of a 429: the right one, the one of Kong's library, 0 or none.
         page_size_cap: The largest page, in records; None for no cap. It is not documented.
-        cap_style: How the cap affects the offset: `rebase` (`page * cap`) or `truncate` (`page * size`: records that
-            the cap cuts off are on no page).
+        cap_style: The offset: `rebase` (`page * cap`), or `truncate` (`page * size`: what the cap cuts is on no page).
         total_style: The form of `totalRecord`; an integer on the vendor's page.
         detail_style: The form of a detail; bare on the vendor's page.
         latency: Seconds of round trip, half before the request is counted and half after. With a range, each half is
@@ -90,7 +86,7 @@ class SandboxSettings:
     """
 
     seed: int = field(default=0, validator=validator(check_count, least=None), on_setattr=fixed)
-    tenant_id: str = field(default="20260310", validator=_HEADER_VALUE, on_setattr=fixed)
+    tenant_id: str = field(default="20260310", validator=validator(check_text, **_HEADER_VALUE), on_setattr=fixed)
     scopes: frozenset[str] = field(default=frozenset({"queue"}), converter=read_scopes, on_setattr=fixed)
     access: Literal["any", "gateway", "backend"] = field(default="any", validator=_CHOICE)
     gateway_key: KeyStyle = field(default="either", validator=_CHOICE)

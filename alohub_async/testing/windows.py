@@ -28,10 +28,7 @@ _ROUNDING = 1e-9  # requests: the tolerated error of sums of floats
 
 @define(eq=False, on_setattr=[])  # hooks would be a quarter of the cost of a simulation
 class ServerWindow(ABC):
-    """The budget of one scope on the server. The limit can be changed at any time; 0 allows no request.
-
-    A request needs room in this window and in all windows of `also`, and is counted in all or in none of them.
-    """
+    """The budget of a scope; `limit` may change at any time. A request needs room, and counts, in all of `also` too."""
 
     limit: int = field(validator=validator(check_count, least=0))
     seconds: float = field(default=10.0, kw_only=True, validator=validator(check_seconds))
@@ -81,7 +78,6 @@ class ServerWindow(ABC):
         return self.limit - self._served
 
     def _count(self) -> None:
-        """Count one request."""
         self._served += 1
 
     @abstractmethod
@@ -109,8 +105,7 @@ class AlignedWindow(ServerWindow):
 class SlidingCounterWindow(AlignedWindow):
     """Two aligned counters; the previous one is weighted by its share of the window that ends now.
 
-    A request is allowed if the estimate with it does not exceed the limit, and what is left is rounded down. Some
-    gateways round the weighted part down first, which allows up to one request more.
+    What is left is rounded down. Gateways that round the weighted part down first allow up to one request more.
     """
 
     def _left(self) -> int:
@@ -126,10 +121,7 @@ class SlidingCounterWindow(AlignedWindow):
 
 
 class KongSecondsWindow(SlidingCounterWindow):
-    """A sliding counter that reads its clock in whole seconds, as Kong's public rate-limiting library does.
-
-    So the weight of the previous window falls in steps, once a second. The length is in whole seconds.
-    """
+    """A sliding counter with a clock in whole seconds, as in Kong's public library: its weights fall in steps."""
 
     def gateway_retry_after(self, now: float) -> float:
         """That library's: the rest of this window, and of a window the share by which the limit was exceeded."""
@@ -185,18 +177,13 @@ class SlidingLogWindow(ServerWindow):
 
 
 class TokenBucketWindow(ServerWindow):
-    """At most `limit` tokens; each request takes one, and they are refilled evenly at `limit` per window.
-
-    The bucket is full at first. Denied requests that count make a debt of at most one full bucket.
-    """
+    """A bucket of `limit` tokens, full at first, refilled evenly. Denied requests make a debt of at most one bucket."""
 
     _tokens: float = math.inf
 
     def _turn(self, now: float) -> None:
-        if self.limit:
-            self._tokens = min(float(self.limit), self._tokens + (now - self._now) * self.limit / self.seconds)
-        else:
-            self._tokens = 0.0
+        refilled = self._tokens + (now - self._now) * self.limit / self.seconds
+        self._tokens = min(float(self.limit), refilled) if self.limit else 0.0
         super()._turn(now)
 
     def _left(self) -> int:
