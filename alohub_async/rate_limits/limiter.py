@@ -10,10 +10,10 @@ from typing import Final, Self, TypeAlias
 import attrs
 
 from alohub_async.errors import ConfigurationError
-from alohub_async.rate_limits.headers import HeaderReader, RateLimitHeaders, Scope
+from alohub_async.rate_limits.headers import HeaderReader, Limits, RateLimitHeaders
 from alohub_async.rate_limits.priorities import Priority
 from alohub_async.rate_limits.scheduler import Scheduler, Tickets
-from alohub_async.rate_limits.status import RateLimit, RateLimitStatus
+from alohub_async.rate_limits.status import RateLimitStatus
 from alohub_async.rate_limits.wait_queues import RouteQueue
 from alohub_async.routes import Route
 from alohub_async.unset import UNSET, UnsetType
@@ -22,7 +22,7 @@ from alohub_async.validation import check_seconds, check_share
 _MAX_BLOCK: Final = 60.0  # seconds
 _TOO_MANY: Final = HTTPStatus.TOO_MANY_REQUESTS.value
 
-_Answer: TypeAlias = tuple[bool, bool, Mapping[Scope, RateLimit], float | None]
+_Answer: TypeAlias = tuple[bool, bool, Limits, float | None]
 """Whether there was one, whether it was a 429, what it said about the budgets, and its `Retry-After`."""
 
 _NO_ANSWER: Final[_Answer] = (False, False, {}, None)
@@ -206,12 +206,9 @@ class RateLimiter:
 
     def status(self) -> RateLimitStatus:
         """The state of all budgets."""
-        scheduler = self._scheduler
-        now, route_queues = scheduler.clock(), scheduler.route_queues
+        status, route_queues = self._scheduler.status, self._scheduler.route_queues
         return RateLimitStatus(
-            tenant=scheduler.status(scheduler.tenant, [*route_queues.values()], scheduler.waited, now),
-            routes={
-                str(key): scheduler.status(each.bucket, [each], each.waited, now) for key, each in route_queues.items()
-            },
+            tenant=status(self._scheduler.tenant, [*route_queues.values()], self._scheduler.waited),
+            routes={str(key): status(each.bucket, [each], each.waited) for key, each in route_queues.items()},
             denied=sum(each.denied for each in route_queues.values()),
         )

@@ -77,9 +77,8 @@ class WaitQueue(Listed, Generic[WaiterT]):
     def remove_blocked(self, seconds: float) -> list[WaiterT]:
         """Remove and return those that may not wait that long for a `Retry-After`."""
         blocked = [waiter for waiter in self._waiters if not waiter.cancelled and waiter.max_retry_after < seconds]
-        if blocked:
-            self._waiters = deque(w for w in self._waiters if w.cancelled or w.max_retry_after >= seconds)
-            self.waiting -= len(blocked)
+        self._waiters = deque(w for w in self._waiters if w.cancelled or w.max_retry_after >= seconds)
+        self.waiting -= len(blocked)
         return blocked
 
     def head(self) -> WaiterT | None:
@@ -118,10 +117,6 @@ class WaitingTime:
         if not self.waiters:
             self._seconds += now - self._since
 
-    def clear(self) -> None:
-        """Nothing waits any more: the event loop has ended."""
-        self.waiters = 0
-
     def seconds(self, now: float) -> float:
         """The time so far."""
         return self._seconds + (now - self._since if self.waiters else 0.0)
@@ -140,12 +135,11 @@ class RouteQueue(Listed, Generic[WaiterT]):
     @property
     def waiting(self) -> int:
         """How many wait."""
-        interactive, normal, bulk = self.queues.values()
-        return interactive.waiting + normal.waiting + bulk.waiting
+        return sum(queue.waiting for queue in self.queues.values())
 
     def clear(self) -> None:
-        """Remove all waiters."""
-        self.waited.clear()
+        """Remove all waiters: their event loop has ended."""
+        self.waited.waiters = 0
         self.listed = None
         for queue in self.queues.values():
             queue.clear()
