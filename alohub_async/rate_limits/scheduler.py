@@ -242,9 +242,5 @@ class Scheduler:
         until = f"for {in_seconds(wait)}" if wait < math.inf else "until another request is answered"
         asked = max(0.0, self._asked_until(permit.route_queue) - self.clock()) or None
         because = "" if asked is None else f" (the server asked for {in_seconds(asked)})"
-        return RateLimitWaitError(
-            f"the rate limit makes the request wait {until}{because}, and the maximum is {in_seconds(maximum)};"
-            " try again later, or allow a longer wait",
-            wait=wait,
-            retry_after=asked,
-        )
+        message = f"the rate limit makes the request wait {until}{because}, and the maximum is {in_seconds(maximum)}"
+        return RateLimitWaitError(f"{message}; try again later, or allow a longer wait", wait=wait, retry_after=asked)
