@@ -104,11 +104,8 @@ class Endpoint:
         """The backend without the gateway: path prefix `/api`, the bare key in `Authorization`, no tenant header.
 
         The backend determines the tenant from the key (the vendor's page: omit `X-Tenant-ID`). To send the header
-        anyway, use `attrs.evolve(Endpoint.direct(url), send_tenant=True)`.
-
-        Args:
-            url: Scheme and host, with or without the prefix `/api`; what it must not have is said at the class.
-            allow_http: As for the class.
+        anyway, use `attrs.evolve(Endpoint.direct(url), send_tenant=True)`. The URL has a scheme and a host, with or
+        without the prefix `/api`; what it must not have, and `allow_http`, are as for the class.
         """
         base = _base_url(url)
         if not base.path.endswith(_BACKEND_PREFIX):
@@ -163,15 +160,12 @@ def read_environment(environ: Mapping[str, str] | None = None, *, with_endpoint:
     names = ("ALOHUB_TENANT_ID", "ALOHUB_ENV", "ALOHUB_BASE_URL")
     tenant_id, environment, base_url = (environ.get(name) or None for name in names)
     del environ  # it holds the key, and an error may show the variables of this frame
-    return EnvironmentSettings(
-        api_key=key if key.revealed else None,
-        tenant_id=tenant_id,
-        endpoint=_endpoint(environment, base_url) if with_endpoint else None,
-    )
+    endpoint = _endpoint(environment, base_url) if with_endpoint else None
+    return EnvironmentSettings(key if key.revealed else None, tenant_id, endpoint)
 
 
 def _endpoint(environment: str | None, base_url: str | None) -> Endpoint | None:
     if environment is not None and environment not in _GATEWAYS:
         raise ConfigurationError(f"ALOHUB_ENV must be one of {tuple(_GATEWAYS)}; {environment!r} was given")
-    base_url = base_url or (_GATEWAYS[environment] if environment is not None else None)
-    return Endpoint(base_url) if base_url is not None else None
+    base_url = base_url or (environment and _GATEWAYS[environment])
+    return Endpoint(base_url) if base_url else None

@@ -101,8 +101,8 @@ class PageOptions(CallOptions):
     """How the pages of a list are fetched.
 
     Attributes:
-        page_size: Records a page, 1 to 10,000; None for 100, or for a token's own. The API does not document a maximum;
-            if the server caps the size, the walk follows. It is not the number of records you get: that is all of them.
+        page_size: Records a page, 1 to 10,000; None for 100, or for a token's own. The API documents no maximum; if the
+            server caps the size, the walk follows. It is not the number of records you get: that is all of them.
         prefetch: Most pages in flight, 0 to 100, once the first page has told how many there are; 0 fetches each page
             when it is needed. Beside the page at hand, at most twice as many are in flight or in memory, so that one
             slow page does not idle the others; a slow consumer stops the fetching there.
@@ -138,8 +138,7 @@ class WalkOptions(PageOptions):
         ordered: False yields pages as they arrive.
         consistency: What to do about a list that changes during the walk.
 
-    Offset pagination shifts records when others are added or removed before them. In every mode each record is yielded
-    once. Then
+    Offset pagination shifts records when others before them are added or removed. Every mode yields a record once. Then
 
     - `detect`: if the list does not change, all records are yielded. If it does, some may be missing; `pager.drift`
       reports what was noticed (totals that changed, records that came again). A record that is removed and one that is
@@ -178,8 +177,7 @@ class BulkOptions(CallOptions):
     Attributes:
         concurrency: Most calls in flight, or done and not yielded yet; 1 to 1,000.
         ordered: True yields the outcomes in the order of the arguments, False as they complete.
-        stop_on_error: Raise the first failure and start no more calls. A wrong key or a missing scope, which would fail
-            the rest too, always does.
+        stop_on_error: Raise the first failure and start no more calls; a wrong key or a missing scope always does.
     """
 
     concurrency: int = attrs.field(default=DEFAULT_CONCURRENCY, validator=_count(least=1, most=_MAX_CONCURRENCY))
@@ -208,9 +206,7 @@ class ClientOptionsDict(CopyOptionsDict, total=False):
 
 
 def _endpoint(value: Endpoint | str | None) -> Endpoint:
-    if value is None:
-        return Endpoint.production()
-    return Endpoint(value) if isinstance(value, str) else value
+    return Endpoint.production() if value is None else Endpoint(value) if isinstance(value, str) else value
 
 
 def _timeouts(value: Timeouts | None) -> Timeouts:
@@ -233,21 +229,18 @@ def _user_agent(value: str | None) -> str:
 class ClientOptions(CallOptions):
     """What a client is made of, besides its key. The options of calls are the defaults of the client's calls.
 
-    Without a deadline, calls have none; without a `max_rate_limit_wait`, the rate limiter's `max_wait` holds; without a
-    priority, calls are `normal`.
+    By default, calls have no deadline, the rate limiter's `max_wait` bounds their waits, and they are `normal`.
 
     Attributes:
         timeouts: Seconds for each attempt; None for the defaults of `Timeouts`.
         retry: When a failed attempt is repeated; None for the defaults of `RetryPolicy`.
-        strict: Raise `APIResponseError` for a value that does not fit its documented type, instead of keeping it in
-            `extra`.
+        strict: Raise `APIResponseError` for a value not of its documented type, instead of keeping it in `extra`.
         max_response_bytes: The most bytes of one response, decompressed; None for no limit. A longer one raises
             `APIResponseError` and is not tried again. Its records may take some 20 times as much memory.
         tenant_id: Sent as `X-Tenant-ID` if given; the gateway can add it by itself. `Endpoint.direct` leaves it out.
         endpoint: Where the API is; a string stands for `Endpoint(string)`, None for `Endpoint.production()`.
         rate_limiter: Share one between all clients of a tenant in this process; None makes one for this client.
-        session: An `aiohttp.ClientSession` to use, with its proxies and certificates; it is never closed here. None
-            makes one for this client.
+        session: An `aiohttp.ClientSession` to use, with its proxies and certificates; never closed. None makes one.
         max_connections: Most requests in flight, 1 or more.
         user_agent: Sent as `User-Agent`; None for the SDK's own.
 
@@ -300,8 +293,7 @@ class Deadline:
         if not seconds:
             return self._options
         now = asyncio.get_running_loop().time()
-        if self._ends is None:
-            self._ends = now + seconds
+        self._ends = now + seconds if self._ends is None else self._ends
         if self._ends <= now:
             raise self._exceeded()
         left = _Rest(self._ends - now)

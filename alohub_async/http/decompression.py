@@ -4,6 +4,7 @@ import functools
 import importlib
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
 _PIECE: Final = 1 << 18  # bytes at once
@@ -67,7 +68,7 @@ def accept_encoding() -> Mapping[str, str]:
 def _codings() -> Mapping[str, tuple[Callable[[bytes], Step], type[Exception]]]:
     """How to decode each coding, and the error of its library."""
     codings: dict[str, tuple[Callable[[bytes], Step], type[Exception]]] = {
-        "gzip": (lambda _: _zlib(_WITH_GZIP_HEADER), zlib.error),
+        "gzip": (lambda _: _limited(zlib.decompressobj(_WITH_GZIP_HEADER)), zlib.error),
         "deflate": (_deflate, zlib.error),
     }
     brotli = _brotli_library()
@@ -75,7 +76,7 @@ def _codings() -> Mapping[str, tuple[Callable[[bytes], Step], type[Exception]]]:
         codings["br"] = (lambda _: _brotli(brotli), brotli.error)
     zstd = _first_of("compression.zstd", "backports.zstd")
     if zstd is not None:
-        codings["zstd"] = (lambda _: _zstd(zstd), zstd.ZstdError)
+        codings["zstd"] = (lambda _: _limited(zstd.ZstdDecompressor()), zstd.ZstdError)
     return codings
 
 
@@ -85,23 +86,21 @@ def _brotli_library() -> Any:
 
 def _first_of(*names: str) -> Any:
     for name in names:
-        try:
+        with suppress(ImportError):
             return importlib.import_module(name)
-        except ImportError:
-            continue
     return None
 
 
 def _deflate(data: bytes) -> Step:
-    return _zlib(zlib.MAX_WBITS if data[0] & 0xF == _ZLIB_METHOD else -zlib.MAX_WBITS)
+    return _limited(zlib.decompressobj(zlib.MAX_WBITS if data[0] & 0xF == _ZLIB_METHOD else -zlib.MAX_WBITS))
 
 
-def _zlib(window_bits: int) -> Step:
-    stream = zlib.decompressobj(window_bits)
+def _limited(stream: Any) -> Step:
+    """Step of a decompressor of zlib, or of zstd, which keeps the bytes that it has not consumed."""
 
     def step(data: bytes) -> tuple[bytes, bytes, bool]:
         piece = stream.decompress(data, _PIECE)
-        return piece, stream.unused_data if stream.eof else stream.unconsumed_tail, stream.eof
+        return piece, stream.unused_data if stream.eof else getattr(stream, "unconsumed_tail", b""), stream.eof
 
     return step
 
@@ -112,15 +111,5 @@ def _brotli(library: Any) -> Step:
 
     def step(data: bytes) -> tuple[bytes, bytes, bool]:
         return run(data, output_buffer_limit=_PIECE), b"", stream.is_finished()
-
-    return step
-
-
-def _zstd(library: Any) -> Step:
-    stream = library.ZstdDecompressor()
-
-    def step(data: bytes) -> tuple[bytes, bytes, bool]:
-        piece = stream.decompress(data, _PIECE)
-        return piece, stream.unused_data if stream.eof else b"", stream.eof
 
     return step

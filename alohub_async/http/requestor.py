@@ -26,10 +26,11 @@ from alohub_async.errors import (
 )
 from alohub_async.http.redaction import bare
 from alohub_async.http.requests import HeaderCache, Request
-from alohub_async.http.responses import ApiResponse, Response, decode_response, retry_after_seconds
+from alohub_async.http.responses import ApiResponse, Decode, Response, decode_response, retry_after_seconds
 from alohub_async.http.retries import MAX_REFUSALS, RetryQuota
 from alohub_async.http.transport import Transport
 from alohub_async.options import CallOptions, ClientOptions, whole_deadline
+from alohub_async.plurals import counted
 from alohub_async.rate_limits import Permit, RateLimiter
 from alohub_async.secret import Secret, hide, redacted
 from alohub_async.unset import UNSET
@@ -60,7 +61,7 @@ class Call:
     """One call, from its first attempt to its result."""
 
     request: Request
-    decode: Callable[[bytes], object] | None
+    decode: Decode | None
     permit: Permit  # entered anew for each attempt
     deadline: float | None  # seconds for the call; None for no end
     ends: float = math.inf  # when the deadline is over, in the loop's seconds
@@ -105,16 +106,8 @@ class Requestor:
     quota: RetryQuota
     headers: HeaderCache
 
-    async def send(
-        self, request: Request, options: CallOptions, decode: Callable[[bytes], object] | None = None
-    ) -> Call:
-        """Send a request until it succeeds, fails for good, or the time is over. For `decode` see `decode_response`.
-
-        Raises:
-            DeadlineExceededError: It cannot be done within the deadline.
-            RateLimitWaitError: It would have to wait longer than it may.
-            AlohubError: The last attempt's error.
-        """
+    async def send(self, request: Request, options: CallOptions, decode: Decode | None = None) -> Call:
+        """Send a request until it succeeds, fails for good, or the time is over."""
         defaults, wait = self.options, options.max_rate_limit_wait
         priority = defaults.priority if options.priority is UNSET else options.priority
         deadline = defaults.deadline if options.deadline is UNSET else options.deadline
@@ -190,9 +183,8 @@ class Requestor:
                     call.key = key
                     headers = self.headers[key, request.body is not None]
                     call.attempts += 1
-                    call.response = response = await connections.send(
-                        request, headers, self.options.timeouts, self.options.max_response_bytes, call=call
-                    )
+                    timeouts, max_bytes = self.options.timeouts, self.options.max_response_bytes
+                    call.response = response = await connections.send(request, headers, timeouts, max_bytes, call=call)
                 finally:
                     connections.release_slot()
                 retry_after = None
@@ -207,9 +199,8 @@ class Requestor:
             raise _deadline_exceeded(call, why) from (call.error or error)
         if _logger.isEnabledFor(logging.DEBUG):
             _logger.debug("%s: HTTP %d, attempt %d", request, response.status, call.attempts)
-        call.payload = decode_response(
-            request, response, retry_after=retry_after, strict=self.options.strict, decode=call.decode
-        )
+        strict, decode = self.options.strict, call.decode
+        call.payload = decode_response(request, response, retry_after=retry_after, strict=strict, decode=decode)
 
     async def _before_retry(self, call: Call, error: AlohubError) -> None:
         """Wait before the next attempt, or raise `error` if there is to be none."""
@@ -224,9 +215,8 @@ class Requestor:
             call.patient_until = _now() + 2 * self.limiter.max_block
         if waits and call.refused < MAX_REFUSALS and _now() < call.patient_until:
             call.refused += 1
-        delay = self.options.retry.delay(
-            call.attempts, request.route.method, error, random.random, refused=call.refused
-        )
+        retry, method = self.options.retry, request.route.method
+        delay = retry.delay(call.attempts, method, error, random.random, refused=call.refused)
         if delay is None:
             raise error
         if waits and asked == delay:
@@ -264,11 +254,7 @@ def _now() -> float:
 
 
 def _deadline_exceeded(call: Call, why: str) -> DeadlineExceededError:
-    attempts = "1 attempt" if call.attempts == 1 else f"{call.attempts} attempts"
+    tried = f"{whole_deadline(call.deadline)} ({counted(call.attempts, 'attempt')})"
     last = f"; the last error: {call.error}" if call.error is not None else ""
-    error = DeadlineExceededError(
-        f"{call.request}: not done within its deadline of {whole_deadline(call.deadline)} ({attempts}): {why}{last}",
-        maybe_sent=call.maybe_sent,
-    )
-    error.attempts = call.attempts
-    return error
+    message = f"{call.request}: not done within its deadline of {tried}: {why}{last}"
+    return call.describe(DeadlineExceededError(message, maybe_sent=call.maybe_sent))

@@ -107,10 +107,9 @@ class HeaderCache(dict[tuple[Secret[str], bool], Headers]):
             del self[old]  # the key has rotated
         endpoint = self._endpoint
         headers = {"Accept": "application/json", "User-Agent": self._user_agent, **accept_encoding()}
-        if endpoint.key_header in {"x-api-key", "both"}:
-            headers["X-Api-Key"] = key.revealed
-        if endpoint.key_header in {"authorization", "both"}:
-            headers["Authorization"] = key.revealed
+        for name in ("X-Api-Key", "Authorization"):
+            if endpoint.key_header in {name.lower(), "both"}:
+                headers[name] = key.revealed
         if self._tenant_id is not None and endpoint.send_tenant:
             headers["X-Tenant-ID"] = self._tenant_id
         if has_body:

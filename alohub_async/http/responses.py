@@ -7,7 +7,7 @@ HTTP 200, were seen in the vendor's published client.
 import heapq
 import math
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from typing import Any, Final, NamedTuple, TypeGuard
+from typing import Any, Final, NamedTuple, TypeAlias, TypeGuard
 
 import attrs
 
@@ -95,14 +95,16 @@ class ListPayload(NamedTuple):
     absent: bool = False  # whether the answer says that there is no such page
 
 
+Decode: TypeAlias = Callable[[bytes], object]
+"""Decodes the body under a success status. It never raises, and returns None unless the body reports success too."""
+
+
 def retry_after_seconds(headers: Mapping[str, str], *, wall_clock: Callable[[], float]) -> float | None:
     """Seconds that the server asks to wait (`Retry-After`: number, HTTP date or epoch); None if it does not say.
 
     A moment is compared with the `Date` of the response, or without one with `wall_clock`, in seconds since the epoch.
     """
-    if "Retry-After" not in headers:
-        return None
-    text = headers["Retry-After"].strip()
+    text = headers.get("Retry-After", "").strip()
     try:
         seconds = float(text)
         due = moment_of(seconds)
@@ -120,16 +122,11 @@ def decode_response(
     *,
     retry_after: float | None,
     strict: bool = False,
-    decode: Callable[[bytes], object] | None = None,
+    decode: Decode | None = None,
 ) -> Any:
-    """Return the JSON of a successful response, or the result of `decode`.
+    """Return the JSON of a successful response, or the result of `decode`, which is tried first.
 
-    `decode` is tried first on the body of a response with a success status. It never raises, and returns None unless
-    the body reports success as well. `request` and `retry_after` are for the error.
-
-    Raises:
-        APIStatusError: The response is a failure: by its status, or by `success` or `error_code` under HTTP 200.
-        APIResponseError: The status is a success, but the body is not JSON, or was not read.
+    A response is a failure by its status, or by `success` or `error_code` under HTTP 200.
     """
     success = 200 <= response.status < 300
     if response.status in {204, 205}:
@@ -137,22 +134,17 @@ def decode_response(
     if success and decode is not None and (decoded := decode(response.body)) is not None:
         return decoded
     if success and response.unread is not None:
-        raise APIResponseError(
-            f"{request} was answered with HTTP {response.status}, but {response.unread.why}",
-            status=response.status,
-            undecodable=response.unread.may_retry,
-        )
+        message = f"{request} was answered with HTTP {response.status}, but {response.unread.why}"
+        raise APIResponseError(message, status=response.status, undecodable=response.unread.may_retry)
     try:
         payload = decode_json(response.body, strict=strict and success)
     except ValueError:
         if success:
             excerpt = excerpt_of(response.body)
-            raise APIResponseError(
-                f"{request} was answered with HTTP {response.status} and no JSON, but {excerpt or 'an empty body'}",
-                status=response.status,
-                body=excerpt,
-                undecodable=True,
-            ) from None  # the cause holds the body
+            answer = f"HTTP {response.status} and no JSON, but {excerpt or 'an empty body'}"
+            message = f"{request} was answered with {answer}"
+            # Without a cause, which would hold the body.
+            raise APIResponseError(message, status=response.status, body=excerpt, undecodable=True) from None
         payload = None
     fields = payload if _is_object(payload) else {}
     if success and not _reports_failure(fields):
@@ -178,10 +170,8 @@ def _status_error(
     # A known code takes precedence over the status. A 429 is the exception: it may come from the gateway, which may not
     # use the codes of the API.
     kind = RateLimitError if status == 429 else _ERROR_BY_CODE.get((code or "").upper()) or _ERROR_BY_STATUS.get(status)
-    if kind is None and status < 300:
-        kind = RequestFailedError
-    elif kind is None:
-        kind = InternalServerError if status >= 500 else APIStatusError
+    if kind is None:
+        kind = RequestFailedError if status < 300 else InternalServerError if status >= 500 else APIStatusError
     names = ("error_message", "errorMessage", "message", "error")
     message = next((fields[name] for name in names if isinstance(fields.get(name), str) and fields[name]), None)
     if message is None and 300 <= status < 400:
@@ -199,7 +189,7 @@ def _status_error(
 
 
 def read_list(payload: object, *, request: object, is_first: bool) -> ListPayload:
-    """Read a list envelope: `{"data": […], "totalRecord": …}`; raise `APIResponseError` for any other.
+    """Read a list envelope: `{"data": […], "totalRecord": …}`.
 
     On a page that is not the first, null or an empty object means that there is no such page.
     """
@@ -218,10 +208,7 @@ def read_list(payload: object, *, request: object, is_first: bool) -> ListPayloa
 
 
 def read_record(payload: object, *, id_field: str, request: object) -> dict[str, Any]:
-    """Read a single record: bare as documented, or enveloped under `data` as an object or a list of one.
-
-    Without an object that has an `id_field`, raise `APIResponseError`.
-    """
+    """Read a single record with an `id_field`: bare as documented, or under `data` as an object or a list of one."""
     record = payload
     if _is_object(record) and id_field not in record:
         record = record.get("data")
@@ -233,10 +220,7 @@ def read_record(payload: object, *, id_field: str, request: object) -> dict[str,
 
 
 def read_success(payload: object, *, request: object) -> Mapping[str, Any]:
-    """Return the response to a write, or raise `APIResponseError` if it does not confirm it.
-
-    Reported failures were raised before.
-    """
+    """Return the response to a write if it confirms it; reported failures were raised before."""
     if not _is_object(payload) or "success" not in payload:
         raise _wrong_shape(request, "an object with 'success'", payload)
     return payload
@@ -251,10 +235,9 @@ def _is_list(value: object) -> TypeGuard[list[Any]]:
 
 
 def _wrong_shape(request: object, expected: str, got: object) -> APIResponseError:
+    kind = "null" if got is None else type(got).__name__
     if _is_object(got):
         names = [printable(name, _MAX_SHOWN) for name in heapq.nsmallest(_MAX_NAMES, got)]
         kind = f"an object with {names}{f' and {len(got) - len(names)} more' if len(got) > len(names) else ''}"
-    else:
-        kind = "null" if got is None else type(got).__name__
     message = f"{request} was answered with JSON of an unknown shape: expected {expected}, got {kind}"
     return APIResponseError(message, status=200)

@@ -24,8 +24,7 @@ from alohub_async.validation import check_count, check_flag, check_seconds, refu
 _TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 525), 529, 530})
 _NOT_ACTED_ON: Final = frozenset({408, 425, 429})  # the server says so: it did not get all of it, or refused it
 MAX_REFUSALS: Final = 100
-"""429s that one call waits out, beyond its retries, if they come within twice `max_block`: if a server refuses
-everything, the call ends."""
+"""429s that one call waits out beyond its retries, within twice `max_block`: if all is refused, the call ends."""
 
 _SPREAD: Final = 0.1  # of a `Retry-After`: clients that were sent away together come back one by one
 _READS: Final = frozenset({"GET"})

@@ -2,8 +2,7 @@
 
 `asyncio.timeout`, and aiohttp's own total timeout, set a timer for each operation and cancel it afterwards. That is a
 tenth of the function calls of a whole request, for limits that rarely expire; aiohttp's read timeout does the same for
-each chunk of a response. Here one timer is set for the limit that expires first, and checks all of them when it
-fires.
+each chunk of a response. Here one timer is set for the limit that expires first, and then checks all of them.
 """
 
 import asyncio

@@ -31,15 +31,13 @@ _TRUST: Final = (
     "if you trust the authority that signed its certificate, name the authority's file in the environment variable"
     " SSL_CERT_FILE, or give this client a session with an SSL context of its own"
 )
-
 _ASK_PROXY: Final = "check the address and the credentials of the proxy, and whether it allows this host"
 
 
 class Call(Protocol):
     """What is sent, in one or several attempts."""
 
-    maybe_sent: bool
-    """Whether an attempt was written to a connection. Set here, and never reset."""
+    maybe_sent: bool  # whether an attempt was written to a connection; set here, and never reset
 
 
 class _ConnectionLostError(Exception):
@@ -53,9 +51,8 @@ class _ProxyRefusedError(Exception):
 async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
     """Client middleware: send each request once.
 
-    aiohttp resends an idempotent request (PUT too) by itself when a kept-alive connection turns out to be dead, which
-    may be after the server acted on it. That is the retry policy's decision. aiohttp has no switch for it, but it only
-    resends after errors of its own.
+    aiohttp resends an idempotent request (PUT too) when a kept-alive connection turns out to be dead, perhaps after the
+    server acted on it. That is the retry policy's decision. It has no switch, but only resends after its own errors.
     """
     try:
         return await handler(request)
@@ -114,11 +111,8 @@ class Connections:
         self._lent = lent
         self._timeouts = Timeouts()
         connector = session.connector
-        most = (
-            0
-            if connector is None
-            else min(connector.limit or max_connections, connector.limit_per_host or max_connections)
-        )
+        limits = () if connector is None else (connector.limit, connector.limit_per_host)
+        most = min((limit or max_connections for limit in limits), default=0)
         self._may_queue = lent and most < max_connections  # in the connector, for one of its connections
         self._aiohttp_timeouts = self._for_aiohttp(self._timeouts)
         self._limits = TimeLimits(asyncio.get_running_loop())
@@ -149,12 +143,7 @@ class Connections:
         """Send once and read the answer. Needs a slot.
 
         A decompressed body of more than `max_bytes` (None for no limit) is given up if the answer is a success, and cut
-        if it is a failure.
-
-        Raises:
-            ClientClosedError: The session is closed.
-            APITimeoutError: No complete answer within `timeouts`.
-            APIConnectionError: No complete answer.
+        if it is a failure. Without a complete answer it raises `APIConnectionError`.
         """
         if timeouts is not self._timeouts:
             self._timeouts, self._aiohttp_timeouts = timeouts, self._for_aiohttp(timeouts)
@@ -215,15 +204,13 @@ class Connections:
 
 
 _LEFT: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, list[Connections]]] = WeakKeyDictionary()
-"""Connections of clients that were closed from another loop. They are kept here, since a loop holds its async
-generators weakly."""
+"""Connections of clients closed from another loop, kept here since a loop holds its async generators weakly."""
 
 
 class Transport:
     """Sends requests over one aiohttp session per event loop, made when first needed.
 
-    A `session` of the user's is used instead, and never closed. Requests wait for one of `max_connections`, and that
-    wait does not count in their timeouts.
+    A `session` of the user's is used instead, and never closed. Timeouts do not count the wait for a slot.
     """
 
     def __init__(self, *, session: aiohttp.ClientSession | None, max_connections: int) -> None:
@@ -246,24 +233,20 @@ class Transport:
 
     async def connections(self) -> Connections:
         """The connections of the running event loop; `ClientClosedError` if they are closed."""
-        if self._closed or self.lender is not None or self._given_session is not None:
-            self._require_open()
+        given = self._given_session
+        if self._closed or (self.lender is not None and self.lender.closed):
+            raise ClientClosedError("this client is closed; make a new AlohubClient")
+        if given is not None and given.closed:
+            raise ClientClosedError("the aiohttp session this client was given is closed; give it an open one")
         loop = asyncio.get_running_loop()
         if loop not in self._open:
             await self._close([other for other in self._open if other.is_closed()])
         if loop not in self._open:  # another task may have opened them meanwhile
-            given = self._given_session
             # Not limited: we enforce max_connections, since waiting in the connector would count in the timeouts.
             session = given or aiohttp.ClientSession(connector=_Connector(limit=0), cookie_jar=aiohttp.DummyCookieJar())
             self._open[loop] = opened = Connections(session, self._max_connections, lent=given is not None)
             await opened.open()
         return self._open[loop]
-
-    def _require_open(self) -> None:
-        if self.closed:
-            raise ClientClosedError("this client is closed; make a new AlohubClient")
-        if self._given_session is not None and self._given_session.closed:
-            raise ClientClosedError("the aiohttp session this client was given is closed; give it an open one")
 
     async def aclose(self) -> None:
         """Close the sessions made here, if they are not only lent; calling it again is harmless."""
@@ -320,13 +303,11 @@ async def _read(
 
 def _refused(request: Request, exc: Exception) -> APIConnectionError:
     """The error for a connection that is not secure, or that a proxy refuses."""
-    host, why = request.url.host, printable(_reason(exc))
-    if isinstance(exc, _ProxyRefusedError):
-        told = f"the proxy refuses to connect to {host}: {why}; {_ASK_PROXY}"
-    else:
-        told = f"no secure connection to {host}: {why}; {_TRUST}"
+    by_proxy = isinstance(exc, _ProxyRefusedError)
+    what, advice = ("the proxy refuses to connect", _ASK_PROXY) if by_proxy else ("no secure connection", _TRUST)
+    message = f"{request}: {what} to {request.url.host}: {printable(_reason(exc))}; {advice}"
     broken = isinstance(exc.__cause__, ssl.SSLEOFError)  # not refused: the connection ended meanwhile
-    return APIConnectionError(f"{request}: {told}", maybe_sent=False, permanent=not broken)
+    return APIConnectionError(message, maybe_sent=False, permanent=not broken)
 
 
 def _reason(exc: BaseException) -> str:

@@ -68,7 +68,6 @@ with other clients is handled by memory and patience only. A 429 because the lim
 """
 
 import math
-import random
 from collections.abc import Callable
 from typing import Final, NamedTuple, TypeAlias
 
@@ -83,7 +82,7 @@ from alohub_async.validation import check_seconds
 
 _SLOW_ANSWER: Final = 0.1  # windows; the bucket does not wait for an answer that takes longer
 _ROUNDING: Final = 1e-6  # seconds: possible error of a difference of clock readings
-_ENOUGH: Final = 1000  # served requests without a header or a 429, after which nothing holds them back
+_FIRST_BURST: Final = 16  # requests in flight after the first answer, where no answer says anything of a limit
 _BLIND: Final = 8  # served requests in a row without headers: then the headers seen before say nothing
 _LEAST_PACED: Final = 1.0  # seconds: the shortest window of a limit that headers do not tell
 _FIRST_BACKOFF: Final = 0.1  # windows to wait after a 429 without `Retry-After`; each one in a row doubles it
@@ -99,6 +98,11 @@ _HOLD: Final = 0.8  # seconds that each of them waits
 Ticket: TypeAlias = tuple[int, float, int]
 """One request in flight, as `Bucket.send` booked it: its number (how many were sent before it), when it was sent, and
 how many had been answered by then."""
+
+
+def half() -> float:
+    """No jitter."""
+    return 0.5
 
 
 class Ended(NamedTuple):
@@ -135,8 +139,8 @@ class Bucket:
     asked_until: float = -math.inf
     ready_until: float = -math.inf  # up to then, `ready_at` returns its argument; -inf if it must be asked
     _calm: bool = True  # nothing of what few servers need is in use
-    _learns: bool = True  # about a limit that no header tells; a request should have one bucket that does
-    _unread: int = 0  # served requests whose answers said nothing about any scope
+    learns: bool = True  # about a limit that no header tells; a request should have one bucket that does
+    _unread: float = 0  # requests that may be in flight while no answer says anything; inf if it does of another scope
     _unread_in_row: int = 0
     _learned: LearnedLimit | None = None
     _hidden: bool = False  # headers tell of another limit
@@ -193,7 +197,7 @@ class Bucket:
     _rivals: Rivals = attrs.field(init=False)
     _denied_in_row: int = 0
     _denied_at: float = -math.inf
-    _random: Callable[[], float] = random.random
+    random: Callable[[], float] = half  # of the jitter of waits: from 0 to 1
 
     def __attrs_post_init__(self) -> None:
         check_seconds("window", self.window)
@@ -202,7 +206,7 @@ class Bucket:
         self._answers = EventHistory(self.window, late=True)
         self._refusals = EventHistory(self.window, late=True)
         self._fit = WeightedFit(self.window)
-        self._rivals = Rivals(self.window, self._random)
+        self._rivals = Rivals(self.window, self.random)
 
     @property
     def in_flight(self) -> int:
@@ -295,14 +299,21 @@ class Bucket:
                 self.ready_until = -math.inf
                 if now >= self._held_until:  # what was left may be gone: its answer tells
                     self._held_until, self._fresh_until = -math.inf, now
-        elif self._holds and self.limit and self.limit > _ALIKE and self._fit.undecided:
-            self._holds -= 1
-            self._held, self._held_until = 1, now + _HOLD
+        else:
+            self._note_look(now)
         if not number % BATCH:
             self._sends.fold()
             self._answers.fold()
             self._fit.fold()
         return ticket
+
+    def _note_look(self, now: float) -> None:
+        """Note a request that goes without credit."""
+        if self.limit is None:
+            self.ready_until = -math.inf if len(self._open) >= self._unread else self.ready_until
+        elif self._holds and self.limit > _ALIKE and self._fit.undecided:
+            self._holds -= 1
+            self._held, self._held_until = 1, now + _HOLD
 
     def settle(
         self,
@@ -330,7 +341,10 @@ class Bucket:
         if number not in self._open or self._open[number] is not ticket:
             return
         del self._open[number]
-        self._now = now = max(now, self._now)
+        if now > self._now:
+            self._now = now
+        else:
+            now = self._now
         self._due = None
         self._answered += 1
         self._answers.recent.append(now)
@@ -352,14 +366,10 @@ class Bucket:
             self._follow_window(snapshot.window)
         denied = ended.denied and (not snapshot.remaining or not snapshot.used_up)  # else another window is to blame
         if not denied:
-            self._unread_in_row = 0
             self._learned = self._learned if self._hidden else None
         left = self._count(ended.ticket, ended.at, snapshot, denied=denied)
         self._note_left(ended.ticket[1], ended.at, left, snapshot.reset)
         self._judge(ended, denied=denied, left=snapshot.remaining)
-        self._calm = not (
-            self._learned or self._rivals.patience or self._others or self._denied_in_row or self._unread_in_row
-        )
 
     def _count(self, ticket: Ticket, now: float, snapshot: RateLimit, *, denied: bool = False) -> int:
         """Take over what an answer says about what is left; return that."""
@@ -373,10 +383,13 @@ class Bucket:
         sent = self._sent
         room = remaining - (sent - answered - 1)  # those in flight have been taken off the credit already
         if room > self._credit:
-            self._refill(room, remaining, now)
+            if not self._credit:
+                self._leave_some(room, now)
+            self._credit, self._lowest, self._fence = room, remaining, sent
         elif number >= self._fence and remaining < self._lowest:
             self._lowest = remaining
         self._fresh_until = fresh_until = now + self.window
+        self._unread_in_row = self._unread_in_row if denied else 0
         free = self._credit > 0 and self._lowest > sent - self._answered and now >= self.blocked_until
         free = free and (self._credit > self._held or now >= self._held_until)
         self.ready_until = fresh_until if free and self._calm else -math.inf
@@ -395,13 +408,11 @@ class Bucket:
             self._zero_sent_at = sent_at
             self._reset_at = math.inf if reset is None else now + reset
 
-    def _refill(self, room: int, remaining: int, now: float) -> None:
-        """More is left than was known."""
-        if not self._credit and room > self._held and self._zero_sent_at > -math.inf:
-            until = self._rivals.leaves_until(now)
-            if until > now:
-                self._held, self._held_until = room // 2, until
-        self._credit, self._lowest, self._fence = room, remaining, self._sent
+    def _leave_some(self, room: int, now: float) -> None:
+        """Have a part of a new budget wait, now and then."""
+        until = self._rivals.leaves_until(now) if room > self._held and self._zero_sent_at > -math.inf else now
+        if until > now:
+            self._held, self._held_until = room // 2, until
 
     def _settle_others(self, ended: Ended, snapshot: RateLimit | None) -> None:
         """Settle the request in the buckets of this scope's other windows, and make those that are told first."""
@@ -440,17 +451,16 @@ class Bucket:
         now = ended.at
         if self.limit is not None:
             self._fit.doubt(now)
-        if ended.denied or not ended.lost:
+        if ended.denied or not (ended.lost or self._calm):
             self._judge(ended, denied=ended.denied, left=None)
         if not ended.denied and not ended.lost:
-            self._unread += _ENOUGH if ended.elsewhere else 1
+            self._unread = math.inf if ended.elsewhere else max(self._unread + 1, _FIRST_BURST)
             self._unread_in_row += not ended.elsewhere
-            self._calm = False
             self._learned = self._learned if self._hidden or not ended.elsewhere else None
-            if self.blind and self.limit is not None and self._learns:
+            if self.blind and self.limit is not None and self.learns:
                 self._learned = self._learned or LearnedLimit(max(1, self.limit) / self.window, self.window)
-        enough = self._unread >= _ENOUGH and self._learned is None
-        if self.limit is None and enough and not self._denied_in_row and now >= self.blocked_until:
+        free = len(self._open) < self._unread and self._learned is None
+        if self.limit is None and free and not self._denied_in_row and now >= self.blocked_until:
             self.ready_until = math.inf
 
     def _check_older(self, oldest: int, forgotten: float, now: float) -> None:
@@ -491,6 +501,7 @@ class Bucket:
             self._learned.served()
             if self._learned.gone:
                 self._learned = None
+        self._calm = not (self._learned or self._rivals.patience or self._others)
 
     def _deny(self, ended: Ended, left: int | None) -> None:
         (_, sent_at, _), now, retry_after = ended.ticket, ended.at, ended.retry_after
@@ -502,13 +513,13 @@ class Bucket:
         self.ready_until = -math.inf
         if retry_after is None or retry_after <= 0.0:
             backoff = min(1.0, _FIRST_BACKOFF * 2.0 ** min(self._denied_in_row - 1, 9))
-            retry_after = self.window * backoff * (0.75 + self._random() / 2)
+            retry_after = self.window * backoff * (0.75 + self.random() / 2)
         elif left == 0 and self._window_said is None:
             self._learn_window(now, retry_after)
         self.blocked_until = now + min(retry_after, self._max_block)
         self.asked_until = now + retry_after if retry_after > self._max_block else -math.inf
         blind = self.blind
-        if self._learns and (blind or left != 0):
+        if self.learns and (blind or left != 0):
             self._learn_rate(now, sent_at, retry_after, hidden=left is not None and not blind)
         if left or blind:
             return  # the counts are right, or nothing is known of them

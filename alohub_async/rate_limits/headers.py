@@ -14,11 +14,10 @@ its page does not show their names. So the usual names are recognised, in any ca
 | `RateLimit-Policy: "default";q=100;w=10` with `RateLimit: "default";r=50;t=5` (IETF draft, from 08) | tenant |
 
 Unscoped headers count as the tenant's, from which every request spends: this may cost time, but no 429s. Beside the
-tenant's own, only those with a window count. A number may be `1,000`, `100;w=10` or `100/10s`; a reset is a number of
-seconds, a moment since the epoch, or a date. Of several limits (`50, 20`, or a header that occurs twice), each has what
-remains at its position or under its policy's name; where none fits, the one with the lowest rate has it. A limit that
-is not said is the last one under that name; a window that is not said is that of an equal limit. A limit of which
-nothing is said to remain is left out.
+tenant's own, only those with a window count. A number may be `1,000`, `100;w=10` or `100/10s`; a reset is seconds, a
+moment since the epoch, or a date. Of several limits (`50, 20`, or a header that occurs twice), each has what remains at
+its position or under its policy's name; where none fits, the lowest rate has it. A limit that is not said is the last
+one under that name, a window that of an equal limit. A limit of which nothing is said to remain is left out.
 """
 
 import functools
@@ -27,6 +26,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast, get_args
 
 import attrs
@@ -38,6 +38,7 @@ from alohub_async.secret import redacted, repr_of_fields
 from alohub_async.validation import check_seconds, check_text
 
 Scope: TypeAlias = Literal["tenant", "route"]
+Limits: TypeAlias = dict[Scope, RateLimit]
 _Said: TypeAlias = dict[str, float]  # limit, remaining, used, reset, window; `other` if these are not of requests
 
 _logger = logging.getLogger("alohub_async")
@@ -62,10 +63,10 @@ _EPOCH_UNTIL: Final = 1e11
 _MAX_TEXT: Final = 1024  # characters of a value
 _MAX_NAMES: Final = 4096  # characters of an answer's names, if they are to be remembered
 _MAX_KEPT: Final = 64
-_LIMITING: Final = re.compile(
-    r"(?i:ratelimit|(?<![a-z])(?:rate|limit|quota|throttl|remaining|reset|retry|burst))|Limit|Quota|Remaining|Reset"
-)
+_WORDS: Final = "rate|limit|quota|throttl|remaining|reset|retry|burst"
+_LIMITING: Final = re.compile(rf"(?i:ratelimit|(?<![a-z])(?:{_WORDS}))|Limit|Quota|Remaining|Reset")
 _HEADER: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_check_header: Final = partial(check_text, pattern=_HEADER, allowed="the name of a header", optional=True)
 _SECRET: Final = re.compile("auth|cookie|key|secret|session|token", re.IGNORECASE)
 
 
@@ -98,8 +99,7 @@ class RateLimitHeaders:
         for scope in get_args(Scope):
             limit, remaining, window = (getattr(self, f"{scope}_{word}") for word in ("limit", "remaining", "window"))
             for name, value in (f"{scope}_limit", limit), (f"{scope}_remaining", remaining):
-                if value is not None:
-                    check_text(name, value, pattern=_HEADER, allowed="the name of a header", error=ConfigurationError)
+                _check_header(name, value, error=ConfigurationError)
             check_seconds(f"{scope}_window", window, optional=True, error=ConfigurationError)
             if (limit is None) != (remaining is None) or (limit is None and window is not None):
                 raise ConfigurationError("a scope needs both names, or neither: of its limit, and of what remains")
@@ -134,25 +134,24 @@ class HeaderReader:
         self._known: dict[str, RateLimit] = {}  # the last of each
         self._reported = set[str]()
 
-    def read(
-        self, headers: Mapping[str, str], *, wall_clock: Callable[[], float], denied: bool = False
-    ) -> dict[Scope, RateLimit]:
+    def read(self, headers: Mapping[str, str], *, wall_clock: Callable[[], float], denied: bool = False) -> Limits:
         """What an answer says, which is a 429 if `denied`. A scope of which it says nothing usable is missing."""
         key = *headers, len(headers)  # a multidict's names do not show that one occurs twice, but its length does
         try:
             families, usual = self._plans[key]
         except KeyError:
             families, usual = self._plan(key, [name for name, _ in headers.items()])
-        found: dict[Scope, RateLimit] = {}
-        if usual is None or denied or not self._reported:
-            return self._read_unusual(headers, families, wall_clock, denied=denied)
-        for scope, label, limit, remaining, reset, window in usual:
-            counter = _usual(headers[limit], headers[remaining], headers[reset] if reset else None, window)
-            if counter is None:
-                return self._read_unusual(headers, families, wall_clock, denied=denied)
-            self._known[label] = counter
-            found[scope] = _tightest((found[scope], counter), self._window) if scope in found else counter
-        return found
+        if usual is not None and self._reported and not denied:
+            found: Limits = {}
+            for scope, label, limit, remaining, reset, window in usual:
+                counter = _usual(headers[limit], headers[remaining], headers[reset] if reset else None, window)
+                if counter is None:
+                    break
+                self._known[label] = counter
+                found[scope] = _tightest((found[scope], counter), self._window) if scope in found else counter
+            else:
+                return found
+        return self._read_unusual(headers, families, wall_clock, denied=denied)
 
     def _plan(self, key: tuple[object, ...], names: list[str]) -> _Plan:
         if len(self._plans) >= _MAX_KEPT or len(self._known) >= _MAX_KEPT:
@@ -177,7 +176,7 @@ class HeaderReader:
 
     def _read_unusual(
         self, headers: Mapping[str, str], families: _Names, wall_clock: Callable[[], float], *, denied: bool
-    ) -> dict[Scope, RateLimit]:
+    ) -> Limits:
         getall: Callable[[str], list[str]] = getattr(headers, "getall", lambda name: [headers[name]])
         parts: dict[Scope | None, dict[str, _Said]] = {"tenant": {}, None: {}, "route": {}}
         understood = set[str]()
@@ -186,8 +185,8 @@ class HeaderReader:
             understood |= {names[kind] for kind in kinds}
         tenant, unscoped, route = (self._counters(part, wall_clock) if part else [] for part in parts.values())
         tenant += [each for each in unscoped if each.window is not None or not tenant]
-        found: dict[Scope, RateLimit] = {"tenant": _tightest(tuple(tenant), self._window)} if tenant else {}
-        found |= {"route": _tightest(tuple(route), self._window)} if route else {}
+        every = zip(get_args(Scope), (tenant, route), strict=True)
+        found: Limits = {scope: _tightest(tuple(each), self._window) for scope, each in every if each}
         occasion = "denied" if denied else "first" if len(understood) == sum(map(len, families.values())) else "unread"
         if occasion not in self._reported:
             self._reported |= {"first", occasion}
@@ -196,9 +195,8 @@ class HeaderReader:
 
     def _counters(self, parts: dict[str, _Said], wall_clock: Callable[[], float]) -> list[RateLimit]:
         counted = {label: said for label, said in parts.items() if "other" not in said}
-        alone = [
-            (s["limit"], s.get("window")) for s in counted.values() if s.keys() & {"limit", "remaining"} == {"limit"}
-        ]
+        of_limits = (said for said in counted.values() if "limit" in said and "remaining" not in said)
+        alone = [(said["limit"], said.get("window")) for said in of_limits]
         found = list[RateLimit]()
         for label, said in counted.items():
             limit, left, reset, window = (said.get(key) for key in ("limit", "remaining", "reset", "window"))
@@ -209,9 +207,8 @@ class HeaderReader:
                 fitting = [each for each in alone if None in {window, each[1]} or window == each[1]]
                 if not fitting and (known is not None or ("=" in label and left > 0)):
                     fitting = [(left, window) if known is None else (max(left, known.limit), known.window)]
-                limit, said_by = min(
-                    fitting, key=lambda each: each[0] / (each[1] or self._window), default=(None, None)
-                )
+                fitting.sort(key=lambda each: each[0] / (each[1] or self._window))
+                limit, said_by = fitting[0] if fitting else (None, None)
                 window = window or said_by
             if limit is None:
                 continue

@@ -33,7 +33,7 @@ class LearnedLimit:
     rate: float  # requests per second
     _window: float  # seconds
     _next: float = -math.inf  # when the next request would go at an even pace
-    _lowered_at: float = -math.inf
+    lowered_at: float = -math.inf
     _confirmed: bool = False
     _refused: float = attrs.field(init=False)  # the rate at the last 429
 
@@ -62,7 +62,7 @@ class LearnedLimit:
 
     def denied(self, now: float, sent_at: float) -> None:
         """Note a 429."""
-        if sent_at >= self._lowered_at:
+        if sent_at >= self.lowered_at:
             self._refused = self.rate if self._confirmed else self._refused
             self.rate = max(self._refused * _LOWERED, 1.0 / (_LONGEST * self._window))
-            self._lowered_at, self._confirmed = now, True
+            self.lowered_at, self._confirmed = now, True

@@ -12,7 +12,6 @@ While no other client shows, the half waits only once in about six windows, for 
 """
 
 import math
-import random
 from collections.abc import Callable
 from typing import Final
 
@@ -33,7 +32,7 @@ class Rivals:
     """Other clients of one budget."""
 
     window: float  # seconds
-    random: Callable[[], float] = random.random
+    random: Callable[[], float]  # from 0 to 1
     patience: float = 0.0  # seconds
     _until: float = -math.inf  # until then they are taken to be there
     _left_at: float = -math.inf

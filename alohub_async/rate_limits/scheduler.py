@@ -9,14 +9,16 @@ waiters, and a waiter is woken only to go.
 import asyncio
 import logging
 import math
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from alohub_async.errors import ConfigurationError, RateLimitWaitError, in_seconds
+from alohub_async.plurals import counted
 from alohub_async.rate_limits.bucket import Bucket, Ticket
-from alohub_async.rate_limits.headers import HeaderReader, Scope
+from alohub_async.rate_limits.headers import HeaderReader, Limits, Scope
 from alohub_async.rate_limits.priorities import PriorityPolicy
-from alohub_async.rate_limits.status import RateLimit, ScopeStatus
+from alohub_async.rate_limits.status import ScopeStatus
 from alohub_async.rate_limits.wait_queues import Agenda, RouteQueue, RouteQueues, WaitingTime
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ class Scheduler:
 
     def __init__(self, *, window: float, max_block: float, reader: HeaderReader, bulk_leaves: float) -> None:
         self.reader: HeaderReader = reader
-        self.tenant: Bucket = Bucket(window, max_block, learns=False)
+        self.tenant: Bucket = Bucket(window, max_block, learns=False, random=random.random)
         self.route_queues: RouteQueues[Permit] = RouteQueues(window, max_block)
         self.waiting: set[Permit] = set()
         self.waited: WaitingTime = WaitingTime()
@@ -55,15 +57,14 @@ class Scheduler:
     def move_to_running_loop(self) -> None:
         """Have the running event loop use it from now on; `ConfigurationError` if another one, still open, does."""
         if self.loop is not None and not self.loop.is_closed():
-            message = "this RateLimiter (or its client) is used by another event loop; make one client for each loop"
-            raise ConfigurationError(message)
+            used = "this RateLimiter (or its client) is used by another event loop"
+            raise ConfigurationError(f"{used}; make one client for each loop")
         self.loop = asyncio.get_running_loop()
         self.clock = self.loop.time
         self.due, self._timer = math.inf, None
-        for permit in self.waiting:  # they ended with the other loop
-            self._unbook(permit)
-        self.waiting.clear()
-        self.waited.clear()
+        while self.waiting:  # they ended with the other loop
+            self._unbook(self.waiting.pop())
+        self.waited.waiters = 0
         for route_queue in self.route_queues.values():
             route_queue.clear()
 
@@ -74,8 +75,7 @@ class Scheduler:
             return self.tenant.send(started), route_queue.bucket.send(started)
         permit.arrived = min(permit.arrived, started)
         self._refuse_long_wait(permit, started)
-        granted: asyncio.Future[Tickets] = asyncio.get_running_loop().create_future()
-        permit.granted = granted
+        permit.granted = granted = asyncio.Future[Tickets]()
         self.waiting.add(permit)
         self.waited.begin(started)
         route_queue.waited.begin(started)
@@ -90,23 +90,19 @@ class Scheduler:
         except BaseException as exc:
             if permit in self.waiting and (granted.cancelled() or granted.cancel()):
                 queue.note_cancelled()
-            self._end_wait(permit)
             self._unbook(permit)
             self.wake(route_queue)
             if isinstance(exc, TimeoutError):
-                now = self.clock()
-                raise self._too_long(permit, self._ready_at(route_queue, now) - started, now) from None
+                raise self._too_long(permit, self._ready_at(route_queue, self.clock()) - started) from None
             raise
-        self._end_wait(permit)
+        finally:
+            if permit in self.waiting:  # otherwise its event loop had ended before
+                self.waiting.remove(permit)
+                self.waited.end(self.clock())
+                route_queue.waited.end(self.clock())
         if permit.max_wait is not None:
             permit.max_wait = max(0.0, permit.max_wait - (self.clock() - started))
         return tickets
-
-    def _end_wait(self, permit: "Permit") -> None:
-        if permit in self.waiting:  # otherwise its event loop had ended before
-            self.waiting.remove(permit)
-            self.waited.end(self.clock())
-            permit.route_queue.waited.end(self.clock())
 
     def _unbook(self, permit: "Permit") -> None:
         """Take back the booking of a waiter that does not go, if it was granted."""
@@ -120,11 +116,7 @@ class Scheduler:
         return max(self.tenant.ready_at(now), route_queue.bucket.ready_at(now))
 
     def settle_denied(
-        self,
-        route_queue: RouteQueue["Permit"],
-        tickets: Tickets,
-        limits: Mapping[Scope, RateLimit],
-        retry_after: float | None,
+        self, route_queue: RouteQueue["Permit"], tickets: Tickets, limits: Limits, retry_after: float | None
     ) -> None:
         """Settle a booking that was answered with 429, and refuse the waiters that may not wait as long as it asks."""
         now = self.clock()
@@ -141,13 +133,13 @@ class Scheduler:
             if blocked > _LONG_WAIT:
                 for queue in each.queues.values():
                     for permit in queue.remove_blocked(blocked):
-                        permit.granted.set_exception(self._too_long(permit, blocked, now))
+                        permit.granted.set_exception(self._too_long(permit, blocked))
 
     def _refuse_long_wait(self, permit: "Permit", now: float) -> None:
         """Raise if it is certain that the permit would wait too long."""
         route_queue = permit.route_queue
         if self._blocked_for(route_queue, now) > permit.max_retry_after:
-            raise self._too_long(permit, self._ready_at(route_queue, now) - now, now)
+            raise self._too_long(permit, self._ready_at(route_queue, now) - now)
         if permit.max_wait is not None:
             place = route_queue.queues[permit.priority].waiting + 1  # other priorities may go before it, or after
             self.check_wait(permit, max(self.tenant.forecast(place, now), route_queue.bucket.forecast(place, now)))
@@ -155,7 +147,7 @@ class Scheduler:
     def check_wait(self, permit: "Permit", wait: float) -> None:
         """Raise if so many seconds are longer than the permit may still wait."""
         if permit.max_wait is not None and wait > permit.max_wait:
-            raise self._too_long(permit, wait, self.clock())
+            raise self._too_long(permit, wait)
 
     def _asked_until(self, route_queue: RouteQueue["Permit"]) -> float:
         """When a `Retry-After` that blocks this route for less than it says ends; -inf without one."""
@@ -175,10 +167,8 @@ class Scheduler:
         while (due := self._due_routes.first()) is not None and due[0][0] <= now:
             self._due_routes.put(due[1], None)
             self._offer(due[1])
-        heads = self._heads(now)
-        while heads and self.tenant.ready_at(now) <= now:
+        while (heads := self._heads(now)) and self.tenant.ready_at(now) <= now:
             self._grant(heads, now)
-            heads = self._heads(now)
         due = self._due_routes.first()
         route_due = now if heads else math.inf if due is None else due[0][0]
         self._set_timer(max(route_due, self.tenant.ready_at(now)), now)
@@ -231,13 +221,12 @@ class Scheduler:
         if _LONG_WAIT < due - now < math.inf and not self._logged:
             self._logged = True
             count = sum(route_queue.waiting for route_queue in self.route_queues.values())
-            waiting = "1 request waits" if count == 1 else f"{count} requests wait"
+            waiting = counted(count, "request waits", "requests wait")
             _logger.warning("the rate limit is used up: %s, the next for %.1f s", waiting, due - now)
 
-    def status(
-        self, bucket: Bucket, route_queues: Sequence[RouteQueue["Permit"]], waited: WaitingTime, now: float
-    ) -> ScopeStatus:
+    def status(self, bucket: Bucket, route_queues: Sequence[RouteQueue["Permit"]], waited: WaitingTime) -> ScopeStatus:
         """The state of a bucket that these routes spend from."""
+        now = self.clock()
         return ScopeStatus(
             limit=bucket.limit,
             free=bucket.free(now),
@@ -249,14 +238,10 @@ class Scheduler:
             sent=sum(route_queue.sent for route_queue in route_queues),
         )
 
-    def _too_long(self, permit: "Permit", wait: float, now: float) -> RateLimitWaitError:
+    def _too_long(self, permit: "Permit", wait: float) -> RateLimitWaitError:
         maximum = min(permit.max_retry_after, math.inf if permit.max_wait is None else permit.max_wait)
         until = f"for {in_seconds(wait)}" if wait < math.inf else "until another request is answered"
-        asked = max(0.0, self._asked_until(permit.route_queue) - now) or None
+        asked = max(0.0, self._asked_until(permit.route_queue) - self.clock()) or None
         because = "" if asked is None else f" (the server asked for {in_seconds(asked)})"
-        return RateLimitWaitError(
-            f"the rate limit makes the request wait {until}{because}, and the maximum is {in_seconds(maximum)};"
-            " try again later, or allow a longer wait",
-            wait=wait,
-            retry_after=asked,
-        )
+        message = f"the rate limit makes the request wait {until}{because}, and the maximum is {in_seconds(maximum)}"
+        return RateLimitWaitError(f"{message}; try again later, or allow a longer wait", wait=wait, retry_after=asked)

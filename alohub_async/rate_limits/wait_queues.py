@@ -7,6 +7,7 @@ An `Agenda` lists queues by their next request, or routes by the time when they 
 request hardly depends on the number of routes.
 """
 
+import random
 from collections import deque
 from collections.abc import Hashable
 from heapq import heappop, heappush
@@ -77,9 +78,8 @@ class WaitQueue(Listed, Generic[WaiterT]):
     def remove_blocked(self, seconds: float) -> list[WaiterT]:
         """Remove and return those that may not wait that long for a `Retry-After`."""
         blocked = [waiter for waiter in self._waiters if not waiter.cancelled and waiter.max_retry_after < seconds]
-        if blocked:
-            self._waiters = deque(w for w in self._waiters if w.cancelled or w.max_retry_after >= seconds)
-            self.waiting -= len(blocked)
+        self._waiters = deque(w for w in self._waiters if w.cancelled or w.max_retry_after >= seconds)
+        self.waiting -= len(blocked)
         return blocked
 
     def head(self) -> WaiterT | None:
@@ -118,10 +118,6 @@ class WaitingTime:
         if not self.waiters:
             self._seconds += now - self._since
 
-    def clear(self) -> None:
-        """Nothing waits any more: the event loop has ended."""
-        self.waiters = 0
-
     def seconds(self, now: float) -> float:
         """The time so far."""
         return self._seconds + (now - self._since if self.waiters else 0.0)
@@ -140,12 +136,11 @@ class RouteQueue(Listed, Generic[WaiterT]):
     @property
     def waiting(self) -> int:
         """How many wait."""
-        interactive, normal, bulk = self.queues.values()
-        return interactive.waiting + normal.waiting + bulk.waiting
+        return sum(queue.waiting for queue in self.queues.values())
 
     def clear(self) -> None:
-        """Remove all waiters."""
-        self.waited.clear()
+        """Remove all waiters: their event loop has ended."""
+        self.waited.waiters = 0
         self.listed = None
         for queue in self.queues.values():
             queue.clear()
@@ -163,5 +158,5 @@ class RouteQueues(dict[Hashable, RouteQueue[WaiterT]]):
         if len(self) >= _MAX_ROUTES:
             idle = (name for name, old in self.items() if not old.waiting and not old.bucket.in_flight)
             self.pop(next(idle, key), None)
-        self[key] = route_queue = RouteQueue[WaiterT](Bucket(self._window, self._max_block))
+        self[key] = route_queue = RouteQueue[WaiterT](Bucket(self._window, self._max_block, random=random.random))
         return route_queue

@@ -198,7 +198,7 @@ def _submit(setup: Setup, loop: Loop, client: Client[T], rng: random.Random) -> 
 
 def buckets(setup: Setup) -> Outcome:
     """Run it with the shipped buckets."""
-    return run(setup, lambda _server, _scope: Bucket(WINDOW, MAX_BLOCK))
+    return run(setup, lambda _server, scope: Bucket(WINDOW, MAX_BLOCK, random=random.Random(f"{setup} {scope}").random))
 
 
 def omniscient(setup: Setup) -> Outcome:

@@ -841,7 +841,9 @@ async def test_cancelled_anywhere_a_call_leaves_nothing_behind(call: str, fault:
     before = asyncio.all_tasks()
     async with (
         Sandbox(queues=3, tenant_limit=None, route_limit=None) as sandbox,
-        sandbox.client(retry=RetryPolicy(backoff=0.001), max_connections=1) as client,
+        sandbox.client(
+            retry=RetryPolicy(backoff=0.001), max_connections=1, rate_limiter=RateLimiter(window=0.01)
+        ) as client,
     ):
         steps = finished = 0
         while not finished:

@@ -17,14 +17,9 @@ from alohub_async.testing.windows import ServerWindow, WindowKind, make_window
 WINDOW = 10.0
 
 
-def half() -> float:
-    """No chance."""
-    return 0.5
-
-
 def new_bucket(max_block: float = math.inf) -> Bucket:
     """A bucket whose waits are not jittered."""
-    return Bucket(WINDOW, max_block, random=half)
+    return Bucket(WINDOW, max_block)
 
 
 def answered(bucket: Bucket, now: float, limit: int, remaining: int, *, reset: float | None = None) -> None:
@@ -361,14 +356,14 @@ def test_a_denial_does_not_show_that_there_are_no_headers() -> None:
 
 
 def test_without_any_headers_as_many_are_in_flight_as_were_served() -> None:
-    """So the first burst does not end in as many 429s as requests wait."""
+    """Sixteen at least: so the first burst does not end in as many 429s as requests wait."""
     bucket = new_bucket()
-    for served in range(1, 5):
+    for most in (16, 17, 18):
         bucket.settle(bucket.send(5.0), 5.1, None)
         tickets = list[Ticket]()
         while bucket.ready_at(5.1) == 5.1:
             tickets.append(bucket.send(5.1))
-        assert len(tickets) == served
+        assert len(tickets) == most
         for ticket in tickets:
             bucket.settle(ticket, 5.1, None, lost=True)
 
