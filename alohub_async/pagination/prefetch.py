@@ -51,7 +51,7 @@ class Prefetcher(Generic[T]):
         self._most = most  # pages in flight
         self._ordered = ordered
         self._progress = progress
-        self.fetches = Fetches(ref(self), fetch, enrich)
+        self.fetches: Fetches[T] = Fetches(ref(self), fetch, enrich)
         self._at_hand: int | None = None  # the page that was taken last; `progress` may not know it yet
         self.tasks: BackgroundTasks[int, FetchedPage[T]] = BackgroundTasks()  # by page
 

@@ -410,7 +410,8 @@ class Bucket:
 
     def _leave_some(self, room: int, now: float) -> None:
         """Have a part of a new budget wait, now and then."""
-        until = self._rivals.leaves_until(now) if room > self._held and self._zero_sent_at > -math.inf else now
+        used_up = self._zero_sent_at > now - 2 * self.window  # who does not use it up leaves enough
+        until = self._rivals.leaves_until(now) if used_up and room > self._held else now
         if until > now:
             self._held, self._held_until = room // 2, until
 

@@ -141,7 +141,7 @@ class RouteQueue(Listed, Generic[WaiterT]):
     def clear(self) -> None:
         """Remove all waiters: their event loop has ended."""
         self.waited.waiters = 0
-        self.listed = None
+        self.listed: Rank | None = None
         for queue in self.queues.values():
             queue.clear()
 
