@@ -86,6 +86,7 @@ _FIRST_BURST: Final = 16  # requests in flight after the first answer, where no 
 _BLIND: Final = 8  # served requests in a row without headers: then the headers seen before say nothing
 _LEAST_PACED: Final = 1.0  # seconds: the shortest window of a limit that headers do not tell
 _FIRST_BACKOFF: Final = 0.1  # windows to wait after a 429 without `Retry-After`; each one in a row doubles it
+_IN_ROW: Final = 3  # 429s in a row that say when to come back; more mean that many come back then
 _SHOWN: Final = 4  # windows in which a second 429 confirms what the first one showed
 _FIRST_TRUST: Final = 2  # windows that a longer window is used, before the given one is tried again
 _MAX_TRUST: Final = 64
@@ -515,8 +516,11 @@ class Bucket:
         if retry_after is None or retry_after <= 0.0:
             backoff = min(1.0, _FIRST_BACKOFF * 2.0 ** min(self._denied_in_row - 1, 9))
             retry_after = self.window * backoff * (0.75 + self.random() / 2)
-        elif left == 0 and self._window_said is None:
+        elif left == 0 and self._window_said is None and self._denied_in_row <= _IN_ROW:
             self._learn_window(now, retry_after)
+        if self._denied_in_row > _IN_ROW and self.limit:  # the 429s themselves may count
+            longer = min(2.0, 0.25 * 2.0 ** (self._denied_in_row - _IN_ROW))
+            retry_after = max(retry_after, self.window * longer * (0.75 + self.random() / 2))
         self.blocked_until = now + min(retry_after, self._max_block)
         self.asked_until = now + retry_after if retry_after > self._max_block else -math.inf
         blind = self.blind

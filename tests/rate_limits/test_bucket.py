@@ -336,14 +336,14 @@ def test_retry_after_blocks() -> None:
 
 
 def test_a_denial_without_retry_after_backs_off() -> None:
-    """A tenth of a window at first, twice as long with each in a row, a window at most."""
+    """A tenth of a window at first, twice as long with each in a row, two windows at most."""
     bucket = new_bucket()
     now, waits = 5.0, list[float]()
     for _ in range(6):
         bucket.settle(bucket.send(now), now, RateLimit(10, 0), denied=True)
         waits.append(bucket.blocked_until - now)
         now = bucket.blocked_until
-    assert waits == pytest.approx([1.0, 2.0, 4.0, 8.0, 10.0, 10.0])
+    assert waits == pytest.approx([1.0, 2.0, 4.0, 8.0, 10.0, 20.0])
 
 
 def test_a_denial_does_not_show_that_there_are_no_headers() -> None:
@@ -448,9 +448,9 @@ def test_patience_grows_with_denials_and_shrinks_with_successes() -> None:
     now, late = 6.0, list[float]()
     for _ in range(5):
         bucket.settle(bucket.send(now), now, RateLimit(10, 0), denied=True, retry_after=1.0)
-        now = bucket.ready_at(bucket.blocked_until)
-        late.append(now - bucket.blocked_until)
-    assert late[-1] > max(0.5, late[0])
+        denied_at, now = now, bucket.ready_at(bucket.blocked_until)
+        late.append(now - denied_at - 1.0)
+    assert late[-1] > max(1.0, late[0])
     for _ in range(400):
         answered(bucket, now, 10, 9)
     bucket.settle(bucket.send(now + 1), now + 1, RateLimit(10, 0), denied=True, retry_after=1.0)
@@ -573,6 +573,22 @@ def test_a_clock_of_whole_seconds_is_never_overrun(limit: int) -> None:
     served, refused = saturate(new_bucket(), make_window("kong-seconds", limit), 603.7)
     assert refused == 0
     assert served >= 57 * (limit - max(1, limit // 10))
+
+
+def test_many_429s_in_a_row_are_left_alone_for_longer() -> None:
+    """Two clients that come back at each `Retry-After` would lock themselves out where refused requests count."""
+    window, buckets, served = make_window("sliding-counter", 5, count_denied=True), [new_bucket(), new_bucket()], [0, 0]
+    events = [(3.7, 0), (3.8, 1)]
+    while (event := min(events))[0] < 603.7:
+        now, which = event
+        ticket, allowed = buckets[which].send(now), window.free(now) > 0
+        wait = None if allowed else float(math.ceil(window.retry_after(now)))
+        window.take(now)
+        served[which] += allowed
+        snapshot = RateLimit(5, window.free(now))
+        buckets[which].settle(ticket, now + 0.02, snapshot, denied=not allowed, retry_after=wait)
+        events[which] = max(now + 0.02, buckets[which].ready_at(now + 0.02)), which
+    assert min(served) > 20
 
 
 @pytest.mark.parametrize("lost", [False, True])
