@@ -33,14 +33,14 @@ and its answer says how many may follow.
   goes then, and the others wait for its answer. A `reset`, which the vendor does not document, shortens the wait. One
   that proves wrong is not trusted for some windows, and twice as many each time.
 
-**Two experiments**, as two questions cannot be answered otherwise. Both are remembered; a trial that fails is not made
-again for 360 windows, and then twice as long each time.
+**Two experiments**, as two questions cannot be answered otherwise. A trial that fails is not made again for 360
+windows, and then for twice as long each time.
 
-- *Does the share fall evenly, or once a second?* While both fit the answers, the last request of some refills waits for
-  0.8 s, six times in all: its answer differs. If both still fit, one request goes at the earlier time: a trial, which
-  costs one 429 at most. Limits up to 10 need no answer.
-- *Is a limit of 1 or 2 weighted at all?* Its answers tell next to nothing, and waiting for a weighted counter would
-  cost half of the budget. So the memory clock is tried: one 429 at most.
+- *Does the share fall evenly, or once a second?* While both fit the answers, the last request of a refill waits for
+  0.8 s, six times in all: its answer differs. If both still fit, one request goes at the earlier time, which costs one
+  429 at most. Limits up to 10 need no answer.
+- *Is a limit of 1 or 2 weighted at all?* Waiting for a weighted counter would cost half of the budget. So the memory
+  clock is tried: one 429 at most.
 
 **Off by one.** Some servers report what was left before the request. A `remaining` that equals the limit shows it, and
 so does a 429 when our own requests fill the limit: then one is taken off each `remaining`, for four windows, or for 16
@@ -49,13 +49,13 @@ and more once a 429 has confirmed it.
 **Other windows.** Where headers say a window, it is used; another one than before only if it is said twice in a row. A
 scope may have several (50 per 10 s and 10 per second): each has a bucket of its own, and a request needs all of them.
 
-**No headers.** Where no answer says anything of any scope, as many requests may be in flight as were served before;
-and after eight such answers in a row, headers seen before are void. Then 429s teach a rate (`learned.py`). They also do
-if a 429 says that something is left: then a limit is hidden from the headers.
+**No headers.** Where no answer says anything of any scope, as many requests may be in flight as were served before, and
+16 at least. Eight such answers in a row make the headers seen before void. Then 429s teach a rate (`learned.py`); also
+if a 429 says that something is left, because then headers do not tell of the limit.
 
-**Other clients.** A 429 means that somebody else spends, or that the server counts in some other way. `rivals.py` says
-how the bucket makes room then. No client can avoid all 429s: what others spend after an answer has left the server, and
-before our next request arrives, is not known.
+**Other clients** (`rivals.py`). A 429 means that somebody else spends, or that the server counts in some other way.
+None can avoid all 429s: what others spend between an answer and our next request is not known. After more than three in
+a row the bucket stays away for up to two windows, as refused requests may count.
 
 **A longer window.** A server whose window is longer than the bucket's is exceeded about once per window. Two 429s with
 requests served between them, whose `Retry-After` no window of the assumed length explains, make the bucket use the
@@ -126,9 +126,9 @@ class Bucket:
     time, whatever the limit and however many wait; only the weighted fit, once per wait, takes longer. Memory is
     bounded by what is in flight and a few thousand numbers.
 
-    Every request goes through two buckets. So `send` and the usual `settle` call no function of ours, which saves 10
-    calls for each request: they append to the histories and to the fit directly, and `ready_until` saves asking
-    `ready_at`. A comparison or a count stands where `min`, `max` or `len` would be called for every request.
+    Every request goes through two buckets. So `send` and the usual `settle` call one function of ours at most: they
+    append to the histories and to the fit directly, and `ready_until` saves asking `ready_at`. A comparison or a count
+    stands where `min`, `max` or `len` would be called for every request.
     """
 
     window: float = 10.0  # seconds; longer than given while 429s have shown that it is
@@ -181,7 +181,7 @@ class Bucket:
     # off by one
     _uncounted_until: float = -math.inf  # until then, `remaining` is taken not to count its own request
     _uncounted_trust: int = 4 * _SHOWN  # windows, at the next 429 that shows it
-    _one_left: int = 0  # 429s in a row that came when one was left
+    _own_in_row: int = 0  # 429s in a row that our own requests explain
     # a longer window
     _others: dict[float, tuple["Bucket", dict[int, Ticket]]] = attrs.field(
         factory=dict[float, tuple["Bucket", dict[int, Ticket]]]
@@ -536,8 +536,8 @@ class Bucket:
     def _doubt_clocks(self, now: float) -> None:
         """A 429 came although the clocks allowed a request: look for what they did not know."""
         own = self._sent - self._answers.by(now - self.window) > (self.limit or math.inf)
-        self._one_left = self._one_left + 1 if own else 0
-        if self._one_left > 1 or (self._one_left and self._uncounted_until > -math.inf):
+        self._own_in_row = self._own_in_row + 1 if own else 0
+        if self._own_in_row > 1 or (own and self._uncounted_until > -math.inf):
             self._uncounted_until = now + self._uncounted_trust * self.window
             self._uncounted_trust = min(4 * self._uncounted_trust, _LONGEST)
         if self._trial:
@@ -561,7 +561,7 @@ class Bucket:
         answered, refused = (each.total - each.by(now - window) for each in (self._answers, self._refusals))
         served = answered - refused
         if served > 0 and (not hidden or now < self._hidden_until):
-            known = served if hidden or self.limit is None else self.limit
+            known = served if hidden or not self.limit else self.limit
             self._learned = LearnedLimit(known / window, window, lowered_at=now)
             self._hidden = hidden
         self._hidden_until = now + _SHOWN * self.window
@@ -669,7 +669,11 @@ class Bucket:
 
         For the clocks, it counts as a request that was answered now. A ticket that is settled already is ignored.
         """
-        if self._open.pop(ticket[0], None) is ticket:
+        if self._open.get(ticket[0]) is ticket:
+            del self._open[ticket[0]]
+            for bucket, tickets in self._others.values():
+                if booked := tickets.pop(ticket[0], None):
+                    bucket.cancel(booked, now)
             self._now = max(self._now, now)
             self._due = None
             self._answered += 1

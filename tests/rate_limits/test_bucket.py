@@ -410,6 +410,21 @@ def test_a_remaining_that_leaves_out_the_request_itself() -> None:
     assert bucket.ready_at(5.1) > 14.0
 
 
+def test_a_request_that_was_not_sent_is_free_again_in_both_windows() -> None:
+    """Taken back twice, or with another bucket's ticket, it counts once."""
+    bucket = new_bucket()
+    second = RateLimit(10, 9, None, 1.0)
+    bucket.settle(bucket.send(5.0), 5.0, RateLimit(50, 40, None, 10.0, (second,)))
+    ticket, stranger = bucket.send(5.0), new_bucket().send(5.0)
+    for each in (ticket, ticket, (ticket[0], *stranger[1:])):
+        bucket.cancel(each, 5.0)
+    assert (bucket.in_flight, bucket.free(5.0)) == (0, 40)
+    for _ in range(9):
+        assert bucket.ready_at(5.0) == 5.0
+        bucket.send(5.0)
+    assert bucket.ready_at(5.0) > 5.0
+
+
 def test_a_window_that_the_server_says_is_used() -> None:
     """At once; another one when it is said twice in a row."""
     bucket = new_bucket()
