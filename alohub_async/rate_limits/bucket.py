@@ -460,7 +460,9 @@ class Bucket:
             self._unread_in_row += not ended.elsewhere
             self._learned = self._learned if self._hidden or not ended.elsewhere else None
             if self.blind and self.limit is not None and self.learns:
-                self._learned = self._learned or LearnedLimit(max(1, self.limit) / self.window, self.window)
+                self._learned = self._learned or LearnedLimit(
+                    max(1, self.limit) / self.window, self.window, self.window
+                )
         free = len(self._open) < self._unread and self._learned is None
         if self.limit is None and free and not self._denied_in_row and now >= self.blocked_until:
             self.ready_until = math.inf
@@ -562,7 +564,7 @@ class Bucket:
         served = answered - refused
         if served > 0 and (not hidden or now < self._hidden_until):
             known = served if hidden or not self.limit else self.limit
-            self._learned = LearnedLimit(known / window, window, lowered_at=now)
+            self._learned = LearnedLimit(known / window, window, self.window, lowered_at=now)
             self._hidden = hidden
         self._hidden_until = now + _SHOWN * self.window
 

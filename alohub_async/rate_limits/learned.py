@@ -31,7 +31,8 @@ class LearnedLimit:
     """The rate at which requests are paced."""
 
     rate: float  # requests per second
-    _window: float  # seconds
+    _window: float  # seconds: of the limit, as far as is known
+    _budget_window: float  # seconds, in which it is raised by that much once it is confirmed
     _next: float = -math.inf  # when the next request would go at an even pace
     lowered_at: float = -math.inf
     _confirmed: bool = False
@@ -58,7 +59,8 @@ class LearnedLimit:
         """Note that a request was served."""
         over = self.rate / self._refused
         raised = _RAISED * max(1.0, (over - 1.0) * 20.0) if self._confirmed else 1.0
-        self.rate *= 1.0 + raised / max(1.0, self.rate * self._window)
+        window = self._budget_window if self._confirmed else self._window
+        self.rate *= 1.0 + raised / max(1.0, self.rate * window)
 
     def denied(self, now: float, sent_at: float) -> None:
         """Note a 429."""
