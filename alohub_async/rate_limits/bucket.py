@@ -463,7 +463,7 @@ class Bucket:
                 self._learned = self._learned or LearnedLimit(
                     max(1, self.limit) / self.window, self.window, self.window
                 )
-        free = len(self._open) < self._unread and self._learned is None
+        free = len(self._open) < self._unread and self._learned is None and self.asked_until == -math.inf
         if self.limit is None and free and not self._denied_in_row and now >= self.blocked_until:
             self.ready_until = math.inf
 

@@ -1144,10 +1144,10 @@ async def test_a_server_that_refuses_all_ends_the_call(sandbox: Sandbox) -> None
 
 @pytest.mark.looptime
 async def test_429s_spend_no_retry_quota(sandbox: Sandbox) -> None:
-    """After hundreds of 429s, another failure is still tried again."""
+    """After a hundred of 429s, another failure is still tried again."""
     async with sandbox.client() as client:
         for _ in range(20):
-            sandbox.fail(Status(429), next=12)
+            sandbox.fail(Status(429), next=5)
             sandbox.fail(Status(503), next=3)
             await client.queues.get_inbound(FIRST)
 
