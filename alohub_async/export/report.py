@@ -34,7 +34,7 @@ class ExportProgress:
 class ExportReport:
     """The result of an export; also written beside the file, as `_….report.json`.
 
-    Requests, 429s and waits are those of the client's rate limiter during all runs, whoever else used it meanwhile.
+    Requests, 429s and waits are those of the client's rate limiter during all runs, other users of it included.
 
     Attributes:
         path: The file.

@@ -169,7 +169,7 @@ TestAnyOrder.settings = settings(max_examples=60, stateful_step_count=30, deadli
 
 
 async def _calls(routes: int, waiters: int) -> int:
-    """Function calls of so many requests, nearly all of which wait."""
+    """Function calls of that number of requests, nearly all of which wait."""
     server, limiter = Server(tenant=waiters, latency=0.0), RateLimiter()
     places = [Route("GET", f"/v1/thing-{number}") for number in range(routes)]
     with cProfile.Profile() as profile:
@@ -190,7 +190,7 @@ def test_a_grant_that_never_ran_holds_up_nobody_in_the_next_loop() -> None:
 
     async def first() -> None:
         await server.request(limiter)
-        loop.stop()  # before those run that this answer let go
+        loop.stop()  # before those run that this answer allowed
 
     tasks = [loop.create_task(first()), *(loop.create_task(server.request(limiter)) for _ in range(2))]
     loop.run_forever()
