@@ -1,0 +1,77 @@
+"""What the README and the guide show works: their blocks run, their tests pass, and their links lead somewhere."""
+
+import ast
+import asyncio
+import inspect
+import re
+import shlex
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from alohub_async.cli.app import run
+from alohub_async.testing import Sandbox
+
+ROOT: Final = Path(__file__).parent.parent
+GUIDE: Final = Path(str(files("alohub_async"))) / "guide"
+PAGES: Final = [ROOT / "README.md", *sorted(GUIDE.glob("*.md"))]
+BLOCK: Final = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_names = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+
+
+def _run_python(block: str, where: str, names: dict[str, Any]) -> None:
+    code = compile(block, where, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    result = eval(code, names)  # noqa: S307  (our own pages)
+    if inspect.iscoroutine(result):
+        asyncio.run(result)
+
+
+@_names
+def test_every_block_runs(page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A newcomer can go through a page from top to bottom: save its files, paste its Python, run its commands."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    with Sandbox(queues=250, tenant_limit=None, route_limit=None) as sandbox:
+        for name, value in (sandbox.env | {"HANOI_KEY": sandbox.api_key, "HUE_KEY": sandbox.api_key}).items():
+            monkeypatch.setenv(name, value)
+        for number, (language, file, block) in enumerate(BLOCK.findall(page.read_text(encoding="utf-8"))):
+            where = f"{page.name}, block {number}"
+            if file:
+                (tmp_path / file).write_text(block.replace("https://api.example", str(sandbox.url)), encoding="utf-8")
+            elif language == "python" and "def test_" not in block:
+                _run_python(block, where, names)
+            elif language == "console":
+                for command in re.findall(r"^\$ alohub (.*)$", block, re.MULTILINE):
+                    assert run(shlex.split(command)) in {0, 1}, f"{where}: alohub {command}"
+
+
+def test_every_test_passes(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A newcomer can save such a block as a file of tests and run pytest on it, with the plugins it speaks of."""
+    blocks = [block for page in PAGES for _, _, block in BLOCK.findall(page.read_text("utf-8")) if "def test_" in block]
+    pytester.makepyfile(**{f"test_block_{number}": block for number, block in enumerate(blocks)})
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    plugins = ("-p", "alohub_async.testing.plugin", "-p", "pytest_asyncio.plugin")
+    mode = ("--asyncio-mode=auto", "-o", "asyncio_default_fixture_loop_scope=function")
+    result = pytester.runpytest_subprocess("-W", "error", *mode, *plugins)
+    result.assert_outcomes(passed="".join(blocks).count("def test_"))
+
+
+@_names
+def test_every_link_leads_somewhere(page: Path) -> None:
+    """To a file of the project, or to a heading of the page; other sites are not asked."""
+    text = page.read_text(encoding="utf-8")
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    headings = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        path, _, anchor = link.partition("#")
+        if not link.startswith("https://"):
+            assert path == "" or (page.parent / path).exists(), link
+            assert anchor == "" or path or anchor in headings, link
+
+
+def test_the_readme_links_to_each_page() -> None:
+    """A page that nobody finds helps nobody."""
+    linked = set(re.findall(r"\(alohub_async/guide/([\w-]+\.md)\)", PAGES[0].read_text(encoding="utf-8")))
+    assert linked == {page.name for page in PAGES[1:]}
