@@ -43,7 +43,6 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_garbage() -> Generator[None]:
     """Disable garbage collection: a finalizer fails if it runs at the recursion limit of a decoder."""
-    gc.collect()
     gc.disable()
     yield
     gc.enable()

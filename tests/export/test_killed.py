@@ -19,7 +19,7 @@ from alohub_async.testing import DropConnection, Sandbox
 
 ROOT = Path(__file__).parent.parent.parent
 QUEUES = 5000
-KILLS = 25
+KILLS = 15
 PATIENCE = 60.0
 
 
