@@ -1,11 +1,13 @@
 """The bucket's numbers: bounds, moments and lengths of time, each by itself."""
 
 import math
+import random
 
 import pytest
 
 from alohub_async.rate_limits.bucket import Bucket, Ticket
 from alohub_async.rate_limits.status import RateLimit
+from alohub_async.testing.windows import ServerWindow, WindowKind, make_window
 from tests.rate_limits.test_bucket import WINDOW, answered, new_bucket
 
 
@@ -467,3 +469,161 @@ def test_a_wrong_reset_is_not_believed_for_twice_as_long_each_time(wrong: int) -
     bucket.settle(bucket.send(now), now, RateLimit(2, 0, 1.0))
     assert bucket.ready_at(now) == pytest.approx(now + 1.0)
     assert math.isfinite(now)
+
+
+@pytest.mark.parametrize("start", [5.0, 5.2, 5.7, 6.2, 6.4, 6.7])
+def test_a_request_is_forgotten_after_exactly_a_window(start: float) -> None:
+    """Whatever the rounding of the clock: when nothing was left, the first one no longer counted."""
+    bucket = new_bucket()
+    for at, left in ((0.0, 5), (1.0, 4), (10.0, 0)):
+        bucket.settle(bucket.send(start + at), start + at, RateLimit(20, left))
+    yielded = 0.3 * 2 / 20  # the share of the budget: two of the requests still counted
+    assert bucket.ready_at(start + 10.0) == pytest.approx(start + 1.0 + WINDOW + yielded)
+
+
+# Other clients
+
+
+@pytest.mark.parametrize("own", [0, 24, 49])
+@pytest.mark.parametrize(("denials", "patience"), [(1, 0.1), (2, 0.2)])
+def test_a_client_with_little_of_the_budget_is_hardly_late(own: int, denials: int, patience: float) -> None:
+    """Patience, and 3 % of a window to yield, both by its share."""
+    bucket, now = new_bucket(), 5.0
+    for number in range(own):
+        bucket.settle(bucket.send(4.0), 4.0, RateLimit(50, 49 - number))
+    for _ in range(denials):
+        refused(bucket, now, RateLimit(50, 0), 1.0)
+        now = bucket.blocked_until
+    share = (own + denials) / 50
+    if share < 1.0:
+        assert bucket.ready_at(now) == pytest.approx(now + (patience + 0.3) * share)
+    elif denials == 1:
+        assert bucket.ready_at(now) == pytest.approx(now + patience + 0.3)
+    else:  # its own requests explain the 429s: the first of them must be forgotten
+        assert bucket.ready_at(now) > 14.0
+
+
+def test_with_patience_a_part_of_what_is_left_is_in_flight() -> None:
+    """A quarter after three 429s in a row; each answer lets one more go, and so does a tenth of a window."""
+    bucket, now = new_bucket(), 5.0
+    for _ in range(3):
+        refused(bucket, now, RateLimit(50, 0), 1.0)
+        now = bucket.blocked_until
+    bucket.settle(bucket.send(now), now, RateLimit(50, 40))
+    tickets = list[Ticket]()
+    while bucket.ready_at(now) == now:
+        tickets.append(bucket.send(now))
+    assert len(tickets) == 11
+    assert bucket.ready_at(now + 0.5) == now + 1.0
+    bucket.settle(tickets[0], now + 0.5, RateLimit(50, 39))
+    assert bucket.ready_at(now + 0.5) == now + 0.5
+
+
+def gaps(limit: int, used: int, windows: int) -> list[int]:
+    """In which windows the requests of a client that sends so many in each paused for long."""
+    bucket, window, found = new_bucket(), make_window("aligned", limit), list[int]()
+    for number in range(windows):
+        now = began = number * WINDOW + 3.7
+        for _ in range(used):
+            went = max(now, bucket.ready_at(now))
+            if now > began and went - now > 0.5:
+                found.append(number)
+            ticket = bucket.send(went)
+            window.take(went)
+            now = went + 0.01
+            bucket.settle(ticket, now, RateLimit(limit, window.free(went)))
+    return found
+
+
+def test_half_of_a_used_up_budget_waits_now_and_then() -> None:
+    """Once in six windows, without knowing of others; a client that does not use it up leaves enough."""
+    assert gaps(10, 10, 20) == [7, 13, 19]
+    assert gaps(10, 9, 20) == []
+
+
+def compete(clients: int, window: ServerWindow, until: float) -> tuple[list[int], list[int]]:
+    """Have clients that do not know of each other send as much as they may; return what was served, and refused."""
+    rng = random.Random(1)
+    buckets = [Bucket(WINDOW, random=rng.random) for _ in range(clients)]
+    served, denied, events = [0] * clients, [0] * clients, [(3.7 + which / 10, which) for which in range(clients)]
+    while (event := min(events))[0] < until:
+        now, which = event
+        bucket = buckets[which]
+        if (due := bucket.ready_at(now)) <= now:
+            ticket, allowed, due = bucket.send(now), window.free(now) > 0, now + 0.01
+            (window.take if allowed else window.deny)(now)
+            wait = None if allowed else float(math.ceil(window.retry_after(now)))
+            snapshot = RateLimit(window.limit, window.free(now))
+            bucket.settle(ticket, due, snapshot, denied=not allowed, retry_after=wait)
+            served[which] += allowed
+            denied[which] += not allowed
+        events[which] = due, which
+    return served, denied
+
+
+@pytest.mark.parametrize("kind", ["aligned", "first-request", "sliding-log", "sliding-counter", "token-bucket"])
+def test_two_clients_share_a_budget(kind: WindowKind) -> None:
+    """They use it up, for few 429s, and neither has less than a third of it."""
+    served, denied = compete(2, make_window(kind, 50), 603.7)
+    assert sum(served) >= 0.93 * 50 * 60
+    assert sum(denied) <= 0.04 * sum(served)
+    assert min(served) >= 0.36 * sum(served)
+
+
+# Limits that become small
+
+
+def saturate(bucket: Bucket, window: ServerWindow, now: float, until: float) -> tuple[float, int, int]:
+    """Send one request after another as soon as each may go; return the time, and how many were served and refused."""
+    served = denied = 0
+    while now < until:
+        ticket, allowed = bucket.send(now), window.free(now) > 0
+        (window.take if allowed else window.deny)(now)
+        wait, snapshot = None if allowed else window.retry_after(now), RateLimit(window.limit, window.free(now))
+        bucket.settle(ticket, now + 0.02, snapshot, denied=not allowed, retry_after=wait)
+        served, denied = served + allowed, denied + (not allowed)
+        now = max(now + 0.02, bucket.ready_at(now + 0.02))
+    return now, served, denied
+
+
+@pytest.mark.parametrize(
+    ("kind", "limit", "until", "most"), [("sliding-counter", 20, 103.7, 1), ("sliding-log", 5, 12.0, 0)]
+)
+@pytest.mark.parametrize("small", [1, 2])
+def test_what_was_learnt_of_a_larger_limit_holds_for_a_small_one(
+    kind: WindowKind, limit: int, until: float, most: int, small: int
+) -> None:
+    """A weighted counter is not tried again; but few answers tell nothing."""
+    bucket, window = new_bucket(), make_window(kind, limit)
+    now, *_ = saturate(bucket, window, 3.7, until)
+    window.limit = small
+    _, served, denied = saturate(bucket, window, now, now + 600.0)
+    assert denied <= most
+    assert served >= (29 if most else 58) * small
+
+
+def test_a_longer_window_is_believed_for_twice_as_long_each_time() -> None:
+    """Two of these windows, then four, then eight."""
+    bucket, now = new_bucket(), 5.0
+    for windows in (0, 2, 4, 8):
+        bucket.settle(bucket.send(now), now, RateLimit(1, 0))
+        refused(bucket, now, RateLimit(1, 0), 50.0)
+        if windows:
+            assert bucket.window == 50.0
+            bucket.settle(bucket.send(now + 51.0), now + 51.0, RateLimit(1, 0))
+            bucket.ready_at(now + 50.0 * windows - 1.0)
+            assert bucket.window == 50.0
+            bucket.ready_at(now + 50.0 * windows)
+            assert bucket.window == WINDOW
+        now += 50.0 * max(windows, 2) + 1.0
+
+
+@pytest.mark.parametrize(("at", "pace"), [(14.9, 10.0 / 28.0), (15.1, 0.0)])
+def test_a_429_without_headers_sets_a_pace_at_once(at: float, pace: float) -> None:
+    """Nine tenths of what was served in the window before it, and one more for the next that is served."""
+    bucket = new_bucket()
+    for _ in range(30):
+        bucket.settle(bucket.send(5.0), 5.0, None)
+    refused(bucket, at, None, 1.0)
+    bucket.settle(bucket.send(17.0), 17.0, None)
+    assert gap(bucket, 17.0) == pytest.approx(pace)
