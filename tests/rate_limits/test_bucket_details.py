@@ -77,9 +77,10 @@ def test_a_booking_taken_back_counts_as_answered_now() -> None:
     assert (bucket.in_flight, bucket.free(5.3)) == (1, 4)
     bucket.settle(other, 5.4, RateLimit(10, 4))
     assert (bucket.in_flight, bucket.free(5.4)) == (0, 4)
-    late = bucket.send(5.5)
+    late, lost = bucket.send(5.5), bucket.send(5.5)
     bucket.settle(late, 5.6, RateLimit(10, 9))
-    assert bucket.free(5.6) == 9
+    bucket.settle(lost, 5.7, None, lost=True)
+    assert bucket.free(5.7) == 8
 
 
 @pytest.mark.parametrize(
@@ -303,11 +304,11 @@ def test_headers_that_end_leave_their_limit_as_a_rate(limit: int, rate: float) -
     """After eight answers without them, nine tenths of it in a window; the next headers end it."""
     bucket = new_bucket()
     answered(bucket, 5.0, limit, 0)
-    for number in range(7):
+    for number in range(8):
+        assert not bucket.blind
         bucket.settle(bucket.send(50.0), 50.0, None, lost=not number)
     assert not bucket.blind
-    for _ in range(2):
-        bucket.settle(bucket.send(50.0), 50.0, None)
+    bucket.settle(bucket.send(50.0), 50.0, None)
     assert bucket.blind
     now, times = 100.0, list[float]()
     for _ in range(12):
@@ -416,6 +417,25 @@ def test_a_429_counts_in_the_window_that_is_used_up() -> None:
         assert bucket.ready_at(66.0) == 66.0
         bucket.send(66.0)
     assert bucket.ready_at(66.0) > 66.0
+
+
+@pytest.mark.parametrize("ends", ["cancelled", "lost", "answered"])
+def test_a_request_that_was_sent_before_a_second_window_was_told_has_no_booking_there(ends: str) -> None:
+    """However it ends, it changes nothing in it."""
+    bucket, second = new_bucket(), RateLimit(3, 2, None, 5.0)
+    bucket.settle(bucket.send(5.0), 5.0, RateLimit(50, 40, None, 10.0))
+    before = bucket.send(5.0)
+    bucket.settle(bucket.send(5.0), 5.0, RateLimit(50, 38, None, 10.0, (second,)))
+    if ends == "cancelled":
+        bucket.cancel(before, 5.1)
+    else:
+        lost = ends == "lost"
+        bucket.settle(before, 5.1, None if lost else RateLimit(50, 38, None, 10.0, (second,)), lost=lost)
+    assert bucket.in_flight == 0
+    for _ in range(2):
+        assert bucket.ready_at(5.2) == 5.2
+        bucket.send(5.2)
+    assert bucket.ready_at(5.2) > 5.2
 
 
 def test_a_429_of_the_longer_window_leaves_the_shorter_one() -> None:

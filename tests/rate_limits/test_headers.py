@@ -280,6 +280,25 @@ def test_strange_window_in_a_name_is_not_guessed(window: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "window"),
+    [
+        ("0", None),
+        ("0s", None),
+        ("1", 1.0),
+        ("31622400", 31_622_400.0),
+        ("1y", 31_622_400.0),
+        ("31622401", None),
+        ("367d", None),
+        ("2y", None),
+    ],
+)
+def test_window_in_a_name_is_a_year_at_most(text: str, window: float | None) -> None:
+    """And more than nothing; other numbers mean something else."""
+    headers = CIMultiDict({f"X-RateLimit-Limit-{text}": "50", f"X-RateLimit-Remaining-{text}": "7"})
+    assert _read(headers) == ({} if window is None else {"tenant": RateLimit(50, 7, None, window)})
+
+
+@pytest.mark.parametrize(
     ("headers", "counters"),
     [
         (

@@ -268,6 +268,32 @@ async def test_a_retry_after_beyond_the_cap_raises_instead_of_stalling() -> None
     assert 60 <= asyncio.get_running_loop().time() < 62
 
 
+@pytest.mark.parametrize(("left", "refused"), [({}, 2), ({"Tenant": "0"}, 2), ({"Tenant": "7", "Route": "0"}, 1)])
+async def test_a_long_retry_after_refuses_those_that_wait_for_the_same_budget(
+    left: dict[str, str], refused: int
+) -> None:
+    """On all routes if it is the tenant's, or is not told; otherwise on the one route."""
+    limiter, results = RateLimiter(), list[str]()
+
+    async def waiter(route: Route) -> None:
+        try:
+            async with limiter.acquire(route, max_retry_after=30):
+                results.append(f"{route} went")
+        except RateLimitWaitError as exc:
+            results.append(f"{route} {exc.wait:.0f} {asyncio.get_running_loop().time():.0f}")
+
+    async with limiter.acquire(LIST_INBOUND) as permit:
+        tasks = [asyncio.ensure_future(waiter(route)) for route in (LIST_INBOUND, GET_INBOUND)]
+        await asyncio.sleep(1)
+        headers = {f"X-RateLimit-Remaining-{scope}": count for scope, count in left.items()}
+        headers |= {f"X-RateLimit-Limit-{scope}": "10" for scope in left}
+        permit.observe(429, CIMultiDict(headers), retry_after=40.0)
+    await asyncio.sleep(0.1)
+    both = [f"{LIST_INBOUND} 40 1", f"{GET_INBOUND} 40 1" if refused == 2 else f"{GET_INBOUND} went"]
+    assert sorted(results) == sorted(both)
+    await asyncio.gather(*tasks)
+
+
 class Refusing:
     """A server that answers 429 until a time, and then serves all."""
 
@@ -655,3 +681,34 @@ async def test_forecast_is_by_the_key_of_the_route() -> None:
         await server.request(limiter, GET_INBOUND)
     assert limiter.forecast(UPDATE_INBOUND, 1) == limiter.forecast(GET_INBOUND, 1) > 9.0
     assert limiter.forecast(LIST_INBOUND, 1) == 0.0
+
+
+async def test_a_request_without_an_answer_tells_nothing() -> None:
+    """Neither scope is taken for one without a limit: one goes first again."""
+    for known in (False, True):
+        server, limiter = Server(tenant=50 if known else None, route=50 if known else None), RateLimiter()
+        for _ in range(10):
+            async with limiter.acquire(LIST_INBOUND):
+                pass
+        tasks = [asyncio.ensure_future(server.request(limiter)) for _ in range(3)]
+        await asyncio.sleep(0.005)
+        status = limiter.status()
+        assert [each.in_flight for each in (status.tenant, *status.routes.values())] == [1, 1]
+        await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize("scope", ["tenant", "route"])
+async def test_lost_answers_leave_the_limit_that_was_told(scope: str) -> None:
+    """Many in a row are no sign that the server has stopped to tell it."""
+    server = Server(tenant=50) if scope == "tenant" else Server(tenant=None, route=50)
+    limiter = RateLimiter()
+    await server.request(limiter)
+    for _ in range(10):
+        async with limiter.acquire(LIST_INBOUND):
+            pass
+    status = limiter.status()
+    assert {"tenant": status.tenant, "route": status.routes[str(LIST_INBOUND)]}[scope].free == 39
+    tasks = [asyncio.ensure_future(server.request(limiter)) for _ in range(5)]
+    await asyncio.sleep(0.005)
+    assert limiter.status().tenant.in_flight == 5
+    await asyncio.gather(*tasks)
