@@ -430,9 +430,9 @@ async def test_ten_thousand_waiters_cost_no_more_each_than_a_hundred() -> None:
 
     async def cost(waiters: int) -> float:
         server, limiter = Server(tenant=waiters, latency=0.0), RateLimiter()
-        started = time.perf_counter()
+        started = time.process_time()
         await asyncio.gather(*(server.request(limiter) for _ in range(waiters)))
-        return (time.perf_counter() - started) / waiters
+        return (time.process_time() - started) / waiters
 
     few = min([await cost(100) for _ in range(5)])
     assert await cost(10_000) < 5 * few
@@ -446,11 +446,11 @@ async def test_ten_thousand_waiters_can_be_cancelled_at_once() -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert limiter.status().tenant.waiting == 10_000
-    started = time.perf_counter()
+    started = time.process_time()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
     assert limiter.status().tenant.waiting == 0
     assert await server.request(limiter) == 200
 
