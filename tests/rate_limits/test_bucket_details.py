@@ -28,6 +28,14 @@ def gap(bucket: Bucket, now: float) -> float:
     return times[-1] - times[-2]
 
 
+def burst(bucket: Bucket, now: float, most: int = 50) -> list[Ticket]:
+    """Send as many as may go now."""
+    tickets = list[Ticket]()
+    while len(tickets) < most and bucket.ready_at(now) == now:
+        tickets.append(bucket.send(now))
+    return tickets
+
+
 # Counts
 
 
@@ -336,9 +344,7 @@ def test_as_many_as_were_served_may_be_in_flight_while_no_answer_says_anything()
     bucket = new_bucket()
 
     def allowed(now: float) -> int:
-        tickets = list[Ticket]()
-        while bucket.ready_at(now) == now and len(tickets) < 50:
-            tickets.append(bucket.send(now))
+        tickets = burst(bucket, now)
         for ticket in tickets:
             bucket.settle(ticket, now, None, lost=True)
         return len(tickets)
@@ -530,13 +536,22 @@ def test_with_patience_a_part_of_what_is_left_is_in_flight() -> None:
         refused(bucket, now, RateLimit(50, 0), 1.0)
         now = bucket.blocked_until
     bucket.settle(bucket.send(now), now, RateLimit(50, 40))
-    tickets = list[Ticket]()
-    while bucket.ready_at(now) == now:
-        tickets.append(bucket.send(now))
+    tickets = burst(bucket, now)
     assert len(tickets) == 11
     assert bucket.ready_at(now + 0.5) == now + 1.0
     bucket.settle(tickets[0], now + 0.5, RateLimit(50, 39))
     assert bucket.ready_at(now + 0.5) == now + 0.5
+
+
+def test_with_much_patience_one_is_in_flight() -> None:
+    """However little 15 % of what is left would be; a tenth of a window later the next one goes."""
+    bucket, now = new_bucket(), 5.0
+    for _ in range(6):
+        refused(bucket, now, RateLimit(50, 0), 1.0)
+        now = bucket.blocked_until
+    bucket.settle(bucket.send(now), now, RateLimit(50, 3))
+    assert len(burst(bucket, now)) == 1
+    assert bucket.ready_at(now) == now + 1.0
 
 
 def gaps(limit: int, used: int, windows: int) -> list[int]:

@@ -414,6 +414,10 @@ def test_window_in_a_name_is_a_year_at_most(text: str, window: float | None) -> 
             _headers(RateLimit_Policy='"a";q=50;w=10', RateLimit='"a";r=30;t=3;pk=:YQ==:, "a";r=7;t=9;pk=:Yg==:'),
             [RateLimit(50, 7, 9.0, 10.0)],
         ),
+        (
+            _headers(RateLimit_Policy='"a";q=50;w=10, "a";q=60;w=5', RateLimit='"a";r=7;t=9, "a";r=30;t=3'),
+            [RateLimit(50, 7, 9.0, 10.0)],
+        ),
         (  # a quota of bytes is none of requests
             _headers(
                 RateLimit_Policy='"bytes";q=5;w=3600;qu="content-bytes", "calls";q=50;w=10',
@@ -644,6 +648,12 @@ def test_log_names_what_was_not_understood(lines: Lines) -> None:
             "X-RateLimit-Limit-User: '100', X-AppLimit: '9', Requests-Remaining: '3'"
         )
     )
+
+
+def test_log_of_a_first_429_is_enough(lines: Lines) -> None:
+    """Later answers that are like it add nothing."""
+    [line] = lines((UNKNOWN, True), (UNKNOWN, False), (UNKNOWN, True))
+    assert line.levelno == logging.WARNING
 
 
 def test_log_is_silent_when_all_is_understood(lines: Lines) -> None:
