@@ -713,3 +713,22 @@ async def test_lost_answers_leave_the_limit_that_was_told(scope: str) -> None:
     await asyncio.sleep(0.005)
     assert limiter.status().tenant.in_flight == 5
     await asyncio.gather(*tasks)
+
+
+async def test_without_headers_a_429_sets_the_pace_of_its_own_route() -> None:
+    """The others go as before, once it is over: many at once."""
+    loop, limiter = asyncio.get_running_loop(), RateLimiter()
+
+    async def request(route: Route, status: int = 200) -> None:
+        async with limiter.acquire(route) as permit:
+            permit.observe(status, CIMultiDict(), retry_after=1.0 if status == 429 else None)
+
+    for _ in range(30):
+        await request(LIST_INBOUND)
+    await request(LIST_INBOUND, 429)
+    await request(LIST_INBOUND)
+    assert loop.time() == pytest.approx(1.0)
+    await asyncio.gather(*(request(GET_INBOUND) for _ in range(20)))
+    assert loop.time() == pytest.approx(1.0)
+    await asyncio.gather(*(request(LIST_INBOUND) for _ in range(20)))
+    assert 3.0 < loop.time() < 9.0
