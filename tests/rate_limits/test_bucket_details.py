@@ -662,3 +662,16 @@ def test_a_429_without_headers_sets_a_pace_at_once(at: float, pace: float) -> No
     refused(bucket, at, None, 1.0)
     bucket.settle(bucket.send(17.0), 17.0, None)
     assert gap(bucket, 17.0) == pytest.approx(pace)
+
+
+def test_after_a_failed_trial_the_weighted_counter_is_waited_for() -> None:
+    """However soon the server asks to come back: a second try would fail as well."""
+    bucket = new_bucket()
+    bucket.settle(bucket.send(5.0), 5.0, RateLimit(1, 0))
+    trial = bucket.ready_at(5.0)
+    assert trial == pytest.approx(15.0)
+    refused(bucket, trial, RateLimit(1, 0), 1.0)
+    due = bucket.ready_at(16.0)
+    assert due > 24.0
+    bucket.settle(bucket.send(due), due, RateLimit(1, 0))
+    assert bucket.ready_at(due) > due + 14.0

@@ -732,3 +732,34 @@ async def test_without_headers_a_429_sets_the_pace_of_its_own_route() -> None:
     assert loop.time() == pytest.approx(1.0)
     await asyncio.gather(*(request(LIST_INBOUND) for _ in range(20)))
     assert 3.0 < loop.time() < 9.0
+
+
+@pytest.mark.parametrize("scope", ["Tenant", "Route"])
+async def test_clients_that_are_refused_together_come_back_apart(scope: str) -> None:
+    """A 429 that does not say when leaves it to each: after about a tenth of a window."""
+    waits = set[float]()
+    for _ in range(8):
+        limiter = RateLimiter()
+        async with limiter.acquire(LIST_INBOUND) as permit:
+            headers = {
+                f"X-RateLimit-{kind}-{each}": "9" for kind in ("Limit", "Remaining") for each in ("Tenant", "Route")
+            }
+            permit.observe(429, CIMultiDict(headers | {f"X-RateLimit-Remaining-{scope}": "0"}), retry_after=None)
+        status = limiter.status()
+        waits.add((status.tenant if scope == "Tenant" else status.routes[str(LIST_INBOUND)]).next_due)
+    assert len(waits) > 4
+    assert 0.75 <= min(waits) <= max(waits) <= 1.25
+
+
+async def test_forecast_counts_those_that_wait_on_other_routes() -> None:
+    """They spend from the tenant's budget as well."""
+    server, limiter = Server(tenant=5), RateLimiter()
+    for _ in range(5):
+        await server.request(limiter)
+    alone = limiter.forecast(LIST_INBOUND, 3)
+    assert 9 < alone < 13
+    waiting = [asyncio.ensure_future(server.request(limiter, GET_INBOUND)) for _ in range(3)]
+    await asyncio.sleep(0)
+    assert limiter.forecast(LIST_INBOUND, 2) == alone
+    assert limiter.forecast(LIST_INBOUND, 3) == alone + 10.0
+    await asyncio.gather(*waiting)
