@@ -272,11 +272,30 @@ def test_window_in_a_name_is_read(name: str, scope: Scope, suffix: str, window: 
     assert _read(headers) == {scope: RateLimit(50, 7, 3.0, window)}
 
 
-@pytest.mark.parametrize("window", ["0", "999999999", "1" * 30, "10x", "fortnight", "-", "1e3", "٣"])
+@pytest.mark.parametrize("window", ["0", "999999999", "1" * 30, "10x", "fortnight", "-", "1e3", "٣"], ids=ascii)
 def test_strange_window_in_a_name_is_not_guessed(window: str) -> None:
     """At most a year, and more than nothing."""
     headers = CIMultiDict({f"X-RateLimit-Limit-{window}x": "50", f"X-RateLimit-Remaining-{window}x": "7"})
     assert _read(headers) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "window"),
+    [
+        ("0", None),
+        ("0s", None),
+        ("1", 1.0),
+        ("31622400", 31_622_400.0),
+        ("1y", 31_622_400.0),
+        ("31622401", None),
+        ("367d", None),
+        ("2y", None),
+    ],
+)
+def test_window_in_a_name_is_a_year_at_most(text: str, window: float | None) -> None:
+    """And more than nothing; other numbers mean something else."""
+    headers = CIMultiDict({f"X-RateLimit-Limit-{text}": "50", f"X-RateLimit-Remaining-{text}": "7"})
+    assert _read(headers) == ({} if window is None else {"tenant": RateLimit(50, 7, None, window)})
 
 
 @pytest.mark.parametrize(
@@ -393,6 +412,10 @@ def test_strange_window_in_a_name_is_not_guessed(window: str) -> None:
         ),
         (  # two partitions of one policy
             _headers(RateLimit_Policy='"a";q=50;w=10', RateLimit='"a";r=30;t=3;pk=:YQ==:, "a";r=7;t=9;pk=:Yg==:'),
+            [RateLimit(50, 7, 9.0, 10.0)],
+        ),
+        (
+            _headers(RateLimit_Policy='"a";q=50;w=10, "a";q=60;w=5', RateLimit='"a";r=7;t=9, "a";r=30;t=3'),
             [RateLimit(50, 7, 9.0, 10.0)],
         ),
         (  # a quota of bytes is none of requests
@@ -627,6 +650,12 @@ def test_log_names_what_was_not_understood(lines: Lines) -> None:
     )
 
 
+def test_log_of_a_first_429_is_enough(lines: Lines) -> None:
+    """Later answers that are like it add nothing."""
+    [line] = lines((UNKNOWN, True), (UNKNOWN, False), (UNKNOWN, True))
+    assert line.levelno == logging.WARNING
+
+
 def test_log_is_silent_when_all_is_understood(lines: Lines) -> None:
     """Even at a 429, and with no limit at all."""
     assert not lines((FIELD_FIRST, False), (FIELD_FIRST, True))
@@ -693,7 +722,7 @@ def test_empty_names_read_nothing() -> None:
     assert _read(FIELD_FIRST, RateLimitHeaders()) == {}
 
 
-@pytest.mark.parametrize("value", ["", " ", "X Left", "X-Left:", "X-Lëft", "X-Left\n", 7, b"X-Left", True], ids=repr)
+@pytest.mark.parametrize("value", ["", " ", "X Left", "X-Left:", "X-Lëft", "X-Left\n", 7, b"X-Left", True], ids=ascii)
 def test_invalid_header_name_is_refused(value: Any) -> None:
     """The message names the argument and what was given."""
     with pytest.raises(ConfigurationError, match=r"tenant_limit must be the name of a header; .* was given"):

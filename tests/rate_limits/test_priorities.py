@@ -167,6 +167,50 @@ def test_no_priority_starves(arrivals: list[Priority], share: float) -> None:
         assert waited["bulk"] <= max(1, 3 * share * 10) / (1 - share) + 2
 
 
+def _turns(policy: PriorityPolicy[_Waiter], count: int, limit: int | None, kinds: str = "bi") -> str:
+    """Which of these kinds of request go, one after another, while one of each waits."""
+    heads = [_Waiter(number, "bulk" if kind == "b" else "interactive") for number, kind in enumerate(kinds)]
+    turns = ""
+    for _ in range(count):
+        chosen = policy.best(heads)
+        policy.record_grant(chosen, heads, limit=limit)
+        turns += chosen.priority[0]
+    return turns
+
+
+@pytest.mark.parametrize("alone", ["b", "i"])
+@pytest.mark.parametrize(
+    ("limit", "turns"), [(10, "iiiiiiiiibibbbi"), (2, "ibibbbibbbib"), (1, "ibbbibbbi"), (0, "ibbbi"), (None, "ibbbi")]
+)
+def test_what_the_others_did_not_use_is_saved_for_them(alone: str, limit: int | None, turns: str) -> None:
+    """Up to a quarter of three windows, or one request if that is more or the limit is not known."""
+    policy = PriorityPolicy[_Waiter](bulk_leaves=0.25, window=10.0)
+    assert _turns(policy, 100, limit, alone) == alone * 100
+    assert _turns(policy, len(turns), limit) == turns
+
+
+def test_without_a_known_limit_one_request_is_saved() -> None:
+    """However large the share is."""
+    policy = PriorityPolicy[_Waiter](bulk_leaves=0.5, window=10.0)
+    _turns(policy, 100, None, "b")
+    assert _turns(policy, 6, None) == "ibibib"
+
+
+def test_of_one_kind_the_lowest_rank_goes() -> None:
+    """The oldest; a normal request counts as if it had come a window later, and then the lower number goes."""
+    policy = PriorityPolicy[_Waiter](bulk_leaves=0.2, window=10.0)
+    bulk = [_Waiter(1, "bulk", 7.0), _Waiter(2, "bulk", 5.0), _Waiter(3, "bulk", 5.0)]
+    assert policy.best(bulk) is bulk[1]
+    normal, older = _Waiter(1, "normal", 3.0), _Waiter(4, "normal", 2.0)
+    same, later = _Waiter(5, "interactive", 12.0), _Waiter(2, "interactive", 12.5)
+    assert [policy.best(heads).sequence for heads in ([normal, older, same], [normal, same], [later, same])] == [
+        4,
+        5,
+        5,
+    ]
+    assert policy.best([normal, later]) is later
+
+
 @pytest.mark.parametrize("share", [0, 1, -0.5, 1.5, True, "0.2", None], ids=repr)
 def test_share_out_of_range_is_refused(share: Any) -> None:
     """0 would starve the others, 1 would starve bulk."""

@@ -180,8 +180,8 @@ async def _calls(routes: int, waiters: int) -> int:
 
 @pytest.mark.looptime
 async def test_a_thousand_routes_cost_no_more_than_one() -> None:
-    """Ten thousand requests that wait take about as many calls over a thousand routes as over one."""
-    assert await _calls(1000, 10_000) == pytest.approx(await _calls(1, 10_000), rel=0.5)
+    """Three thousand requests that wait take about as many calls over a thousand routes as over one."""
+    assert await _calls(1000, 3000) == pytest.approx(await _calls(1, 3000), rel=0.5)
 
 
 def test_a_grant_that_never_ran_holds_up_nobody_in_the_next_loop() -> None:

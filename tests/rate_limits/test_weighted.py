@@ -178,3 +178,91 @@ def test_the_way_the_share_falls_is_found(kind: WindowKind) -> None:
     assert not log.fit.undecided
     even = log.fit.opening(1060.0, 50, log.sends.total, log.answers, even=True)
     assert (even > -math.inf) is (kind == "sliding-counter")
+
+
+@pytest.mark.parametrize(("window", "undecided"), [(1.9, False), (2.0, True), (10.0, True)])
+def test_a_short_window_has_no_share_of_whole_seconds(window: float, *, undecided: bool) -> None:
+    """It would be all or nothing."""
+    assert WeightedFit(window).undecided is undecided
+
+
+@pytest.mark.parametrize(("offset", "late"), [(0.0, 0.0), (0.25, 0.25), (0.5, 0.0), (1e-9, 0.0), (-1e-9, 0.0)])
+@pytest.mark.parametrize("kind", ["sliding-counter", "kong-seconds"])
+def test_requests_at_the_very_second_keep_the_true_phase(kind: WindowKind, offset: float, late: float) -> None:
+    """Either share is possible then; and the opening is never before the server's."""
+    window: ServerWindow = make_window(kind, 20)
+    fit, sends, answers = WeightedFit(WINDOW), EventHistory(WINDOW, late=False), EventHistory(WINDOW, late=True)
+    for number in range(240):
+        now = 1000.0 + offset + number / 2
+        if not window.free(now):
+            continue
+        counted = answers.total + 1
+        sends.add(now)
+        window.take(now)
+        answers.add(now + late)
+        fit.observe((now, now + late, counted, sends.total, 20 - window.free(now)))
+        fit.learn(now + late, 20, sends, answers)
+        assert fit.possible
+        opening = fit.opening(now + late, 20, sends.total, answers)
+        assert opening >= now + window.retry_after(now) - 1e-6 or window.free(now)
+
+
+def test_answers_older_than_a_window_tell_nothing() -> None:
+    """The histories may have forgotten the windows before them."""
+    log = Log("sliding-log", 20)
+    log.run(1040.0, 1003.7)
+    log.fit.restart(1040.0)
+    kept = [*log.fit.recent]
+    fresh = WeightedFit(WINDOW)
+    for seen in kept:
+        fresh.observe(seen)
+    fresh.learn(1100.0, 20, log.sends, log.answers)
+    assert fresh.possible
+    assert fresh.vague
+
+
+def test_a_restart_waits_for_the_end_of_the_one_before() -> None:
+    """Four windows; and it changes nothing while a weighted counter still explains all."""
+    log = Log("sliding-counter", 20)
+
+    def contradict(now: float) -> None:
+        log.fit.observe((now, now + 0.1, 1, 1, 15))
+        log.fit.observe((now + 1, now + 1.1, 1, 1, 15))
+        log.opening(now + 1.2)
+        assert not log.fit.possible
+
+    log.fit.restart(1000.0)
+    assert log.opening(1000.0) > -math.inf
+    contradict(1002.0)
+    log.fit.restart(1004.0)
+    assert (log.fit.possible, log.opening(1043.9)) == (True, -math.inf)
+    contradict(1010.0)
+    log.fit.restart(1043.9)
+    assert not log.fit.possible
+    log.fit.restart(1044.0)
+    assert log.fit.possible
+    assert log.opening(1083.9) == -math.inf
+    assert log.opening(1084.0) > -math.inf
+
+
+def test_few_answers_leave_the_phase_vague() -> None:
+    """More than half of all phases are possible."""
+    log = Log("sliding-counter", 20)
+    assert log.fit.vague
+    log.request(1003.7)
+    log.opening(1003.8)
+    assert log.fit.vague
+    log.run(1040.0, 1003.8)
+    assert not log.fit.vague
+
+
+def test_a_sample_of_many_answers_is_enough() -> None:
+    """Of those since the last fit, 32 are kept at most, from all of the time."""
+    log = Log("sliding-counter", 1000)
+    now = 1003.7
+    for _ in range(1500):
+        log.request(now)
+        now += 0.01
+    assert len(pickle.dumps(log.fit)) < 20_000
+    log.opening(now)
+    assert not log.fit.vague
