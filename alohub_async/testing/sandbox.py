@@ -112,10 +112,10 @@ class Sandbox(SandboxSettings):
         The options of `AlohubClient` win over the sandbox's key, tenant id, endpoint and window. The key is that of the
         tenant id, if the sandbox has that tenant.
         """
-        key = self.tenant_keys.get(options.setdefault("tenant_id", None if direct else self.tenant_id), self.api_key)
+        tenant_id: Any = options.setdefault("tenant_id", None if direct else self.tenant_id)
         options.setdefault("endpoint", (Endpoint.direct if direct else Endpoint)(self.url, allow_http=True))
         options.setdefault("rate_limiter", RateLimiter(window=self.window))
-        return AlohubClient(options.pop("api_key", key), **options)
+        return AlohubClient(options.pop("api_key", self.tenant_keys.get(tenant_id, self.api_key)), **options)
 
     @property
     def requests(self) -> Requests:
