@@ -38,6 +38,10 @@ def _add_suite(root: ET.Element, report: AuditReport, rule: Rule, fail_on: Sever
     attributes = {name: str(count) for name, count in counts.items()}
     started = report.started.strftime("%Y-%m-%dT%H:%M:%S")
     suite = ET.SubElement(root, "testsuite", attributes, name=legal(rule.id), time="0", timestamp=started)
+    properties = ET.SubElement(suite, "properties")
+    for name in ("tenant", "address", "sdk_version"):
+        if (value := getattr(report, name)) is not None:
+            ET.SubElement(properties, "property", name=name, value=legal(value))
     for finding in findings:
         case = _add_case(suite, rule, _case_name(finding))
         tag = "failure" if finding.severity >= fail_on else "skipped"

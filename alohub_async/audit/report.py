@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from alohub_async._version import __version__
 from alohub_async.audit.rules import AuditedList, Finding, Rule, Severity
 from alohub_async.plurals import counted
 
@@ -20,12 +21,18 @@ class AuditReport:
         rules: The rules that ran, as configured.
         findings: The findings, most severe first, then in the order of `rules`.
         started: The start of the audit, with a time zone.
+        tenant: The tenant: its name in a file of tenants, else its id; None if only the key says which.
+        address: The base URL of the API; None if it is not known.
+        sdk_version: The version of this package.
     """
 
     audited: AuditedList
     rules: tuple[Rule, ...]
     findings: tuple[Finding, ...]
     started: datetime
+    tenant: str | None = None
+    address: str | None = None
+    sdk_version: str = __version__
 
     @property
     def complete(self) -> bool:
@@ -61,10 +68,19 @@ class AuditReport:
         """A summary in one line, such as `"250 queues audited: 2 errors, 30 warnings, 0 info"`."""
         return f"{counted(len(self.audited.queues), 'queue')} audited: {', '.join(text for _, text in self.tally())}"
 
+    def source(self) -> str:
+        """Whose report it is, in one line: the tenant, the address, the time and the version of this package."""
+        tenant = "" if self.tenant is None else f"tenant {self.tenant}"
+        parts = (tenant, self.address, f"{self.started:%Y-%m-%d %H:%M %Z}", f"alohub-async {self.sdk_version}")
+        return " · ".join(part for part in parts if part)
+
     def as_record(self) -> dict[str, Any]:
         """The report as a JSON object."""
         audited = self.audited
         return {
+            "tenant": self.tenant,
+            "address": self.address,
+            "sdk_version": self.sdk_version,
             "started": self.started.isoformat(),
             "queues": len(audited.queues),
             "complete": self.complete,
@@ -80,9 +96,18 @@ class AuditReport:
         }
 
 
-def make_report(audited: AuditedList, rules: Iterable[Rule], *, started: datetime) -> AuditReport:
-    """Run the rules, as configured, on these queues; `started` is the start of the audit, with a time zone."""
+def make_report(
+    audited: AuditedList,
+    rules: Iterable[Rule],
+    *,
+    started: datetime,
+    tenant: str | None = None,
+    address: str | None = None,
+) -> AuditReport:
+    """Run the rules, as configured, on these queues; for the others, see `AuditReport`."""
     rules = tuple(rules)
     findings = [finding for rule in rules for finding in rule.check(audited)]
     findings.sort(key=lambda finding: -finding.severity)  # stable: keeps the order of the rules
-    return AuditReport(audited=audited, rules=rules, findings=tuple(findings), started=started)
+    return AuditReport(
+        audited=audited, rules=rules, findings=tuple(findings), started=started, tenant=tenant, address=address
+    )

@@ -121,7 +121,7 @@ def _print_report(report: "AuditReport") -> None:
     for severity, count in report.tally():
         if report.counts()[severity]:
             headline.highlight_words([count], style=_STYLES[severity.label])
-    parts: list[RenderableType] = [headline]
+    parts: list[RenderableType] = [headline, Text(one_line(report.source()))]
     id_width = max((len(_id_of(finding)) for finding in report.findings), default=0)
     name_width = max((cell_len(_name_of(finding)) for finding in report.findings), default=0)
     for rule, found in report.by_rule():

@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import attrs
 import xmlschema
 from hypothesis import given
 from hypothesis import strategies as st
 from junitparser import JUnitXml
 
+from alohub_async import __version__
 from alohub_async.audit import AuditReport, Severity, junit_xml
 from tests.audit.support import audited, record, report_of
 from tests.strategies import any_text
@@ -65,6 +67,19 @@ def test_a_finding_about_the_list() -> None:
     """Its case names no queue."""
     [case] = suites(report_of(complete=False))["incomplete-list"]
     assert case.name == "the list"
+
+
+def test_whose_report_it_is() -> None:
+    """Each suite has the tenant, the address and the version as properties, as far as they are known."""
+    report = attrs.evolve(report_of(), tenant="hà\x00nội", address="https://a.example")
+    for suite in suites(report).values():
+        assert [(each.name, each.value) for each in suite.properties()] == [
+            ("tenant", "hà�nội"),
+            ("address", "https://a.example"),
+            ("sdk_version", __version__),
+        ]
+    [suite, *_] = suites(report_of()).values()
+    assert [each.name for each in suite.properties()] == ["sdk_version"]
 
 
 @given(st.lists(any_text, min_size=1, max_size=3), any_text)

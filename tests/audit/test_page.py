@@ -4,10 +4,11 @@ import re
 import sys
 from pathlib import Path
 
+import attrs
 import pytest
 from hypothesis import given
 
-from alohub_async import ConfigurationError
+from alohub_async import ConfigurationError, __version__
 from alohub_async.audit import AuditReport, html_page
 from tests.audit.browser import ENTER, TAB, Browser
 from tests.audit.support import audited, record, report_of
@@ -122,6 +123,15 @@ def test_content() -> None:
     assert "received 1 queue; the server reports a total of 5" in page
     assert "Not provably complete" not in html_page(report_of(audited(record())))
     assert "No findings." in html_page(report_of())
+
+
+def test_whose_report_it_is() -> None:
+    """The page names the tenant, the address, the time and the version; the title names the tenant."""
+    page = html_page(attrs.evolve(report_of(), tenant="<b>", address="https://a.example"))
+    assert "<title>Alohub: &lt;b&gt;: 0 queues audited" in page
+    source = f"tenant &lt;b&gt; · https://a.example · 2026-11-25 12:00 UTC · alohub-async {__version__}"
+    assert source in page
+    assert f"<bdi>2026-11-25 12:00 UTC · alohub-async {__version__}</bdi>" in html_page(report_of())
 
 
 @given(any_text, any_text)
