@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
+import attrs
 import typer
 from rich.cells import cell_len
 from rich.console import Group
@@ -82,7 +83,8 @@ def audit_command(
 
         async def work(client: AlohubClient) -> "AuditReport":
             with progress("Auditing queues…") as update:
-                return await run(client, on_progress=lambda now: update(now.done, now.total))
+                report = await run(client, on_progress=lambda now: update(now.done, now.total))
+            return attrs.evolve(report, tenant=access.tenant or report.tenant)
 
         report = access.run(work)
         threshold = audit.Severity[fail_on.upper()]

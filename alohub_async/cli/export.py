@@ -25,7 +25,7 @@ from alohub_async.export.journal import journal_path
 from alohub_async.files import check_ending, os_errors
 from alohub_async.plurals import counted
 from alohub_async.pool import AlohubPool
-from alohub_async.tenant import Tenant, read_tenants
+from alohub_async.tenant import Tenant
 
 _LINE_INTERVAL: Final = 5.0  # seconds between two lines of progress if stderr is not a terminal
 _BAR: Final = 14  # columns
@@ -36,7 +36,6 @@ StartProgress: TypeAlias = Callable[[str], OnProgress]  # shows the progress of 
 
 _path = Argument(metavar="PATH", show_default=False, help="A .jsonl, .csv or .parquet file; with --tenants, a folder.")
 _consistency = Option(metavar="HOW", help="repair: walk until proven complete; detect: one pass.")
-_tenants = Option(metavar="FILE.toml", help="Export the tenants of this file to the folder PATH.")
 _side_by_side = Option(metavar="N", min=1, max=64, help="Tenants exported at the same time.")
 
 
@@ -51,7 +50,6 @@ def export_command(
     max_passes: Annotated[int, Option(metavar="N", help="Maximum number of passes with repair.")] = 5,
     restart: Annotated[bool, Option("--restart", help="Start again instead of resuming.")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Show no progress.")] = False,
-    tenants: Annotated[Path | None, _tenants] = None,
     side_by_side: Annotated[int, _side_by_side] = 4,
     access: Access,
 ) -> None:
@@ -61,10 +59,10 @@ def export_command(
     """
     walk: Any = {"page_size": page_size, "prefetch": prefetch, "consistency": consistency, "max_passes": max_passes}
     export = partial(export_inbound, details=details, restart=restart, deadline=access.deadline, **walk)
-    if tenants is None:
-        code = _export_one(path, export, access, quiet=quiet)
+    if access.many:
+        code = _export_tenants(path, export, access, side_by_side=side_by_side, quiet=quiet)
     else:
-        code = _export_tenants(path, tenants, export, access, side_by_side=side_by_side, quiet=quiet)
+        code = _export_one(path, export, access, quiet=quiet)
     if code:
         raise typer.Exit(code)
 
@@ -79,7 +77,7 @@ def _export_one(path: Path, export: Export, access: Access, *, quiet: bool) -> i
 
     try:
         report = access.run(work)
-    except (AlohubError, KeyboardInterrupt) as error:
+    except (AlohubError, CommandError, KeyboardInterrupt) as error:
         can_resume = not isinstance(error, FileError) and journal_path(path).exists()
         hint = f"; {_again(export)} to resume" if can_resume else ""
         if isinstance(error, KeyboardInterrupt):
@@ -99,13 +97,9 @@ def _again(export: Export) -> str:
     return "run it again without --restart" if export.keywords["restart"] else "run the same command again"
 
 
-def _export_tenants(
-    folder: Path, tenants_file: Path, export: Export, access: Access, *, side_by_side: int, quiet: bool
-) -> int:
-    found = read_tenants(tenants_file)
+def _export_tenants(folder: Path, export: Export, access: Access, *, side_by_side: int, quiet: bool) -> int:
+    found = access.read_tenants()
     tenants, file_format = found.tenants, found.file_format
-    if access.sandbox or access.direct or access.base_url or access.env or access.tenant_id:
-        raise CommandError("with --tenants, the file has the access options; leave them out on the command line")
     files = [folder / f"tenant={tenant.name}" / f"queues.{file_format}" for tenant in tenants]
     check_ending(files[0])
     for file in files:
@@ -130,7 +124,7 @@ def _export_tenants(
                 return await asyncio.gather(*exports, return_exceptions=True)  # a failure does not stop the others
 
     options = {name: export.keywords[name] for name in ("page_size", "details", "consistency")}
-    with open_run(folder, tenants_file, options, restart=export.keywords["restart"]) as run:
+    with open_run(folder, access.tenants_path, options, restart=export.keywords["restart"]) as run:
         before = {tenant for tenant, file in zip(tenants, files, strict=True) if run.report(tenant, file)}
         try:
             outcomes = access.run_without_client(work)
@@ -150,8 +144,7 @@ def _print_results(
     for tenant, outcome in zip(tenants, outcomes, strict=True):
         cells = ["-"] * len(numbers)
         if isinstance(outcome, Exception):
-            code, text = describe(outcome, variable=tenant.api_key_env or tenant.name)
-            text = text.replace("--allow-http", "allow_http = true")
+            code, text = describe(outcome, tenant=tenant)
         elif isinstance(outcome, BaseException):
             raise outcome
         else:

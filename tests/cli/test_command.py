@@ -104,7 +104,7 @@ def test_main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     assert "No such command 'nope'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("library", ["typer", "rich"])
+@pytest.mark.parametrize("library", ["typer", "rich", "platformdirs"])
 def test_the_extra_is_missing(library: str) -> None:
     """Without the extra, one line explains how to install it."""
     ended = _python(f"import sys; sys.modules[{library!r}] = None; import alohub_async.cli as cli; cli.main()")
