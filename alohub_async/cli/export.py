@@ -17,13 +17,15 @@ from typer import Argument, Option
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode, describe
 from alohub_async.cli.output import one_line, print_rich, table_with_heading, write, write_stderr
-from alohub_async.cli.tenants import Tenant, open_run, read_tenants
+from alohub_async.cli.tenants import open_run
 from alohub_async.client import AlohubClient
 from alohub_async.errors import AlohubError, FileError
 from alohub_async.export import ExportConsistency, ExportProgress, ExportReport, OnProgress, export_inbound
 from alohub_async.export.journal import journal_path
 from alohub_async.files import check_ending, os_errors
 from alohub_async.plurals import counted
+from alohub_async.pool import AlohubPool
+from alohub_async.tenant import Tenant, read_tenants
 
 _LINE_INTERVAL: Final = 5.0  # seconds between two lines of progress if stderr is not a terminal
 _BAR: Final = 14  # columns
@@ -100,7 +102,8 @@ def _again(export: Export) -> str:
 def _export_tenants(
     folder: Path, tenants_file: Path, export: Export, access: Access, *, side_by_side: int, quiet: bool
 ) -> int:
-    tenants, file_format = read_tenants(tenants_file)
+    found = read_tenants(tenants_file)
+    tenants, file_format = found.tenants, found.file_format
     if access.sandbox or access.direct or access.base_url or access.env or access.tenant_id:
         raise CommandError("with --tenants, the file has the access options; leave them out on the command line")
     files = [folder / f"tenant={tenant.name}" / f"queues.{file_format}" for tenant in tenants]
@@ -113,15 +116,18 @@ def _export_tenants(
     async def export_tenant(tenant: Tenant, file: Path, start: StartProgress) -> ExportReport:
         if (done := run.report(tenant, file)) is not None:
             return done
-        async with slots, tenant.client(access.retry) as client:
+        async with slots, pool.client(tenant) as client:
             report: ExportReport = await export(client, file, on_progress=start(tenant.name))
         run.note(tenant, report)
         return report
 
+    pool = AlohubPool(retry=access.retry)
+
     async def work() -> list[ExportReport | BaseException]:
         with _progress(quiet=quiet) as start:
             exports = map(export_tenant, tenants, files, [start] * len(files))
-            return await asyncio.gather(*exports, return_exceptions=True)  # a failure does not stop the others
+            async with pool:
+                return await asyncio.gather(*exports, return_exceptions=True)  # a failure does not stop the others
 
     options = {name: export.keywords[name] for name in ("page_size", "details", "consistency")}
     with open_run(folder, tenants_file, options, restart=export.keywords["restart"]) as run:
@@ -144,7 +150,7 @@ def _print_results(
     for tenant, outcome in zip(tenants, outcomes, strict=True):
         cells = ["-"] * len(numbers)
         if isinstance(outcome, Exception):
-            code, text = describe(outcome, variable=tenant.api_key_env)
+            code, text = describe(outcome, variable=tenant.api_key_env or tenant.name)
             text = text.replace("--allow-http", "allow_http = true")
         elif isinstance(outcome, BaseException):
             raise outcome
