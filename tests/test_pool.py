@@ -244,6 +244,9 @@ async def test_limiter_outlives_its_client() -> None:
         assert not sandbox.requests.of(status=429)
         assert len(made) == 1
         await asyncio.sleep(61)
+        async with pool.client(tenant_of("b", sandbox)):
+            del client
+            gc.collect()
         async with pool.client(tenant_of("a", sandbox)):
             assert [tenant.name for tenant in made] == ["a", "b", "a"]
 

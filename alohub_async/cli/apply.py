@@ -5,7 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 
 import attrs
 import typer
@@ -23,7 +23,7 @@ from alohub_async.pool import AlohubPool
 from alohub_async.tenant import Tenant
 
 _CHANGES: Final = (".csv", ".jsonl")
-K = TypeVar("K")
+
 
 APPLY_EPILOG: Final = """Example: alohub queues apply changes.csv --dry-run
 
@@ -64,27 +64,28 @@ def apply_command(
 
     With --tenants, FILE is a folder as diff --tenants --changes writes it.
     """
+    files: dict[Tenant | None, Path] = {None: file}
     if access.many:
         tenants = access.read_tenants().tenants
         check_partitions(file, tenants)
         found = [tenant for tenant in tenants if (file / f"tenant={tenant.name}").is_dir()]
-        by_tenant = _read_changes({tenant: partition(file, tenant, _CHANGES) for tenant in found})
-    else:
-        [wanted] = _read_changes({"": file}).values()
+        files = {tenant: partition(file, tenant, _CHANGES) for tenant in found}
+    wanted = _read_changes(files)
     if not (yes or dry_run or sys.stdin.isatty()):
         raise CommandError("cannot ask to confirm: stdin is not a terminal; give --yes, or --dry-run to see the plan")
     apply = _Apply(yes=yes, dry_run=dry_run, concurrency=concurrency, left=access.left())
     if access.many:
+        by_tenant = {tenant: rows for tenant, rows in wanted.items() if tenant}
         code = access.run_without_client(lambda: apply.tenants(access.pool(), by_tenant, jobs))
     else:
-        code = ExitCode.OK if access.run(lambda client: apply.one(client, wanted)) else ExitCode.FAILED
+        code = ExitCode.OK if access.run(lambda client: apply.one(client, wanted[None])) else ExitCode.FAILED
     if code:
         raise typer.Exit(code)
 
 
-def _read_changes(files: Mapping[K, Path]) -> dict[K, list[changes.Change]]:
+def _read_changes(files: Mapping[Tenant | None, Path]) -> dict[Tenant | None, list[changes.Change]]:
     """The changes of each file; the problems of all of them are written to stderr."""
-    wanted, problems = dict[K, list[changes.Change]](), Counter[Path]()
+    wanted, problems = dict[Tenant | None, list[changes.Change]](), Counter[Path]()
     for key, file in files.items():
         try:
             wanted[key] = changes.read_changes(file)
