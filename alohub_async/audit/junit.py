@@ -39,7 +39,7 @@ def _add_suite(root: ET.Element, report: AuditReport, rule: Rule, fail_on: Sever
     started = report.started.strftime("%Y-%m-%dT%H:%M:%S")
     suite = ET.SubElement(root, "testsuite", attributes, name=legal(rule.id), time="0", timestamp=started)
     properties = ET.SubElement(suite, "properties")
-    for name in ("tenant", "address", "sdk_version"):
+    for name in ("tenant", "tenant_id", "address", "sdk_version"):
         if (value := getattr(report, name)) is not None:
             ET.SubElement(properties, "property", name=name, value=legal(value))
     for finding in findings:

@@ -39,6 +39,7 @@ def html_page(report: AuditReport) -> str:
     cards = [(severity.label, count) for severity, count in report.tally()]
     return environment.get_template("page.html").render(
         report=report,
+        whose=report.tenant or report.tenant_id,
         cards=[*cards, ("", counted(len(report.audited.queues), "queue"))],
         policy=f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'",
         rule_count=counted(len(report.rules), "rule"),

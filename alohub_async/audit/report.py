@@ -21,7 +21,8 @@ class AuditReport:
         rules: The rules that ran, as configured.
         findings: The findings, most severe first, then in the order of `rules`.
         started: The start of the audit, with a time zone.
-        tenant: The tenant: its name in a file of tenants, else its id; None if only the key says which.
+        tenant: The tenant's name in a file of tenants, if any.
+        tenant_id: The tenant, as given to the client; None if the key alone says it.
         address: The base URL of the API; None if it is not known.
         sdk_version: The version of this package.
     """
@@ -31,6 +32,7 @@ class AuditReport:
     findings: tuple[Finding, ...]
     started: datetime
     tenant: str | None = None
+    tenant_id: str | None = None
     address: str | None = None
     sdk_version: str = __version__
 
@@ -70,8 +72,13 @@ class AuditReport:
 
     def source(self) -> str:
         """Whose report it is, in one line: the tenant, the address, the time and the version of this package."""
-        tenant = "" if self.tenant is None else f"tenant {self.tenant}"
-        parts = (tenant, self.address, f"{self.started:%Y-%m-%d %H:%M %Z}", f"alohub-async {self.sdk_version}")
+        tenant = self.tenant or self.tenant_id
+        parts = (
+            tenant and f"tenant {tenant}",
+            self.address,
+            f"{self.started:%Y-%m-%d %H:%M %Z}",
+            f"alohub-async {self.sdk_version}",
+        )
         return " · ".join(part for part in parts if part)
 
     def as_record(self) -> dict[str, Any]:
@@ -79,6 +86,7 @@ class AuditReport:
         audited = self.audited
         return {
             "tenant": self.tenant,
+            "tenant_id": self.tenant_id,
             "address": self.address,
             "sdk_version": self.sdk_version,
             "started": self.started.isoformat(),
@@ -101,7 +109,7 @@ def make_report(
     rules: Iterable[Rule],
     *,
     started: datetime,
-    tenant: str | None = None,
+    tenant_id: str | None = None,
     address: str | None = None,
 ) -> AuditReport:
     """Run the rules, as configured, on these queues; for the others, see `AuditReport`."""
@@ -109,5 +117,5 @@ def make_report(
     findings = [finding for rule in rules for finding in rule.check(audited)]
     findings.sort(key=lambda finding: -finding.severity)  # stable: keeps the order of the rules
     return AuditReport(
-        audited=audited, rules=rules, findings=tuple(findings), started=started, tenant=tenant, address=address
+        audited=audited, rules=rules, findings=tuple(findings), started=started, tenant_id=tenant_id, address=address
     )

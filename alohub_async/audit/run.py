@@ -146,4 +146,4 @@ async def audit_inbound(
         queues=tuple(queues), complete=pager.complete, total=pager.total, drift=pager.drift, details=details
     )
     address = str(client.endpoint.base_url)
-    return make_report(audited, enabled, started=started, tenant=client.tenant_id, address=address)
+    return make_report(audited, enabled, started=started, tenant_id=client.tenant_id, address=address)

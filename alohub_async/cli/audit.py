@@ -84,7 +84,7 @@ def audit_command(
         async def work(client: AlohubClient) -> "AuditReport":
             with progress("Auditing queues…") as update:
                 report = await run(client, on_progress=lambda now: update(now.done, now.total))
-            return attrs.evolve(report, tenant=access.tenant or report.tenant)
+            return attrs.evolve(report, tenant=access.tenant)
 
         report = access.run(work)
         threshold = audit.Severity[fail_on.upper()]

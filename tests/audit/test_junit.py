@@ -71,10 +71,11 @@ def test_a_finding_about_the_list() -> None:
 
 def test_whose_report_it_is() -> None:
     """Each suite has the tenant, the address and the version as properties, as far as they are known."""
-    report = attrs.evolve(report_of(), tenant="hà\x00nội", address="https://a.example")
+    report = attrs.evolve(report_of(), tenant="hà\x00nội", tenant_id="5", address="https://a.example")
     for suite in suites(report).values():
         assert [(each.name, each.value) for each in suite.properties()] == [
             ("tenant", "hà�nội"),
+            ("tenant_id", "5"),
             ("address", "https://a.example"),
             ("sdk_version", __version__),
         ]

@@ -102,7 +102,7 @@ def test_json(serve: Callable[..., Sandbox], alohub: Alohub) -> None:
     found = outcome.json
     assert (found["queues"], found["complete"], found["total"], found["details"]) == (1, True, 1, True)
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", found["address"])
-    assert (found["tenant"], found["sdk_version"]) == (None, __version__)
+    assert (found["tenant"], found["tenant_id"], found["sdk_version"]) == (None, None, __version__)
     assert found["counts"] == {"error": 0, "warning": 1, "info": 0}
     assert found["findings"] == [
         {
