@@ -1,7 +1,7 @@
 """The report of an audit, and running the rules. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -62,9 +62,7 @@ class AuditReport:
 
     def tally(self) -> list[tuple[Severity, str]]:
         """The counts as text, such as `"2 errors"`, most severe first."""
-        plurals = {Severity.INFO: "info"}
-        counts = self.counts().items()
-        return [(severity, counted(number, severity.label, plurals.get(severity))) for severity, number in counts]
+        return tally(self.counts())
 
     def headline(self) -> str:
         """A summary in one line, such as `"250 queues audited: 2 errors, 30 warnings, 0 info"`."""
@@ -102,6 +100,12 @@ class AuditReport:
             ],
             "findings": [{**attrs.asdict(finding), "severity": finding.severity.label} for finding in self.findings],
         }
+
+
+def tally(counts: Mapping[Severity, int]) -> list[tuple[Severity, str]]:
+    """The counts as text, such as `"2 errors"`."""
+    plurals = {Severity.INFO: "info"}
+    return [(severity, counted(number, severity.label, plurals.get(severity))) for severity, number in counts.items()]
 
 
 def make_report(
