@@ -101,10 +101,10 @@ def tenants_of(tenants: Tenants) -> Iterable[Tenant] | AsyncIterable[Tenant]:
         return read_tenants(Path(tenants)).tenants
     if isinstance(tenants, Mapping):
         by_name = cast("Mapping[str, Tenant | ApiKey | None]", tenants)
-        return (
+        return [
             attrs.evolve(value, name=name) if isinstance(value, Tenant) else Tenant(name, api_key=value)
             for name, value in by_name.items()
-        )
+        ]
     return tenants
 
 
