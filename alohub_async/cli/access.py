@@ -103,7 +103,7 @@ class Access:
 
         return left
 
-    def run_tenants(self, job: Job[T], *, jobs: int, label: str) -> list[TenantOutcome[T]]:
+    def run_tenants(self, job: Job[T], *, jobs: int | None, label: str) -> list[TenantOutcome[T]]:
         """Do a job for each tenant of the file, `jobs` at a time; the outcomes are in the order of the file."""
         tenants = self.read_tenants().tenants
 
@@ -170,12 +170,12 @@ class Access:
 
 
 async def each_tenant(
-    pool: AlohubPool, job: Job[T], tenants: Sequence[Tenant], *, jobs: int, label: str
+    pool: AlohubPool, job: Job[T], tenants: Sequence[Tenant], *, jobs: int | None, label: str
 ) -> list[TenantOutcome[T]]:
     """Do a job for each tenant and show how many are done; the outcomes are in the order of the tenants."""
     outcomes: dict[Tenant, TenantOutcome[T]] = {}
     with progress(label) as update:
-        async for outcome in pool.each(job, tenants, concurrency=jobs):
+        async for outcome in pool.each(job, tenants, concurrency=jobs or 8):
             if isinstance(outcome.error, OutputClosedError | OSError):
                 raise outcome.error  # of the output, so it would be that of all tenants
             outcomes[outcome.tenant] = outcome

@@ -53,7 +53,7 @@ def apply_command(
     yes: Annotated[bool, Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     dry_run: Annotated[bool, Option("--dry-run", help="Show the plan without changing anything.")] = False,
     concurrency: Annotated[int, _concurrency] = 16,
-    jobs: Annotated[int, JOBS] = 8,
+    jobs: Annotated[int | None, JOBS] = None,
     access: Access,
 ) -> None:
     """Apply a file of changes to many queues.
@@ -115,7 +115,7 @@ class _Apply:
             return not plan.impossible
         return await self._apply(client, plan, "")
 
-    async def tenants(self, pool: AlohubPool, wanted: Mapping[Tenant, list[changes.Change]], jobs: int) -> int:
+    async def tenants(self, pool: AlohubPool, wanted: Mapping[Tenant, list[changes.Change]], jobs: int | None) -> int:
         """Plan the changes of all tenants, ask once, apply them, and return the exit code."""
 
         async def plan(client: AlohubClient, tenant: Tenant) -> changes.Plan:

@@ -50,7 +50,7 @@ def diff_command(
     *,
     as_json: Annotated[bool, Option("--json", help="Output a JSON object; with --tenants, a line each.")] = False,
     changes_file: Annotated[Path | None, _changes] = None,
-    jobs: Annotated[int, JOBS] = 8,
+    jobs: Annotated[int | None, JOBS] = None,
     access: Access,
 ) -> None:
     """Compare two states of the queues field by field.
@@ -98,7 +98,7 @@ def _write_changes(path: Path, diff: changes.QueueDiff) -> None:
 
 
 def _diff_tenants(
-    before: Path, after: Path, changes_folder: Path | None, access: Access, jobs: int
+    before: Path, after: Path, changes_folder: Path | None, access: Access, jobs: int | None
 ) -> list[TenantOutcome[changes.QueueDiff]]:
     tenants, left = access.read_tenants().tenants, access.left()
     for state in {before, after} - {_LIVE}:

@@ -97,13 +97,14 @@ def describe(error: Exception, *, tenant: Tenant | None = None) -> tuple[int, st
 
 @contextmanager
 def one_failure_code() -> Generator[None]:
-    """Exit with 2 after every failure, as diff(1) does; the message is the one that other commands would write."""
+    """Exit with 2 after every failure but Ctrl-C, as diff(1) does; the messages are those of other commands."""
     try:
         yield
     except (OutputClosedError, typer.Exit, typer.Abort):
         raise
     except Exception as error:
-        raise CommandError(describe(error)[1]) from error
+        code, line = describe(error)
+        raise CommandError(line, code if code in {ExitCode.INTERRUPTED} else ExitCode.USAGE) from error
 
 
 def print_traceback_of_bug(error: BaseException) -> None:

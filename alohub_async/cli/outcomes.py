@@ -16,7 +16,7 @@ from alohub_async.tenant import Tenant
 T = TypeVar("T")
 _PARTITION: Final = "tenant="
 
-JOBS: Final[Any] = Option(metavar="N", min=1, max=1000, help="Tenants at the same time, with --tenants.")
+JOBS: Final[Any] = Option(metavar="N", min=1, max=1000, help="With --tenants, tenants at the same time.  [default: 8]")
 
 
 def check_partitions(folder: Path, tenants: Iterable[Tenant]) -> None:
@@ -42,10 +42,10 @@ def write_lines(outcomes: Iterable[TenantOutcome[T]], record: Callable[[T], Mapp
     """Write a JSON object in a line for each tenant: the record of its result, or its error."""
     for outcome in outcomes:
         if outcome.error is None:
-            found = record(outcome.unwrap())
+            found = {"status": "done", **record(outcome.unwrap())}
         else:
             _, message = describe(outcome.error, tenant=outcome.tenant)
-            found = {"error": {"type": type(outcome.error).__name__, "message": message}}
+            found = {"status": "failed", "error": {"class": type(outcome.error).__name__, "message": message}}
         write(json_text({"tenant": outcome.tenant.name, **found}), as_json=True)
 
 

@@ -34,7 +34,7 @@ def list_command(
     page_size: Annotated[int | None, Option(metavar="N", help="Queues per page.  [default: 100]")] = None,
     as_json: Annotated[bool, Option("--json", help="Output a JSON array; with --tenants, a line each.")] = False,
     as_jsonl: Annotated[bool, Option("--jsonl", help="Output one JSON object per line, as pages arrive.")] = False,
-    jobs: Annotated[int, JOBS] = 8,
+    jobs: Annotated[int | None, JOBS] = None,
     access: Access,
 ) -> None:
     """List all inbound queues, as a table or as JSON; with --tenants, those of each tenant."""

@@ -10,7 +10,6 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
-from alohub_async._version import __version__
 from alohub_async.audit import AuditProgress, AuditReport, audit_inbound
 from alohub_async.client import AlohubClient
 from alohub_async.export import ExportProgress, export_inbound
@@ -71,11 +70,11 @@ class AuditJob:
     async def work(self, client: AlohubClient, tenant: Tenant, _folder: Path, on_step: OnStep) -> dict[str, Any]:
         """Do it, and return the record of the report."""
         report = await audit_inbound(client, on_progress=on_step, **self.options)
+        report = attrs.evolve(report, tenant=tenant.name)
         if self.on_report is not None:
             self.on_report(tenant, report)
-        whose = {"tenant_id": client.tenant_id, "address": str(client.endpoint.base_url), "sdk_version": __version__}
         finished = datetime.now(UTC).isoformat(timespec="milliseconds")
-        return {**report.as_record(), **whose, "finished": finished, **self.choices}
+        return {**report.as_record(), "finished": finished, **self.choices}
 
 
 @attrs.frozen

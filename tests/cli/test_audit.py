@@ -344,6 +344,7 @@ def test_an_incomplete_list(alohub: Alohub) -> None:
 
 
 def test_progress_on_a_terminal(alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal stderr shows the progress."""
+    """On a terminal a bar shows the progress, but not with `--quiet`."""
     monkeypatch.setenv("FORCE_COLOR", "1")
-    assert "Auditing queues" in alohub(*AUDIT, "--json").err
+    assert "45/45" in alohub(*AUDIT, "--json").err
+    assert alohub(*AUDIT, "--json", "--quiet").err == ""

@@ -1,10 +1,8 @@
 """Commands over the tenants of a file, and for one of them."""
 
 import asyncio
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import platformdirs
 import pytest
@@ -12,40 +10,9 @@ import pytest
 from alohub_async import InboundQueueUpdate
 from alohub_async.cli.errors import ExitCode
 from alohub_async.files import read_queues
-from alohub_async.testing import Sandbox, seed_queues
-from tests.cli.command import Alohub, Process, records
+from alohub_async.testing import Sandbox
+from tests.cli.command import QUEUES, TENANTS, Alohub, Process, lines, records
 from tests.support import FIRST
-
-QUEUES = 9
-HOSTILE = "<b>\x1b[2J\x00\u202e"
-
-
-@pytest.fixture(name="fleet")
-def _fleet(serve: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sandbox:
-    """A sandbox of the tenants a, b and c, which are in `tenants.toml` of the working folder."""
-    monkeypatch.chdir(tmp_path)
-    queues = [{**queue, "callinName": HOSTILE, "timeWait": "60"} for queue in seed_queues(QUEUES)]
-    sandbox = serve(queues=queues, tenants=3, tenant_id="T", tenant_limit=None, route_limit=None)
-    tables: list[str] = []
-    for name, (tenant_id, key) in zip("abc", sandbox.tenant_keys.items(), strict=True):
-        monkeypatch.setenv(f"KEY_{name}", key)
-        tables += [f"[tenants.{name}]", f'api_key_env = "KEY_{name}"']
-        tables += [f'base_url = "{sandbox.url}"', f'tenant_id = "{tenant_id}"']
-    Path("tenants.toml").write_text("\n".join(tables), encoding="utf-8")
-    monkeypatch.delenv("ALOHUB_API_KEY")
-    return sandbox
-
-
-@pytest.fixture(name="command")
-def _command(fleet: Sandbox, capsys: pytest.CaptureFixture[str]) -> Alohub:
-    """The command, with nothing in the environment but the keys of the tenants."""
-    return Alohub(fleet, capsys)
-
-
-def lines(text: str) -> list[dict[str, Any]]:
-    """The JSON objects, one in each line."""
-    return [json.loads(line) for line in text.splitlines()]
-
 
 # One tenant
 
@@ -151,8 +118,9 @@ def test_a_failure_does_not_stop_the_others(
     assert no_key == "alohub: tenant b: no API key: set KEY_b"
     if form == ("--json",):
         found = lines(outcome.out)
-        assert found[0]["error"]["type"] == "AuthenticationError"
-        assert found[1] == {"tenant": "b", "error": {"type": "ConfigurationError", "message": "no API key: set KEY_b"}}
+        assert found[0]["error"]["class"] == "AuthenticationError"
+        error = {"class": "ConfigurationError", "message": "no API key: set KEY_b"}
+        assert found[1] == {"tenant": "b", "status": "failed", "error": error}
         assert len(found[2]["queues"]) == QUEUES
     else:
         assert outcome.out.count("1001226") == 1
@@ -190,9 +158,6 @@ def max_waits(sandbox: Sandbox) -> list[int | None]:
             return (await client.queues.get_inbound(FIRST)).max_wait
 
     return [asyncio.run(get(tenant_id)) for tenant_id in sandbox.tenant_keys]
-
-
-TENANTS = ("--tenants", "tenants.toml")
 
 
 @pytest.fixture(name="exported")
