@@ -47,6 +47,7 @@ from alohub_async.options import CopyOptionsDict as CopyOptionsDict
 from alohub_async.options import PageOptions as PageOptions
 from alohub_async.options import PageOptionsDict as PageOptionsDict
 from alohub_async.options import PagerOptionsDict as PagerOptionsDict
+from alohub_async.options import PoolOptionsDict as PoolOptionsDict
 from alohub_async.options import WalkOptions as WalkOptions
 from alohub_async.options import WalkOptionsDict as WalkOptionsDict
 from alohub_async.pagination import Consistency as Consistency
@@ -55,6 +56,11 @@ from alohub_async.pagination import Estimate as Estimate
 from alohub_async.pagination import Page as Page
 from alohub_async.pagination import Pager as Pager
 from alohub_async.pagination import StopReason as StopReason
+from alohub_async.pool import AlohubPool as AlohubPool
+from alohub_async.pool import Job as Job
+from alohub_async.pool import MakeLimiter as MakeLimiter
+from alohub_async.pool import TenantOutcome as TenantOutcome
+from alohub_async.pool import TenantOutcomes as TenantOutcomes
 from alohub_async.rate_limits import RateLimiter as RateLimiter
 from alohub_async.rate_limits import RateLimitHeaders as RateLimitHeaders
 from alohub_async.rate_limits import RateLimitStatus as RateLimitStatus
@@ -68,5 +74,7 @@ from alohub_async.resources import Resource as Resource
 from alohub_async.resources import ResourceSpec as ResourceSpec
 from alohub_async.routes import Route as Route
 from alohub_async.secret import Secret as Secret
+from alohub_async.tenant import Tenant as Tenant
+from alohub_async.tenant import Tenants as Tenants
 from alohub_async.unset import UNSET as UNSET
 from alohub_async.unset import UnsetType as UnsetType

@@ -194,15 +194,20 @@ class CopyOptionsDict(CallOptionsDict, total=False):
     max_response_bytes: int | None
 
 
-class ClientOptionsDict(CopyOptionsDict, total=False):
-    """Keywords of `AlohubClient` and `AlohubClient.from_env`; see `ClientOptions`."""
+class PoolOptionsDict(CopyOptionsDict, total=False):
+    """Keywords of `AlohubPool`; see `ClientOptions`."""
 
-    tenant_id: str | None
     endpoint: Endpoint | str | None
-    rate_limiter: RateLimiter | None
     session: Session | None
     max_connections: int
     user_agent: str | None
+
+
+class ClientOptionsDict(PoolOptionsDict, total=False):
+    """Keywords of `AlohubClient` and `AlohubClient.from_env`; see `ClientOptions`."""
+
+    tenant_id: str | None
+    rate_limiter: RateLimiter | None
 
 
 def _endpoint(value: Endpoint | str | None) -> Endpoint:

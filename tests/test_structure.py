@@ -134,6 +134,11 @@ def test_types_of_public_signatures_are_public() -> None:
                 missing |= {f"{found.__name__} of {name}" for found in _classes_in(hint) if not _is_public(found)}
         missing |= {f"{base.__name__} of {name}" for base in value.__mro__ if not _is_public(base)}
     unnamed = {"PageToken of Pager", "Requestor of Resource", "Permit of RateLimiter", "BulkOptions of Outcomes"}
+    unnamed |= {
+        f"{name} of {outcomes}"
+        for name in ("ConcurrentCalls", "BulkOptions")
+        for outcomes in ("Outcomes", "TenantOutcomes")
+    }
     assert missing <= unnamed  # nobody needs to name these
 
 

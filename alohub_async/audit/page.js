@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const table = document.getElementById("queues");
+  const table = document.querySelector("table.sortable");
   const body = table.tBodies[0];
   const heads = [...table.tHead.rows[0].cells];
   const collator = new Intl.Collator("vi", { numeric: true });
@@ -25,6 +25,12 @@
       head.setAttribute("aria-sort", descending ? "descending" : "ascending");
       sort(column, descending);
     });
+  });
+
+  const find = document.getElementById("find");
+  find?.addEventListener("input", () => {
+    const wanted = find.value.trim().toLowerCase();
+    first.forEach((row) => { row.hidden = !row.cells[0].textContent.toLowerCase().includes(wanted); });
   });
 
   // Open all sections: collapsed ones would not be printed.

@@ -1,17 +1,23 @@
-"""A report as one self-contained HTML page. It needs the extra `audit` (Jinja2)."""
+"""Reports as self-contained HTML pages. They need the extra `audit` (Jinja2)."""
 
 import base64
 import hashlib
 import importlib.util
 from collections import Counter
-from typing import Any
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
 
+from alohub_async._version import __version__
 from alohub_async.audit.junit import legal
-from alohub_async.audit.report import AuditReport
-from alohub_async.audit.rules import WIRE_NAMES, AuditedQueue
+from alohub_async.audit.report import AuditReport, tally
+from alohub_async.audit.rules import WIRE_NAMES, AuditedQueue, Severity
 from alohub_async.errors import ConfigurationError
 from alohub_async.models import QueueStrategy
 from alohub_async.plurals import counted
+
+_SEVERITIES: Final = sorted(Severity, reverse=True)
+_TONES: Final = {"failed": "error", **{severity.label: severity.label for severity in _SEVERITIES}}
 
 
 def html_page(report: AuditReport) -> str:
@@ -20,6 +26,91 @@ def html_page(report: AuditReport) -> str:
     Raises:
         ConfigurationError: Jinja2 is not installed.
     """
+    groups = report.by_rule()
+    by_rule = Counter(finding.rule for finding in report.findings)
+    by_strategy = Counter(_shown(queue, "strategy") or "none" for queue in report.audited.queues)
+    return _render(
+        "page.html",
+        cards=[*_cards(report.counts()), ("", counted(len(report.audited.queues), "queue"))],
+        charts={
+            "Findings by rule": _bars(by_rule, {rule.id: rule.severity.label for rule, _ in groups}),
+            "Queues by strategy": _bars(by_strategy, {}),
+        },
+        report=report,
+        whose=report.tenant or report.tenant_id,
+        rule_count=counted(len(report.rules), "rule"),
+        by_rule=groups,
+        found=Counter(finding.queue_id for finding in report.findings),
+        shown=_shown,
+    )
+
+
+def tenants_page(
+    results: Mapping[str, Mapping[str, Any] | str], *, started: datetime, links: Mapping[str, str] | None = None
+) -> str:
+    """The audits of several tenants as one HTML page, like that of `html_page`; those that failed come first.
+
+    Args:
+        results: By the tenants' names, the record of each report (see `AuditReport.as_record`), or why there is none.
+        started: The start of the audits, with a time zone.
+        links: The URLs of pages of single tenants, by their names.
+
+    Raises:
+        ConfigurationError: Jinja2 is not installed.
+    """
+    rows = [_row(name, result, (links or {}).get(name)) for name, result in results.items()]
+    records = [result for result in results.values() if not isinstance(result, str)]
+    by_rule = Counter(finding["rule"] for record in records for finding in record["findings"])
+    severities = {rule["id"]: rule["severity"] for record in records for rule in record["rules"]}
+    worst, failed = Counter(row["worst"] for row in rows), len(rows) - len(records)
+    total = {severity: sum(record["counts"][severity.label] for record in records) for severity in _SEVERITIES}
+    queues = counted(sum(record["queues"] for record in records), "queue")
+    return _render(
+        "tenants.html",
+        cards=[("error" if failed else "", f"{failed:,} failed"), *_cards(total), ("", queues)],
+        charts={
+            "Findings by rule": _bars(by_rule, severities),
+            "Tenants by worst finding": _bars(worst, _TONES),
+        },
+        title=counted(len(rows), "tenant"),
+        source=f"{started:%Y-%m-%d %H:%M %Z} · alohub-async {__version__}",
+        failed=counted(failed, "tenant") if failed else "",
+        rows=sorted(rows, key=lambda row: (row["worst"] != "failed", row["order"])),
+    )
+
+
+def _cards(counts: Mapping[Severity, int]) -> list[tuple[str, str]]:
+    return [(severity.label, text) for severity, text in tally(counts)]
+
+
+def _row(name: str, result: Mapping[str, Any] | str, link: str | None) -> dict[str, Any]:
+    """A row of the table of tenants."""
+    if isinstance(result, str):
+        empty = dict.fromkeys(("queues", "started", "address"), "")
+        return {
+            **empty,
+            "name": name,
+            "link": link,
+            "counts": [("", "")] * 3,
+            "worst": "failed",
+            "order": [],
+            "result": result,
+        }
+    counts = [(severity.label, result["counts"][severity.label]) for severity in _SEVERITIES]
+    return {
+        "name": name,
+        "link": link,
+        "counts": counts,
+        "order": [-count for _, count in counts],
+        "worst": next((label for label, count in counts if count), "none"),
+        "queues": result["queues"],
+        "result": "complete" if result["complete"] else "not provably complete",
+        "started": f"{datetime.fromisoformat(result['started']):%Y-%m-%d %H:%M}",
+        "address": result["address"],
+    }
+
+
+def _render(template: str, **values: Any) -> str:
     check_html()
     import jinja2
 
@@ -33,23 +124,8 @@ def html_page(report: AuditReport) -> str:
     )
     style, script = (environment.get_template(name).render() for name in ("page.css", "page.js"))
     sources = f"style-src '{_hash(style)}'; script-src '{_hash(script)}'"
-    by_rule = Counter(finding.rule for finding in report.findings)
-    by_strategy = Counter(_shown(queue, "strategy") or "none" for queue in report.audited.queues)
-    groups = report.by_rule()
-    cards = [(severity.label, count) for severity, count in report.tally()]
-    return environment.get_template("page.html").render(
-        report=report,
-        cards=[*cards, ("", counted(len(report.audited.queues), "queue"))],
-        policy=f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'",
-        rule_count=counted(len(report.rules), "rule"),
-        charts={
-            "Findings by rule": _bars(by_rule, {rule.id: rule.severity.label for rule, _ in groups}),
-            "Queues by strategy": _bars(by_strategy, {}),
-        },
-        by_rule=groups,
-        found=Counter(finding.queue_id for finding in report.findings),
-        shown=_shown,
-    )
+    policy = f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'"
+    return environment.get_template(template).render(policy=policy, **values)
 
 
 def check_html() -> None:

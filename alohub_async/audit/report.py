@@ -1,12 +1,13 @@
 """The report of an audit, and running the rules. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 import attrs
 
+from alohub_async._version import __version__
 from alohub_async.audit.rules import AuditedList, Finding, Rule, Severity
 from alohub_async.plurals import counted
 
@@ -20,12 +21,20 @@ class AuditReport:
         rules: The rules that ran, as configured.
         findings: The findings, most severe first, then in the order of `rules`.
         started: The start of the audit, with a time zone.
+        tenant: The tenant's name in a file of tenants, if any.
+        tenant_id: The tenant, as given to the client; None if the key alone says it.
+        address: The base URL of the API; None if it is not known.
+        sdk_version: The version of this package.
     """
 
     audited: AuditedList
     rules: tuple[Rule, ...]
     findings: tuple[Finding, ...]
     started: datetime
+    tenant: str | None = None
+    tenant_id: str | None = None
+    address: str | None = None
+    sdk_version: str = __version__
 
     @property
     def complete(self) -> bool:
@@ -53,18 +62,31 @@ class AuditReport:
 
     def tally(self) -> list[tuple[Severity, str]]:
         """The counts as text, such as `"2 errors"`, most severe first."""
-        plurals = {Severity.INFO: "info"}
-        counts = self.counts().items()
-        return [(severity, counted(number, severity.label, plurals.get(severity))) for severity, number in counts]
+        return tally(self.counts())
 
     def headline(self) -> str:
         """A summary in one line, such as `"250 queues audited: 2 errors, 30 warnings, 0 info"`."""
         return f"{counted(len(self.audited.queues), 'queue')} audited: {', '.join(text for _, text in self.tally())}"
 
+    def source(self) -> str:
+        """Whose report it is, in one line: the tenant, the address, the time and the version of this package."""
+        tenant = self.tenant or self.tenant_id
+        parts = (
+            tenant and f"tenant {tenant}",
+            self.address,
+            f"{self.started:%Y-%m-%d %H:%M %Z}",
+            f"alohub-async {self.sdk_version}",
+        )
+        return " · ".join(part for part in parts if part)
+
     def as_record(self) -> dict[str, Any]:
         """The report as a JSON object."""
         audited = self.audited
         return {
+            "tenant": self.tenant,
+            "tenant_id": self.tenant_id,
+            "address": self.address,
+            "sdk_version": self.sdk_version,
             "started": self.started.isoformat(),
             "queues": len(audited.queues),
             "complete": self.complete,
@@ -80,9 +102,24 @@ class AuditReport:
         }
 
 
-def make_report(audited: AuditedList, rules: Iterable[Rule], *, started: datetime) -> AuditReport:
-    """Run the rules, as configured, on these queues; `started` is the start of the audit, with a time zone."""
+def tally(counts: Mapping[Severity, int]) -> list[tuple[Severity, str]]:
+    """The counts as text, such as `"2 errors"`."""
+    plurals = {Severity.INFO: "info"}
+    return [(severity, counted(number, severity.label, plurals.get(severity))) for severity, number in counts.items()]
+
+
+def make_report(
+    audited: AuditedList,
+    rules: Iterable[Rule],
+    *,
+    started: datetime,
+    tenant_id: str | None = None,
+    address: str | None = None,
+) -> AuditReport:
+    """Run the rules, as configured, on these queues; for the others, see `AuditReport`."""
     rules = tuple(rules)
     findings = [finding for rule in rules for finding in rule.check(audited)]
     findings.sort(key=lambda finding: -finding.severity)  # stable: keeps the order of the rules
-    return AuditReport(audited=audited, rules=rules, findings=tuple(findings), started=started)
+    return AuditReport(
+        audited=audited, rules=rules, findings=tuple(findings), started=started, tenant_id=tenant_id, address=address
+    )

@@ -145,4 +145,5 @@ async def audit_inbound(
     audited = AuditedList(
         queues=tuple(queues), complete=pager.complete, total=pager.total, drift=pager.drift, details=details
     )
-    return make_report(audited, enabled, started=started)
+    address = str(client.endpoint.base_url)
+    return make_report(audited, enabled, started=started, tenant_id=client.tenant_id, address=address)

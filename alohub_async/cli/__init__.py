@@ -5,7 +5,7 @@ from typing import Final
 
 from alohub_async.cli.streams import usable_streams
 
-_EXTRA: Final = frozenset({"typer", "rich"})
+_EXTRA: Final = frozenset({"platformdirs", "rich", "typer"})
 _NOT_INSTALLED: Final = 7  # ExitCode.NOT_INSTALLED, whose module cannot be imported without the extra
 
 

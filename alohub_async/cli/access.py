@@ -6,28 +6,38 @@ import inspect
 import logging
 import os
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
 
 import attrs
+from platformdirs import user_config_path
 from typer import Option
 
-from alohub_async.cli.errors import KEY_VARIABLE, CommandError, ExitCode
-from alohub_async.cli.output import message_line, write_stderr
+from alohub_async.cli.errors import KEY_VARIABLE, CommandError, ExitCode, describe
+from alohub_async.cli.output import OutputClosedError, message_line, progress, write_stderr
 from alohub_async.client import AlohubClient
 from alohub_async.config import Endpoint, Environment
+from alohub_async.errors import AlohubError
 from alohub_async.http.retries import RetryPolicy
+from alohub_async.pool import AlohubPool, Job, TenantOutcome
+from alohub_async.tenant import Tenant, TenantsFile, read_tenants
+from alohub_async.validation import nearest
 
 T = TypeVar("T")
+TENANTS_VARIABLE: Final = "ALOHUB_TENANTS"
 
 _option = partial(Option, rich_help_panel="Access")
 _url = _option(metavar="URL", help="Base URL of the API, without /v1.  [default: $ALOHUB_BASE_URL]")
 _env = _option(help="The vendor's gateway.  [default: $ALOHUB_ENV, or production]")
 _direct = _option("--direct", help="The base URL is the backend itself: path prefix /api, key in header Authorization.")
 _allow_http = _option("--allow-http", help="Allow http:// URLs; the key is sent unencrypted.")
-_tenant = _option(metavar="ID", help="Tenant id.  [default: $ALOHUB_TENANT_ID, or none]")
+_tenant_id = _option(metavar="ID", help="Tenant id.  [default: $ALOHUB_TENANT_ID, or none]")
+_tenants = _option(metavar="FILE", help="File of tenants.  [default: $ALOHUB_TENANTS, or its usual place]")
+_tenant = _option(metavar="NAME", help="The tenant of this name in the file of tenants.")
 _deadline = _option(metavar="SECONDS", help="Time limit for the whole command, including waits.")
 _retries = _option(metavar="N", help="Maximum number of retries per request.  [default: 3]")
 
@@ -41,20 +51,29 @@ class Access:
     env: Annotated[Environment | None, _env] = None
     direct: Annotated[bool, _direct] = False
     allow_http: Annotated[bool, _allow_http] = False
-    tenant_id: Annotated[str | None, _tenant] = None
+    tenant_id: Annotated[str | None, _tenant_id] = None
+    tenants: Annotated[Path | None, _tenants] = None
+    tenant: Annotated[str | None, _tenant] = None
     deadline: Annotated[float | None, _deadline] = None
     retries: Annotated[int | None, _retries] = None
     verbose: Annotated[bool, _option("--verbose", "-v", help="Log each request and retry to stderr.")] = False
 
     def run(self, work: Callable[[AlohubClient], Awaitable[T]]) -> T:
         """Open a client, run the work with it in an event loop, and close the client."""
-        opening = self._sandbox() if self.sandbox else self._service()
+        tenant = None if self.tenants is None and self.tenant is None else self._one_tenant()
+        opening = self._client_of(tenant) if tenant else self._sandbox() if self.sandbox else self._service()
 
         async def work_with_client() -> T:
             async with opening as client:
                 return await work(client)
 
-        return self.run_without_client(work_with_client)
+        try:
+            return self.run_without_client(work_with_client)
+        except AlohubError as error:
+            if tenant is None:
+                raise
+            code, line = describe(error, tenant=tenant)
+            raise CommandError(f"tenant {tenant.name}: {line}", code) from error
 
     def run_without_client(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run work that opens its own clients, in an event loop."""
@@ -65,6 +84,66 @@ class Access:
     def retry(self) -> RetryPolicy:
         """The retry policy of clients."""
         return RetryPolicy() if self.retries is None else RetryPolicy(max_retries=self.retries)
+
+    @property
+    def many(self) -> bool:
+        """Whether the command is for all tenants of a file."""
+        return self.tenants is not None and self.tenant is None
+
+    def left(self) -> Callable[[], float | None]:
+        """A function that returns the deadline, and from its second call on the seconds that are left of it."""
+        started: float | None = None
+
+        def left() -> float | None:
+            nonlocal started
+            if self.deadline is None or started is None:
+                started = time.monotonic()
+                return self.deadline
+            return max(self.deadline + started - time.monotonic(), min(self.deadline, 0.001))
+
+        return left
+
+    def run_tenants(self, job: Job[T], *, jobs: int | None, label: str) -> list[TenantOutcome[T]]:
+        """Do a job for each tenant of the file, `jobs` at a time; the outcomes are in the order of the file."""
+        tenants = self.read_tenants().tenants
+
+        async def work() -> list[TenantOutcome[T]]:
+            async with self.pool() as pool:
+                return await each_tenant(pool, job, tenants, jobs=jobs, label=label)
+
+        return self.run_without_client(work)
+
+    def pool(self) -> AlohubPool:
+        """A pool for the tenants of the file."""
+        return AlohubPool(retry=self.retry)
+
+    def read_tenants(self) -> TenantsFile:
+        """The file of tenants; options that contradict it are refused."""
+        if self.sandbox or self.direct or self.allow_http or self.base_url or self.env or self.tenant_id:
+            raise CommandError("the file of tenants has the access options; leave them out on the command line")
+        return read_tenants(self.tenants_path)
+
+    @property
+    def tenants_path(self) -> Path:
+        """The file of tenants."""
+        usual = user_config_path("alohub", appauthor=False) / "tenants.toml"
+        path = self.tenants or Path(os.environ.get(TENANTS_VARIABLE) or usual)
+        if path == usual and not path.exists():
+            raise CommandError(f"no file of tenants: give --tenants, set {TENANTS_VARIABLE}, or write {usual}")
+        return path
+
+    def _one_tenant(self) -> Tenant:
+        tenants = {tenant.name: tenant for tenant in self.read_tenants().tenants}
+        if self.tenant is None:
+            raise CommandError(f"this command is for one tenant; add --tenant and a name: {', '.join(tenants)}")
+        if self.tenant not in tenants:
+            raise CommandError(f"{self.tenants_path} has no tenant {self.tenant!r}; {nearest(self.tenant, tenants)}")
+        return tenants[self.tenant]
+
+    @asynccontextmanager
+    async def _client_of(self, tenant: Tenant) -> AsyncGenerator[AlohubClient]:
+        async with self.pool() as pool, pool.client(tenant) as client:
+            yield client
 
     @asynccontextmanager
     async def _sandbox(self) -> AsyncGenerator[AlohubClient]:
@@ -83,16 +162,25 @@ class Access:
         url = self.base_url or (None if self.env else os.environ.get("ALOHUB_BASE_URL"))
         if self.direct and not url:
             raise CommandError("--direct needs the URL of the backend: give --base-url, or set ALOHUB_BASE_URL")
-        endpoint = make_endpoint(url, self.env, direct=self.direct, allow_http=self.allow_http)
+        endpoint = getattr(Endpoint, self.env)() if self.env else None
+        if url:
+            endpoint = (Endpoint.direct if self.direct else Endpoint)(url, allow_http=self.allow_http)
         key = None if os.environ.get(KEY_VARIABLE) else _ask_for_key()
         return AlohubClient.from_env(key, tenant_id=self.tenant_id, endpoint=endpoint, retry=self.retry)
 
 
-def make_endpoint(base_url: str | None, env: Environment | None, *, direct: bool, allow_http: bool) -> Endpoint | None:
-    """The endpoint at a base URL, or else the vendor's gateway of that name; None if neither is given."""
-    if base_url:
-        return (Endpoint.direct if direct else Endpoint)(base_url, allow_http=allow_http)
-    return getattr(Endpoint, env)() if env else None
+async def each_tenant(
+    pool: AlohubPool, job: Job[T], tenants: Sequence[Tenant], *, jobs: int | None, label: str
+) -> list[TenantOutcome[T]]:
+    """Do a job for each tenant and show how many are done; the outcomes are in the order of the tenants."""
+    outcomes: dict[Tenant, TenantOutcome[T]] = {}
+    with progress(label) as update:
+        async for outcome in pool.each(job, tenants, concurrency=jobs or 8):
+            if isinstance(outcome.error, OutputClosedError | OSError):
+                raise outcome.error  # of the output, so it would be that of all tenants
+            outcomes[outcome.tenant] = outcome
+            update(len(outcomes), len(tenants))
+    return [outcomes[tenant] for tenant in tenants]
 
 
 def with_access(command: Callable[..., None]) -> Callable[..., None]:

@@ -10,8 +10,9 @@ from typer.main import get_command
 
 from alohub_async._version import __version__
 from alohub_async.cli import queues
+from alohub_async.cli.apply import APPLY_EPILOG, apply_command
 from alohub_async.cli.audit import AUDIT_EPILOG, audit_command
-from alohub_async.cli.changes import APPLY_EPILOG, DIFF_EPILOG, apply_command, diff_command
+from alohub_async.cli.diff import DIFF_EPILOG, diff_command
 from alohub_async.cli.errors import KEY_VARIABLE, ExitCode, describe, print_traceback_of_bug
 from alohub_async.cli.export import export_command
 from alohub_async.cli.guide import guide_command
@@ -26,7 +27,8 @@ Environment:
   ALOHUB_API_KEY    API key; not an option, as other users could see it
   ALOHUB_TENANT_ID  tenant id, if the gateway needs one beside the key
   ALOHUB_BASE_URL   base URL of the API
-  ALOHUB_ENV        production or development; unused with a base URL"""
+  ALOHUB_ENV        production or development; unused with a base URL
+  ALOHUB_TENANTS    file of tenants, for --tenant"""
 _EXIT_CODES: Final = "\n".join(f"  {code:>3}  {code.meaning}" for code in ExitCode)
 _OF_CHECKS: Final = "  diff and audit: 0 nothing found, 1 something found, 2 failed for any reason"
 

@@ -1,11 +1,14 @@
 """`alohub queues audit`: reports of the audit for people, programs and CI."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from urllib.parse import quote
 
+import attrs
 import typer
 from rich.cells import cell_len
 from rich.console import Group
@@ -14,15 +17,20 @@ from rich.text import Text
 from typer import Option
 
 from alohub_async.cli.access import Access, with_access
-from alohub_async.cli.errors import CommandError, one_failure_code
-from alohub_async.cli.output import one_line, print_rich, progress, table_with_heading, write_json
+from alohub_async.cli.errors import CommandError, ExitCode, one_failure_code
+from alohub_async.cli.outcomes import JOBS
+from alohub_async.cli.output import one_line, print_rich, table_with_heading, write_json
+from alohub_async.cli.progress import show_progress
+from alohub_async.cli.runs import NEWER_THAN, SCHEDULER, TO_GO_ON, again, entries_of, run_job, write_entries
 from alohub_async.client import AlohubClient
-from alohub_async.files import replacing
+from alohub_async.files import os_errors, replacing
+from alohub_async.tenant import Tenant
+from alohub_async.tenants import TenantEntry, audit_tenants
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from alohub_async.audit import AuditReport, Finding, Rule
+    from alohub_async.audit import AuditReport, Finding, Rule, Severity
 
 AUDIT_EPILOG: Final = """Example: alohub queues audit --html audit.html --junit audit.xml
 
@@ -40,6 +48,7 @@ _fail_on = Option(metavar="SEVERITY", help="Lowest severity that exits with 1: i
 _details = Option("--details/--no-details", help="Get the details of each queue, or only the list.")
 _file = partial(Option, metavar="FILE", dir_okay=False)
 _config = _file(help="TOML file with settings of the rules.  [default: [tool.alohub.audit] in ./pyproject.toml]")
+_folder = Option(metavar="FOLDER", help="With --tenants, also write the results and _report.json to this folder.")
 _rules = Option(metavar="MODULE", help="Also run the rules of this module or file (.py); may be given several times.")
 
 
@@ -54,9 +63,17 @@ def audit_command(
     config: Annotated[Path | None, _config] = None,
     rules: Annotated[list[str] | None, _rules] = None,
     list_rules: Annotated[bool, Option("--list-rules", help="Show the configured rules and exit.")] = False,
+    folder: Annotated[Path | None, _folder] = None,
+    newer_than: Annotated[timedelta | None, NEWER_THAN] = None,
+    quiet: Annotated[bool, Option("--quiet", "-q", help="Show no progress.")] = False,
+    jobs: Annotated[int | None, JOBS] = None,
+    scheduler: Annotated[str | None, SCHEDULER] = None,
     access: Access,
 ) -> None:
     """Audit all inbound queues with a set of rules.
+
+    With --tenants, --html also writes a page for each tenant, beside the
+    page of all. With --folder, the same command goes on after Ctrl-C.
 
     Settings can disable a rule, or change its severity and options:
     locked = false, long-wait = { seconds = 600, severity = "error" }
@@ -74,28 +91,116 @@ def audit_command(
             return
         if html is not None:
             audit.check_html()
-        for path in (html, junit):  # before the audit, as that can take many minutes
+        outputs = _Outputs(html, junit, audit.Severity[fail_on.upper()], as_json=as_json)
+        outputs.check()
+        options: Any = {"rules": chosen, "details": details, "deadline": access.deadline}
+        run: Any = {"newer_than": newer_than, "concurrency": jobs, "scheduler": scheduler}
+        if access.many:
+            has_findings = _audit_tenants(access, outputs, {**run, **options}, folder, quiet=quiet)
+        elif folder or newer_than or scheduler:
+            raise CommandError("--folder, --newer-than and --scheduler are for --tenants")
+        else:
+            has_findings = _audit_one(access, outputs, options, quiet=quiet)
+    if has_findings:
+        raise typer.Exit(_FINDINGS)
+
+
+@attrs.frozen
+class _Outputs:
+    """Where reports go, and the lowest severity that counts."""
+
+    html: Path | None
+    junit: Path | None
+    threshold: "Severity"
+    as_json: bool = attrs.field(kw_only=True)
+
+    @property
+    def pages(self) -> Path | None:
+        """The folder with a page for each tenant, beside that of all; none for a device."""
+        is_device = self.html is not None and self.html.exists() and not self.html.is_file()
+        return None if self.html is None or is_device else self.html.with_name(f"{self.html.stem}-tenants")
+
+    def check(self) -> None:
+        """Refuse a file that cannot be written before the audit, as that can take many minutes."""
+        for path in (self.html, self.junit):
             if path is not None and not path.parent.is_dir():
                 raise CommandError(f"cannot write {path}: folder {path.parent} does not exist")
 
-        run = partial(audit.audit_inbound, rules=chosen, details=details, deadline=access.deadline)
+    def write(self, html: Callable[[], str], junit: Callable[[], bytes]) -> None:
+        """Write the files that are wanted."""
+        if self.html is not None:
+            _write_file(self.html, html().encode())
+        if self.junit is not None:
+            _write_file(self.junit, junit())
 
-        async def work(client: AlohubClient) -> "AuditReport":
-            with progress("Auditing queues…") as update:
-                return await run(client, on_progress=lambda now: update(now.done, now.total))
 
-        report = access.run(work)
-        threshold = audit.Severity[fail_on.upper()]
-        if html is not None:
-            _write_file(html, audit.html_page(report).encode())
-        if junit is not None:
-            _write_file(junit, audit.junit_xml(report, fail_on=threshold))
-        if as_json:
-            write_json(report.as_record())
-        else:
-            _print_report(report)
-    if report.at_least(threshold):
-        raise typer.Exit(_FINDINGS)
+def _audit_one(access: Access, outputs: _Outputs, options: Mapping[str, Any], *, quiet: bool) -> bool:
+    """Audit one tenant; whether there are findings."""
+    from alohub_async import audit
+
+    async def work(client: AlohubClient) -> "AuditReport":
+        with show_progress("Auditing", quiet=quiet) as show:
+            report = await audit.audit_inbound(client, on_progress=show, **options)
+        return attrs.evolve(report, tenant=access.tenant)
+
+    report = access.run(work)
+    outputs.write(lambda: audit.html_page(report), lambda: audit.junit_xml(report, fail_on=outputs.threshold))
+    if outputs.as_json:
+        write_json(report.as_record())
+    else:
+        _print_report(report)
+    return bool(report.at_least(outputs.threshold))
+
+
+def _audit_tenants(
+    access: Access, outputs: _Outputs, options: dict[str, Any], folder: Path | None, *, quiet: bool
+) -> bool:
+    """Audit the tenants of the file; whether there are findings. A failure of a tenant exits with 2."""
+    from alohub_async import audit
+
+    if options["newer_than"] and not folder:
+        raise CommandError("--newer-than needs --folder, where the results are")
+    if (pages := outputs.pages) is not None and options["scheduler"] is None:  # a worker may have no such folder
+
+        def write_page(tenant: Tenant, report: "AuditReport") -> None:
+            with os_errors(pages, doing="write"):
+                pages.mkdir(exist_ok=True)
+            _write_file(pages / f"{tenant.name}.html", audit.html_page(report).encode())
+
+        options["on_report"] = write_page
+    hint = again(restart=False) + (f" {TO_GO_ON}" if folder else "")
+    job = partial(audit_tenants, access.read_tenants().tenants, folder, **options)
+    report = run_job(access, job, quiet=quiet, hint=hint)
+    entries = entries_of(report, access)
+    results = {entry.tenant: text if entry.result is None else entry.result for entry, _, text in entries}
+    found = {name: record for name, record in results.items() if not isinstance(record, str)}
+    files = {name: pages / f"{name}.html" for name in found} if pages else {}
+    links = {name: quote(f"{path.parent.name}/{path.name}") for name, path in files.items() if path.is_file()}
+    outputs.write(
+        lambda: audit.tenants_page(results, started=report.started, links=links),
+        lambda: audit.tenants_junit_xml(results, fail_on=outputs.threshold),
+    )
+    if outputs.as_json:
+        write_entries(entry for entry, _, _ in entries)
+    else:
+        _print_tenants(entries)
+    if len(found) < len(results):
+        raise typer.Exit(ExitCode.USAGE)
+    worst = [severity.label for severity in audit.Severity if severity >= outputs.threshold]
+    return any(record["counts"][label] for record in found.values() for label in worst)
+
+
+def _print_tenants(entries: Iterable[tuple[TenantEntry, int, str]]) -> None:
+    numbers = ("Errors", "Warnings", "Info", "Queues")
+    table = table_with_heading(["Tenant", *numbers, "Result"], right=numbers, folded={"Tenant", "Result"})
+    for entry, _, text in entries:
+        cells = [Text("-")] * len(numbers)
+        if (record := entry.result) is not None:
+            counts = record["counts"]
+            cells = [Text(f"{counts[name]:,}", style=_STYLES[name] if counts[name] else "") for name in _STYLES]
+            cells.append(Text(f"{record['queues']:,}"))
+        table.add_row(Text(entry.tenant), *cells, Text(text))
+    print_rich(table)
 
 
 def _load(sources: Iterable[str]) -> "list[Rule]":
@@ -121,7 +226,7 @@ def _print_report(report: "AuditReport") -> None:
     for severity, count in report.tally():
         if report.counts()[severity]:
             headline.highlight_words([count], style=_STYLES[severity.label])
-    parts: list[RenderableType] = [headline]
+    parts: list[RenderableType] = [headline, Text(one_line(report.source()))]
     id_width = max((len(_id_of(finding)) for finding in report.findings), default=0)
     name_width = max((cell_len(_name_of(finding)) for finding in report.findings), default=0)
     for rule, found in report.by_rule():

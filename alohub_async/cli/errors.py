@@ -12,6 +12,7 @@ import typer
 from alohub_async import errors
 from alohub_async.cli.output import OutputClosedError, message_line
 from alohub_async.secret import redacted
+from alohub_async.tenant import Tenant
 
 
 class ExitCode(enum.IntEnum):
@@ -49,8 +50,10 @@ _HINTS: Final[tuple[tuple[type[errors.AlohubError], str], ...]] = (
     (errors.PermissionDeniedError, "; ask for a key with the scope 'queue'"),
 )
 
-# Arguments that the SDK's messages name, and the options that stand for them.
-_OPTIONS: Final = {"Endpoint(…, allow_http=True)": "--allow-http", "restart=True": "--restart"}
+# Arguments that the SDK's messages name, and the options, or the settings in a file of tenants, that stand for them.
+_ALLOW_HTTP: Final = "Endpoint(…, allow_http=True)"
+_OPTIONS: Final = {_ALLOW_HTTP: "--allow-http", "restart=True": "--restart"}
+_SETTINGS: Final = {**_OPTIONS, _ALLOW_HTTP: "allow_http = true"}
 KEY_VARIABLE: Final = "ALOHUB_API_KEY"
 _MAX_USAGE_ERROR: Final = 200  # characters
 
@@ -72,17 +75,18 @@ class _UsageError(Protocol):
     def format_message(self) -> str: ...
 
 
-def describe(error: Exception, *, variable: str = KEY_VARIABLE) -> tuple[int, str]:
-    """The exit code and message of an error: one line, empty if all is said. The `variable` has the key."""
+def describe(error: Exception, *, tenant: Tenant | None = None) -> tuple[int, str]:
+    """The exit code and message of an error, of a tenant of a file: one line, empty if all is said."""
     if isinstance(error, _UsageError):
         return error.exit_code, _usage_line(error)
     if isinstance(error, CommandError):
         return error.code, message_line(error)
     if isinstance(error, errors.AlohubError):
         code = next((code for code, kinds in _CODES if isinstance(error, kinds)), ExitCode.FAILED)
+        variable = KEY_VARIABLE if tenant is None else tenant.api_key_env or tenant.key_provider
         hint = next((hint for kind, hint in _HINTS if isinstance(error, kind)), "").format(variable=variable)
-        message = str(error)
-        for argument, option in _OPTIONS.items():
+        message = str(error) if tenant is None else str(error).removeprefix(f"tenant {tenant.name!r}: ")
+        for argument, option in (_OPTIONS if tenant is None else _SETTINGS).items():
             message = message.replace(argument, option)
         return code, message_line(message) + hint
     if isinstance(error, OSError):
@@ -93,13 +97,14 @@ def describe(error: Exception, *, variable: str = KEY_VARIABLE) -> tuple[int, st
 
 @contextmanager
 def one_failure_code() -> Generator[None]:
-    """Exit with 2 after every failure, as diff(1) does; the message is the one that other commands would write."""
+    """Exit with 2 after every failure but Ctrl-C, as diff(1) does; the messages are those of other commands."""
     try:
         yield
     except (OutputClosedError, typer.Exit, typer.Abort):
         raise
     except Exception as error:
-        raise CommandError(describe(error)[1]) from error
+        code, line = describe(error)
+        raise CommandError(line, code if code in {ExitCode.INTERRUPTED} else ExitCode.USAGE) from error
 
 
 def print_traceback_of_bug(error: BaseException) -> None:

@@ -110,11 +110,13 @@ def table_with_heading(titles: Iterable[str], *, right: Container[str], folded: 
     return table
 
 
-def print_queues(queues: Iterable[InboundQueue]) -> None:
-    """Write a table of the queues."""
-    table = table_with_heading(_COLUMNS.values(), right={"ID", "Max\nwait"}, folded={"Name", "Music\non hold"})
-    for queue in queues:
-        table.add_row(*(_cell(queue, name) for name in _COLUMNS))
+def print_queues(lists: Iterable[tuple[str, Iterable[InboundQueue]]], *, tenants: bool = False) -> None:
+    """Write a table of the queues in these lists; with `tenants`, each list has the name of its tenant."""
+    titles = [*(["Tenant"] if tenants else []), *_COLUMNS.values()]
+    table = table_with_heading(titles, right={"ID", "Max\nwait"}, folded={"Tenant", "Name", "Music\non hold"})
+    for name, queues in lists:
+        for queue in queues:
+            table.add_row(*([Text(name)] if tenants else []), *(_cell(queue, column) for column in _COLUMNS))
     table.caption = Text(counted(table.row_count, "queue"))
     print_rich(table)
 

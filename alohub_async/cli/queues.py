@@ -1,5 +1,7 @@
 """`alohub queues`: list, get and update inbound queues."""
 
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Annotated, Any
 
 import typer
@@ -8,11 +10,13 @@ from typer import Argument, Option
 from alohub_async.changes.rows import STRATEGIES, parse_strategy
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode
+from alohub_async.cli.outcomes import JOBS, write_failures, write_lines
 from alohub_async.cli.output import one_line, print_queue, print_queues, progress, write, write_json
 from alohub_async.client import AlohubClient
 from alohub_async.files import json_text, queue_record
 from alohub_async.models import InboundQueue, InboundQueueUpdate, QueueStrategy
-from alohub_async.pagination import Pager
+from alohub_async.pool import TenantOutcome
+from alohub_async.tenant import Tenant
 
 app: typer.Typer = typer.Typer(
     help="List, change, export and audit inbound queues.",
@@ -28,36 +32,56 @@ _id = Argument(metavar="ID", min=1, show_default=False, help="Queue id, such as 
 def list_command(
     *,
     page_size: Annotated[int | None, Option(metavar="N", help="Queues per page.  [default: 100]")] = None,
-    as_json: Annotated[bool, Option("--json", help="Output a JSON array.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Output a JSON array; with --tenants, a line each.")] = False,
     as_jsonl: Annotated[bool, Option("--jsonl", help="Output one JSON object per line, as pages arrive.")] = False,
+    jobs: Annotated[int | None, JOBS] = None,
     access: Access,
 ) -> None:
-    """List all inbound queues, as a table or as JSON."""
+    """List all inbound queues, as a table or as JSON; with --tenants, those of each tenant."""
     if as_json and as_jsonl:
         raise CommandError("give either --json or --jsonl, not both")
+    left = access.left()
 
-    async def work(client: AlohubClient) -> Pager[InboundQueue]:
-        pager = client.queues.list_inbound(page_size=page_size, deadline=access.deadline)
-        if as_jsonl:
+    async def work(client: AlohubClient, tenant: Tenant | None = None) -> tuple[list[InboundQueue], bool]:
+        whose = {} if tenant is None else {"tenant": tenant.name}
+        pager = client.queues.list_inbound(page_size=page_size, deadline=left())
+        queues: list[InboundQueue] = []
+        with nullcontext() if tenant or as_jsonl else progress() as update:
             async for page in pager.pages():
-                write("".join(json_text(queue_record(queue)) for queue in page.items), as_json=True)
-        elif as_json:
-            write_json([queue_record(queue) for queue in await _collect(pager)])
-        else:
-            print_queues(await _collect(pager))
-        return pager
+                if as_jsonl:
+                    write("".join(json_text({**whose, **queue_record(queue)}) for queue in page.items), as_json=True)
+                else:
+                    queues += page.items
+                if update:
+                    update(len(queues), page.total)
+        return queues, pager.complete
 
-    if not access.run(work).complete:
-        raise typer.Exit(ExitCode.INCOMPLETE)  # the pager has logged why
+    if access.many:
+        code = _print_lists(
+            access.run_tenants(work, jobs=jobs, label="Listing queues of tenants…"), as_json=as_json, as_jsonl=as_jsonl
+        )
+    else:
+        queues, complete = access.run(work)
+        if as_json:
+            write_json([queue_record(queue) for queue in queues])
+        elif not as_jsonl:
+            print_queues([("", queues)])
+        code = ExitCode.OK if complete else ExitCode.INCOMPLETE  # the pager has logged why
+    if code:
+        raise typer.Exit(code)
 
 
-async def _collect(pager: Pager[InboundQueue]) -> list[InboundQueue]:
-    queues: list[InboundQueue] = []
-    with progress() as update:
-        async for page in pager.pages():
-            queues.extend(page.items)
-            update(len(queues), page.total)
-    return queues
+def _print_lists(
+    outcomes: Sequence[TenantOutcome[tuple[list[InboundQueue], bool]]], *, as_json: bool, as_jsonl: bool
+) -> int:
+    """Write the queues of several tenants, and return the exit code."""
+    lists = [(outcome.tenant.name, *outcome.unwrap()) for outcome in outcomes if outcome.ok]
+    if as_json:
+        write_lines(outcomes, lambda found: {"complete": found[1], "queues": [*map(queue_record, found[0])]})
+    elif not as_jsonl:
+        print_queues([(name, queues) for name, queues, _ in lists], tenants=True)
+    complete = all(complete for _, _, complete in lists)
+    return write_failures(outcomes) or (ExitCode.OK if complete else ExitCode.INCOMPLETE)
 
 
 @app.command("get", epilog="Example: alohub queues get 1001226 --json")

@@ -5,6 +5,8 @@ import errno
 import signal
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from typer import Option
@@ -28,17 +30,18 @@ def sandbox_command(
     *,
     host: Annotated[str, Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, Option(metavar="N", min=0, max=65535, help="Port to listen on; 0 for a free port.")] = 8080,
-    queues: Annotated[int, Option(metavar="N", min=0, help="Number of queues.")] = 250,
+    queues: Annotated[int, Option(metavar="N", min=0, help="Number of queues, of each tenant.")] = 250,
+    tenants: Annotated[int, Option(metavar="N", min=1, max=100_000, help="Number of tenants.")] = 1,
     seed: Annotated[int, Option(metavar="N", help="Seed of the generated queues.")] = 0,
     latency: Annotated[float, Option(metavar="SECONDS", min=0, help="Delay of each response.")] = 0,
     page_size_cap: Annotated[int | None, _page_size_cap] = None,
-    tenant_limit: Annotated[int, _limit(metavar="N", min=0, help="Requests of the tenant per window.")] = 100,
+    tenant_limit: Annotated[int, _limit(metavar="N", min=0, help="Requests of a tenant per window.")] = 100,
     route_limit: Annotated[int, _limit(metavar="N", min=0, help="Requests of each route per window.")] = 50,
     no_limits: Annotated[bool, _limit("--no-limits", help="No rate limits and no rate limit headers.")] = False,
     window: Annotated[float, _limit(metavar="SECONDS", min=0.001, max=86_400, help="Length of the window.")] = 10,
     window_kind: Annotated[WindowKind, _window_kind] = "first-request",
     count_denied: Annotated[bool, _limit("--count-denied", help="Count denied requests, too.")] = False,
-    burst_limit: Annotated[int | None, _limit(metavar="N", min=0, help="Requests of the tenant per second.")] = None,
+    burst_limit: Annotated[int | None, _limit(metavar="N", min=0, help="Requests of a tenant per second.")] = None,
     off_by_one: Annotated[bool, _limit("--off-by-one", help="Let remaining leave out the request itself.")] = False,
     limit_headers_on: Annotated[HeadersOn, _limit(metavar="WHEN", help=_headers_help)] = "always",
     retry_after: Annotated[RetryAfterStyle, _limit(metavar="HOW", help=_retry_help)] = "right",
@@ -46,6 +49,7 @@ def sandbox_command(
     """Run a local sandbox of the Alohub API.
 
     It has made-up queues, rate limits and an API key of its own. Press Ctrl-C to stop it.
+    With --tenants, it prints how to use its tenants; each has queues, a key and limits.
     """
     from alohub_async.testing import Sandbox
 
@@ -55,7 +59,7 @@ def sandbox_command(
     answers: Any = {"latency": latency, "page_size_cap": page_size_cap, "limit_headers_on": limit_headers_on}
     answers |= {"retry_after": retry_after}
     try:
-        sandbox = Sandbox(host=host, port=port, queues=queues, seed=seed, **answers, **limits)
+        sandbox = Sandbox(host=host, port=port, queues=queues, seed=seed, tenants=tenants, **answers, **limits)
     except ValueError as exc:
         raise CommandError(str(exc)) from exc
     with suppress(KeyboardInterrupt):  # on Windows, where the event loop cannot handle signals
@@ -76,18 +80,38 @@ async def _serve(sandbox: "Sandbox") -> None:
             message = f"port {port} of {host} is in use; choose another one with --port (0 for a free port)"
         raise CommandError(message, ExitCode.FAILED) from exc
     try:
-        write(_greeting(sandbox))
-        await stop.wait()
+        with TemporaryDirectory(prefix="alohub-sandbox-") as folder:
+            write(_greeting(sandbox) + (_write_tenants(sandbox, Path(folder)) if sandbox.tenants > 1 else ""))
+            await stop.wait()
     finally:
         await sandbox.close()
+
+
+def _write_tenants(sandbox: "Sandbox", folder: Path) -> str:
+    """Write a file of tenants and a script that sets their keys, and return how to use them."""
+    tables, variables = list[str](), list[str]()
+    for number, (tenant_id, key) in enumerate(sandbox.tenant_keys.items(), 1):
+        name = f"t{number:0{len(str(sandbox.tenants))}}"
+        variable = f"ALOHUB_KEY_{name.upper()}"
+        values = f'api_key_env = "{variable}"\ntenant_id = "{tenant_id}"\nbase_url = "{sandbox.url}"\n'
+        tables.append(f"[tenants.{name}]\n{values}")
+        variables.append(f"export {variable}={key}\n")
+    file, script = folder / "tenants.toml", folder / "keys.sh"
+    file.write_text("\n".join(tables), encoding="utf-8")
+    script.write_text("".join(variables), encoding="utf-8")
+    export = f". {script}\nalohub queues export --tenants {file} out\n"
+    return f"\nAll {sandbox.tenants:,} tenants, until the sandbox stops:\n\n{export}"
 
 
 def _greeting(sandbox: "Sandbox") -> str:
     limits = (sandbox.tenant_limit, sandbox.route_limit)
     tenant, route = ("no limit" if limit is None else str(limit) for limit in limits)
+    size, of = counted(len(sandbox.queues), "queue"), "the tenant"
+    if sandbox.tenants > 1:
+        size, of = f"{sandbox.tenants:,} tenants, each with {size},", "a tenant"
     return (
-        f"Sandbox with {counted(len(sandbox.queues), 'queue')} listening on {sandbox.url}; press Ctrl-C to stop it.\n"
-        f"Requests per {sandbox.window:g} s ({sandbox.window_kind}): {tenant} for the tenant, {route} for each route.\n"
+        f"Sandbox with {size} listening on {sandbox.url}; press Ctrl-C to stop it.\n"
+        f"Requests per {sandbox.window:g} s ({sandbox.window_kind}): {tenant} for {of}, {route} for each route.\n"
         f"API key: {sandbox.api_key}\n\n"
         f"export {' '.join(f'{name}={value}' for name, value in sandbox.env.items())}\n"
     )

@@ -3,18 +3,20 @@
 import hashlib
 import secrets
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
 import attrs
 
+from alohub_async._version import __version__
 from alohub_async.client import AlohubClient
 from alohub_async.errors import FileError
 from alohub_async.export.exported import key_of
 from alohub_async.export.journal import Journal, journal_path, open_journal
 from alohub_async.export.report import ExportReport
-from alohub_async.export.run import ExportConsistency, ExportOptions, ExportOptionsDict, ExportRun, in_thread
+from alohub_async.export.run import ExportOptions, ExportOptionsDict, ExportRun, in_thread
 from alohub_async.export.state import State, verdict
 from alohub_async.files import check_ending, json_text, os_errors, remove_leftovers, replacing, side_path, write_records
 from alohub_async.files.records import record_from_dict
@@ -73,7 +75,7 @@ async def export_resource(
         export = ExportRun(client, journal, resource, chosen)
         await export.run(deadline)
         state, cls = attrs.evolve(export.state, spent=export.spent()), resource.spec.record
-        return await in_thread(journal.thread, lambda: _finish(journal, target, cls, state, chosen.consistency))
+        return await in_thread(journal.thread, lambda: _finish(journal, target, cls, state))
 
 
 async def _match(journal: Journal, client: AlohubClient, wanted: dict[str, Any]) -> None:
@@ -90,9 +92,7 @@ async def _match(journal: Journal, client: AlohubClient, wanted: dict[str, Any])
         journal.begin({**wanted, "salt": salt})
 
 
-def _finish(
-    journal: Journal, target: Path, cls: type[RecordT], state: State, consistency: ExportConsistency
-) -> ExportReport:
+def _finish(journal: Journal, target: Path, cls: type[RecordT], state: State) -> ExportReport:
     """Write the file and the report, and remove the journal. If it is killed in between, it is done again."""
     written = 0
 
@@ -113,6 +113,11 @@ def _finish(
     complete, reason = verdict(state)
     report = ExportReport(
         path=str(target),
+        tenant_id=journal.header["tenant_id"],
+        address=journal.header["endpoint"],
+        finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        sdk_version=__version__,
+        details=journal.header["details"],
         complete=complete,
         reason=reason,
         expected=state.total,
@@ -121,14 +126,14 @@ def _finish(
         gone=state.gone,
         totals=state.passes.totals,
         passes=state.passes.number,
-        consistency=consistency,
+        consistency=journal.header["consistency"],
         resumed=state.runs - 1,
         size=size,
         sha256=digest,
         **attrs.asdict(state.spent),
     )
     with replacing(report_path(target)) as file:
-        file.write(json_text(attrs.asdict(report), indent=2).encode())
+        file.write(json_text(report.as_record(), indent=2).encode())
     journal.remove()
     return report
 

@@ -1,5 +1,7 @@
 """What an export reports: while it runs, and when it is done."""
 
+from typing import Any
+
 import attrs
 
 from alohub_async.pagination import Consistency
@@ -38,6 +40,11 @@ class ExportReport:
 
     Attributes:
         path: The file.
+        tenant_id: The tenant, as given to the client; None if the key alone says it.
+        address: The base URL of the API.
+        finished: When the file was written, as ISO 8601 in UTC.
+        sdk_version: The version of this package.
+        details: The option as given.
         complete: Whether all records are in it: proven with `consistency="repair"`, as far as is known with `detect`.
         reason: Why it is complete, or why it is not known to be.
         expected: Records in the list as the server reported last; None if it does not say.
@@ -57,6 +64,11 @@ class ExportReport:
     """
 
     path: str
+    tenant_id: str | None
+    address: str
+    finished: str
+    sdk_version: str
+    details: bool
     complete: bool
     reason: str
     expected: int | None
@@ -73,3 +85,7 @@ class ExportReport:
     resumed: int
     size: int
     sha256: str
+
+    def as_record(self) -> dict[str, Any]:
+        """The report as a JSON object."""
+        return {**attrs.asdict(self), "totals": [*self.totals]}

@@ -31,12 +31,17 @@ OnProgress: TypeAlias = Callable[[ExportProgress], object]
 """Is called with the progress of an export."""
 
 
-class ExportOptionsDict(PageOptionsDict, total=False):
-    """Keywords of `export_inbound` and `export_resource`; see `ExportOptions`."""
+class ExportChoicesDict(PageOptionsDict, total=False):
+    """Keywords of every export; see `ExportOptions`."""
 
     details: bool
     consistency: ExportConsistency
     restart: bool
+
+
+class ExportOptionsDict(ExportChoicesDict, total=False):
+    """Keywords of `export_inbound` and `export_resource`; see `ExportOptions`."""
+
     on_progress: OnProgress | None
 
 
@@ -64,8 +69,8 @@ class ExportOptions(PageOptions):
         check_choice("consistency", self.consistency, get_args(ExportConsistency))
 
 
-async def in_thread(thread: Executor, work: Callable[[], T]) -> T:
-    """Run what waits for the disk in a thread. It is finished first, however often the caller is cancelled."""
+async def in_thread(thread: Executor | None, work: Callable[[], T]) -> T:
+    """Run what waits for the disk in a thread (None: the loop's). It ends first, even if the caller is cancelled."""
     done = asyncio.get_running_loop().run_in_executor(thread, work)
     await wait_until_done([done])
     return done.result()

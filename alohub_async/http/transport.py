@@ -98,22 +98,22 @@ class Connections:
     """The connections of one event loop, and a bounded number of slots for requests in flight.
 
     Before `send`, take one off `free_slots`, or call `wait_for_slot` if there is none; afterwards call `release_slot`.
-    A session that is `lent` belongs to the user and is not closed here.
+    A session that is `lent` is not closed here.
     """
 
     def __init__(self, session: aiohttp.ClientSession, max_connections: int, *, lent: bool) -> None:
         self.free_slots: int = max_connections
         self._released = asyncio.Semaphore(0)  # slots that go straight to a waiter
         self._waiting = 0
-        self._session = session
+        self.session = session
         # The middlewares of a request replace the session's own, so a user's session keeps its own this way.
         self._middlewares = (_send_once, *getattr(session, "_middlewares", ()))
-        self._lent = lent
+        self._foreign = not isinstance(session.connector, _Connector)
         self._timeouts = Timeouts()
         connector = session.connector
         limits = () if connector is None else (connector.limit, connector.limit_per_host)
         most = min((limit or max_connections for limit in limits), default=0)
-        self._may_queue = lent and most < max_connections  # in the connector, for one of its connections
+        self._may_queue = self._foreign and most < max_connections  # in the connector, for one of its connections
         self._aiohttp_timeouts = self._for_aiohttp(self._timeouts)
         self._limits = TimeLimits(asyncio.get_running_loop())
         self._closing = _closing(session, lent=lent)
@@ -149,10 +149,10 @@ class Connections:
             self._timeouts, self._aiohttp_timeouts = timeouts, self._for_aiohttp(timeouts)
         attempt = TimeLimit(self._limits, timeouts.total, idle=timeouts.read)
         _attempt.set(attempt)
-        sent = self._lent  # a user's connector does not report when it has a connection
+        sent = self._foreign  # a user's connector does not report when it has a connection
         try:
             with attempt:
-                response = await self._session.request(
+                response = await self.session.request(
                     request.route.method,
                     request.url,
                     headers=headers.revealed,
@@ -182,7 +182,7 @@ class Connections:
         except ValueError as exc:  # such as a user's session with credentials of its own
             raise ConfigurationError(f"{request}: aiohttp refuses to send it: {exc}") from exc
         except RuntimeError as exc:
-            if self._session.closed:
+            if self.session.closed:
                 raise ClientClosedError("this client, or the session it was given, was closed meanwhile") from exc
             raise
         finally:
@@ -194,7 +194,7 @@ class Connections:
 
         aiohttp's `connect` counts the name lookup, but also waiting for a connection of the connector.
         """
-        connect, read = None if self._may_queue else timeouts.connect, timeouts.read if self._lent else None
+        connect, read = None if self._may_queue else timeouts.connect, timeouts.read if self._foreign else None
         return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=timeouts.connect, sock_read=read)
 
     async def aclose(self) -> None:

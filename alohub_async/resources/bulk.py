@@ -19,6 +19,7 @@ from alohub_async.options import BulkOptions, Deadline
 
 A = TypeVar("A")
 T = TypeVar("T")
+OutcomeT = TypeVar("OutcomeT")
 
 
 @attrs.frozen
@@ -64,17 +65,17 @@ COMMON_ERRORS: Final = (AuthenticationError, ClientClosedError, DeadlineExceeded
 """Errors of one call that the other calls would have, too."""
 
 
-class Outcomes(AsyncIterable[Outcome[T]]):
+class ConcurrentCalls(AsyncIterable[OutcomeT]):
     """The outcomes of many calls, in the order of completion or of the arguments.
 
-    `get_many_inbound` and `update_many_inbound` return it. Nothing is sent before the first step. Leaving a loop over
-    it cancels the calls in flight; iterating again after `break` repeats the cancelled calls.
+    Nothing is sent before the first step. Leaving a loop over it cancels the calls in flight; iterating again after
+    `break` repeats the cancelled calls.
     """
 
     def __init__(
         self,
         arguments: Iterable[A] | AsyncIterable[A],
-        call: Callable[[A], Coroutine[Any, Any, Outcome[T]]],
+        call: Callable[[A], Coroutine[Any, Any, OutcomeT]],
         options: BulkOptions,
         *,
         finish: bool,
@@ -85,30 +86,30 @@ class Outcomes(AsyncIterable[Outcome[T]]):
         """
         self._later: AsyncIterator[Any] | None = aiter(arguments) if isinstance(arguments, AsyncIterable) else None
         self._source = iter(() if isinstance(arguments, AsyncIterable) else cast("Iterable[Any]", arguments))
-        self._call: Callable[[Any], Coroutine[Any, Any, Outcome[T]]] = call
+        self._call: Callable[[Any], Coroutine[Any, Any, OutcomeT]] = call
         self._options = options
         self._finish = finish
         self._ahead: BackgroundTasks[int, Any] = BackgroundTasks()
         self._jobs: dict[int, Any] = {}  # arguments of calls in flight or not yet returned, by number, in order
-        self._done: dict[int, Outcome[T]] = {}
+        self._done: dict[int, OutcomeT] = {}
         self._again: list[tuple[int, Any]] = []  # cancelled calls to repeat, in order
         self._taken = 0
         self._exhausted = False
         self._error: BaseException | None = None  # raised after all outcomes have been returned
 
-    def __aiter__(self) -> AsyncIterator[Outcome[T]]:
+    def __aiter__(self) -> AsyncIterator[OutcomeT]:
         return DroppableIterator(self.__anext__, self.release)
 
-    async def __anext__(self) -> Outcome[T]:
+    async def __anext__(self) -> OutcomeT:
         try:
             return await self._next()
         except BaseException:
             self.release()
             raise
 
-    async def collect(self) -> list[Outcome[T]]:
+    async def collect(self) -> list[OutcomeT]:
         """Return the remaining outcomes as a list."""
-        outcomes: list[Outcome[T]] = []
+        outcomes: list[OutcomeT] = []
         async for outcome in self:
             outcomes += (outcome,)  # the frame of a comprehension would keep the loop alive
         return outcomes
@@ -132,21 +133,21 @@ class Outcomes(AsyncIterable[Outcome[T]]):
         self._jobs.clear()
         self._done.clear()
 
-    async def _next(self) -> Outcome[T]:
+    async def _next(self) -> OutcomeT:
         while True:
             self._start()
             outcome = self._ready()
             if outcome is not None:
-                if outcome.error is None or not self._ends(outcome.error) or self._error is not None:
+                if (error := self._ends(outcome)) is None:
                     return outcome
-                self._stop(outcome.id, outcome.error)
+                self._stop(error)
             elif len(self._ahead):
                 await self._wait()
             else:
                 error, self._error = self._error, None
                 raise error or StopAsyncIteration
 
-    def _ready(self) -> Outcome[T] | None:
+    def _ready(self) -> OutcomeT | None:
         number = next(iter(self._jobs if self._options.ordered else self._done), None)
         if number is None or number not in self._done:
             return None
@@ -205,17 +206,32 @@ class Outcomes(AsyncIterable[Outcome[T]]):
             del self._jobs[number]  # errors that are no outcome are raised, such as one of the key provider
             raise
 
-    def _ends(self, error: AlohubError) -> bool:
-        fatal = AuthenticationError | PermissionDeniedError | ClientClosedError
-        return self._options.stop_on_error or isinstance(error, fatal)
+    def _ends(self, outcome: OutcomeT) -> BaseException | None:
+        """The error of an outcome, if it ends the iteration; of none here."""
+        del outcome
+        return None
 
-    def _stop(self, record_id: int, error: AlohubError) -> None:
-        error.add_note(f"id {record_id}")
+    def _stop(self, error: BaseException) -> None:
         self._error, self._exhausted = error, True
         self._again.clear()
         if not self._finish:
             self._ahead.clear()
             self._forget()
+
+
+class Outcomes(ConcurrentCalls[Outcome[T]]):
+    """The outcomes of many calls, in the order of completion or of the arguments.
+
+    `get_many_inbound` and `update_many_inbound` return it. Nothing is sent before the first step. Leaving a loop over
+    it cancels the calls in flight; iterating again after `break` repeats the cancelled calls.
+    """
+
+    def _ends(self, outcome: Outcome[T]) -> AlohubError | None:
+        error, fatal = outcome.error, AuthenticationError | PermissionDeniedError | ClientClosedError
+        if error is None or self._error is not None or not (self._options.stop_on_error or isinstance(error, fatal)):
+            return None
+        error.add_note(f"id {outcome.id}")
+        return error
 
 
 _READ: Final = 0  # the task key of reading the next argument; calls are numbered from 1

@@ -36,7 +36,7 @@ class Sandbox(SandboxSettings):
             assert len(sandbox.requests.of(status=502)) == 2
 
     Both ways of access are served: the gateway's paths (`/v1/…`) and the backend's (`/api/v1/…`). It listens on the
-    address `host` and on `port`; 0 for a free one, see `url`.
+    address `host` and on `port`; 0 for a free one, see `url`. `tenant_keys` has the key of each tenant, by tenant id.
 
     `async with` serves in the running event loop and uses its clock, so a test with a fast-forwarded loop gets
     fast-forwarded windows. Plain `with` serves in a separate thread, with or without event loops in the test. In both
@@ -49,7 +49,7 @@ class Sandbox(SandboxSettings):
     port: int = field(default=0, validator=validator(check_count, least=0, most=65535))
     _service: Service = field(init=False, repr=False)
     _server: Server = field(init=False, repr=False)
-    _api_key: str = field(init=False, repr=False)
+    tenant_keys: Mapping[str, str] = field(init=False, repr=False)
     _foreign_queue_id: int = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -57,9 +57,12 @@ class Sandbox(SandboxSettings):
         queues = RecordTable.of(self._given, seed=self.seed)
         self._foreign_queue_id = queues.free_id()
         foreign = RecordTable.of([{"callinId": self._foreign_queue_id, "callinName": "Công ty khác"}])
-        self._service = Service(self, {self.tenant_id: queues, self.foreign_tenant_id: foreign})
+        tables, given = {self.tenant_id: queues}, self._given if isinstance(self._given, int) else queues.rows
+        for number in range(1, self.tenants):
+            tables[f"{self.tenant_id}-{number + 1}"] = RecordTable.of(given, seed=self.seed + number)
+        self._service = Service(self, {**tables, self.foreign_tenant_id: foreign})
         self._server = Server(self._service, random.Random(self.seed))
-        self._api_key = self.add_key(scopes=self.scopes)
+        self.tenant_keys = {name: self.add_key(scopes=self.scopes, tenant_id=name) for name in tables}
 
     @property
     def url(self) -> URL:
@@ -71,7 +74,7 @@ class Sandbox(SandboxSettings):
     @property
     def api_key(self) -> str:
         """The key of the sandbox's tenant. Each sandbox has another one."""
-        return self._api_key
+        return self.tenant_keys[self.tenant_id]
 
     @property
     def env(self) -> dict[str, str]:
@@ -89,10 +92,10 @@ class Sandbox(SandboxSettings):
         return self._foreign_queue_id
 
     def add_key(self, *, scopes: Collection[str] = ("queue",), tenant_id: str | None = None) -> str:
-        """Make another key, of the sandbox's tenant or `foreign_tenant_id`; without the scope `queue` it gets 403s."""
+        """Make another key, of the sandbox's own or another tenant; without the scope `queue` it gets 403s."""
         owner, granted = self.tenant_id if tenant_id is None else tenant_id, read_scopes(scopes)
         if owner not in self._service.tables:
-            raise refuse("tenant_id", f"{self.tenant_id!r} or {self.foreign_tenant_id!r}", owner)
+            raise refuse("tenant_id", f"a tenant like {self.tenant_id!r} or {self.foreign_tenant_id!r}", owner)
         key = f"sk_live_{secrets.token_hex(12)}"
         with self._service.lock:
             self._service.keys[key] = KeyGrant(owner, granted)
@@ -106,12 +109,13 @@ class Sandbox(SandboxSettings):
     def client(self, *, direct: bool = False, **options: Any) -> AlohubClient:
         """A client of this sandbox; `direct` uses the backend's paths with `Authorization` instead of the gateway's.
 
-        The options of `AlohubClient` win over the sandbox's key, tenant id, endpoint and window.
+        The options of `AlohubClient` win over the sandbox's key, tenant id, endpoint and window. The key is that of the
+        tenant id, if the sandbox has that tenant.
         """
-        options.setdefault("tenant_id", None if direct else self.tenant_id)
+        tenant_id: Any = options.setdefault("tenant_id", None if direct else self.tenant_id)
         options.setdefault("endpoint", (Endpoint.direct if direct else Endpoint)(self.url, allow_http=True))
         options.setdefault("rate_limiter", RateLimiter(window=self.window))
-        return AlohubClient(options.pop("api_key", self.api_key), **options)
+        return AlohubClient(options.pop("api_key", self.tenant_keys.get(tenant_id, self.api_key)), **options)
 
     @property
     def requests(self) -> Requests:

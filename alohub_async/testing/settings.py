@@ -56,12 +56,13 @@ _CHOICE: Final[Any] = _check_choice
 class SandboxSettings:
     """How the sandbox behaves where the contract leaves it open, or where a test needs something else.
 
-    All settings but `seed`, `tenant_id`, `scopes`, `window`, `window_kind`, `count_denied` and `burst_limit` can be
-    changed while the sandbox runs. A change applies from the next request on.
+    All settings but `seed`, `tenant_id`, `tenants`, `scopes`, `window`, `window_kind`, `count_denied` and `burst_limit`
+    can be changed while the sandbox runs. A change applies from the next request on.
 
     Attributes:
         seed: Seeds the queues, the latency and which headers are missing.
         tenant_id: The tenant that owns the queues. The default is the one in the vendor's examples.
+        tenants: The number of tenants. Each has a key, queues and budgets of its own; see `Sandbox.tenant_keys`.
         scopes: The scopes of `api_key`. The three endpoints need `queue` (the vendor's page).
         access: The way of access that is served: the gateway's paths (`/v1/…`), the backend's (`/api/v1/…`), or any.
         gateway_key: The headers from which the gateway reads the key; the vendor's page names both.
@@ -87,6 +88,7 @@ class SandboxSettings:
 
     seed: int = field(default=0, validator=validator(check_count, least=None), on_setattr=fixed)
     tenant_id: str = field(default="20260310", validator=validator(check_text, **_HEADER_VALUE), on_setattr=fixed)
+    tenants: int = field(default=1, validator=validator(check_count, least=1), on_setattr=fixed)
     scopes: frozenset[str] = field(default=frozenset({"queue"}), converter=read_scopes, on_setattr=fixed)
     access: Literal["any", "gateway", "backend"] = field(default="any", validator=_CHOICE)
     gateway_key: KeyStyle = field(default="either", validator=_CHOICE)

@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import attrs
 import xmlschema
 from hypothesis import given
 from hypothesis import strategies as st
 from junitparser import JUnitXml
 
-from alohub_async.audit import AuditReport, Severity, junit_xml
+from alohub_async import __version__
+from alohub_async.audit import AuditReport, Severity, junit_xml, tenants_junit_xml
 from tests.audit.support import audited, record, report_of
 from tests.strategies import any_text
 
@@ -65,6 +67,34 @@ def test_a_finding_about_the_list() -> None:
     """Its case names no queue."""
     [case] = suites(report_of(complete=False))["incomplete-list"]
     assert case.name == "the list"
+
+
+def test_whose_report_it_is() -> None:
+    """Each suite has the tenant, the address and the version as properties, as far as they are known."""
+    report = attrs.evolve(report_of(), tenant="hà\x00nội", tenant_id="5", address="https://a.example")
+    for suite in suites(report).values():
+        assert [(each.name, each.value) for each in suite.properties()] == [
+            ("tenant", "hà�nội"),
+            ("tenant_id", "5"),
+            ("address", "https://a.example"),
+            ("sdk_version", __version__),
+        ]
+    [suite, *_] = suites(report_of()).values()
+    assert [each.name for each in suite.properties()] == ["sdk_version"]
+
+
+def test_several_tenants() -> None:
+    """All names have the tenant; a tenant without a report is a case with an error."""
+    record_of = report_of(audited(record(timeWait="999"))).as_record()
+    written = tenants_junit_xml({"a": record_of, "b": "no \x00key"})
+    SCHEMA.validate(written.decode())
+    read: Any = JUnitXml.fromstring(written)
+    assert (read.tests, read.failures, read.errors) == (len(record_of["rules"]) + 1, 1, 1)
+    by_name: dict[str, Any] = {suite.name: suite for suite in read}
+    [case] = by_name["a.long-wait"]
+    assert case.classname == "alohub.audit.a.long-wait"
+    [case] = by_name["b"]
+    assert (case.classname, case.result[0].message) == ("alohub.audit.b", "no �key")
 
 
 @given(st.lists(any_text, min_size=1, max_size=3), any_text)

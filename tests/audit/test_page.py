@@ -3,14 +3,16 @@
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 
-from alohub_async import ConfigurationError
-from alohub_async.audit import AuditReport, html_page
+from alohub_async import ConfigurationError, __version__
+from alohub_async.audit import AuditReport, html_page, tenants_page
 from tests.audit.browser import ENTER, TAB, Browser
-from tests.audit.support import audited, record, report_of
+from tests.audit.support import STARTED, audited, record, report_of
 from tests.strategies import any_text
 
 HOSTILE = "<script>document.title='taken'</script><img src=http://127.0.0.1:9/x onerror=alert(1)>\"'&amp;"
@@ -103,6 +105,43 @@ def test_the_content_security_policy(browser: Browser, tmp_path: Path) -> None:
     assert browser.evaluate("getComputedStyle(document.querySelector('.cards')).display") == "flex"
 
 
+def of_tenants(count: int) -> str:
+    """A page of this many tenants; each third has findings, the last could not be audited."""
+    found = [report_of(audited(record(timeWait=wait))).as_record() for wait in ("x", "60", "60")]
+    results: dict[str, Any] = {f"khách-{n:04}": {**found[n % 3], "address": HOSTILE} for n in range(1, count)}
+    links = dict.fromkeys(["khách-0002"], "audit-tenants/kh%C3%A1ch-0002.html")
+    return tenants_page({**results, "hỏng": HOSTILE}, started=STARTED, links=links)
+
+
+def test_several_tenants(browser: Browser, tmp_path: Path) -> None:
+    """Tenants that failed come first, then those with the most findings; text is text, and links lead to pages."""
+    url = browser.open(of_tenants(7), tmp_path)
+    names = "#tenants tbody th"
+    assert browser.texts(names) == ["hỏng", *(f"khách-000{n}" for n in (3, 6, 1, 2, 4, 5))]
+    assert browser.texts("#tenants tbody tr:first-child td")[4] == HOSTILE
+    assert browser.texts("#tenants tbody td:nth-child(2)") == ["", "1", "1", "0", "0", "0", "0"]
+    assert browser.attributes("#tenants a", "href") == [f"{tmp_path.as_uri()}/audit-tenants/kh%C3%A1ch-0002.html"]
+    assert browser.texts(".cards li")[:2] == ["1\nfailed", "2\nerrors"]
+    assert browser.title == "Alohub: audit of 7 tenants"
+    browser.click("#tenants th:nth-child(1) button")
+    assert browser.texts(names) == ["hỏng", *(f"khách-000{n}" for n in range(1, 7))]
+    browser.click("#find")
+    browser.press("0002")
+    assert [text for text in browser.texts(names) if text] == ["khách-0002"]
+    assert browser.console_messages() == []
+    assert browser.requests(url) == [url]
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+def test_many_tenants_fit(browser: Browser, tmp_path: Path, width: int) -> None:
+    """The page of 2,000 tenants fits the screen, and the table scrolls in itself."""
+    browser.resize(width)
+    browser.open(of_tenants(2000), tmp_path)
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    assert browser.evaluate("document.documentElement.scrollHeight") < 3000
+    assert browser.texts("h1") == ["Audit of 2,000 tenants"]
+
+
 @pytest.mark.parametrize("width", [360, 1200])
 def test_it_fits(browser: Browser, tmp_path: Path, width: int) -> None:
     """The page fits the screen, also that of a phone; only the table of queues scrolls sideways."""
@@ -122,6 +161,15 @@ def test_content() -> None:
     assert "received 1 queue; the server reports a total of 5" in page
     assert "Not provably complete" not in html_page(report_of(audited(record())))
     assert "No findings." in html_page(report_of())
+
+
+def test_whose_report_it_is() -> None:
+    """The page names the tenant, the address, the time and the version; the title names the tenant."""
+    page = html_page(attrs.evolve(report_of(), tenant="<b>", address="https://a.example"))
+    assert "<title>Alohub: &lt;b&gt;: 0 queues audited" in page
+    source = f"tenant &lt;b&gt; · https://a.example · 2026-11-25 12:00 UTC · alohub-async {__version__}"
+    assert source in page
+    assert f"<bdi>2026-11-25 12:00 UTC · alohub-async {__version__}</bdi>" in html_page(report_of())
 
 
 @given(any_text, any_text)

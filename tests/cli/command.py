@@ -3,7 +3,10 @@
 import json
 import os
 import pty
+import signal
 import sys
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from subprocess import DEVNULL, PIPE, Popen
@@ -15,12 +18,21 @@ from attrs import frozen
 from alohub_async.cli.app import run
 from alohub_async.codec.converter import converter_for
 from alohub_async.models import InboundQueue
-from alohub_async.testing import Sandbox, WireQueue
+from alohub_async.testing import Delay, Sandbox, WireQueue
 
 Process: TypeAlias = Popen[str]
 
 PATIENCE: Final = 10
 """Seconds until a test stops waiting for a process."""
+
+QUEUES: Final = 9
+"""Queues of each tenant of the fixture `fleet`."""
+
+TENANTS: Final = ("--tenants", "tenants.toml")
+"""The tenants of the fixture `fleet`."""
+
+HOSTILE: Final = "<b>\x1b[2J\x00\u202e"
+"""The name of all their queues."""
 
 # Ctrl-C only reaches a process through its controlling terminal.
 _IN_TERMINAL: Final = (
@@ -115,3 +127,21 @@ def answer_prompt(*arguments: str, prompt: bytes, answer: bytes, **environment: 
         shown += os.read(ours, 1000)
     os.close(ours)
     return Outcome(process.returncode, out, shown.decode(errors="replace"))
+
+
+def interrupt(sandbox: Sandbox, *, page: int) -> None:
+    """Press Ctrl-C when a page is requested."""
+    sandbox.fail(Delay(0.2), page=page, next=1)
+    threading.Thread(target=_press_when, args=(sandbox, page), daemon=True).start()
+
+
+def _press_when(sandbox: Sandbox, page: int) -> None:
+    deadline = time.monotonic() + 10
+    while not sandbox.requests.of(page=page) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    """The JSON objects, one in each line."""
+    return [json.loads(line) for line in text.splitlines()]

@@ -3,12 +3,13 @@
 import os
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from alohub_async.testing import Sandbox
-from tests.cli.command import Alohub, Process, start_python
+from alohub_async.testing import Sandbox, seed_queues
+from tests.cli.command import HOSTILE, QUEUES, Alohub, Process, start_python
 
 
 @pytest.fixture(autouse=True)
@@ -65,3 +66,25 @@ def _start() -> Generator[Callable[..., Process]]:
         for process in running:
             process.kill()
             process.communicate()
+
+
+@pytest.fixture(name="fleet")
+def _fleet(serve: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sandbox:
+    """A sandbox of the tenants a, b and c, which are in `tenants.toml` of the working folder."""
+    monkeypatch.chdir(tmp_path)
+    queues = [{**queue, "callinName": HOSTILE, "timeWait": "60"} for queue in seed_queues(QUEUES)]
+    sandbox = serve(queues=queues, tenants=3, tenant_id="T", tenant_limit=None, route_limit=None)
+    tables: list[str] = []
+    for name, (tenant_id, key) in zip("abc", sandbox.tenant_keys.items(), strict=True):
+        monkeypatch.setenv(f"KEY_{name}", key)
+        tables += [f"[tenants.{name}]", f'api_key_env = "KEY_{name}"']
+        tables += [f'base_url = "{sandbox.url}"', f'tenant_id = "{tenant_id}"']
+    Path("tenants.toml").write_text("\n".join(tables), encoding="utf-8")
+    monkeypatch.delenv("ALOHUB_API_KEY")
+    return sandbox
+
+
+@pytest.fixture(name="command")
+def _command(fleet: Sandbox, capsys: pytest.CaptureFixture[str]) -> Alohub:
+    """The command, with nothing in the environment but the keys of the tenants."""
+    return Alohub(fleet, capsys)

@@ -11,7 +11,7 @@ import pytest
 from junitparser import JUnitXml
 from rich.cells import cell_len
 
-from alohub_async import AlohubClient
+from alohub_async import AlohubClient, __version__
 from alohub_async.audit import DEFAULT_RULES
 from alohub_async.cli.app import run
 from alohub_async.cli.errors import ExitCode
@@ -67,9 +67,12 @@ def test_exit_codes(
 def test_the_table(serve: Callable[..., Sandbox], alohub: Alohub) -> None:
     """The counts come first, then the findings by severity, each with the rule, the queue and the message."""
     queues = [record(callinName=LONG, strategy=99), record(callinId=FIRST + 1, timeWait="lâu", nguongRanhRoi="0")]
-    outcome = alohub(*audit(serve, *queues))
+    outcome = alohub(*audit(serve, *queues), "--tenant-id", alohub.sandbox.tenant_id)
     lines = outcome.out.splitlines()
     assert lines[0] == "2 queues audited: 3 errors, 1 warning, 1 info"
+    assert re.fullmatch(
+        rf"tenant 20260310 · http://127\.0\.0\.1:\d+/ · .{{16}} UTC · alohub-async {__version__}", lines[1]
+    )
     headings = [line for line in lines if re.match("(error|warning|info) ", line)]
     assert [heading.split()[0] for heading in headings] == ["error", "error", "warning", "info"]
     assert "error A value does not match its documented type (unfit-value: 1)" in lines
@@ -98,6 +101,8 @@ def test_json(serve: Callable[..., Sandbox], alohub: Alohub) -> None:
     outcome = alohub(*audit(serve, record(strategy=99)), "--json")
     found = outcome.json
     assert (found["queues"], found["complete"], found["total"], found["details"]) == (1, True, 1, True)
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", found["address"])
+    assert (found["tenant"], found["tenant_id"], found["sdk_version"]) == (None, None, __version__)
     assert found["counts"] == {"error": 0, "warning": 1, "info": 0}
     assert found["findings"] == [
         {
@@ -339,6 +344,7 @@ def test_an_incomplete_list(alohub: Alohub) -> None:
 
 
 def test_progress_on_a_terminal(alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal stderr shows the progress."""
+    """On a terminal a bar shows the progress, but not with `--quiet`."""
     monkeypatch.setenv("FORCE_COLOR", "1")
-    assert "Auditing queues" in alohub(*AUDIT, "--json").err
+    assert "45/45" in alohub(*AUDIT, "--json").err
+    assert alohub(*AUDIT, "--json", "--quiet").err == ""

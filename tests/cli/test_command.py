@@ -104,7 +104,7 @@ def test_main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     assert "No such command 'nope'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("library", ["typer", "rich"])
+@pytest.mark.parametrize("library", ["typer", "rich", "platformdirs"])
 def test_the_extra_is_missing(library: str) -> None:
     """Without the extra, one line explains how to install it."""
     ended = _python(f"import sys; sys.modules[{library!r}] = None; import alohub_async.cli as cli; cli.main()")
@@ -229,6 +229,24 @@ def test_sandbox(start: Callable[..., Process]) -> None:
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=PATIENCE) == ("", "")
     assert process.returncode == 0
+
+
+def test_sandbox_with_tenants(start: Callable[..., Process], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`alohub sandbox --tenants` prints two lines to paste, which export all its tenants; it removes its files."""
+    process = start("sandbox", "--port", "0", "--queues", "3", "--tenants", "12")
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in range(10)]
+    assert "Sandbox with 12 tenants, each with 3 queues, listening on" in lines[0]
+    assert "100 for a tenant" in lines[1]
+    assert "All 12 tenants" in lines[6]
+    shell = "".join(lines[8:]).replace("alohub ", f"{sys.executable} -m alohub_async.cli ")
+    monkeypatch.chdir(tmp_path)
+    exported = start_python("-c", "import os, sys; os.execvp('sh', ['sh', '-ec', sys.argv[1]])", shell)
+    assert "t12" in exported.communicate(timeout=PATIENCE)[0]
+    assert len([*tmp_path.glob("out/tenant=t*/queues.parquet")]) == 12
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=PATIENCE)
+    assert not Path(lines[8].removeprefix(". ").strip()).parent.exists()
 
 
 def test_sandbox_settings(alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:

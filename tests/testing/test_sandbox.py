@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
+from alohub_async import AuthenticationError, InboundQueueUpdate
 from alohub_async.testing import Sandbox, seed_queues
 from tests.testing.raw import LIST, Raw, open_raw
 
@@ -79,6 +80,27 @@ async def test_keys_can_be_added_and_revoked(raw: Raw) -> None:
     assert (await raw.send("GET", LIST, headers={"X-Api-Key": foreign})).status == 401
     with pytest.raises(ValueError, match="tenant_id must be"):
         raw.sandbox.add_key(tenant_id="nobody")
+
+
+@pytest.mark.parametrize("queues", [9, [{"callinId": 5}, {"callinId": 6}]])
+async def test_many_tenants(queues: int | list[dict[str, object]]) -> None:
+    """Each tenant has a key, queues and a budget of its own."""
+    async with Sandbox(tenants=3, queues=queues, tenant_limit=5, tenant_id="B") as sandbox:
+        assert [*sandbox.tenant_keys] == ["B", "B-2", "B-3"]
+        assert len({*sandbox.tenant_keys.values()}) == 3
+        seen: list[list[object]] = []
+        for tenant_id in sandbox.tenant_keys:
+            async with sandbox.client(tenant_id=tenant_id) as client:
+                listed = await client.queues.list_inbound().collect()
+                assert client.rate_limits.tenant.free == 4
+                seen.append([*listed])
+                await client.queues.update_inbound(listed[0].id or 0, InboundQueueUpdate(max_wait=len(seen)))
+        assert [len(listed) for listed in seen] == [len(sandbox.queues)] * 3
+        assert (seen[0] == seen[1]) == isinstance(queues, list)
+        assert sandbox.queues[0]["timeWait"] == "1"
+        async with sandbox.client(api_key=sandbox.tenant_keys["B"], tenant_id="B-2") as client:
+            with pytest.raises(AuthenticationError):
+                await client.queues.list_inbound().collect()
 
 
 # List

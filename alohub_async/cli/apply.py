@@ -1,0 +1,201 @@
+"""`alohub queues apply`."""
+
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import attrs
+import typer
+from typer import Argument, Option
+
+from alohub_async import changes
+from alohub_async.cli import output
+from alohub_async.cli.access import Access, each_tenant, with_access
+from alohub_async.cli.diff import Entry, counts_text, field_change, print_table
+from alohub_async.cli.errors import CommandError, ExitCode
+from alohub_async.cli.outcomes import JOBS, check_partitions, partition, write_failures
+from alohub_async.client import AlohubClient
+from alohub_async.plurals import counted
+from alohub_async.pool import AlohubPool
+from alohub_async.tenant import Tenant
+
+_CHANGES: Final = (".csv", ".jsonl")
+
+
+APPLY_EPILOG: Final = """Example: alohub queues apply changes.csv --dry-run
+
+\b
+Columns of the CSV file, or keys in JSON Lines:
+  id                  queue id
+  music_on_hold, max_wait, strategy, announce_position
+                      new value; an empty cell leaves the field unchanged
+  expect.max_wait, …  expected current value, null for none; if the queue
+                      has another value, the row is a conflict
+
+\b
+Exit codes, in addition to those of alohub --help:
+    0  every queue has the values of the file
+    1  at least one queue failed or is a conflict
+    2  the file has problems; all are listed, nothing was sent"""
+
+
+_file = Argument(metavar="FILE", show_default=False, help="Changes, as .csv or .jsonl; with --tenants, a folder.")
+_concurrency = Option(metavar="N", min=1, max=1000, help="Queues processed at the same time.")
+
+
+@with_access
+def apply_command(
+    file: Annotated[Path, _file],
+    *,
+    yes: Annotated[bool, Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Show the plan without changing anything.")] = False,
+    concurrency: Annotated[int, _concurrency] = 16,
+    jobs: Annotated[int | None, JOBS] = None,
+    access: Access,
+) -> None:
+    """Apply a file of changes to many queues.
+
+    Writes only the fields that differ. A queue that somebody else changes in
+    the meantime is a conflict and is not written. The command can be run
+    again: queues that already have the values are left unchanged.
+
+    With --tenants, FILE is a folder as diff --tenants --changes writes it.
+    """
+    files: dict[Tenant | None, Path] = {None: file}
+    if access.many:
+        tenants = access.read_tenants().tenants
+        check_partitions(file, tenants)
+        found = [tenant for tenant in tenants if (file / f"tenant={tenant.name}").is_dir()]
+        files = {tenant: partition(file, tenant, _CHANGES) for tenant in found}
+    wanted = _read_changes(files)
+    if not (yes or dry_run or sys.stdin.isatty()):
+        raise CommandError("cannot ask to confirm: stdin is not a terminal; give --yes, or --dry-run to see the plan")
+    apply = _Apply(yes=yes, dry_run=dry_run, concurrency=concurrency, left=access.left())
+    if access.many:
+        by_tenant = {tenant: rows for tenant, rows in wanted.items() if tenant}
+        code = access.run_without_client(lambda: apply.tenants(access.pool(), by_tenant, jobs))
+    else:
+        code = ExitCode.OK if access.run(lambda client: apply.one(client, wanted[None])) else ExitCode.FAILED
+    if code:
+        raise typer.Exit(code)
+
+
+def _read_changes(files: Mapping[Tenant | None, Path]) -> dict[Tenant | None, list[changes.Change]]:
+    """The changes of each file; the problems of all of them are written to stderr."""
+    wanted, problems = dict[Tenant | None, list[changes.Change]](), Counter[Path]()
+    for key, file in files.items():
+        try:
+            wanted[key] = changes.read_changes(file)
+        except changes.ChangesFileError as exc:
+            problems[file] = len(exc.problems)
+            for problem in exc.problems:
+                output.write_stderr(output.message_line(f"{file}, {problem}"))
+    if problems:
+        where = next(iter(problems)) if len(problems) == 1 else counted(len(problems), "file")
+        raise CommandError(f"{counted(problems.total(), 'problem')} in {where}; nothing was sent")
+    return wanted
+
+
+@attrs.frozen(kw_only=True)
+class _Apply:
+    """How plans are made and applied."""
+
+    yes: bool
+    dry_run: bool
+    concurrency: int
+    left: Callable[[], float | None]
+
+    async def one(self, client: AlohubClient, wanted: list[changes.Change]) -> bool:
+        """Plan and apply the changes of one tenant; whether every queue has its values."""
+        plan = await self._plan(client, wanted)
+        if not self._shall_apply([("", plan)]):
+            return not plan.impossible
+        return await self._apply(client, plan, "")
+
+    async def tenants(self, pool: AlohubPool, wanted: Mapping[Tenant, list[changes.Change]], jobs: int | None) -> int:
+        """Plan the changes of all tenants, ask once, apply them, and return the exit code."""
+
+        async def plan(client: AlohubClient, tenant: Tenant) -> changes.Plan:
+            return await self._plan(client, wanted[tenant])
+
+        async def apply(client: AlohubClient, tenant: Tenant) -> bool:
+            return await self._apply(client, plans[tenant], f"{tenant.name}  ")
+
+        async with pool:
+            outcomes = await each_tenant(pool, plan, [*wanted], jobs=jobs, label="Planning changes of tenants…")
+            plans = {outcome.tenant: outcome.unwrap() for outcome in outcomes if outcome.ok}
+            code = write_failures(outcomes)
+            good = not any(plan.impossible for plan in plans.values())
+            if self._shall_apply([(tenant.name, plan) for tenant, plan in plans.items()]):
+                applied = await each_tenant(pool, apply, [*plans], jobs=jobs, label="Changing queues of tenants…")
+                code = max(code, write_failures(applied))
+                good = all(outcome.value for outcome in applied)
+        return code or (ExitCode.OK if good else ExitCode.FAILED)
+
+    async def _plan(self, client: AlohubClient, wanted: list[changes.Change]) -> changes.Plan:
+        return await changes.plan_changes(client, wanted, concurrency=self.concurrency, deadline=self.left())
+
+    def _shall_apply(self, plans: Sequence[tuple[str, changes.Plan]]) -> bool:
+        """Show the plans, and ask if need be."""
+        count = sum(len(plan.to_write) for _, plan in plans)
+        _print_plans(plans)
+        if not count:
+            output.write("Nothing to change.\n")
+        if self.dry_run or not count:
+            return False
+        if not self.yes:
+            _confirm(count)
+        return True
+
+    async def _apply(self, client: AlohubClient, plan: changes.Plan, whose: str) -> bool:
+        """Whether every queue has its values. The results so far are written even if it ends early."""
+        results = list[changes.Result]()
+        try:
+            async for result in changes.apply_plan(client, plan, concurrency=self.concurrency, deadline=self.left()):
+                results.append(result)
+                if result.step.fields or result.error is not None:
+                    output.write(whose + _result_line(result))
+        finally:
+            counts = Counter(result.status for result in results)
+            output.write(whose + counts_text({status.value: counts[status] for status in changes.Status}) + "\n")
+            if left := len(plan.steps) - len(results):
+                hint = "without a result; run the same command again to finish"
+                output.write_stderr(f"{whose}{counted(left, 'queue')} {hint}")
+        return all(result.status.is_good for result in results)
+
+
+def _confirm(count: int) -> None:
+    """Ask the user for confirmation; raise CommandError if the user declines, typer.Abort after Ctrl-C."""
+    # The handler of the event loop would only cancel the task; this one interrupts the blocking read.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        sys.stderr.write(f"Change {counted(count, 'queue')}? [y/N] ")
+        sys.stderr.flush()
+        answer = sys.stdin.readline().strip().lower()
+    except KeyboardInterrupt as exc:
+        raise typer.Abort from exc
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if answer not in {"y", "yes"}:
+        raise CommandError("nothing was changed", ExitCode.FAILED)
+
+
+def _print_plans(plans: Iterable[tuple[str, changes.Plan]]) -> None:
+    entries, counts = list[Entry](), Counter[str]()
+    for name, plan in plans:
+        for step in (*plan.to_write, *plan.impossible):
+            lines = [f"impossible: {output.message_line(step.error)}"] if step.error else map(field_change, step.fields)
+            entries.append((name, step.found or step.change, lines))
+        sizes = {"to change": len(plan.to_write), "impossible": len(plan.impossible), "unchanged": plan.unchanged}
+        counts.update(sizes)
+    print_table(entries, counts)
+
+
+def _result_line(result: changes.Result) -> str:
+    reason = f": {output.message_line(result.error)}" if result.error is not None else ""
+    if result.not_taken:
+        reason = f": the server reported success but did not change {', '.join(result.not_taken)}"
+    return f"{result.id}  {result.status}{reason}\n"

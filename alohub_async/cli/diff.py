@@ -1,0 +1,191 @@
+"""`alohub queues diff`, and the table of changes."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeAlias
+
+import attrs
+import typer
+from rich.text import Text
+from typer import Argument, Option
+
+from alohub_async import changes
+from alohub_async.cli import output
+from alohub_async.cli.access import Access, with_access
+from alohub_async.cli.errors import CommandError, ExitCode, one_failure_code
+from alohub_async.cli.outcomes import JOBS, check_partitions, partition, write_failures, write_lines
+from alohub_async.client import AlohubClient
+from alohub_async.errors import AlohubError
+from alohub_async.files import json_text, os_errors, read_queues
+from alohub_async.models import InboundQueue
+from alohub_async.pool import TenantOutcome
+from alohub_async.resources.edits import told_apart
+from alohub_async.tenant import Tenant
+
+_LIVE: Final = Path("live")
+_DIFFERENCES: Final = 1  # as with diff(1)
+_WIDEST_NAME: Final = 28  # columns; a longer name takes several lines
+Entry: TypeAlias = tuple[str, InboundQueue | changes.Change, Iterable[str]]  # a tenant, a queue and its lines
+
+DIFF_EPILOG: Final = """Example: alohub queues diff monday.jsonl live
+
+\b
+Exit codes, instead of those of the other commands:
+    0  no differences
+    1  differences
+    2  the comparison failed, for any reason; see stderr"""
+
+_state = partial(Argument, show_default=False, help="An export (.jsonl, .csv or .parquet), or live.")
+_to_apply = "Also write the changes from A to B for apply (.csv or .jsonl; with --tenants, a folder)."
+_changes = Option("--changes", metavar="FILE", help=_to_apply)
+
+
+@with_access
+@one_failure_code()
+def diff_command(
+    before: Annotated[Path, _state(metavar="A")],
+    after: Annotated[Path, _state(metavar="B")],
+    *,
+    as_json: Annotated[bool, Option("--json", help="Output a JSON object; with --tenants, a line each.")] = False,
+    changes_file: Annotated[Path | None, _changes] = None,
+    jobs: Annotated[int | None, JOBS] = None,
+    access: Access,
+) -> None:
+    """Compare two states of the queues field by field.
+
+    Each state is an export, or the word live for the current queues. With
+    --tenants, an export is a folder as export --tenants writes it.
+    """
+    if access.many:
+        outcomes = _diff_tenants(before, after, changes_file, access, jobs)
+        diffs = [(outcome.tenant.name, outcome.unwrap()) for outcome in outcomes if outcome.ok]
+        if as_json:
+            write_lines(outcomes, _diff_record)
+        else:
+            _print_diffs(diffs)
+        if write_failures(outcomes):
+            raise typer.Exit(ExitCode.USAGE)
+    else:
+        files = [None if state == _LIVE else [*read_queues(state)] for state in (before, after)]
+        live = partial(_live, left=access.left())
+        diff = changes.diff_queues(*(access.run(live) if queues is None else queues for queues in files))
+        if changes_file is not None:
+            _write_changes(changes_file, diff)
+        if as_json:
+            output.write_json(_diff_record(diff))
+        else:
+            _print_diffs([("", diff)])
+        diffs = [("", diff)]
+    if not all(diff.is_empty for _, diff in diffs):
+        raise typer.Exit(_DIFFERENCES)
+
+
+async def _live(client: AlohubClient, *, left: Callable[[], float | None]) -> list[InboundQueue]:
+    pager = client.queues.list_inbound(consistency="repair", deadline=left())
+    queues = await pager.collect()
+    if not pager.complete:
+        raise CommandError("the live list is not provably complete; nothing was compared", ExitCode.INCOMPLETE)
+    return queues
+
+
+def _write_changes(path: Path, diff: changes.QueueDiff) -> None:
+    wanted, skipped = changes.changes_of(diff)
+    changes.write_changes(path, wanted)
+    for line in skipped:
+        output.write_stderr(output.one_line(f"not in {path}: {line}"))
+
+
+def _diff_tenants(
+    before: Path, after: Path, changes_folder: Path | None, access: Access, jobs: int | None
+) -> list[TenantOutcome[changes.QueueDiff]]:
+    tenants, left = access.read_tenants().tenants, access.left()
+    for state in {before, after} - {_LIVE}:
+        check_partitions(state, tenants)
+
+    def compare(tenant: Tenant, live: list[InboundQueue]) -> changes.QueueDiff:
+        states = (live if state == _LIVE else read_queues(partition(state, tenant)) for state in (before, after))
+        diff = changes.diff_queues(*states)
+        if changes_folder is not None:
+            path = changes_folder / f"tenant={tenant.name}" / "changes.csv"
+            with os_errors(path.parent, doing="write"):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            _write_changes(path, diff)
+        return diff
+
+    async def job(client: AlohubClient, tenant: Tenant) -> changes.QueueDiff:
+        return compare(tenant, await _live(client, left=left))
+
+    if _LIVE in {before, after}:
+        return access.run_tenants(job, jobs=jobs, label="Comparing tenants…")
+    outcomes: list[TenantOutcome[changes.QueueDiff]] = []
+    for tenant in tenants:
+        try:
+            outcomes.append(TenantOutcome(tenant, compare(tenant, []), None))
+        except AlohubError as error:
+            outcomes.append(TenantOutcome(tenant, None, error))
+    return outcomes
+
+
+def _print_diffs(diffs: Iterable[tuple[str, changes.QueueDiff]]) -> None:
+    """Write a line for each field that differs, and for each queue that only one state has, of each tenant."""
+    entries, counts = list[Entry](), Counter[str]()
+    for name, diff in diffs:
+        entries += [(name, each.after, map(field_change, each.fields)) for each in diff.changed]
+        entries += [(name, queue, ["removed"]) for queue in diff.removed]
+        entries += [(name, queue, ["added"]) for queue in diff.added]
+        for each in diff.unmatched:
+            entries.append((name, each.queue, [f"not compared: {each.reason}, only {each.side}"]))
+        states = {"changed": diff.changed, "removed": diff.removed, "added": diff.added, "not compared": diff.unmatched}
+        counts.update({**{label: len(queues) for label, queues in states.items()}, "unchanged": diff.unchanged})
+    print_table(entries, counts)
+
+
+def _diff_record(diff: changes.QueueDiff) -> dict[str, Any]:
+    """The difference as a JSON object. A field of `extra` that one state lacks has only the value of the other."""
+    changed: list[dict[str, object]] = []
+    for each in diff.changed:
+        fields = {field.name: _sides(field) for field in each.fields}
+        changed.append({"id": each.after.id, "name": each.after.name, "fields": fields})
+    return {**attrs.asdict(diff), "changed": changed}
+
+
+def _sides(field: changes.FieldChange) -> dict[str, object]:
+    sides = {"before": field.before, "after": field.after}
+    return {side: value for side, value in sides.items() if value is not changes.ABSENT}
+
+
+def print_table(entries: Sequence[Entry], counts: Mapping[str, int]) -> None:
+    """Write a table of queues and their lines, with a column of tenants if they have names."""
+    titles = ["Tenant", "ID", "Name", "Change"]
+    if not any(tenant for tenant, _, _ in entries):
+        del titles[0]
+    table = output.table_with_heading(titles, right={"ID"}, folded={"Tenant", "Name", "Change"})
+    table.columns[-2].max_width = _WIDEST_NAME
+    for tenant, queue, lines in entries:
+        name = getattr(queue, "name", None)
+        heading = [tenant, output.value_text("id", queue.id), output.value_text("name", name)]
+        for line in lines:
+            table.add_row(*map(Text, [*heading, line][-len(titles) :]))
+            heading = ["", "", ""]  # only in the first line
+    table.caption = Text(counts_text(counts))
+    output.print_rich(table)
+
+
+def field_change(field: changes.FieldChange) -> str:
+    """The value before and after."""
+    before, after = told_apart(field.before, field.after, show=lambda value: _value(field, value))
+    return f"{output.one_line(field.name)}: {before} -> {after}"
+
+
+def _value(field: changes.FieldChange, value: object) -> str:
+    if value is changes.ABSENT:
+        return "(absent)"
+    is_extra = field.name.startswith("extra.")
+    return output.one_line(json_text(value)) if is_extra else output.value_text(field.name, value)
+
+
+def counts_text(counts: Mapping[str, int]) -> str:
+    """The counts in one line."""
+    return ", ".join(f"{count} {label}" for label, count in counts.items() if count) or "no queues"

@@ -1,0 +1,94 @@
+"""A job for each of many tenants on a cluster of `dask.distributed` (extra `distributed`)."""
+
+import asyncio
+import importlib
+import secrets
+import time
+from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Final
+
+import attrs
+
+from alohub_async.audit import AuditProgress
+from alohub_async.errors import ClientClosedError, ConfigurationError
+from alohub_async.export import ExportProgress
+from alohub_async.options import BulkOptions
+from alohub_async.pool import AlohubPool, TenantOutcome, TenantOutcomes
+from alohub_async.tenant import Tenant
+from alohub_async.tenants.jobs import Task
+from alohub_async.tenants.report import TenantEntry
+
+_INTERVAL: Final = 1.0  # seconds between two reports of the progress of a tenant
+_KINDS: Final = {"export": ExportProgress, "audit": AuditProgress}
+
+
+@asynccontextmanager
+async def each_on_cluster(
+    scheduler: Any,
+    task: Task,
+    pool: AlohubPool,
+    tenants: AsyncIterable[Tenant],
+    *,
+    concurrency: int | None,
+    step: Callable[[str, Any], object],
+) -> AsyncGenerator[TenantOutcomes[TenantEntry]]:
+    """The outcomes of the task for each tenant; each task runs again, elsewhere, if its worker is lost."""
+    try:
+        distributed: Any = importlib.import_module("distributed")
+    except ImportError as exc:
+        advice = "run: pip install 'alohub-async[distributed]'"
+        raise ConfigurationError(f"scheduler= needs distributed, which is not installed; {advice}") from exc
+    given = (scheduler, None) if isinstance(scheduler, str) else (scheduler.scheduler.address, scheduler.security)
+    address, security = given
+    try:
+        connected = await distributed.Client(address, asynchronous=True, security=security, set_as_default=False)
+    except (OSError, ValueError) as exc:
+        raise ConfigurationError(f"no connection to the scheduler at {address}: {exc}") from exc
+    run = f"alohub-{task.job.kind}-{secrets.token_hex(8)}"
+
+    def on_event(event: tuple[float, tuple[str, dict[str, Any] | None]]) -> None:
+        tenant, values = event[1]
+        step(tenant, None if values is None else _KINDS[task.job.kind](**values))
+
+    async def submit(tenant: Tenant) -> TenantOutcome[TenantEntry]:
+        if tenant.api_key is not None:
+            message = f"tenant {tenant.name!r}: its key does not leave this process; give api_key_env or key_provider"
+            return TenantOutcome(tenant, None, ConfigurationError(message))
+        future = cluster.submit(_work, task, pool, tenant, run, key=f"{run}-{tenant.name}", pure=False)
+        try:
+            error = await future.exception()
+            if future.status == "cancelled":
+                error = ClientClosedError("the cluster cancelled the task, or the connection to it was lost")
+            return TenantOutcome(tenant, await future if error is None else None, error)
+        finally:
+            future.release()
+
+    async with connected as cluster:
+        cluster.subscribe_topic(run, on_event)
+        threads = sum((await cluster.nthreads()).values())
+        options = BulkOptions(concurrency=concurrency or min(1000, max(8, 2 * threads)))
+        yield TenantOutcomes(tenants, submit, options, finish=False)
+
+
+def _work(task: Task, pool: AlohubPool, tenant: Tenant, run: str) -> TenantEntry:
+    """The task of one tenant, on a worker."""
+    entry = asyncio.run(_work_in_loop(task, pool, tenant, run))
+    return attrs.evolve(entry, exception=None)  # perhaps it cannot be pickled
+
+
+async def _work_in_loop(task: Task, pool: AlohubPool, tenant: Tenant, run: str) -> TenantEntry:
+    worker: Any = importlib.import_module("distributed").get_worker()
+    told_at = 0.0
+
+    def tell(now: Any) -> None:
+        nonlocal told_at
+        if time.monotonic() - told_at >= _INTERVAL:
+            told_at = time.monotonic()
+            worker.log_event(run, (tenant.name, now and attrs.asdict(now)))
+
+    tell(None)
+    async with pool:
+        [outcome] = await pool.each(partial(task, on_step=tell), [tenant]).collect()
+    return outcome.unwrap() if outcome.error is None else TenantEntry.of_error(tenant.name, outcome.error)
