@@ -1,0 +1,204 @@
+"""Loads into a warehouse with dlt: whole or not at all."""
+
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+from alohub_async.dlt import inbound_queues
+from alohub_async.errors import ConfigurationError, InvalidArgumentError
+from alohub_async.tenant import Tenant
+from alohub_async.testing import JsonAnswer, Sandbox
+
+dlt: Any = pytest.importorskip("dlt")
+
+Serve: TypeAlias = Callable[..., Sandbox]
+Rows: TypeAlias = list[tuple[Any, ...]]
+POSTGRES = [shutil.which(name) for name in ("initdb", "pg_ctl")]
+DESTINATIONS = ["duckdb", pytest.param("postgres", marks=pytest.mark.skipif(None in POSTGRES, reason="not installed"))]
+
+KILLED = """
+import sys, dlt
+from alohub_async.dlt import inbound_queues
+from alohub_async.tenant import Tenant
+from tests.test_dlt import make_pipeline
+from pathlib import Path
+make_pipeline(Path(sys.argv[1])).run(inbound_queues([Tenant("hanoi", api_key_env="HANOI_KEY", base_url=sys.argv[2])]))
+"""
+
+
+@pytest.fixture(name="serve")
+def _serve() -> Generator[Serve]:
+    """Starts sandboxes that stop at the end of the test."""
+    with ExitStack() as running:
+
+        def serve(queues: int = 25, **settings: Any) -> Sandbox:
+            sandbox = Sandbox(queues=queues, tenant_limit=None, route_limit=None, **settings)
+            return running.enter_context(sandbox)
+
+        yield serve
+
+
+@pytest.fixture(autouse=True)
+def _quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(name="postgres", scope="module")
+def _postgres() -> Generator[str]:
+    """A server of its own, without a password; returns its URL."""
+    folder = tempfile.mkdtemp(prefix="alohub-postgres-")
+    as_user = "postgres" if getpass.getuser() == "root" else getpass.getuser()
+    shutil.chown(folder, as_user)
+    become = ["runuser", "-u", as_user, "--"] if as_user == "postgres" else []
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def run(program: str | None, *arguments: str) -> None:
+        command = [*become, str(program), "-D", f"{folder}/data", *arguments]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")  # noqa: S603 (our own words)
+
+    initdb, pg_ctl = POSTGRES
+    run(initdb, "-A", "trust", "-E", "UTF8", "--no-sync")
+    settings = f"-c listen_addresses=127.0.0.1 -p {port} -c unix_socket_directories={folder} -c fsync=off"
+    run(pg_ctl, "-w", "-l", f"{folder}/log", "-o", settings, "start")
+    yield f"postgresql://{as_user}:unused@127.0.0.1:{port}/postgres"
+    run(pg_ctl, "-m", "immediate", "stop")
+    shutil.rmtree(folder)
+
+
+def make_pipeline(folder: Path, destination: Any = None) -> Any:
+    """A pipeline into a DuckDB file in a folder, or into another destination."""
+    destination = destination or dlt.destinations.duckdb(str(folder / "warehouse.duckdb"))
+    return dlt.pipeline(
+        "alohub", destination=destination, dataset_name="alohub", pipelines_dir=str(folder / "pipelines")
+    )
+
+
+@pytest.fixture(name="pipeline")
+def _pipeline(tmp_path: Path) -> Any:
+    return make_pipeline(tmp_path)
+
+
+def tenant(sandbox: Sandbox, name: str = "hanoi") -> Tenant:
+    """The tenant of a sandbox."""
+    return Tenant(name, api_key=sandbox.api_key, base_url=str(sandbox.url))
+
+
+def rows(pipeline: Any) -> Rows:
+    """The tenant, id, name and longest wait of each row of the table."""
+    with pipeline.sql_client() as client:
+        found: Rows = client.execute_sql("SELECT tenant, id, name, max_wait FROM inbound_queues ORDER BY tenant, id")
+    return found
+
+
+def expected(sandbox: Sandbox, name: str = "hanoi") -> Rows:
+    """The same of the server's queues."""
+    queues: list[Any] = [*sandbox.queues]
+    wait = (None if queue["timeWait"] is None else int(queue["timeWait"]) for queue in queues)
+    return sorted(
+        (name, queue["callinId"], queue["callinName"], seconds) for queue, seconds in zip(queues, wait, strict=True)
+    )
+
+
+def remove(sandbox: Sandbox, *places: int) -> None:
+    """Remove the queues at these places of the list."""
+    ids: list[Any] = [sandbox.queues[place]["callinId"] for place in places]
+    for queue_id in ids:
+        sandbox.remove_queue(queue_id)
+
+
+@pytest.mark.parametrize("place", DESTINATIONS)
+def test_the_rows_are_those_of_the_server_after_each_run(
+    place: str, serve: Serve, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Of each tenant of the run; queues that are gone leave the table, and the rows of other tenants stay."""
+    url = None if place == "duckdb" else dlt.destinations.postgres(request.getfixturevalue("postgres"))
+    pipeline, hanoi, hue = make_pipeline(tmp_path, url), serve(), serve(seed=7, queues=10)
+    pipeline.run(inbound_queues([tenant(hanoi), tenant(hue, "hue")]))
+    before = expected(hue, "hue")
+    assert rows(pipeline) == expected(hanoi) + before
+
+    remove(hanoi, 3)
+    hanoi.insert_queue()
+    remove(hue, 0)
+    pipeline.run(inbound_queues({"hanoi": tenant(hanoi)}))
+    assert rows(pipeline) == expected(hanoi) + before
+
+    remove(hanoi, *range(len(hanoi.queues)))
+    pipeline.run(inbound_queues([tenant(hanoi), tenant(hue, "hue")], details=True))
+    assert rows(pipeline) == expected(hue, "hue")
+
+
+def _fail(sandbox: Sandbox) -> None:
+    sandbox.fail(status=403, page=1)
+
+
+def _move(sandbox: Sandbox) -> None:
+    sandbox.move_at_random(seed=5, chance=1.0)
+
+
+def _spoil_id(sandbox: Sandbox) -> None:
+    sandbox.fail(JsonAnswer({"success": "1", "totalRecord": 1, "data": [{"callinId": "x", "callinName": "Huế"}]}))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (_fail, "HTTP 403 INSUFFICIENT_SCOPE"),
+        (_move, "could not be proven complete; run it again"),
+        (_spoil_id, "a queue of tenant 'hue' has no usable id, so its row would have no key: 'Huế'"),
+    ],
+)
+def test_a_load_that_is_not_complete_changes_nothing(
+    spoil: Callable[[Sandbox], None], why: str, pipeline: Any, serve: Serve
+) -> None:
+    """It fails before anything is loaded, also of the tenants before, and says why."""
+    good, bad = serve(), serve(queues=60, seed=3)
+    pipeline.run(inbound_queues([tenant(good)]))
+    before = rows(pipeline)
+    remove(good, 0)
+    spoil(bad)
+    with pytest.raises(Exception, match=why):
+        pipeline.run(inbound_queues([tenant(good), tenant(bad, "hue")], max_passes=2, page_size=10))
+    assert rows(pipeline) == before
+    pipeline.run(inbound_queues([tenant(good)]))
+    assert rows(pipeline) == expected(good)
+
+
+def test_after_a_kill_the_next_run_loads_everything(serve: Serve, tmp_path: Path) -> None:
+    """Killed while it reads the list, it has loaded nothing, and the next run is as the first."""
+    sandbox = serve(queues=300, latency=0.02)
+    environment = {**os.environ, "HANOI_KEY": sandbox.api_key, "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-c", KILLED, str(tmp_path), str(sandbox.url)]
+    with subprocess.Popen(command, env=environment) as process:  # noqa: S603 (our own code)
+        while len(sandbox.requests) < 2 and process.poll() is None:
+            pass
+        process.kill()
+    pipeline = make_pipeline(tmp_path)
+    pipeline.run(inbound_queues([tenant(sandbox)]))
+    assert rows(pipeline) == expected(sandbox)
+
+
+def test_wrong_options_are_refused_at_once() -> None:
+    """Before a pipeline runs."""
+    with pytest.raises(InvalidArgumentError, match="page_size"):
+        inbound_queues("tenants.toml", page_size=0)
+
+
+def test_without_dlt_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest of the package works without it."""
+    monkeypatch.setitem(sys.modules, "dlt", None)
+    with pytest.raises(ConfigurationError, match=r"run: pip install 'alohub-async\[dlt\]'"):
+        inbound_queues("tenants.toml")
