@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, NamedTuple, TypeAlias, TypeVar, Union,
 
 from alohub_async.codec.converter import converter_for, field_readers
 from alohub_async.codec.decoding import read_total
-from alohub_async.codec.fields import MISSING, FieldReader, fill_attributes
+from alohub_async.codec.fields import MISSING, UNFIT, FieldReader, fill_attributes
 from alohub_async.models import NO_FIELDS, Record
 
 T = TypeVar("T")
@@ -163,10 +163,10 @@ class FastLane:
 
         def read(raw: Any) -> Any:
             self._misses += 1
-            value, extra = (reader.known[raw], None) if raw in reader.known else reader.take(raw, NO_FIELDS)
+            value, extra = reader.take(raw, NO_FIELDS)
             return None if extra else value  # None is an error
 
-        known = [(raw, value) for raw, value in reader.known.items() if type(raw) is not int or abs(raw) < 1 << 63]
+        known = [(raw, value) for raw, value in reader.known.items() if value is not UNFIT]
         for kind in (str, int):
             if values := {raw: value for raw, value in known if type(raw) is kind}:
                 names = {"_value2member_map_": values, "_missing_": read, "_member_map_": {}}

@@ -519,8 +519,12 @@ def test_without_speed_there_is_no_decoder() -> None:
 @example([queue(), queue(strategy=True), queue(strategy=1)], False)
 @example([queue(timeWait=1), queue(timeWait=True), queue(timeWait=1.0)], False)
 @example([queue(nguongRanhRoi=1.0), queue(nguongRanhRoi=1), queue(nguongRanhRoi=True)], True)
+@example([queue(strategy=-1), queue(strategy=-1), queue(strategy=-1.0)], False)
+@example([queue(strategy=2**53), queue(strategy=2**53), queue(strategy=2.0**53)], False)
+@example([queue(nguongRanhRoi=raw) for raw in (2, 2.0, 2, "2", "2", None, 0, False, 0.0)], False)
 @example([queue(callinId=True)], True)
 @example([queue(new=[1])], True)
+@example([queue(new=1), {"callinId": 1}, {"callinId": 2, "callinName": "x", "new": None}], False)
 @example([queue(agentSelector=[])], True)
 def test_records_of_a_list_are_those_of_each_by_itself(found: list[dict[str, Any]], strict: bool) -> None:  # noqa: FBT001
     """This holds for consecutive values that are equal but of different types, and for errors."""
