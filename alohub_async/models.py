@@ -29,6 +29,9 @@ class OpenIntEnum(enum.IntEnum):
         member._name_, member._value_ = f"UNKNOWN_{int(value)}", int(value)
         return member
 
+    def __str__(self) -> str:
+        return self.name
+
     def __reduce_ex__(self, protocol: object) -> tuple[type[Self], tuple[int]]:
         # By value: the first releases of Python 3.11 pickle by name, which fails for an unknown number.
         return type(self), (self.value,)
@@ -78,6 +81,19 @@ class Record:
     """
 
     id: int | None
+
+    def to_dict(self, *, wire: bool = False) -> dict[str, Any]:
+        """Return the record as JSON has it: by attribute, with `extra`, and with numbers for enums.
+
+        With `wire`, the names are the API's, and the fields of `extra` stand beside the others. So it is what the API
+        sent, but with numbers for strings of digits, and flags as booleans.
+        """
+        found: dict[str, Any] = {}
+        for attribute, name in wire_names(type(self)).items():
+            value = getattr(self, attribute)
+            found[name if wire else attribute] = int(value) if isinstance(value, enum.IntEnum) else value
+        extra: Mapping[str, Any] = cast("Any", self).extra
+        return {**found, **(extra if wire else {"extra": dict(extra)})}
 
 
 def wire_names(cls: type[Record]) -> dict[str, str]:
