@@ -20,6 +20,7 @@ from yarl import URL
 from alohub_async.codec import answers
 from alohub_async.codec.answers import MOST_LESSONS, MOST_NAMES, DecodedList, FastLane, decoders
 from alohub_async.codec.converter import converter_for
+from alohub_async.codec.decoding import identity_keys
 from alohub_async.codec.fields import MOST_VALUES, FieldError
 from alohub_async.errors import AlohubError
 from alohub_async.http.requests import Request
@@ -57,11 +58,11 @@ def _decoder() -> Callable[[bytes], DecodedList[InboundQueue] | None]:
     return decode
 
 
-def _read_plainly(body: bytes, *, strict: bool) -> tuple[list[InboundQueue], int | None]:
-    """Return the records of a list answer and its total, read the plain way."""
+def _read_plainly(body: bytes, *, strict: bool) -> DecodedList[InboundQueue]:
+    """Return the records of a list answer, their identity keys and its total, read the plain way."""
     payload = decode_response(REQUEST, Response(200, CIMultiDict(), body), retry_after=None, strict=strict)
     found = read_list(payload, request="GET /x", is_first=True)
-    return _structured(found.items, strict=strict), found.total
+    return _structured(found.items, strict=strict), identity_keys(found.items, "callinId"), found.total
 
 
 def _structured(records: Sequence[Any], *, strict: bool) -> list[InboundQueue]:
@@ -190,12 +191,16 @@ hostile = st.one_of(
 )
 
 
+ODD_IDS: Final[tuple[Any, ...]] = (1, None, "07", 0, "0", 1.5, "x", True, [])
+
+
 @given(st.lists(hostile, min_size=1, max_size=5), st.booleans())
 @example([_body(queue(), queue(callinId=2, timeWait=None, strategy=7))], False)
 @example([_body(queue(callinId=2**64))], False)
 @example([_body(queue(callinId=-(2**64)))], False)
 @example([_body(queue(callinId=1.0))], False)
 @example([_body(queue(callinId="7")), _body(queue(callinId="07"))], False)
+@example([_body(*(queue(callinId=raw) for raw in ODD_IDS), {})], False)
 @example([_body(queue(strategy=True))], False)
 @example([_body(queue(strategy=2**70)), _body(queue(strategy=2**70, new=1))], False)
 @example([_body(queue(timeWait="0060", nguongRanhRoi="1"))], True)
@@ -233,9 +238,9 @@ def test_answers_in_a_row_are_read_as_the_plain_way_reads_them(answers: list[byt
         page = lane.list(body)
         if page is None:
             continue  # left to the plain way
-        items, total = _read_plainly(body, strict=strict)
+        items, keys, total = _read_plainly(body, strict=strict)
         assert _says(page[0]) == _says(items)
-        assert (list(page[1]), {*map(type, page[1])} - {int}) == ([item.id for item in items], set())
+        assert (page[1], [*map(type, page[1])]) == (keys, [*map(type, keys)])
         assert (page[2], type(page[2])) == (total, type(total))
 
 
@@ -281,6 +286,9 @@ KINDS: Final[dict[str, dict[str, Any]]] = {
     "digits as numbers": {"timeWait": 60, "nguongRanhRoi": 1},
     "number as digits": {"callinId": "7"},
     "id as a float": {"callinId": 1001226.0},
+    "id with a zero before it": {"callinId": "01"},
+    "id below 1": {"callinId": 0},
+    "no id": {"callinId": None},
     "flag as true": {"nguongRanhRoi": True},
     "new strategy": {"strategy": 42},
     "strategy as digits": {"strategy": "42"},
@@ -303,7 +311,8 @@ def test_odd_page_is_decoded_at_once(changes: dict[str, Any]) -> None:
     for _ in range(5):
         page = lane.list(body)
         assert page is not None
-        assert _says(page[0]) == _says(_read_plainly(body, strict=False)[0])
+        items, keys, _ = _read_plainly(body, strict=False)
+        assert (_says(page[0]), page[1]) == (_says(items), keys)
         assert lane.lessons <= len(changes)
 
 
@@ -340,13 +349,11 @@ def test_odd_envelope_is_decoded_at_once(body: bytes) -> None:
     """An undocumented name, a missing one, a flag of another type."""
     page = FastLane(InboundQueue, strict=False).list(body)
     assert page is not None
-    items, total = _read_plainly(body, strict=False)
-    assert (_says(page[0]), page[2]) == (_says(items), total)
+    items, keys, total = _read_plainly(body, strict=False)
+    assert (_says(page[0]), *page[1:]) == (_says(items), keys, total)
 
 
 LEFT: Final = {
-    "no id": _body(queue(callinId=None)),
-    "id below 1": _body(queue(callinId=0)),
     "no object": _body(queue(), 7),
     "failure": _body(queue(), success="0"),
     "failure by its code": json.dumps({"data": [queue()], "error_code": "FAIL"}).encode(),

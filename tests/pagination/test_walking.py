@@ -69,8 +69,8 @@ async def test_pager_says_where_it_stands() -> None:
     assert repr(resumed) == f"<Pager of {LISTED}: at record 3 of page 1; 25 records in all>"
     await pager.collect()
     assert repr(pager) == f"<Pager of {LISTED}: at the end; 25 records in all>"
-    half_made: Pager[int] = Pager.__new__(Pager)
-    assert repr(half_made) == "<Pager>"
+    kind: Any = Pager
+    assert repr(kind.__new__(kind)) == "<Pager>"
 
 
 @pytest.mark.parametrize(
