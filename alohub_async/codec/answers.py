@@ -90,8 +90,10 @@ class FastLane:
             items = fill(answer.data)
             keys = [item.id for item in items]
             if None in keys:
-                pairs = zip(keys, decode_json(body)["data"], strict=True)
-                keys = [identity_of(raw, self._id) if key is None else key for key, raw in pairs]
+                keys = [identity_of(item.extra, self._id) if item.id is None else item.id for item in items]
+                if tuple in {*map(type, keys)}:
+                    pairs = zip(keys, decode_json(body)["data"], strict=True)
+                    keys = [identity_of(raw, self._id) if type(key) is tuple else key for key, raw in pairs]
             total = answer.totalRecord
             if type(total) is not int or not 0 <= total < 1 << 63:
                 total = read_total(total)
