@@ -13,9 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alohub_async.codec.converter import converter_for
+from alohub_async.config import Endpoint
 from alohub_async.errors import InvalidArgumentError, InvalidArgumentTypeError
-from alohub_async.models import InboundQueue, InboundQueueUpdate, QueueStrategy, UpdateResult
+from alohub_async.http.requests import build_request
+from alohub_async.models import InboundQueue, InboundQueueUpdate, QueueStrategy, Record, UpdateResult
 from alohub_async.unset import UNSET, UnsetType
+from tests.routes import LIST_INBOUND
 from tests.twins import pickled
 
 KNOWN = {"NORMAL": 1, "VIP": 2, "BLACKLIST": 3, "DIVERT": 4, "LOCKED": 99}
@@ -50,7 +54,7 @@ def test_unknown_strategy_survives(number: int) -> None:
     assert strategy.value == number
     assert type(strategy.value) is int
     assert strategy.name == f"UNKNOWN_{number}"
-    assert f"{strategy}" == json.dumps(strategy) == str(number)
+    assert json.dumps(strategy) == f"{strategy:d}" == str(number)
     assert repr(strategy) == f"<QueueStrategy.UNKNOWN_{number}: {number}>"
     assert not strategy.is_known
     assert QueueStrategy(number) == strategy
@@ -75,6 +79,14 @@ def test_known_strategy_pickles_and_copies_as_itself() -> None:
     """`is` works for documented members, wherever they come from."""
     for twin in (pickled(QueueStrategy.VIP), copy.deepcopy(QueueStrategy.VIP), QueueStrategy(2)):
         assert twin is QueueStrategy.VIP
+
+
+@pytest.mark.parametrize(("strategy", "name"), [(QueueStrategy.VIP, "VIP"), (QueueStrategy(7), "UNKNOWN_7")])
+def test_strategy_as_text_is_its_name(strategy: QueueStrategy, name: str) -> None:
+    """In logs and templates; as a query value it is still its number."""
+    assert str(strategy) == f"{strategy}" == name
+    request = build_request(LIST_INBOUND, Endpoint.production(), params={"strategy": strategy})
+    assert request.url.query["strategy"] == str(int(strategy))
 
 
 def test_number_of_another_enum_is_just_a_number() -> None:
@@ -116,6 +128,16 @@ QUEUE = InboundQueue(
     number="0084123",
     extra={"timeWait": "soon", "newField": [1, {"a": None}]},
 )
+WIRE = {
+    "callinId": 7,
+    "callinName": "x",
+    "strategy": 2,
+    "musicinQueue": None,
+    "timeWait": 60,
+    "agentSelector": None,
+    "nguongRanhRoi": "0",
+    "callinNumber": "0084",
+}
 RESULT = UpdateResult(id=7, message="Cập nhật thành công", attempts=2)
 
 
@@ -124,6 +146,43 @@ def test_only_id_and_name_are_needed() -> None:
     queue = InboundQueue(id=7, name="test")
     assert attrs.astuple(queue) == (7, "test", None, None, None, None, None, None, {})
     assert queue.extra is not InboundQueue(id=7, name="test").extra
+
+
+def test_record_as_a_dict_is_json() -> None:
+    """By attribute, with `extra`; numbers instead of enums."""
+    as_dict = QUEUE.to_dict()
+    assert json.loads(json.dumps(as_dict)) == as_dict
+    assert InboundQueue(**as_dict) == QUEUE
+    assert type(as_dict["strategy"]) is int
+    assert [*as_dict] == [field.name for field in attrs.fields(InboundQueue)]
+    as_dict["extra"]["new"] = 1
+    assert "new" not in QUEUE.extra
+    assert InboundQueue(id=7, name="x").to_dict()["extra"] == {}
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_record_as_a_dict_of_the_wire_is_read_as_the_same(*, strict: bool) -> None:
+    """By wire name, with the fields of `extra` beside the others, and raw values where the type did not fit."""
+    read = converter_for(strict=False).structure({**WIRE, "timeWait": "soon", "new": [1]}, InboundQueue)
+    as_dict = read.to_dict(wire=True)
+    assert as_dict == {**WIRE, "timeWait": "soon", "nguongRanhRoi": False, "new": [1]}
+    assert json.loads(json.dumps(as_dict)) == as_dict
+    fitting = {**as_dict, "timeWait": 5}
+    assert converter_for(strict=strict).structure(fitting, InboundQueue).to_dict(wire=True) == fitting
+
+
+def test_record_of_another_class_becomes_a_dict() -> None:
+    """By its own wire names; a field without one has its own name."""
+
+    @attrs.frozen
+    class Team(Record):
+        id: int | None = attrs.field(metadata={"wire": "teamId"})
+        members: list[int] = attrs.field(factory=list[int])
+        extra: dict[str, Any] = attrs.field(factory=dict[str, Any])
+
+    team = converter_for(strict=False).structure({"teamId": "7", "members": ["1"], "new": 1}, Team)
+    assert team.to_dict() == {"id": 7, "members": [1], "extra": {"new": 1}}
+    assert team.to_dict(wire=True) == {"teamId": 7, "members": [1], "new": 1}
 
 
 @pytest.mark.parametrize(

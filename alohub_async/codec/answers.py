@@ -2,8 +2,8 @@
 
 msgspec checks types while it decodes, so a value of the documented type needs no second look. What else comes is
 learnt from its errors: an undocumented name becomes a field whose value goes to `extra`, and a field that had a value
-of another type is read value by value from then on. What cannot be learnt (a lone surrogate, names that are always new,
-a record without an id) is left to the plain way: decode, check the envelope, make the records of the objects.
+of another type is read value by value from then on. What cannot be learnt (a lone surrogate, names that are always new)
+is left to the plain way: decode, check the envelope, make the records of the objects.
 
 msgspec finds the member of an enum in a table, `_value2member_map_`, or else asks `_missing_`. So a field such as
 `timeWait` ("120", or 120) has a class that looks like an enum, and whose table has the values read so far.
@@ -12,19 +12,19 @@ msgspec finds the member of an enum in a table, `_value2member_map_`, or else as
 import enum
 import functools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import suppress
 from typing import Annotated, Any, Final, NamedTuple, TypeAlias, TypeVar, Union, cast
 
 from alohub_async.codec.converter import converter_for, field_readers
-from alohub_async.codec.decoding import read_total
-from alohub_async.codec.fields import MISSING, FieldReader, fill_attributes
-from alohub_async.models import NO_FIELDS, Record
+from alohub_async.codec.decoding import decode_json, identity_of, read_total
+from alohub_async.codec.fields import MISSING, UNFIT, FieldReader, fill_attributes
+from alohub_async.models import NO_FIELDS, Record, wire_names
 
 T = TypeVar("T")
 
-DecodedList: TypeAlias = tuple[list[T], list[int], int | None]
-"""The records of a page, their ids, and the total if the answer has one."""
+DecodedList: TypeAlias = tuple[list[T], list[Hashable], int | None]
+"""The records of a page, their identity keys, and the total if the answer has one."""
 
 ListDecoder: TypeAlias = Callable[[bytes], DecodedList[T] | None]
 """Decodes the body of a successful list answer; None for one that is left to the plain way."""
@@ -66,6 +66,7 @@ class FastLane:
         import msgspec
 
         self._cls = cls
+        self._id = wire_names(cls)["id"]
         self._msgspec: Any = msgspec
         self._readers = field_readers(cls, converter_for(strict=strict), strict=strict)
         # Fields whose values are read one by one; msgspec takes no empty tables.
@@ -88,13 +89,18 @@ class FastLane:
             answer = decode(body)
             items = fill(answer.data)
             keys = [item.id for item in items]
+            if None in keys:
+                keys = [identity_of(item.extra, self._id) if item.id is None else item.id for item in items]
+                if tuple in {*map(type, keys)}:
+                    pairs = zip(keys, decode_json(body)["data"], strict=True)
+                    keys = [identity_of(raw, self._id) if type(key) is tuple else key for key, raw in pairs]
             total = answer.totalRecord
             if type(total) is not int or not 0 <= total < 1 << 63:
                 total = read_total(total)
         except Exception as error:  # noqa: BLE001  (the plain way says what is wrong)
             return self.list(body) if self._learn(str(error)) else None
-        if None in keys or (answer.success != "1" and not _succeeded(answer)):
-            return None  # a record without an id is identified by its text
+        if answer.success != "1" and not _succeeded(answer):
+            return None
         if self._misses > self._enough:
             self._enough = 2 * self._misses
             self._make()
@@ -163,10 +169,10 @@ class FastLane:
 
         def read(raw: Any) -> Any:
             self._misses += 1
-            value, extra = (reader.known[raw], None) if raw in reader.known else reader.take(raw, NO_FIELDS)
+            value, extra = reader.take(raw, NO_FIELDS)
             return None if extra else value  # None is an error
 
-        known = [(raw, value) for raw, value in reader.known.items() if type(raw) is not int or abs(raw) < 1 << 63]
+        known = [(raw, value) for raw, value in reader.known.items() if value is not UNFIT]
         for kind in (str, int):
             if values := {raw: value for raw, value in known if type(raw) is kind}:
                 names = {"_value2member_map_": values, "_missing_": read, "_member_map_": {}}

@@ -1,9 +1,9 @@
-"""Decodes JSON, with the same result with and without the extra `speed`, and the totals of the API."""
+"""Decodes JSON, with the same result with and without the extra `speed`, and reads totals and identity keys."""
 
 import functools
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, cast
 
@@ -70,3 +70,18 @@ def read_total(value: object) -> int | None:
     if type(value) is int:
         return value if 0 <= value < _MOST_TOTAL else None
     return read_digits(value)
+
+
+def identity_keys(records: Sequence[Mapping[Any, Any]], key: str | None) -> list[Hashable]:
+    """Identity key of each record of a page; `key` is the wire name of the id."""
+    keys: list[Hashable] = [record.get(key) for record in records]
+    return keys if {*map(type, keys)} == {int} else [identity_of(record, key) for record in records]
+
+
+def identity_of(record: Mapping[Any, Any], key: str | None) -> Hashable:
+    """Identity key of a record: its id as a number or a string, or else the whole record, which is then unique."""
+    value = record.get(key)
+    number = read_digits(value)
+    if number is not None and (not isinstance(value, str) or str(number) == value):  # "01" and "1" are two ids
+        return number
+    return value if isinstance(value, int | str) and not isinstance(value, bool) else (repr(record),)

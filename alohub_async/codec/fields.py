@@ -19,10 +19,14 @@ T = TypeVar("T")
 MISSING: Final[Any] = object()
 """The raw value of a field that a record does not have."""
 
+UNFIT: Final[Any] = object()
+"""What is remembered of a raw value that does not fit."""
+
 MOST_VALUES: Final = 4096
 """Values remembered per field; more, and large ones, are read each time they come."""
 
 _LARGE: Final = 128  # bytes
+_EXACT: Final = 1 << 53  # from here on, and below 0, a float is not read as the number that it is equal to
 _FACTORY: Final[Any] = attrs.Factory
 _UNFIT: Final = (ValueError, TypeError, KeyError, ExceptionGroup)
 
@@ -55,10 +59,9 @@ class FieldReader:
         self._structure = hook_for(self.kind)
         # Whether a raw value of the right type is the value itself.
         self.copied: bool = self.kind is str or (self.kind is int and not self.nullable)
-        # Raw values of these types are remembered: if they are equal, they mean the same.
+        # Raw values of these types are remembered. Equal ones mean the same, but True and False are only flags.
         self.hashed: frozenset[type] = frozenset()
-        self.known: dict[Any, Any] = {}  # their values
-        self._unfit = set[Any]()  # those that do not fit
+        self.known: dict[Any, Any] = {}  # their values, or `UNFIT`
         if not self.copied and isinstance(self.kind, type) and issubclass(self.kind, int):
             self.hashed = frozenset({str, int, NoneType} | ({bool} if self.kind is bool else set()))
             self.known |= {None: None} if self.nullable else {}
@@ -81,6 +84,19 @@ class FieldReader:
             raise ValueError("not as it is written")  # "01" and "1" are two ids
         return value
 
+    def _find(self, raw: Any, *, remember: bool) -> Any:
+        if self.kind is str and not (self._must_fit or isinstance(raw, str)):
+            return UNFIT  # saves an error
+        try:
+            value = self._read(raw)
+        except _UNFIT as exc:
+            if self._must_fit:
+                raise FieldError(self.wire, None if raw is MISSING else raw) from exc
+            value = UNFIT
+        if remember and (self.optional if value is UNFIT else 0 <= value < _EXACT):
+            self.known[raw] = value
+        return value
+
     def take(self, raw: Any, extra: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
         """Return the value for a raw value, and `extra`, with it if it does not fit; a `FieldError` if it must."""
         if raw is MISSING and self._has_default:
@@ -88,32 +104,25 @@ class FieldReader:
         if self.nullable and (raw is None or raw is MISSING):
             return None, extra
         hashed = raw.__class__ in self.hashed and raw.__sizeof__() < _LARGE
-        unfit = raw in self._unfit if hashed else self.kind is str and not (self._must_fit or isinstance(raw, str))
-        if not unfit:
-            try:
-                value = self._read(raw)
-            except _UNFIT as exc:
-                if self._must_fit:
-                    raise FieldError(self.wire, None if raw is MISSING else raw) from exc
-                if hashed and len(self._unfit) < MOST_VALUES:
-                    self._unfit.add(raw)
-            else:
-                if hashed and len(self.known) < MOST_VALUES:
-                    self.known[raw] = value
-                return value, extra
+        value = self.known.get(raw, MISSING) if hashed else MISSING
+        if value is MISSING:
+            value = self._find(raw, remember=hashed and len(self.known) < MOST_VALUES)
+        if value is not UNFIT:
+            return value, extra
         if raw is not MISSING:
-            extra = {**extra, self.wire: raw}
+            extra = {self.wire: raw, **extra}
         return None if self.optional else self.default, extra
 
 
 def fill_items(cls: type[T], readers: Sequence[FieldReader]) -> Callable[[Sequence[Mapping[str, Any]]], list[T]]:
     """Return a function that makes the records of JSON objects."""
-    absent = {reader.wire: MISSING for reader in readers}
-    unknown = "{name: value for name, value in raw.items() if name not in wires}"
-    lines = [f"extra = nothing if len(raw) == {len(absent)} else {unknown}"]
+    # Where null and a missing field mean the same, null is read in fewer steps.
+    absent = {reader.wire: None if reader.nullable and reader.default is None else MISSING for reader in readers}
+    lines = ["extra = nothing", f"if len(raw) != {len(absent)}:"]
+    lines += ["    extra = {}", "    for name in raw:", "        if name not in wires: extra[name] = raw[name]"]
     for reader in readers:
         lines += _take(reader, f"raw[{reader.wire!r}]")
-    fill = _compiled(cls, readers, lines, wires=absent.keys())
+    fill = _compiled(cls, readers, lines, wires=frozenset(absent))
 
     def fill_page(records: Sequence[Mapping[str, Any]]) -> list[T]:
         try:
@@ -133,12 +142,14 @@ def fill_attributes(
     """
     lines = ["extra = nothing"]
     if unknown:
-        values = [f"raw.{attribute}" for attribute in unknown]
-        items = ", ".join(f"{wire!r}: raw.{attribute}" for attribute, wire in unknown.items())
+        named = {f"{wire!r}": f"raw.{attribute}" for attribute, wire in unknown.items()}
         lines = [
-            f"if {' is not missing and '.join(values)} is not missing: extra = {{{items}}}",
-            f"elif {' is missing and '.join(values)} is missing: extra = nothing",
-            f"else: extra = {{name: value for name, value in {{{items}}}.items() if value is not missing}}",
+            f"if {' is not missing and '.join(named.values())} is not missing:",
+            f"    extra = {{{', '.join(map(': '.join, named.items()))}}}",
+            f"elif {' is missing and '.join(named.values())} is missing: extra = nothing",
+            "else:",
+            "    extra = {}",
+            *(f"    if {value} is not missing: extra[{name}] = {value}" for name, value in named.items()),
         ]
     for reader in readers:
         value = f"raw.{reader.attribute}"
@@ -147,15 +158,20 @@ def fill_attributes(
 
 
 def _take(reader: FieldReader, value: str) -> Iterator[str]:
-    """Code that sets a field from its raw value; one that is not a plain one costs a call."""
+    """Code that sets a field from its raw value; one that is neither plain nor known costs a call."""
     name, kind = reader.attribute, reader.kind
     yield f"value = {value}"
     if reader.hashed:
-        yield f"if type(value) in {name}_hashed and value in {name}_known: record.{name} = {name}_known[value]"
-    else:
-        null = " or value is None" if reader.nullable else ""
-        least = "" if reader.minimum is None else f" and value >= {reader.minimum}"
-        yield f"if {f'type(value) is {kind.__name__}{least}{null}' if reader.copied else False}: record.{name} = value"
+        key = "value" if kind is bool else "missing if value is True or value is False else value"
+        yield f"try: found = {name}_known[{key}]"
+        yield f"except (KeyError, TypeError): record.{name}, extra = {name}_take(value, extra)"
+        yield "else:"
+        yield f"    if found is unfit: record.{name}, extra = None, {{{reader.wire!r}: value, **extra}}"
+        yield f"    else: record.{name} = found"
+        return
+    null = " or value is None" if reader.nullable else ""
+    least = "" if reader.minimum is None else f" and value >= {reader.minimum}"
+    yield f"if {f'type(value) is {kind.__name__}{least}{null}' if reader.copied else False}: record.{name} = value"
     if reader.copied and kind is int and reader.minimum in {None, 0, 1}:
         digits = "value.isdecimal() and value.isascii() and value[0] != '0' and len(value) < 19"
         yield f"elif type(value) is str and {digits}: record.{name} = int(value)"
@@ -179,8 +195,8 @@ def fill(raws):
 """
     plain_methods = {name: getattr(object, name) for name in ("__init__", "__setattr__", "__delattr__")}
     blank = type(f"_Mutable{cls.__name__}", (cls,), {"__slots__": (), **plain_methods})
-    names |= {"blank": blank, "cls": cls, "missing": MISSING, "nothing": NO_FIELDS}
+    names |= {"blank": blank, "cls": cls, "missing": MISSING, "unfit": UNFIT, "nothing": NO_FIELDS}
     for reader in readers:
-        names |= {f"{reader.attribute}_{what}": getattr(reader, what) for what in ("take", "known", "hashed")}
+        names |= {f"{reader.attribute}_{what}": getattr(reader, what) for what in ("take", "known")}
     exec(compile(code, f"<{cls.__name__}>", "exec"), names)  # noqa: S102  (only the field names vary)
     return cast("Callable[[Any], list[T]]", names["fill"])

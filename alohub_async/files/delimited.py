@@ -48,7 +48,7 @@ def to_cell(value: Any) -> str:
         return f"'{value}" if _SUSPECT.match(value) and _needs_shield(value) else value
     if value is None:
         return ""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return str(value).lower() if isinstance(value, bool) else f"{value:d}" if isinstance(value, int) else str(value)
 
 
 def _needs_shield(text: str) -> bool:

@@ -49,11 +49,12 @@ def _path(template: str, values: Mapping[str, object]) -> str:
     return check_path(template.format_map({name: quote(str(value), safe="") for name, value in values.items()}))
 
 
-def _query(params: Mapping[str, Any]) -> str:
+def query_of(params: Mapping[str, Any]) -> str:
+    """The query with these parameters, enums by their numbers."""
     for name, value in params.items():
         if isinstance(value, bool) or not isinstance(value, str | int):
             raise InvalidArgumentTypeError(f"params[{name!r}] must be a string or an int; {value!r} was given")
-    return urlencode(params)
+    return urlencode({name: value if isinstance(value, str) else int(value) for name, value in params.items()})
 
 
 def build_request(
@@ -71,7 +72,7 @@ def build_request(
     """
     try:
         where = quote(path, safe="/%:@!$&'()*+,;=~") if path is not None else _path(route.template, path_values or {})
-        query = f"?{_query(params)}" if params else ""
+        query = f"?{query_of(params)}" if params else ""
     except UnicodeEncodeError as exc:  # a lone surrogate
         raise InvalidArgumentError(f"path and params must be text that UTF-8 can encode: {exc}") from exc
     url = URL(f"{str(endpoint.base_url).rstrip('/')}{where}{query}", encoded=True)

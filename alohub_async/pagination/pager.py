@@ -6,15 +6,23 @@ that page again. A generator would be finished: its next `anext` would end quiet
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from alohub_async.background_tasks import DroppableIterator
 from alohub_async.errors import AlohubError, PageDriftError
 from alohub_async.pagination.cursor import PageCursor
 from alohub_async.pagination.page import Drift, Estimate, Forecast, Page, StopReason
 from alohub_async.pagination.source import PageSource
+from alohub_async.plurals import counted
 
 T = TypeVar("T")
+
+
+def _refuse(what: str) -> Callable[[object], NoReturn]:
+    def refuse(_: object) -> NoReturn:
+        raise TypeError(f"cannot {what}")
+
+    return refuse
 
 
 class Pager(AsyncIterable[T]):
@@ -34,6 +42,23 @@ class Pager(AsyncIterable[T]):
         self._signs = 0  # of movement, those that were raised already
         self._exhausted = source.start.done
         self._lock = asyncio.Lock()
+
+    def __repr__(self) -> str:
+        if not hasattr(self, "_lock"):
+            return "<Pager>"  # only half made
+        cursor, total = self._cursor, self.total
+        at = "at the end" if self._exhausted else f"at record {cursor.index} of page {cursor.number}"
+        whole = "" if total is None else f"; {counted(total, 'record')} in all"
+        started = whole or self._exhausted or cursor.number or cursor.index
+        return f"<Pager of {self._source.start.listed}: {f'{at}{whole}' if started else 'not started'}>"
+
+    if not TYPE_CHECKING:  # type checkers refuse these by themselves
+        __await__ = _refuse("await a pager; write `async for record in pager`, or `await pager.collect()`")
+        __iter__ = _refuse("iterate over a pager without `async`; write `async for record in pager`")
+        __len__ = _refuse("take the length of a pager, which has to ask the server; write `await pager.count()`")
+
+        def __bool__(self) -> bool:  # otherwise by its length
+            return True
 
     # The position
 

@@ -2,25 +2,24 @@
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
 from heapq import heappop, heappush
 from typing import Any, Generic, TypeAlias, TypeVar
-from urllib.parse import urlencode
 
 import attrs
 from yarl import URL
 
 from alohub_async.background_tasks import wait_until_done
 from alohub_async.codec.answers import ListDecoder
+from alohub_async.codec.decoding import identity_keys
 from alohub_async.errors import InvalidArgumentError, NotFoundError
 from alohub_async.http.requestor import Requestor
-from alohub_async.http.requests import Request, build_request
+from alohub_async.http.requests import Request, build_request, query_of
 from alohub_async.http.responses import read_list
 from alohub_async.options import DEFAULT_CONCURRENCY, DEFAULT_PAGE_SIZE, CallOptions, Deadline, WalkOptions
 from alohub_async.pagination import Estimate, FetchedPage, Pager, PageToken, RepairingSource, WalkingSource
 from alohub_async.resources.records import StructurePage
 from alohub_async.routes import Route
-from alohub_async.validation import read_digits
 
 T = TypeVar("T")
 
@@ -49,7 +48,7 @@ class Listing(Generic[T]):
     @property
     def listed(self) -> str:
         """The list in words: a token of another list is refused."""
-        query = urlencode(sorted(self.params.items()))
+        query = query_of(dict(sorted(self.params.items())))
         return f"{self.route.method} {self.path or self.route.template}?{query}".rstrip("?")
 
 
@@ -99,7 +98,7 @@ def make_pager(requestor: Requestor, source: Listing[T], given: Mapping[str, Any
 
 def _page_of(source: Listing[T], page: int, payload: object, request: Request) -> FetchedPage[T]:
     found = read_list(payload, request=request, is_first=not page)
-    keys = _keys(found.items, source.key)
+    keys = identity_keys(found.items, source.key)
     return FetchedPage(source.structure(found.items, page), keys, found.total, absent=found.absent)
 
 
@@ -188,25 +187,3 @@ class _Details(Generic[T]):
                 slot.set_result(None)
                 return
         self._free += 1
-
-
-def _keys(records: Sequence[Mapping[str, Any]], key: str | None) -> list[Hashable]:
-    """Identity key of each record of a page."""
-    if key is not None:
-        try:
-            keys: list[Hashable] = [record[key] for record in records]
-        except KeyError:
-            keys = []
-        if {*map(type, keys)} == {int}:
-            return keys
-    return [_identity(record, key) for record in records]
-
-
-def _identity(record: Mapping[str, Any], key: str | None) -> Hashable:
-    value = record.get(key) if key is not None else None
-    number = read_digits(value)
-    if number is not None and (not isinstance(value, str) or str(number) == value):  # "01" and "1" are two ids
-        return number
-    if isinstance(value, int | str) and not isinstance(value, bool):
-        return value
-    return (repr(record),)  # a record without an id is only equal to itself

@@ -61,12 +61,13 @@ def _as_mapping(record: object) -> Mapping[str, Any]:
     if isinstance(record, dict):
         return cast("dict[str, Any]", record)
     typed = cast("Any", record)
+    if hasattr(typed, "extra"):  # ours: what does not fit is None, and raw in `extra`
+        return cast("dict[str, Any]", typed.to_dict(wire=True))
     if hasattr(typed, "to_dict"):  # openai, stripe
         return cast("dict[str, Any]", typed.to_dict())
     if hasattr(typed, "model_dump"):  # pydantic
         return cast("dict[str, Any]", typed.model_dump(by_alias=True))
-    documented = {wire: getattr(typed, attribute) for attribute, wire in _WIRE_NAMES.items()}
-    return {**documented, **getattr(typed, "extra", {})}  # ours: what does not fit is None, and raw in `extra`
+    return {wire: getattr(typed, attribute) for attribute, wire in _WIRE_NAMES.items()}
 
 
 def _as_text(value: Any) -> str | None:

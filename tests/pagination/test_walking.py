@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -53,6 +54,41 @@ async def test_nothing_is_fetched_before_the_first_step() -> None:
     assert pager.token
     assert (pager.total, pager.stopped_by) == (None, None)
     assert server.fetched == []
+
+
+async def test_pager_says_where_it_stands() -> None:
+    """Before, within and behind the walk; also one that is only half made, as a traceback shows it."""
+    server = Server(records=range(25))
+    pager = server.pager()
+    assert repr(pager) == f"<Pager of {LISTED}: not started>"
+    async for item in pager:
+        if item == 12:
+            break
+    assert repr(pager) == f"<Pager of {LISTED}: at record 3 of page 1; 25 records in all>"
+    resumed = server.pager(token=pager.token)
+    assert repr(resumed) == f"<Pager of {LISTED}: at record 3 of page 1; 25 records in all>"
+    await pager.collect()
+    assert repr(pager) == f"<Pager of {LISTED}: at the end; 25 records in all>"
+    kind: Any = Pager
+    assert repr(kind.__new__(kind)) == "<Pager>"
+
+
+@pytest.mark.parametrize(
+    ("use", "instead"),
+    [
+        (len, "await pager.count()"),
+        (list, "async for record in pager"),
+        (asyncio.gather, "await pager.collect()"),
+    ],
+    ids=["len", "for", "await"],
+)
+async def test_wrong_use_of_a_pager_shows_the_right_one(use: Callable[[Any], Any], instead: str) -> None:
+    """What lists, plain iterators and coroutines can do, a pager cannot."""
+    server = Server(records=range(25))
+    with pytest.raises(TypeError, match=f"{re.escape(instead)}`"):
+        await use(server.pager())
+    assert bool(server.pager())
+    assert not server.fetched
 
 
 async def test_no_page_is_fetched_without_need() -> None:

@@ -12,6 +12,7 @@ from alohub_async import (
     InternalServerError,
     InvalidArgumentError,
     PageDriftError,
+    QueueStrategy,
     RetryPolicy,
 )
 from alohub_async.testing import Sandbox
@@ -177,3 +178,10 @@ async def test_other_query_values_of_a_walk_arrive_as_given(sandbox: Sandbox, cl
     assert len(await pager.collect()) == 25
     for number, request in enumerate(sandbox.requests):
         assert request.query == {"q": "Hà Nội & +1=%2F", "a b": "7", "page": str(number), "size": "10"}
+
+
+async def test_token_of_a_walk_by_an_enum_is_one_by_its_number(client: AlohubClient) -> None:
+    """Both mean the same list."""
+    by_enum = client.paginate(LIST, params={"strategy": QueueStrategy.VIP})
+    by_number = client.paginate(LIST, params={"strategy": 2})
+    assert by_enum.token == by_number.token
