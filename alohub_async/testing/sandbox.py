@@ -78,11 +78,15 @@ class Sandbox(SandboxSettings):
         return self._server.service
 
     def reset(self) -> None:
-        """Put everything back: settings, queues and other records, keys, budgets, faults, moves, expectations, log."""
+        """Put everything back: settings, queues and other records, keys, budgets, faults, moves, expectations, log.
+
+        An error in the server itself, which is otherwise raised at the end of the block, is raised now.
+        """
         with self._service.lock:
             for name, value in self._at_first.items():
                 object.__setattr__(self, name, value)
             self._server.service = self._make_service(RecordTable.of(self._given, seed=self.seed))
+        self._server.raise_failure()
 
     @property
     def url(self) -> URL:
