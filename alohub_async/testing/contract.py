@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, TypeAlias, cast
 
 from attrs import evolve, field, frozen
+from multidict import MultiMapping
 
 from alohub_async.testing.data import WireRecord
 from alohub_async.validation import check_count, read_digits, validator
@@ -19,12 +20,13 @@ CapStyle: TypeAlias = Literal["rebase", "truncate"]
 """The offset of a capped page: `page * cap`, or `page * size` (the page is only shorter)."""
 
 # The error tables of the vendor's page, with its own words as messages.
-_PROBLEMS: Final = {
+PROBLEMS: Final = {
     400: ("INVALID_INPUT", "Sai input"),
     401: ("UNAUTHORIZED", "Thiếu hoặc sai API key"),
     403: ("INSUFFICIENT_SCOPE", "Key không có scope"),
     404: ("NOT_FOUND", "Không tìm thấy"),
     429: ("RATE_LIMIT_EXCEEDED", "Vượt giới hạn request"),
+    500: ("FAIL", "Lỗi hệ thống"),
 }
 
 _MAX_NUMBER: Final = 2**63 - 1
@@ -70,7 +72,7 @@ def gateway_page(status: int) -> Answer:
 
 def problem(status: int, *, code: str | None = None, message: str | None = None) -> Answer:
     """An error in the contract's form, by default with code and message of the error table."""
-    usual_code, usual_message = _PROBLEMS.get(status, ("FAIL", "Lỗi hệ thống"))
+    usual_code, usual_message = PROBLEMS.get(status, PROBLEMS[500])
     body = {"success": "0", "error_code": code or usual_code, "error_message": message or usual_message}
     return json_answer(body, status=status)
 
@@ -98,12 +100,47 @@ def whole_number(text: object) -> int | None:
     return number if number is not None and number <= _MAX_NUMBER else None
 
 
-def read_page_request(query: Mapping[str, str]) -> tuple[int, int] | str:
-    """Page and size, by default 0 and 20, or the message of a 400; what is refused is not documented."""
-    page, size = whole_number(query.get("page", "0")), whole_number(query.get("size", "20"))
-    if page is None:
-        return "page phải là số nguyên, bắt đầu từ 0"
-    return (page, size) if size else "size phải là số nguyên dương"
+def fields_of(body: object) -> Mapping[str, object]:
+    """The fields of a JSON object; none if it is no object."""
+    return cast("dict[str, object]", body) if isinstance(body, dict) else {}
+
+
+@frozen
+class Paging:
+    """How a list is asked for a page: by the query, or, if its pages count from 1, by a JSON body.
+
+    `filters` are the fields, which hold numbers, by parameter; `required` is a parameter that must be sent.
+    """
+
+    size_name: str = "size"
+    default: int = 20
+    first: int = 0
+    required: str | None = None
+    filters: Mapping[str, str] = field(factory=dict[str, str])
+
+    def read(self, query: MultiMapping[str], body: object) -> tuple[int, int] | str:
+        """Page from 0 and size, or the message of a 400; what is refused is not documented."""
+        given = fields_of(body) if self.first else query
+        page, size = given.get("page", self.first), given.get(self.size_name, self.default)
+        page, size = (number if type(number) is int else whole_number(number) for number in (page, size))
+        if self.first and not isinstance(body, dict):
+            return "Body phải là một JSON object"
+        if self.required is not None and not query.get(self.required):
+            return f"{self.required} là bắt buộc"
+        if len(query.getall("page", [])) > 1 or len(query.getall(self.size_name, [])) > 1:
+            return f"page, {self.size_name} chỉ được gửi một lần"
+        if page is None or page < self.first:
+            return f"page phải là số nguyên, bắt đầu từ {self.first}"
+        return (page - self.first, size) if size and size > 0 else f"{self.size_name} phải là số nguyên dương"
+
+    def select(self, rows: list[WireRecord], query: Mapping[str, str]) -> list[WireRecord] | str:
+        """The rows that pass the filters, or the message of a 400."""
+        for name in self.filters.keys() & query.keys():
+            number = whole_number(query[name])
+            if number is None or (name == "status" and number > 1):
+                return f"{name} phải là {'0 hoặc 1' if name == 'status' else 'số nguyên'}"
+            rows = [row for row in rows if row.get(self.filters[name]) == number]
+        return rows
 
 
 def list_envelope(rows: Sequence[WireRecord], *, total: int, total_style: TotalStyle) -> dict[str, object]:

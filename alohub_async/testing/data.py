@@ -1,12 +1,16 @@
 """The sandbox's records: seeded queues by wire name, and the table of a tenant's records."""
 
+import json
 import random
+import reprlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Final, TypeAlias, cast
+from copy import deepcopy
+from typing import Final, Literal, TypeAlias, cast
 
 from attrs import define, field
 
+from alohub_async.errors import InvalidArgumentTypeError
 from alohub_async.validation import read_digits, refuse
 
 WireRecord: TypeAlias = dict[str, object]
@@ -14,6 +18,9 @@ WireRecord: TypeAlias = dict[str, object]
 
 WireQueue: TypeAlias = WireRecord
 """One queue under its wire names (`callinId`, `callinName`, …)."""
+
+OtherRecords: TypeAlias = Literal["agents", "campaigns", "calls"]
+"""What the other lists hold, whose fields are not documented."""
 
 FIRST_ID: Final = 1_001_226
 """The first seeded id: the one of the vendor's examples."""
@@ -32,6 +39,8 @@ _WAITS: Final = ("30", "60", "90", "120", "120", "180", "300", "600", "0", None)
 _STRATEGIES: Final = (1, 1, 1, 1, 2, 2, 3, 4, 99, None)
 _SELECTORS: Final = (None, None, None, "rrmemory", "leastrecent")
 _ANNOUNCE: Final = ("0", "1", "1", None)
+_ACTIVE: Final = 0.8  # the share of active agents
+_OTHERS: Final = range(1, 126)  # ids of campaigns and call logs
 _AREAS: Final = ("024", "028", "0236", "0225", "0292", "1900", "1800", None)
 
 
@@ -68,6 +77,40 @@ def seed_queues(count: int, *, seed: int = 0) -> list[WireQueue]:
     return queues
 
 
+def seed_rows(name: OtherRecords, queues: Iterable[WireQueue], *, seed: int) -> list[WireRecord]:
+    """Agents of these queues, campaigns or call logs; their fields are made up, as nobody has told them."""
+    rng = random.Random(f"{name} {seed}")
+    if name == "agents":
+        served = [queue.get("callinId") for queue in queues for _ in range(rng.choice((0, 1, 1, 2, 4)))]
+        return [
+            {
+                "agentId": 501 + index,
+                "queueId": queue,
+                "status": int(rng.random() < _ACTIVE),
+                "teamId": rng.randint(1, 5),
+            }
+            for index, queue in enumerate(served)
+        ]
+    key = f"{name.removesuffix('s')}Id"
+    return [{key: number, "name": rng.choice(_WORK.split(", ")), "seconds": rng.randint(1, 600)} for number in _OTHERS]
+
+
+def check_json(name: str, value: object) -> None:
+    """Check that a value can be sent as JSON."""
+    try:
+        json.dumps(value, sort_keys=True)
+    except (TypeError, ValueError, RecursionError) as exc:
+        shown = reprlib.repr(value)  # short, however deep it is nested
+        raise InvalidArgumentTypeError(f"{name} must be a JSON value ({exc}); {shown} was given") from None
+
+
+def copy_record(name: str, record: Mapping[str, object]) -> WireRecord:
+    """A copy of a record that can be sent."""
+    copied = deepcopy(dict(record))
+    check_json(name, copied)
+    return copied
+
+
 @define(eq=False)
 class RecordTable:
     """One tenant's records, in the order of the list; `details` has what differs in a detail, None to hide it."""
@@ -98,7 +141,7 @@ class RecordTable:
         is_number = isinstance(queues, int) and not isinstance(queues, bool)
         with suppress(TypeError, ValueError):
             if not isinstance(queues, int | str | Mapping):
-                return cls([dict(queue) for queue in queues])
+                return cls([copy_record("queues", queue) for queue in queues])
             if isinstance(queues, int) and is_number and queues >= 0:
                 return cls(seed_queues(queues, seed=seed))
         allowed = "how many, 0 or more, or the queues themselves by wire name"

@@ -1,15 +1,18 @@
 """Faults as small values, and the script that selects the requests they happen to."""
 
-import json
 from collections import deque
-from typing import Any, ClassVar, Final, Literal, TypeAlias, TypedDict, get_args
+from random import Random
+from typing import Any, ClassVar, Final, Literal, TypeAlias, get_args
 
-from attrs import define, evolve, field, frozen
+from attrs import Factory, define, evolve, field, frozen
+from attrs.validators import optional
 
-from alohub_async.testing.contract import Answer, gateway_page, json_answer, problem, strip_prefix
-from alohub_async.testing.request_log import RecordedRequest, RequestFilter
+from alohub_async import validation
+from alohub_async.plurals import counted
+from alohub_async.testing.contract import PROBLEMS, Answer, gateway_page, json_answer, problem, strip_prefix
+from alohub_async.testing.data import check_json
+from alohub_async.testing.request_log import FilterOptions, RecordedRequest, RequestFilter
 from alohub_async.unset import UNSET, UnsetType
-from alohub_async.validation import check_choice, check_count, check_flag, check_seconds, check_text, refuse, validator
 
 Stage: TypeAlias = Literal["front", "instead", "after"]
 """Where a fault happens.
@@ -19,23 +22,25 @@ Stage: TypeAlias = Literal["front", "instead", "after"]
 `after`: the service processes the request (an update takes effect), then the response is spoilt.
 """
 
-_GATEWAY_STATUSES: Final = {502, 503, 504}
 _TOO_MANY: Final = 429
 
-_STATUS: Final[Any] = validator(check_count, least=200, most=599)
-_FLAG: Final[Any] = validator(check_flag)
-_TEXT: Final[Any] = validator(check_text, pattern="(?s:.*)", allowed="a string")
-_OPTIONAL_TEXT: Final[Any] = validator(check_text, pattern="(?s:.*)", allowed="a string", optional=True)
-_HEADER: Final[Any] = validator(
-    check_text, pattern=r"[^\x00-\x1f\x7f]*", allowed="a string without control characters", optional=True
+_STATUS: Final[Any] = validation.validator(validation.check_count, least=200, most=599)
+
+
+def _check_with_body(name: str, value: object) -> None:
+    if validation.check_count(name, value, least=200, most=599) in {204, 205, 304}:
+        raise validation.refuse(name, "of a response with a body; see EmptyBody", value)
+
+
+_WITH_BODY: Final[Any] = validation.validator(_check_with_body)
+_FLAG: Final[Any] = validation.validator(validation.check_flag)
+_TEXT: Final[Any] = validation.validator(validation.check_text, pattern="(?s:.*)", allowed="a string")
+_OPTIONAL_TEXT: Final[Any] = validation.validator(
+    validation.check_text, pattern="(?s:.*)", allowed="a string", optional=True
 )
-
-
-def _check_payload(name: str, value: object) -> None:
-    try:
-        json.dumps(value)
-    except (TypeError, ValueError) as exc:
-        raise refuse(name, f"a JSON value ({exc})", value, wrong_type=True) from None
+_HEADER: Final[Any] = validation.validator(
+    validation.check_text, pattern=r"[^\x00-\x1f\x7f]*", allowed="a string without control characters", optional=True
+)
 
 
 @frozen
@@ -59,10 +64,10 @@ class Fault:
 
 @frozen
 class Status(Fault):
-    """An error status. 502, 503 and 504 come from a gateway, as an HTML page without limit headers.
+    """An error status. One that the contract does not list (408, 502, 520, …) is a gateway's HTML page, without limits.
 
-    The others, and any status with a code or message, come from the service, in the contract's form. A scripted 429 is
-    not charged to the limits.
+    The others (400, 401, 403, 404, 429, 500), and any status with a code or message, come from the service, in the
+    contract's form. A scripted 429 is not charged to the limits.
 
     Attributes:
         status: The HTTP status, 200 to 599.
@@ -72,7 +77,7 @@ class Status(Fault):
         budget_left: Whether a 429 shows the real budget. By default, nothing is left.
     """
 
-    status: int = field(default=500, validator=_STATUS)
+    status: int = field(default=500, validator=_WITH_BODY)
     error_code: str | None = field(default=None, kw_only=True, validator=_OPTIONAL_TEXT)
     error_message: str | None = field(default=None, kw_only=True, validator=_OPTIONAL_TEXT)
     retry_after: str | UnsetType | None = field(default=UNSET, kw_only=True, validator=_HEADER)
@@ -82,8 +87,8 @@ class Status(Fault):
     @property
     def stage(self) -> Stage:
         """`front` for a gateway's status, else `instead`."""
-        is_gateway = self.status in _GATEWAY_STATUSES and self.error_code is None and self.error_message is None
-        return "front" if is_gateway else "instead"
+        listed = self.status in PROBLEMS or self.status < min(PROBLEMS)
+        return "instead" if listed or self.error_code is not None or self.error_message is not None else "front"
 
     def spoil(self, answer: Answer) -> Answer:
         """The error with its headers."""
@@ -124,8 +129,8 @@ class Failure(Fault):
 class JsonAnswer(Fault):
     """Any payload for `json.dumps` with any status, also for a `path=` that is not served, which needs this scope."""
 
-    payload: object = field(validator=validator(_check_payload))
-    status: int = field(default=200, validator=_STATUS)
+    payload: object = field(validator=validation.validator(check_json))
+    status: int = field(default=200, validator=_WITH_BODY)
     scope: str = field(default="queue", kw_only=True, validator=_TEXT)
 
     def spoil(self, answer: Answer) -> Answer:
@@ -176,7 +181,7 @@ class HtmlPage(Fault):
     """The HTML error page of a gateway or load balancer in front of the service, with this HTTP status."""
 
     _stage: ClassVar[Stage] = "front"
-    status: int = field(default=502, validator=_STATUS)
+    status: int = field(default=502, validator=_WITH_BODY)
 
     def spoil(self, answer: Answer) -> Answer:
         """The page."""
@@ -201,66 +206,79 @@ class Delay(Fault):
     """The service's response, this number of seconds late. The request takes effect before the wait."""
 
     _stage: ClassVar[Stage] = "after"
-    seconds: float = field(validator=validator(check_seconds, zero=True))
+    seconds: float = field(validator=validation.validator(validation.check_seconds, zero=True))
 
     def spoil(self, answer: Answer) -> Answer:
         """The same response with a delay."""
         return evolve(answer, delay=self.seconds)
 
 
-class FaultOptions(TypedDict, total=False):
-    """The keywords of `Sandbox.fail`."""
+class FaultOptions(FilterOptions, total=False):
+    """The keywords of `Sandbox.fail`; `status` is that of the fault."""
 
     next: int | None
-    status: int | None
     retry_after: str | None
-    method: str | None
-    path: str | None
-    page: int | None
+    after: int
+    chance: float | None
+    seed: int
 
 
-@define(eq=False)
-class _Entry:
+@define(eq=False, on_setattr=[])
+class FaultEntry:
+    """A fault of the script: for the `next` requests (None for all) `after` so many, by `chance` (None for always)."""
+
     fault: Fault
     wanted: RequestFilter
-    left: int | None
-    met: bool = False
+    next: int | None = field(default=1, validator=validation.validator(validation.check_count, least=1, optional=True))
+    after: int = field(default=0, validator=validation.validator(validation.check_count, least=0))
+    chance: float | None = field(default=None, validator=optional(validation.validator(validation.check_share)))
+    seed: int = field(default=0, validator=validation.validator(validation.check_count, least=None))
+    met: bool = field(init=False, default=False)
+    _rng: Random = field(init=False, repr=False, default=Factory(lambda self: Random(self.seed), takes_self=True))
+
+    def is_due(self, request: RecordedRequest) -> bool:
+        """Whether it happens to this request. Each request is asked about once, as it is counted and draws a number."""
+        if not self.wanted.accepts(request):
+            return False
+        if self.after:
+            self.after -= 1
+            return False
+        self.met = self.met or self.chance is not None
+        return self.chance is None or self._rng.random() < self.chance
 
     def __str__(self) -> str:
-        return f"{'until healed:' if self.left is None else f'{self.left} x'} {self.fault!r} for {self.wanted}"
+        more = f" after {counted(self.after, 'request')}" if self.after else ""
+        return f"{'until healed:' if self.next is None else f'{self.next} x'} {self.fault!r} for {self.wanted}{more}"
 
 
 @define(eq=False)
 class FaultScript:
     """Faults that wait for a matching request, in the order of the script, and each path that had one."""
 
-    entries: deque[_Entry] = field(init=False, factory=deque[_Entry])
+    entries: deque[FaultEntry] = field(init=False, factory=deque[FaultEntry])
     paths: set[str] = field(init=False, factory=set[str])
 
-    def add(self, fault: Fault, *, wanted: RequestFilter, times: int | None) -> None:
-        """Script a fault for this number of matching requests; None for all, until cleared."""
-        check_choice("stage", fault.stage, get_args(Stage))
-        check_count("next", times, least=1, optional=True)
-        if wanted.path is not None:
-            self.paths.add(strip_prefix(wanted.path))
-        self.entries.append(_Entry(fault, wanted, times))
+    def add(self, entry: FaultEntry) -> None:
+        """Add a fault to the script."""
+        validation.check_choice("stage", entry.fault.stage, get_args(Stage))
+        if entry.wanted.path is not None:
+            self.paths.add(strip_prefix(entry.wanted.path))
+        self.entries.append(entry)
 
-    def find(self, request: RecordedRequest) -> _Entry | None:
-        """The entry of the next fault for this request, not used up yet."""
-        return next((entry for entry in self.entries if entry.wanted.accepts(request)), None)
+    def find(self, request: RecordedRequest) -> FaultEntry | None:
+        """The first fault that is due; all are asked, so that none depends on the others."""
+        due = [entry for entry in self.entries if entry.is_due(request)]
+        return due[0] if due else None
 
-    def take(self, request: RecordedRequest, *, front_only: bool = False) -> Fault | None:
-        """The next fault for this request, now used up; None if there is none, or it is of another stage."""
-        entry = self.find(request)
-        if entry is None or (front_only and entry.fault.stage != "front"):
-            return None
+    def use(self, entry: FaultEntry) -> Fault:
+        """The fault, now used up."""
         entry.met = True
-        if entry.left is not None:
-            entry.left -= 1
-            if not entry.left:
+        if entry.next is not None:
+            entry.next -= 1
+            if not entry.next:
                 self.entries.remove(entry)
         return entry.fault
 
     def left(self, *, unmet_only: bool = False) -> list[str]:
         """A line for each of these faults; with `unmet_only` not for those of all requests that have happened."""
-        return [str(entry) for entry in self.entries if not (unmet_only and entry.left is None and entry.met)]
+        return [str(entry) for entry in self.entries if not (unmet_only and entry.next is None and entry.met)]

@@ -1,7 +1,8 @@
-"""The pytest plugin: a sandbox for each test. pytest loads it at every start, so it imports the rest when used."""
+"""The pytest plugin: sandboxes for tests. pytest loads it at every start, so it imports the rest when used."""
 
-from collections.abc import Generator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Generator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pytest
 
@@ -10,13 +11,18 @@ if TYPE_CHECKING:
     from alohub_async.testing import Sandbox
 
 _MARK: Final = "alohub_sandbox"
+_CLIENT_MARK: Final = "alohub_client"
+_FIRST_TENANT: Final = 20_260_310
 _FAILED: Final = pytest.StashKey[bool]()
+_SHARED: Final = pytest.StashKey[list["Sandbox"]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Make the markers known."""
     what = "the settings of this test's alohub_sandbox, those of alohub_async.testing.Sandbox."
     config.addinivalue_line("markers", f"{_MARK}(queues=250, tenant_limit=100, ...): {what}")
+    what = "the options of this test's alohub_client, those of AlohubClient."
+    config.addinivalue_line("markers", f"{_CLIENT_MARK}(retry=RetryPolicy(backoff=0), ...): {what}")
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -26,9 +32,25 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any]:
     item.stash[_FAILED] = item.stash.get(_FAILED, False) or not outcome.get_result().passed
 
 
-@pytest.fixture
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any]:
+    """Put the shared sandboxes back after each test, and report what it has left unmet."""
+    outcome = yield
+    failed = item.stash.get(_FAILED, False) or outcome.excinfo is not None
+    problems = [_end(sandbox, failed=failed) for sandbox in item.config.stash.setdefault(_SHARED, [])]
+    if found := [problem for problem in problems if problem is not None]:
+        outcome.force_exception(pytest.fail.Exception("\n".join(found), pytrace=False))
+
+
+@pytest.fixture(scope="session")
 def alohub_sandbox_settings() -> Mapping[str, Any]:
-    """The settings of `alohub_sandbox` before markers: override it in a conftest.py, a module or a class."""
+    """The settings of all sandboxes before markers: override it in a conftest.py, a module or a class."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def alohub_client_options() -> Mapping[str, Any]:
+    """The options of `alohub_client` before markers: override it in a conftest.py, a module or a class."""
     return {}
 
 
@@ -37,27 +59,54 @@ def alohub_sandbox(request: pytest.FixtureRequest, alohub_sandbox_settings: Mapp
     """A running `alohub_async.testing.Sandbox`, new for each test.
 
     It serves in a separate thread: tests may be plain functions, or coroutines under any plugin. At the end of a
-    passed test, faults and moves that have not happened are an error.
+    passed test, expectations, faults and moves that have not happened are an error (see `check_at_end`).
     """
-    marked: dict[str, Any] = {}
-    for mark in request.node.iter_markers(_MARK):  # the test's own first, then its class's, then its module's
-        if mark.args:
-            pytest.fail(f"@pytest.mark.{_MARK} takes settings by name only; {mark.args!r} was given", pytrace=False)
-        marked = {**mark.kwargs, **marked}
-    with _make({**alohub_sandbox_settings, **marked}) as sandbox:
+    with _running(request, {**alohub_sandbox_settings, **_marked(request, _MARK)}) as sandbox:
         yield sandbox
-        unmet = sandbox.unmet()
-        if unmet is not None and not request.node.stash.get(_FAILED, False):
-            pytest.fail(unmet, pytrace=False)
 
 
 @pytest.fixture
-def alohub_client(alohub_sandbox: "Sandbox") -> Generator["AlohubClient"]:
+def alohub_sandboxes(
+    request: pytest.FixtureRequest, alohub_sandbox_settings: Mapping[str, Any]
+) -> Generator[Callable[..., "Sandbox"]]:
+    """Makes sandboxes like `alohub_sandbox`: `alohub_sandboxes(queues=3)`. Each has another tenant and another key."""
+    with ExitStack() as stack:
+        made: list[Sandbox] = []
+
+        def make(**settings: Any) -> "Sandbox":
+            tenant = {"tenant_id": str(_FIRST_TENANT + len(made))}
+            made.append(stack.enter_context(_running(request, {**tenant, **alohub_sandbox_settings, **settings})))
+            return made[-1]
+
+        yield make
+
+
+def _shared(scope: Literal["module", "session"]) -> Any:
+    def fixture(request: pytest.FixtureRequest, alohub_sandbox_settings: Mapping[str, Any]) -> Generator["Sandbox"]:
+        with _running(request, {**alohub_sandbox_settings, **_marked(request, _MARK)}) as sandbox:
+            shared = request.config.stash.setdefault(_SHARED, [])
+            shared.append(sandbox)
+            yield sandbox
+            shared.remove(sandbox)
+
+    fixture.__doc__ = f"One sandbox for the whole {scope}, like `alohub_sandbox`; each test ends with its `reset()`."
+    return pytest.fixture(scope=scope)(fixture)
+
+
+alohub_module_sandbox = _shared("module")
+alohub_session_sandbox = _shared("session")
+
+
+@pytest.fixture
+def alohub_client(
+    request: pytest.FixtureRequest, alohub_sandbox: "Sandbox", alohub_client_options: Mapping[str, Any]
+) -> Generator["AlohubClient"]:
     """An `AlohubClient` of `alohub_sandbox`; closed after the test."""
     import asyncio
     from concurrent.futures import ThreadPoolExecutor
 
-    client = alohub_sandbox.client()
+    options = {**alohub_client_options, **_marked(request, _CLIENT_MARK)}
+    client = _made(_CLIENT_MARK, alohub_sandbox.client, options)
     yield client
     with ThreadPoolExecutor(1) as pool:  # this thread's event loop is not touched
         pool.submit(asyncio.run, client.aclose()).result()
@@ -72,16 +121,45 @@ def alohub_env(alohub_sandbox: "Sandbox", monkeypatch: pytest.MonkeyPatch) -> Ma
     return alohub_sandbox.env
 
 
-def _make(settings: Mapping[str, Any]) -> "Sandbox":
+def _marked(request: pytest.FixtureRequest, name: str) -> dict[str, Any]:
+    """The settings of the test's own marker, then of its class's, then of its module's."""
+    marked: dict[str, Any] = {}
+    for mark in request.node.iter_markers(name):
+        if mark.args:
+            pytest.fail(f"@pytest.mark.{name} takes settings by name only; {mark.args!r} was given", pytrace=False)
+        marked = {**mark.kwargs, **marked}
+    return marked
+
+
+@contextmanager
+def _running(request: pytest.FixtureRequest, settings: Mapping[str, Any]) -> Generator["Sandbox"]:
     from inspect import signature
 
     from alohub_async.testing import Sandbox
 
     known = signature(Sandbox).parameters
     if unknown := ", ".join(sorted(settings.keys() - known.keys())):
-        pytest.fail(f"alohub_sandbox has no setting {unknown}; it has {', '.join(sorted(known))}", pytrace=False)
+        pytest.fail(f"{_MARK} has no setting {unknown}; it has {', '.join(sorted(known))}", pytrace=False)
+    with _made(_MARK, Sandbox, {"check_at_end": True, **settings}) as sandbox:
+        yield sandbox
+        problem = _end(sandbox, failed=request.node.stash.get(_FAILED, False))
+        if problem is not None:
+            pytest.fail(problem, pytrace=False)
+
+
+def _made(what: str, make: Callable[..., Any], settings: Mapping[str, Any]) -> Any:
     try:
-        return Sandbox(**settings)
+        return make(**settings)
     except (TypeError, ValueError) as exc:
         reason = str(exc)
-    pytest.fail(f"alohub_sandbox cannot be set up: {reason}", pytrace=False)
+    pytest.fail(f"{what} cannot be set up: {reason}", pytrace=False)
+
+
+def _end(sandbox: "Sandbox", *, failed: bool) -> str | None:
+    """Put a sandbox back after a test, and say what the test has left unmet, or what failed in the server."""
+    unmet = None if failed else sandbox.unmet(expected_only=not sandbox.check_at_end)
+    try:
+        sandbox.reset()
+    except RuntimeError as exc:
+        return str(exc)
+    return unmet

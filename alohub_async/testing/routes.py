@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 from attrs import frozen
 
 from alohub_async.testing import contract
-from alohub_async.testing.contract import Answer
-from alohub_async.testing.data import RecordTable, WireRecord
+from alohub_async.testing.contract import Answer, Paging
+from alohub_async.testing.data import OtherRecords, RecordTable, WireRecord
 from alohub_async.testing.request_log import RecordedRequest
 
 if TYPE_CHECKING:
@@ -47,6 +47,34 @@ def find_route(routes: Sequence[SandboxRoute], method: str, path: str) -> Sandbo
     return next(fitting, None)
 
 
+def list_handler(table_of: Callable[[Call], RecordTable], paging: Paging | None = None) -> Callable[[Call], Answer]:
+    """Make the handler of a list, by default one that is asked like the queues."""
+    form = paging or Paging()
+
+    def list_page(call: Call) -> Answer:
+        table, settings, moves, query = table_of(call), call.service.settings, call.service.moves, call.request.query
+        asked = form.read(query, call.request.json)
+        if isinstance(asked, str):
+            return contract.problem(400, message=asked)
+        page, size = asked
+        moving = table is call.service.tables[settings.tenant_id]
+        if moving:
+            moves.play("before", page, table)
+        rows = form.select(table.rows, query)
+        if isinstance(rows, str):
+            return contract.problem(400, message=rows)
+        # Whether and how the service caps the size is not documented.
+        length = size if settings.page_size_cap is None else min(size, settings.page_size_cap)
+        start, total = page * (length if settings.cap_style == "rebase" else size), len(rows)
+        rows = rows[start : start + length]
+        answer = contract.json_answer(contract.list_envelope(rows, total=total, total_style=settings.total_style))
+        if moving:
+            moves.play("after", page, table)
+        return answer
+
+    return list_page
+
+
 def record_routes(
     path: str,
     *,
@@ -55,25 +83,6 @@ def record_routes(
     read_changes: Callable[[object], WireRecord | str],
 ) -> tuple[SandboxRoute, ...]:
     """List, get and update of records; `read_changes` returns the changes by read name, or the message of a 400."""
-
-    def list_page(call: Call) -> Answer:
-        table, settings, moves = table_of(call), call.service.settings, call.service.moves
-        asked = contract.read_page_request(call.request.query)
-        if isinstance(asked, str):
-            return contract.problem(400, message=asked)
-        page, size = asked
-        moving = table is call.service.tables[settings.tenant_id]
-        if moving:
-            moves.play("before", page, table)
-        # Whether and how the service caps the size is not documented.
-        length = size if settings.page_size_cap is None else min(size, settings.page_size_cap)
-        start = page * (length if settings.cap_style == "rebase" else size)
-        rows = table.rows[start : start + length]
-        payload = contract.list_envelope(rows, total=len(table.rows), total_style=settings.total_style)
-        answer = contract.json_answer(payload)
-        if moving:
-            moves.play("after", page, table)
-        return answer
 
     def get_one(call: Call) -> Answer:
         record = table_of(call).detail(call.record_id)
@@ -92,14 +101,32 @@ def record_routes(
         record.update(changes)
         return contract.json_answer(contract.UPDATED)
 
-    routes = (("GET", path, list_page), ("GET", f"{path}/{{id}}", get_one), ("PUT", f"{path}/{{id}}", update_one))
-    return tuple(SandboxRoute(method, template, scope, handler) for method, template, handler in routes)
+    detail = f"{path}/{{id}}"
+    return (
+        SandboxRoute("GET", path, scope, list_handler(table_of)),
+        SandboxRoute("GET", detail, scope, get_one),
+        SandboxRoute("PUT", detail, scope, update_one),
+    )
 
 
-# The vendor's page: each of the three needs the scope `queue`.
-ROUTES: Final = record_routes(
-    "/v1/queues/inbound",
-    scope="queue",
-    table_of=lambda call: call.service.tables[call.tenant_id],
-    read_changes=contract.read_update,
+def _others(name: OtherRecords, paging: Paging) -> Callable[[Call], Answer]:
+    return list_handler(lambda call: call.service.table(call.tenant_id, name), paging)
+
+
+_AGENTS: Final = Paging(filters={"queue_id": "queueId", "status": "status", "team_id": "teamId"})
+_CAMPAIGNS: Final = Paging("limit", required="userName")
+_FROM_1: Final = Paging("limit", 50, first=1)
+
+# The scopes are those of the vendor's endpoint pages, which page in these three ways.
+ROUTES: Final = (
+    *record_routes(
+        "/v1/queues/inbound",
+        scope="queue",
+        table_of=lambda call: call.service.tables[call.tenant_id],
+        read_changes=contract.read_update,
+    ),
+    SandboxRoute("GET", "/v1/agents", "agent", _others("agents", _AGENTS)),
+    SandboxRoute("GET", "/v1/campaigns", "campaign", _others("campaigns", _CAMPAIGNS)),
+    SandboxRoute("POST", "/v1/campaign/list", "campaign", _others("campaigns", _FROM_1)),
+    SandboxRoute("POST", "/v1/reports/call-logs", "report", _others("calls", _FROM_1)),
 )

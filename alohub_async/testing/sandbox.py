@@ -1,26 +1,27 @@
 """A stand-in for the Alohub service: a real HTTP server on this machine that follows the contract."""
 
-import random
 import secrets
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from copy import deepcopy
+from functools import partial
 from typing import Any, Final, Self, Unpack
 
-from attrs import define, field
+from attrs import define, field, fields_dict
 from yarl import URL
 
+from alohub_async import validation
 from alohub_async.client import AlohubClient
 from alohub_async.config import Endpoint
 from alohub_async.errors import InvalidArgumentError
 from alohub_async.rate_limits import RateLimiter
-from alohub_async.testing.data import RecordTable, WireQueue
-from alohub_async.testing.faults import Fault, FaultOptions, Status
+from alohub_async.testing.data import OtherRecords, RecordTable, WireQueue, copy_record
+from alohub_async.testing.faults import Fault, FaultEntry, FaultOptions, Status
 from alohub_async.testing.moves import Change
-from alohub_async.testing.request_log import RequestFilter, Requests, assert_matching, table
+from alohub_async.testing.request_log import RequestFilter, Requests, assert_matching, mismatch, table
 from alohub_async.testing.server import Server
 from alohub_async.testing.service import KeyGrant, Service
 from alohub_async.testing.settings import SandboxSettings, read_scopes
 from alohub_async.testing.windows import make_window
-from alohub_async.validation import check_count, check_instance, check_share, check_text, refuse, validator
 
 _MAPPING: Final[Any] = Mapping  # an abstract class to type checkers
 
@@ -41,28 +42,55 @@ class Sandbox(SandboxSettings):
     `async with` serves in the running event loop and uses its clock, so a test with a fast-forwarded loop gets
     fast-forwarded windows. Plain `with` serves in a separate thread, with or without event loops in the test. In both
     cases everything but `start`, `close` and `run_forever` may be used from any thread. An error in the server itself,
-    such as one of your own `Fault`, is raised at the end of the block.
+    such as one of your own `Fault`, is raised at the end of the block; so is what was expected (see `expect`), and with
+    `check_at_end` also what was scripted, and has not happened.
     """
 
-    _given: int | Iterable[Mapping[str, object]] = field(default=250, alias="queues", repr=False)
-    host: str = field(default="127.0.0.1", validator=validator(check_text, pattern=".+", allowed="an address"))
-    port: int = field(default=0, validator=validator(check_count, least=0, most=65535))
-    _service: Service = field(init=False, repr=False)
+    _given: Any = field(default=250, alias="queues", repr=False)
+    host: str = field(
+        default="127.0.0.1", validator=validation.validator(validation.check_text, pattern=".+", allowed="an address")
+    )
+    port: int = field(default=0, validator=validation.validator(validation.check_count, least=0, most=65535))
     _server: Server = field(init=False, repr=False)
     tenant_keys: Mapping[str, str] = field(init=False, repr=False)
     _foreign_queue_id: int = field(init=False, repr=False)
+    _expected: list[tuple[RequestFilter, int | None]] = field(init=False, repr=False)
+    _at_first: dict[str, object] = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         make_window(self.window_kind, 0, seconds=self.window)  # refuses a length that this kind cannot have
         queues = RecordTable.of(self._given, seed=self.seed)
+        self._given = self._given if isinstance(self._given, int) else deepcopy(queues.rows)
         self._foreign_queue_id = queues.free_id()
+        tenants = [self.tenant_id, *(f"{self.tenant_id}-{number}" for number in range(2, self.tenants + 1))]
+        self.tenant_keys = {name: f"sk_live_{secrets.token_hex(12)}" for name in tenants}
+        self._at_first = {name: getattr(self, name) for name in fields_dict(SandboxSettings)}
+        self._server = Server(self._make_service(queues))
+
+    def _make_service(self, queues: RecordTable) -> Service:
+        self._expected = []
         foreign = RecordTable.of([{"callinId": self._foreign_queue_id, "callinName": "Công ty khác"}])
-        tables, given = {self.tenant_id: queues}, self._given if isinstance(self._given, int) else queues.rows
-        for number in range(1, self.tenants):
-            tables[f"{self.tenant_id}-{number + 1}"] = RecordTable.of(given, seed=self.seed + number)
-        self._service = Service(self, {**tables, self.foreign_tenant_id: foreign})
-        self._server = Server(self._service, random.Random(self.seed))
-        self.tenant_keys = {name: self.add_key(scopes=self.scopes, tenant_id=name) for name in tables}
+        tables = {self.tenant_id: queues, self.foreign_tenant_id: foreign}
+        for number, name in enumerate([*self.tenant_keys][1:], 1):
+            tables[name] = RecordTable.of(self._given, seed=self.seed + number)
+        service = Service(self, tables)
+        service.keys |= {key: KeyGrant(name, self.scopes) for name, key in self.tenant_keys.items()}
+        return service
+
+    @property
+    def _service(self) -> Service:
+        return self._server.service
+
+    def reset(self) -> None:
+        """Put everything back: settings, queues and other records, keys, budgets, faults, moves, expectations, log.
+
+        An error in the server itself, which is otherwise raised at the end of the block, is raised now.
+        """
+        with self._service.lock:
+            for name, value in self._at_first.items():
+                object.__setattr__(self, name, value)
+            self._server.service = self._make_service(RecordTable.of(self._given, seed=self.seed))
+        self._server.raise_failure()
 
     @property
     def url(self) -> URL:
@@ -95,7 +123,7 @@ class Sandbox(SandboxSettings):
         """Make another key, of the sandbox's own or another tenant; without the scope `queue` it gets 403s."""
         owner, granted = self.tenant_id if tenant_id is None else tenant_id, read_scopes(scopes)
         if owner not in self._service.tables:
-            raise refuse("tenant_id", f"a tenant like {self.tenant_id!r} or {self.foreign_tenant_id!r}", owner)
+            raise validation.refuse("tenant_id", f"a tenant like {self.tenant_id!r} or {self.foreign_tenant_id!r}", owner)
         key = f"sk_live_{secrets.token_hex(12)}"
         with self._service.lock:
             self._service.keys[key] = KeyGrant(owner, granted)
@@ -104,7 +132,8 @@ class Sandbox(SandboxSettings):
     def revoke_key(self, key: str) -> None:
         """Revoke a key."""
         with self._service.lock:
-            self._service.keys.pop(key, None)
+            if self._service.keys.pop(key, None) is None:
+                raise InvalidArgumentError("key must be a valid key of this sandbox; another one was given")
 
     def client(self, *, direct: bool = False, **options: Any) -> AlohubClient:
         """A client of this sandbox; `direct` uses the backend's paths with `Authorization` instead of the gateway's.
@@ -121,7 +150,9 @@ class Sandbox(SandboxSettings):
     def requests(self) -> Requests:
         """A list of all transmissions, in order of arrival. `requests.of(page=3)` selects some of them."""
         with self._service.lock:
-            return Requests(self._service.log.values())
+            requests = Requests(self._service.log.values())
+        requests.check = partial(self._check, times=0)
+        return requests
 
     def clear(self) -> None:
         """Empty the request log."""
@@ -135,12 +166,24 @@ class Sandbox(SandboxSettings):
         failed attempts included; None for at least one. `json` selects those with this body; None for any.
         """
         __tracebackhide__ = True  # pytest then shows the line of the test
-        check_count("times", times, least=0, optional=True)
-        check_text("method", method, pattern="(?s:.+)", allowed="a method")
+        assert_matching(self.requests, self._wanted(method, path, times, json), times=times)
+
+    def expect(self, method: str, path: str, *, times: int | None = None, json: object = None) -> None:
+        """Assert the same as `assert_requested`, but at the end of the block or of the test."""
+        wanted = self._wanted(method, path, times, json)
+        with self._service.lock:
+            self._expected.append((wanted, times))
+
+    def _wanted(self, method: str, path: str, times: int | None, json: object) -> RequestFilter:
+        validation.check_count("times", times, least=0, optional=True)
+        validation.check_text("method", method, pattern="(?s:.+)", allowed="a method")
         wanted = RequestFilter(method=method, path=path, json=json)
+        self._check(wanted, times=times)
+        return wanted
+
+    def _check(self, wanted: RequestFilter, *, times: int | None = None) -> None:
         with self._service.lock:
             self._service.check_filter(wanted, times=times)
-        assert_matching(self.requests, wanted, times=times)
 
     def assert_no_429(self) -> None:
         """Assert that no request was refused for the rate limit."""
@@ -155,18 +198,29 @@ class Sandbox(SandboxSettings):
         if left:
             raise AssertionError("\n".join(["faults that no request has met:", *left, table(requests)]))
 
-    def unmet(self) -> str | None:
-        """The faults and moves not met, as a message; None if all are. A fault for all requests is met by the first."""
+    def unmet(self, *, expected_only: bool = False) -> str | None:
+        """What was expected or scripted and has not happened, as a message; None if all has.
+
+        A fault for all requests is met by the first, one by chance by the first that could have met it.
+        """
         with self._service.lock:
-            left = self._service.faults.left(unmet_only=True)
-            moves = len(self._service.moves.scripted)
+            left = [] if expected_only else self._service.faults.left(unmet_only=True)
+            moves, requests = 0 if expected_only else len(self._service.moves.scripted), self.requests
+            lines = [problem for wanted, times in self._expected if (problem := mismatch(requests, wanted, times))]
         left += [f"{moves} x a move of the list, at a page that was not read"] if moves else []
-        return "\n".join(["scripted, but not met by any request (see heal and stop_moving):", *left]) if left else None
+        lines += [table(requests)] if lines else []
+        lines += ["scripted, but not met by any request (see heal and stop_moving):", *left] if left else []
+        return "\n".join(lines) or None
 
     @property
     def queues(self) -> Sequence[WireQueue]:
         """The tenant's queues as they are stored now, by wire name, in the list's order; not a copy."""
         return self._table.rows
+
+    def records(self, name: OtherRecords) -> list[WireQueue]:
+        """The tenant's agents, campaigns or calls as they are stored now, by wire name; change the list as you like."""
+        with self._service.lock:
+            return self._service.table(self.tenant_id, name).rows
 
     @property
     def _table(self) -> RecordTable:
@@ -178,10 +232,10 @@ class Sandbox(SandboxSettings):
         `changes` are the differing fields, by wire name: `{"timeWait": "90"}`. `{}` removes the difference. An update
         changes the list only, so these fields look as if the update was not taken.
         """
-        check_instance("changes", changes, _MAPPING)
+        validation.check_instance("changes", changes, _MAPPING)
         with self._service.lock:
             self._require_listed(queue_id)
-            self._table.details[queue_id] = dict(changes)
+            self._table.details[queue_id] = copy_record("changes", changes)
 
     def hide_detail(self, queue_id: int) -> None:
         """Respond to detail and update of a listed queue with NOT_FOUND, until `set_detail`."""
@@ -191,7 +245,7 @@ class Sandbox(SandboxSettings):
 
     def _require_listed(self, queue_id: int) -> None:
         if self._table.find(queue_id) is None:
-            raise refuse("queue_id", "the id of a queue in the list", queue_id)
+            raise validation.refuse("queue_id", "the id of a queue in the list", queue_id)
 
     def insert_queue(
         self,
@@ -207,13 +261,13 @@ class Sandbox(SandboxSettings):
         page (from 0) is read the next time: before it, or after it, so that the page shows the list as it was.
         """
         if queue is not None:
-            check_instance("queue", queue, _MAPPING)
-        check_count("index", index, least=None)
+            validation.check_instance("queue", queue, _MAPPING)
+        validation.check_count("index", index, least=None)
         with self._service.lock:
-            row = self._table.fresh() if queue is None else dict(queue)
+            row = self._table.fresh() if queue is None else copy_record("queue", queue)
             queue_id = row.get("callinId")
-            if not isinstance(queue_id, int):
-                raise refuse("queue", "one with an int as its callinId", queue, wrong_type=True)
+            if not isinstance(queue_id, int) or isinstance(queue_id, bool):
+                raise validation.refuse("queue", "one with an int as its callinId", queue, wrong_type=True)
             self._move(lambda moved: moved.insert(index, row), before_page, after_page)
             return queue_id
 
@@ -225,9 +279,9 @@ class Sandbox(SandboxSettings):
 
     def move_at_random(self, *, seed: int = 0, chance: float = 0.5, most: int = 3) -> None:
         """Before each page from now on, by `chance`, add or remove up to `most` queues; the same for the same seed."""
-        check_count("seed", seed, least=None)
-        check_share("chance", chance, ends=True)
-        check_count("most", most, least=1)
+        validation.check_count("seed", seed, least=None)
+        validation.check_share("chance", chance, ends=True)
+        validation.check_count("most", most, least=1)
         with self._service.lock:
             self._service.moves.add_random(seed=seed, chance=chance, most=most)
 
@@ -243,8 +297,8 @@ class Sandbox(SandboxSettings):
             self._service.moves.clear()
 
     def _move(self, change: Change, before_page: int | None, after_page: int | None) -> None:
-        check_count("before_page", before_page, least=0, optional=True)
-        check_count("after_page", after_page, least=0, optional=True)
+        validation.check_count("before_page", before_page, least=0, optional=True)
+        validation.check_count("after_page", after_page, least=0, optional=True)
         if before_page is not None and after_page is not None:
             raise InvalidArgumentError(f"give before_page or after_page; {before_page} and {after_page} were given")
         page = after_page if before_page is None else before_page
@@ -260,27 +314,28 @@ class Sandbox(SandboxSettings):
 
         The fault is one of `alohub_async.testing.Fault`, by default `Status(status or 500)`; `status` and `retry_after`
         are those of `Status`. `next` is the number of requests that it happens to, by default 1; None for all until
-        `heal()`. `method`, `path` and `page` select the requests; `path` may be a template (`/v1/queues/inbound/{id}`),
-        with or without the prefix `/api`.
+        `heal()`. The first `after` matching requests are spared; of the others, it happens to each by `chance`, the
+        same ones for the same `seed`. `method`, `path`, `page`, `json` (the body), `api_key`, `tenant_id` and `when` (a
+        function of the `RecordedRequest`, called once for each) select the requests; see `RequestFilter`.
         """
         script: dict[str, Any] = {**options}
-        times = script.pop("next", 1)
+        timing = {name: script.pop(name) for name in ("next", "after", "chance", "seed") if name in script}
         status = {name: script.pop(name) for name in ("status", "retry_after") if name in script}
         if fault is not None and any(value is not None for value in status.values()):
             raise InvalidArgumentError("status and retry_after belong to a Status fault; pass either them or a fault")
         if status.get("status", 500) is None:
             del status["status"]
-        chosen = Status(**status) if fault is None else check_instance("fault", fault, Fault)
+        chosen = Status(**status) if fault is None else validation.check_instance("fault", fault, Fault)
         wanted = RequestFilter(**script)
         with self._service.lock:
-            self._service.check_filter(wanted)
-            self._service.faults.add(chosen, wanted=wanted, times=times)
+            self._check(wanted)
+            self._service.faults.add(FaultEntry(chosen, wanted, **timing))
 
     @property
     def faults_left(self) -> int:
         """The number of scripted faults that have not happened yet; one for all requests counts once."""
         with self._service.lock:
-            return sum(1 if entry.left is None else entry.left for entry in self._service.faults.entries)
+            return sum(1 if entry.next is None else entry.next for entry in self._service.faults.entries)
 
     def heal(self) -> None:
         """Remove the scripted faults that have not happened yet."""
@@ -312,11 +367,16 @@ class Sandbox(SandboxSettings):
 
     async def __aexit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
         await self._server.at_home(self._server.close())
-        self._server.leave(exc)
+        self._leave(exc)
 
     def __enter__(self) -> Self:
         self._server.enter(self.host, self.port)
         return self
 
     def __exit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
-        self._server.leave(exc)
+        self._leave(exc)
+
+    def _leave(self, error: BaseException | None) -> None:
+        self._server.leave(error)
+        if error is None and (problem := self.unmet(expected_only=not self.check_at_end)) is not None:
+            raise AssertionError(problem)

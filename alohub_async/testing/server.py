@@ -1,7 +1,6 @@
 """The socket in front of the service: HTTP in, HTTP out, in the caller's event loop or in a separate thread."""
 
 import asyncio
-import random
 from collections.abc import Coroutine
 from contextlib import AbstractContextManager, suppress
 from threading import Thread
@@ -44,7 +43,6 @@ class Server:
     """Listens, and lets the service respond, under its lock. `entered` says whether it is in a block."""
 
     service: Service
-    rng: random.Random
     entered: bool = field(init=False, default=False)
     _runner: web.ServerRunner | None = field(init=False, default=None)
     _listening: asyncio.Server | None = field(init=False, default=None)
@@ -149,28 +147,34 @@ class Server:
 
     def _leg(self) -> float:
         least, most = latency_range(self.service.settings.latency)
-        return self.rng.uniform(least / 2, most / 2)
+        return self.service.rng.uniform(least / 2, most / 2)
 
     async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
         body = await http.read()
         await asyncio.sleep(self._leg())
-        now, route = asyncio.get_running_loop().time(), self.service.find(http.method, http.path)
+        service = self.service  # a reset makes another one
+        now, route = asyncio.get_running_loop().time(), service.find(http.method, http.path)
         route_name = None if route is None else str(route)
-        query = {name: http.query[name] for name in http.query}
         headers = CIMultiDictProxy(CIMultiDict(http.headers))
         json: object = None
         with suppress(ValueError):  # a body is JSON only if it is declared so, as in all the vendor's examples
             json = read_json(body) if http.content_type == "application/json" else None
-        request = RecordedRequest(now, http.method, http.path, route_name, query, headers, json)
         answer, response, failure = problem(500), web.StreamResponse(status=500), _Failure()
-        with self.service.lock:
-            number = self.service.arrived(request)
+        with service.lock:
+            tenant_id = service.tenant_of(headers)
+            request = RecordedRequest(
+                now, http.method, http.path, route_name, http.query, headers, json, body, tenant_id
+            )
+            number = service.arrived(request)
             with failure:
-                answer = check_instance("the response of a fault", self.service.answer(request), Answer)
+                answer = check_instance("the response of a fault", service.answer(request), Answer)
         with failure:
             await asyncio.sleep(answer.delay + self._leg())
-        with self.service.lock:
-            self.service.answered(number, answer)
+        with service.lock:
+            done = service.answered(number, answer)
+            with failure:
+                if done is not None and service.settings.on_answer is not None:
+                    service.settings.on_answer(done)
         failure.sending = True
         with failure:
             response = await _send(http, answer)

@@ -4,19 +4,20 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from random import Random
 from threading import RLock
-from typing import Final
+from typing import Any, Final, get_args
 
 from attrs import Factory, define, evolve, field, frozen
 
+from alohub_async.errors import InvalidArgumentError
 from alohub_async.testing.contract import Answer, is_backend, path_fits, problem, strip_prefix
-from alohub_async.testing.data import RecordTable
-from alohub_async.testing.faults import FaultScript, JsonAnswer, Status
+from alohub_async.testing.data import OtherRecords, RecordTable, seed_rows
+from alohub_async.testing.faults import FaultEntry, FaultScript, JsonAnswer, Status
 from alohub_async.testing.moves import MoveScript
 from alohub_async.testing.request_log import RecordedRequest, RequestFilter
 from alohub_async.testing.routes import ROUTES, Call, SandboxRoute, find_route
 from alohub_async.testing.settings import HeaderStyle, SandboxSettings
 from alohub_async.testing.windows import ServerWindow, make_window, retry_after_header
-from alohub_async.validation import refuse
+from alohub_async.validation import check_choice, refuse
 
 # The names are not documented. All of these are in use.
 _HEADER_NAMES: Final[dict[HeaderStyle, tuple[str, str]]] = {
@@ -26,6 +27,9 @@ _HEADER_NAMES: Final[dict[HeaderStyle, tuple[str, str]]] = {
     "kong": ("X-RateLimit-Limit-{window}", "X-RateLimit-Remaining-{window}"),
 }
 _WINDOW_NAMES: Final[dict[float, str]] = {1: "Second", 60: "Minute", 3600: "Hour"}  # Kong's
+
+
+_SEEDED: Final[Any] = Factory(lambda self: Random(self.settings.seed), takes_self=True)
 
 
 @frozen
@@ -49,8 +53,18 @@ class Service:
     _arrivals: int = field(init=False, default=0)
     lock: RLock = field(init=False, factory=RLock, repr=False)
     keys: dict[str, KeyGrant] = field(init=False, factory=dict[str, KeyGrant], repr=False)
+    _others: dict[tuple[str, str], RecordTable] = field(init=False, factory=dict[tuple[str, str], RecordTable])
     _windows: dict[tuple[str, str], ServerWindow] = field(init=False, factory=dict[tuple[str, str], ServerWindow])
-    _rng: Random = field(init=False, default=Factory(lambda self: Random(self.settings.seed), takes_self=True))
+    rng: Random = field(init=False, default=_SEEDED)  # of the latency
+    _missing: Random = field(init=False, default=_SEEDED)  # of the missing headers
+
+    def table(self, tenant_id: str, name: OtherRecords) -> RecordTable:
+        """A tenant's records that are no queues, made when first needed."""
+        key = (tenant_id, check_choice("name", name, get_args(OtherRecords)))
+        if key not in self._others:
+            rows = seed_rows(name, self.tables[tenant_id].rows, seed=self.settings.seed)
+            self._others[key] = RecordTable(rows, "")
+        return self._others[key]
 
     def find(self, method: str, path: str) -> SandboxRoute | None:
         """The route of a request; None if the table has none, or not for this way of access."""
@@ -64,20 +78,26 @@ class Service:
         self.log[self._arrivals] = request
         return self._arrivals
 
-    def answered(self, number: int, answer: Answer) -> None:
-        """Log the response, unless the log was cleared since."""
+    def answered(self, number: int, answer: Answer) -> RecordedRequest | None:
+        """Log the response, unless the log was cleared since, and return the logged request."""
         if number in self.log:
             status = None if answer.cut == "before" else answer.status
             tenant, route = answer.tenant_remaining, answer.route_remaining
             self.log[number] = evolve(self.log[number], status=status, tenant_remaining=tenant, route_remaining=route)
+        return self.log.get(number)
 
     def check_filter(self, wanted: RequestFilter, *, times: int | None = None) -> None:
-        """Refuse a filter that never matches: a page of a detail, or, with `times`, a path that nobody serves."""
+        """Refuse a filter that never matches: an unknown key, tenant, page of a detail, or, with `times`, path."""
+        if wanted.api_key is not None and wanted.api_key not in self.keys:
+            raise InvalidArgumentError("api_key must be a key of this sandbox (see add_key); another one was given")
+        tenants = {*self.tables, *(request.tenant_id for request in self.log.values())}
+        if wanted.tenant_id is not None and wanted.tenant_id not in tenants:
+            raise refuse("tenant_id", f"one of {tuple(self.tables)}, or one that a request named", wanted.tenant_id)
         path = wanted.path or ROUTES[0].template
         served = [route.template for route in self.routes if path_fits(route.template, path)]
-        no_list = (wanted.method or "GET").upper() != "GET" or (served and all("{id}" in name for name in served))
-        if wanted.page is not None and no_list:
-            raise refuse("page", "for requests of a list: GET, and not the path of a detail", wanted.page)
+        no_list = served and all("{id}" in name for name in served)
+        if wanted.page is not None and (no_list or (wanted.method or "GET").upper() not in {"GET", "POST"}):
+            raise refuse("page", "for requests of a list: GET or POST, and not the path of a detail", wanted.page)
         if times is not None and not served:
             known = {*self.faults.paths, *(strip_prefix(request.path) for request in self.log.values())}
             if not any(path_fits(path, name) or path_fits(name, path) for name in known):
@@ -90,10 +110,10 @@ class Service:
         In this order: faults in front; an unknown path (404) and a wrong key (401), not counted; both limits (429);
         then, counted, the scope (403), other faults and the endpoint. So is a path checked that only a fault serves.
         """
-        fault = self.faults.take(request, front_only=True)
-        if fault is not None:
-            return fault.spoil(Answer(200))
-        route = self.find(request.method, request.path) or self._scripted(request)
+        entry = self.faults.find(request)
+        if entry is not None and entry.fault.stage == "front":
+            return self.faults.use(entry).spoil(Answer(200))
+        route = self.find(request.method, request.path) or _scripted(request, entry)
         if route is None:
             return self._uncounted(request, f"{request.method} {strip_prefix(request.path)}", 404)
         grant = self._grant_of(request)
@@ -107,7 +127,7 @@ class Service:
             refused = problem(429) if wait is None else problem(429).with_headers({"Retry-After": str(wait)})
             return self._signed(refused, windows, request.at, denied=True)
         allowed = route.scope in grant.scopes
-        fault = self.faults.take(request) if allowed else None
+        fault = self.faults.use(entry) if entry is not None and allowed else None
         denied = isinstance(fault, Status) and fault.is_429
         for window in windows.values():
             (window.deny if denied else window.take)(request.at)
@@ -138,7 +158,7 @@ class Service:
         settings, left = self.settings, {scope: window.left(now) for scope, window in windows.items()}
         signed = evolve(answer, tenant_remaining=left.get("Tenant"), route_remaining=left.get("Route"))
         silent = settings.limit_headers_on == "never" or (settings.limit_headers_on == "429" and not denied)
-        if silent or self._rng.random() * 100 >= settings.limit_headers_percent:
+        if silent or self._missing.random() * 100 >= settings.limit_headers_percent:
             return signed
         headers: dict[str, str] = {}
         for scope, each in [(scope, each) for scope, first in windows.items() for each in (first, *first.also)]:
@@ -146,15 +166,6 @@ class Service:
             limit, remaining = (name.format_map(named) for name in _HEADER_NAMES[settings.rate_limit_headers])
             headers = {**headers, limit: str(each.limit), remaining: str(each.left(now) + extra), **headers}
         return signed.with_headers(headers)
-
-    def _scripted(self, request: RecordedRequest) -> SandboxRoute | None:
-        """The route of a path that the table does not have, but a fault."""
-        entry = self.faults.find(request)
-        if entry is None:
-            return None
-        scope = entry.fault.scope if isinstance(entry.fault, JsonAnswer) else "queue"
-        path = strip_prefix(entry.wanted.path or request.path)
-        return SandboxRoute(request.method, path, scope, lambda _: problem(404))
 
     def _uncounted(self, request: RecordedRequest, route: str, status: int) -> Answer:
         if self.settings.limit_headers_on == "counted":
@@ -173,3 +184,17 @@ class Service:
         grant = self.keys.get(key or "")
         is_own = grant is not None and request.headers.get("X-Tenant-ID", grant.tenant_id) == grant.tenant_id
         return grant if is_own else None
+
+    def tenant_of(self, headers: Mapping[str, str]) -> str | None:
+        """The tenant of a request's key; of an unknown key, the one that the request names."""
+        grant = self.keys.get(headers.get("X-Api-Key", headers.get("Authorization", "")))
+        return headers.get("X-Tenant-ID") if grant is None else grant.tenant_id
+
+
+def _scripted(request: RecordedRequest, entry: FaultEntry | None) -> SandboxRoute | None:
+    """The route of a path that the table does not have, but a fault."""
+    if entry is None:
+        return None
+    scope = entry.fault.scope if isinstance(entry.fault, JsonAnswer) else "queue"
+    path = strip_prefix(entry.wanted.path or request.path)
+    return SandboxRoute(request.method, path, scope, lambda _: problem(404))

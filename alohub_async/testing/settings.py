@@ -1,12 +1,13 @@
 """The sandbox's settings: attributes that are checked whenever they are set."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
 from attrs import define, field
 from attrs.setters import frozen as fixed
 
 from alohub_async.testing.contract import CapStyle, DetailStyle, TotalStyle
+from alohub_async.testing.request_log import CALLABLE, RecordedRequest
 from alohub_async.testing.windows import HeadersOn, RetryAfterStyle, WindowKind
 from alohub_async.validation import check_choice, check_count, check_flag, check_seconds, check_text, refuse, validator
 
@@ -63,9 +64,10 @@ class SandboxSettings:
         seed: Seeds the queues, the latency and which headers are missing.
         tenant_id: The tenant that owns the queues. The default is the one in the vendor's examples.
         tenants: The number of tenants. Each has a key, queues and budgets of its own; see `Sandbox.tenant_keys`.
-        scopes: The scopes of `api_key`. The three endpoints need `queue` (the vendor's page).
+        scopes: The scopes of `api_key`, by default all that the endpoints need: `queue`, `agent`, `campaign`, `report`.
         access: The way of access that is served: the gateway's paths (`/v1/…`), the backend's (`/api/v1/…`), or any.
-        gateway_key: The headers from which the gateway reads the key; the vendor's page names both.
+        gateway_key: The headers from which the gateway reads the key. The vendor's page names both; its examples send
+            `X-Api-Key`.
         tenant_limit: Requests per window of a tenant; None for no limit and no headers. The real one is not documented.
         route_limit: The same for each route (method and path template) of a tenant.
         window: The window's length in seconds; 10 on the vendor's page.
@@ -84,14 +86,18 @@ class SandboxSettings:
         detail_style: The form of a detail; bare on the vendor's page.
         latency: Seconds of round trip, half before the request is counted and half after. With a range, each half is
             drawn separately, so responses can overtake each other.
+        check_at_end: Whether faults and moves that have not happened are an error at the end of the block.
+        on_answer: Called with each `RecordedRequest` when its answer is sent.
     """
 
     seed: int = field(default=0, validator=validator(check_count, least=None), on_setattr=fixed)
     tenant_id: str = field(default="20260310", validator=validator(check_text, **_HEADER_VALUE), on_setattr=fixed)
     tenants: int = field(default=1, validator=validator(check_count, least=1), on_setattr=fixed)
-    scopes: frozenset[str] = field(default=frozenset({"queue"}), converter=read_scopes, on_setattr=fixed)
+    scopes: frozenset[str] = field(
+        default=frozenset({"queue", "agent", "campaign", "report"}), converter=read_scopes, on_setattr=fixed
+    )
     access: Literal["any", "gateway", "backend"] = field(default="any", validator=_CHOICE)
-    gateway_key: KeyStyle = field(default="either", validator=_CHOICE)
+    gateway_key: KeyStyle = field(default="x-api-key", validator=_CHOICE)
     tenant_limit: int | None = field(default=100, validator=_LIMIT)
     route_limit: int | None = field(default=50, validator=_LIMIT)
     window: float = field(default=10.0, validator=validator(check_seconds), on_setattr=fixed)
@@ -108,3 +114,5 @@ class SandboxSettings:
     total_style: TotalStyle = field(default="int", validator=_CHOICE)
     detail_style: DetailStyle = field(default="bare", validator=_CHOICE)
     latency: Latency = field(default=0.0, validator=validator(_check_latency))
+    check_at_end: bool = field(default=False, validator=validator(check_flag))
+    on_answer: Callable[[RecordedRequest], object] | None = field(default=None, repr=False, validator=CALLABLE)

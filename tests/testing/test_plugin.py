@@ -194,9 +194,186 @@ def test_wrong_setting_is_reported_in_one_line(pytester: pytest.Pytester, marker
 
 def test_marker_and_fixtures_are_described(pytester: pytest.Pytester) -> None:
     """`pytest --markers` and `pytest --fixtures` describe the marker and all fixtures."""
-    _pytest(pytester, "--markers").stdout.fnmatch_lines(["@pytest.mark.alohub_sandbox(queues=250,*"])
+    _pytest(pytester, "--markers").stdout.fnmatch_lines(
+        ["@pytest.mark.alohub_sandbox(queues=250,*", "@pytest.mark.alohub_client(retry=*"]
+    )
     listed = _pytest(pytester, "--fixtures").stdout
-    listed.fnmatch_lines_random(["alohub_sandbox *", "alohub_client *", "alohub_env *", "alohub_sandbox_settings *"])
+    names = ("sandbox", "sandboxes", "client", "env", "sandbox_settings", "client_options")
+    listed.fnmatch_lines_random([f"alohub_{name} *" for name in (*names, "module_sandbox", "session_sandbox")])
+
+
+def test_client_has_the_options_of_marker_and_fixture(pytester: pytest.Pytester) -> None:
+    """A marker makes a failure test quick; a wrong option is reported in one line."""
+    pytester.makepyfile(
+        _HEAD
+        + """
+    from alohub_async import InternalServerError, RetryPolicy
+
+    @pytest.fixture
+    def alohub_client_options():
+        return {"user_agent": "folder", "strict": True}
+
+    pytestmark = pytest.mark.alohub_client(user_agent="module")
+
+    @pytest.mark.alohub_client(retry=RetryPolicy(max_retries=5, backoff=0))
+    def test_all_retries_fail(alohub_client, alohub_sandbox):
+        alohub_sandbox.fail(status=502, next=6)
+        with pytest.raises(InternalServerError):
+            asyncio.run(alohub_client.queues.get_inbound(1001226))
+        assert [sent.headers["User-Agent"] for sent in alohub_sandbox.requests] == ["module"] * 6
+
+    @pytest.mark.alohub_client(retries=5)
+    def test_wrong(alohub_client):
+        pass
+    """
+    )
+    result = _pytest(pytester, "--durations=0", "-vv")
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["alohub_client cannot be set up: there is no option 'retries'*"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+# Scopes
+
+
+def test_shared_sandbox_is_put_back_after_each_test(pytester: pytest.Pytester) -> None:
+    """A module's or session's sandbox keeps its address and key; each test finds it as it was at the start."""
+    pytester.makeconftest("""
+    import pytest
+
+    @pytest.fixture(scope="session")
+    def alohub_sandbox_settings():
+        return {"queues": 3}
+
+    @pytest.fixture(scope="session")
+    def app(alohub_session_sandbox):
+        return alohub_session_sandbox.env
+    """)
+    body = """
+    import asyncio, pytest
+    from alohub_async import AlohubClient, InternalServerError
+
+    pytestmark = pytest.mark.alohub_sandbox(tenant_limit=7)
+    found = set()
+
+    @pytest.mark.parametrize("n", range(3))
+    def test_each(app, alohub_session_sandbox, alohub_module_sandbox, n):
+        for sandbox in (alohub_session_sandbox, alohub_module_sandbox):
+            assert (len(sandbox.requests), len(sandbox.queues)) == (0, 3)
+
+            async def use():
+                async with sandbox.client() as client:
+                    await client.queues.list_inbound().collect()
+                    return client.rate_limits.tenant.limit
+
+            sandbox.remove_queue(1001226)
+            assert asyncio.run(use()) == sandbox.tenant_limit
+        assert (alohub_session_sandbox.tenant_limit, alohub_module_sandbox.tenant_limit) == (100, 7)
+        found.add((app["ALOHUB_BASE_URL"], alohub_module_sandbox.api_key, alohub_session_sandbox.api_key))
+        assert len(found) == 1
+
+    def test_unmet(alohub_session_sandbox, alohub_module_sandbox):
+        alohub_session_sandbox.expect("GET", "/v1/queues/inbound")
+        alohub_module_sandbox.fail(status=502)
+
+    def test_failed(alohub_module_sandbox):
+        alohub_module_sandbox.fail(status=502)
+        assert False
+
+    def test_after(alohub_session_sandbox, alohub_module_sandbox):
+        assert alohub_session_sandbox.unmet() is alohub_module_sandbox.unmet() is None
+    """
+    pytester.makepyfile(test_one=body, test_two=body)
+    result = _pytest(pytester, "-p", "no:randomly")
+    result.assert_outcomes(passed=10, failed=2, errors=2)
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at teardown of test_unmet*",
+            "expected at least 1 request, received 0: GET /v1/queues/inbound",
+            "scripted, but not met by any request*",
+            "1 x Status(status=502,*",
+        ]
+    )
+
+
+def test_failure_of_a_shared_sandbox_fails_its_test(pytester: pytest.Pytester) -> None:
+    """An error in a fault of the test's own is an error of that test, not of the last one."""
+    pytester.makepyfile("""
+    import asyncio
+
+    def test_broken(alohub_module_sandbox):
+        async def use():
+            async with alohub_module_sandbox.client() as client:
+                await client.queues.get_inbound(1001226)
+
+        alohub_module_sandbox.fail(when=lambda request: 1 / 0)
+        try:
+            asyncio.run(use())
+        except Exception:
+            pass
+
+    def test_next(alohub_module_sandbox):
+        pass
+    """)
+    result = _pytest(pytester, "-p", "no:randomly")
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["*ERROR at teardown of test_broken*", "*the sandbox failed to respond to GET*"])
+
+
+def test_several_sandboxes(pytester: pytest.Pytester) -> None:
+    """The factory's sandboxes have different keys and tenants, and are checked and closed after the test."""
+    pytester.makepyfile("""
+    import asyncio, gc, pytest
+    from alohub_async import AuthenticationError
+
+    def test_swapped(alohub_sandboxes):
+        one, two = alohub_sandboxes(queues=3), alohub_sandboxes(queues=4, tenant_limit=9)
+        assert (len(one.queues), len(two.queues), two.tenant_limit) == (3, 4, 9)
+        assert one.tenant_id != two.tenant_id and one.api_key != two.api_key and one.url != two.url
+
+        async def use():
+            async with one.client(api_key=two.api_key) as client:
+                await client.queues.list_inbound().collect()
+
+        with pytest.raises(AuthenticationError):
+            asyncio.run(use())
+
+    def test_unmet(alohub_sandboxes):
+        one, two = alohub_sandboxes(), alohub_sandboxes()
+        one.fail(status=502)
+
+    def test_wrong(alohub_sandboxes):
+        alohub_sandboxes(queus=3)
+
+    def test_nothing_was_left_open():
+        gc.collect()
+    """)
+    result = _pytest(pytester, "-p", "no:randomly")
+    result.assert_outcomes(passed=3, failed=1, errors=1)
+    result.stdout.fnmatch_lines(["*ERROR at teardown of test_unmet*", "scripted, but not met by any request*"])
+    result.stdout.fnmatch_lines(["alohub_sandbox has no setting queus; it has *queues*"])
+
+
+def test_checks_at_the_end_can_be_turned_off(pytester: pytest.Pytester) -> None:
+    """With `check_at_end=False`, faults may be left over; what was expected is checked all the same."""
+    pytester.makepyfile("""
+    import pytest
+
+    pytestmark = pytest.mark.alohub_sandbox(check_at_end=False)
+
+    def test_fault(alohub_sandbox):
+        alohub_sandbox.fail(status=502)
+
+    def test_expectation(alohub_sandbox):
+        alohub_sandbox.expect("PUT", "/v1/queues/inbound/{id}", times=1)
+
+    def test_failed(alohub_sandbox):
+        alohub_sandbox.expect("PUT", "/v1/queues/inbound/{id}", times=1)
+        assert False
+    """)
+    result = _pytest(pytester)
+    result.assert_outcomes(passed=2, failed=1, errors=1)
+    result.stdout.fnmatch_lines(["expected 1 request, received 0: PUT /v1/queues/inbound/{id}"])
 
 
 # Failures
@@ -317,4 +494,4 @@ def test_failure_of_the_sandbox_fails_the_test(pytester: pytest.Pytester) -> Non
     """)
     result = _pytest(pytester)
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["E*RuntimeError: the sandbox failed to respond to GET /v1/queues/inbound/1001226:*"])
+    result.stdout.fnmatch_lines(["*the sandbox failed to respond to GET /v1/queues/inbound/1001226:*"])

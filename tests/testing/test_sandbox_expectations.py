@@ -1,10 +1,12 @@
 """The sandbox's assertions about requests, and their messages."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
-from alohub_async.testing import DropConnection, HtmlPage, Requests, Sandbox
+from alohub_async.testing import Delay, DropConnection, HtmlPage, RecordedRequest, RequestFilter, Requests, Sandbox
 from tests.testing.raw import LIST, Raw, open_raw
 
 DETAIL = f"{LIST}/{{id}}"
@@ -130,3 +132,162 @@ async def test_request_without_a_response_is_marked(raw: Raw) -> None:
         await client.queues.get_inbound(raw.first_id)
     with pytest.raises(AssertionError, match=r"\[0\]  GET  /v1/queues/inbound/1001226  no response\n\[1\] .*  200$"):
         raw.sandbox.assert_requested("GET", DETAIL, times=1)
+
+
+# The end of a block
+
+
+def _run(script: Callable[[Sandbox], object], **settings: Any) -> None:
+    with Sandbox(queues=3, **settings) as sandbox:
+        script(sandbox)
+
+
+@pytest.mark.parametrize(
+    ("expected", "message"),
+    [
+        ({"method": "GET", "path": LIST}, "expected at least 1 request, received 0: GET /v1/queues/inbound"),
+        ({"method": "PUT", "path": DETAIL, "times": 2, "json": {"strategy": 2}}, "expected 2 requests, received 0"),
+    ],
+)
+def test_unmet_expectation_fails_the_block(expected: Any, message: str) -> None:
+    """An expectation is checked at the end of the block, with a table of the requests."""
+    with pytest.raises(AssertionError, match=f"^{message}(.*)\nNo requests were received"):
+        _run(lambda sandbox: sandbox.expect(**expected))
+
+
+def _script_faults(sandbox: Sandbox) -> None:
+    sandbox.fail(DropConnection(), after=3, path=LIST)
+    sandbox.fail(HtmlPage(), chance=0.5, next=None)
+    sandbox.insert_queue(before_page=9)
+
+
+def test_unmet_faults_fail_the_block_if_asked_for() -> None:
+    """With `check_at_end`, faults and moves that have not happened fail the block; otherwise they do not."""
+    _run(_script_faults)
+    with pytest.raises(AssertionError) as caught:
+        _run(_script_faults, check_at_end=True)
+    assert _lines(caught)[1:] == [
+        "1 x DropConnection(processed=False) for any /v1/queues/inbound after 3 requests",
+        "until healed: HtmlPage(status=502) for any request",
+        "1 x a move of the list, at a page that was not read",
+    ]
+
+
+async def test_met_expectations_and_faults_are_no_error() -> None:
+    """A fault by chance is met by the first request that it could have happened to."""
+    async with open_raw(queues=3, check_at_end=True) as raw:
+        raw.sandbox.expect("GET", LIST, times=2)
+        raw.sandbox.expect("PUT", DETAIL, times=0)
+        raw.sandbox.fail(status=500, after=1)
+        raw.sandbox.fail(HtmlPage(), chance=1e-9, next=None)
+        assert raw.sandbox.unmet() is not None
+        assert [(await raw.get()).status for _ in range(2)] == [200, 500]
+        assert raw.sandbox.unmet() is None
+
+
+def test_unmet_expectation_does_not_hide_the_error_of_the_block() -> None:
+    """If the block fails itself, its error is raised."""
+
+    def fail(sandbox: Sandbox) -> None:
+        sandbox.expect("GET", LIST)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        _run(fail)
+
+
+def test_expectation_that_never_fails_is_refused() -> None:
+    """`expect` refuses a path that no request can have."""
+    with pytest.raises(ValueError, match=r"^path must be"):
+        Sandbox().expect("GET", "/v1/queue/inbound", times=0)
+
+
+# Log and reset
+
+
+async def test_log_keeps_raw_bodies(raw: Raw) -> None:
+    """The bytes are kept as they came, whether they are JSON or not; the repr does not show them."""
+    for body in ('{"strategy" :\n1}', "{not json"):
+        await raw.send("PUT", f"{LIST}/{raw.first_id}", body=body)
+    assert [request.body for request in raw.sandbox.requests] == [b'{"strategy" :\n1}', b"{not json"]
+    assert [request.json for request in raw.sandbox.requests] == [{"strategy": 1}, None]
+    assert "not json" not in repr(raw.sandbox.requests)
+
+
+async def test_log_has_keys_and_tenants(raw: Raw) -> None:
+    """Requests are selected by key, tenant and function; no key is shown."""
+    foreign = raw.sandbox.add_key(tenant_id=raw.sandbox.foreign_tenant_id)
+    await raw.get()
+    await raw.send("GET", LIST, headers={"X-Api-Key": foreign})
+    requests = raw.sandbox.requests
+    assert [request.tenant_id for request in requests] == [raw.sandbox.tenant_id, raw.sandbox.foreign_tenant_id]
+    assert requests.of(api_key=foreign) == requests.of(tenant_id=raw.sandbox.foreign_tenant_id) == requests[1:]
+    assert requests.of(when=lambda request: request.status == 200) == requests
+    assert "sk_live_" not in repr(requests) + str(RequestFilter(api_key=foreign)) + repr(RequestFilter(api_key=foreign))
+
+
+async def test_reset_puts_all_back() -> None:
+    """Settings, queues, other records, keys, budgets, faults, moves, expectations and the log are as at the start."""
+    given = [{"callinId": 5, "callinName": "Một", "tags": ["a"]}, {"callinId": 6}]
+    async with open_raw(queues=given, tenant_limit=3, check_at_end=True) as raw:
+        sandbox, key = raw.sandbox, raw.sandbox.api_key
+        agents = [*sandbox.records("agents")]
+        await raw.put(5, {"strategy": 2})
+        tags: Any = sandbox.queues[0]["tags"]
+        tags.append("b")
+        sandbox.remove_queue(6)
+        sandbox.records("agents").clear()
+        sandbox.hide_detail(5)
+        sandbox.insert_queue(before_page=1)
+        sandbox.move_at_random(chance=1)
+        sandbox.fail(status=500, next=None)
+        sandbox.expect("DELETE", DETAIL)
+        sandbox.revoke_key(sandbox.api_key)
+        sandbox.route_limit, sandbox.total_style = 0, "missing"
+        other = sandbox.add_key()
+        sandbox.reset()
+        assert (sandbox.requests, sandbox.faults_left, sandbox.moves_left, sandbox.unmet()) == ([], 0, 0, None)
+        assert (sandbox.route_limit, sandbox.total_style, sandbox.api_key) == (50, "int", key)
+        assert sandbox.records("agents") == agents
+        reply = await raw.get()
+        assert reply.json["data"] == given
+        assert (reply.json["totalRecord"], reply.limits["X-RateLimit-Remaining-Tenant"]) == (2, "2")
+        assert (await raw.get(f"{LIST}/5")).status == 200
+        assert (await raw.send("GET", LIST, headers={"X-Api-Key": other})).status == 401
+
+
+async def test_reset_repeats_what_is_random() -> None:
+    """The same queues are generated, and the same headers are missing, as at the start."""
+    async with open_raw(queues=9, seed=4, limit_headers_percent=50) as raw:
+        found: list[Any] = []
+        for _ in range(2):
+            raw.sandbox.insert_queue()
+            found.append([[bool((await raw.get(size=1)).limits) for _ in range(12)], [*raw.sandbox.queues]])
+            raw.sandbox.reset()
+        assert found[0] == found[1]
+
+
+@pytest.mark.looptime
+async def test_answer_to_a_request_before_a_reset_is_not_logged(raw: Raw) -> None:
+    """A request that is under way at a reset ends as it began."""
+    raw.sandbox.fail(Delay(5))
+    waiting = asyncio.create_task(raw.get())
+    await asyncio.sleep(1)
+    raw.sandbox.reset()
+    await raw.put(raw.first_id, {"strategy": 2})
+    assert (await waiting).status == 200
+    assert [request.method for request in raw.sandbox.requests] == ["PUT"]
+
+
+async def test_answered_requests_can_be_watched() -> None:
+    """`on_answer` is called with each request, after its status is known."""
+    seen: list[int | None] = []
+
+    def see(request: RecordedRequest) -> None:
+        seen.append(request.status)
+
+    async with open_raw(queues=3, on_answer=see) as raw:
+        await raw.get()
+        raw.sandbox.reset()
+        await raw.get(f"{LIST}/1")
+    assert seen == [200, 404]

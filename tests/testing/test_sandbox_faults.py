@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
 
 import aiohttp
 import pytest
 from attrs import evolve, frozen
 
+from alohub_async import AlohubError, RetryPolicy
 from alohub_async.testing import (
     Answer,
     BadJson,
@@ -17,6 +20,7 @@ from alohub_async.testing import (
     Fault,
     HtmlPage,
     JsonAnswer,
+    RecordedRequest,
     Sandbox,
     Status,
     TruncatedBody,
@@ -53,7 +57,6 @@ async def _left(raw: Raw) -> int:
         (404, "NOT_FOUND"),
         (429, "RATE_LIMIT_EXCEEDED"),
         (500, "FAIL"),
-        (501, "FAIL"),
     ],
 )
 async def test_status_has_the_documented_form(raw: Raw, status: int, code: str) -> None:
@@ -283,9 +286,89 @@ async def test_service_faults_wait_for_an_admitted_request(raw: Raw) -> None:
 
 async def test_fault_can_serve_another_endpoint(raw: Raw) -> None:
     """A payload scripted for a path that the sandbox does not have is served there."""
-    raw.sandbox.fail(JsonAnswer({"success": "1", "data": [1]}), path="/v1/agents")
-    assert (await raw.get("/v1/agents")).json["data"] == [1]
-    assert (await raw.get("/v1/agents")).status == 404
+    raw.sandbox.fail(JsonAnswer({"success": "1", "data": [1]}), path="/v1/teams")
+    assert (await raw.get("/v1/teams")).json["data"] == [1]
+    assert (await raw.get("/v1/teams")).status == 404
+
+
+async def test_faults_match_keys_tenants_bodies_and_predicates(raw: Raw) -> None:
+    """A fault waits for a request with its key, tenant or body, or for one that a function chooses."""
+    sandbox = raw.sandbox
+    keys = [sandbox.api_key, sandbox.add_key(), sandbox.add_key(tenant_id=sandbox.foreign_tenant_id)]
+    sandbox.fail(status=501, api_key=keys[1])
+    sandbox.fail(status=502, tenant_id=sandbox.foreign_tenant_id)
+    sandbox.fail(status=503, json=UPDATE)
+    sandbox.fail(status=504, when=lambda request: request.query.get("size") == "7")
+
+    async def get(key: str) -> int:
+        return (await raw.send("GET", LIST, headers={"X-Api-Key": key})).status
+
+    assert [await get(key) for key in (*keys, *keys)] == [200, 501, 502, 200, 200, 200]
+    assert (await raw.put(raw.first_id, {"max_wait_sec": "78"})).status == 200
+    assert [(await raw.put(raw.first_id, UPDATE)).status for _ in range(2)] == [503, 200]
+    assert [(await raw.get(size=size)).status for size in (6, 7, 7)] == [200, 504, 200]
+
+
+async def test_faults_match_the_tenant_that_an_unknown_key_names(raw: Raw) -> None:
+    """In front of the service, the tenant of a request with an unknown key is the one that it names."""
+    raw.sandbox.fail(HtmlPage(), tenant_id=raw.sandbox.foreign_tenant_id)
+    assert (await raw.send("GET", LIST, headers={"X-Api-Key": "no"})).status == 401
+    headers = {"X-Api-Key": "no", "X-Tenant-ID": raw.sandbox.foreign_tenant_id}
+    assert (await raw.send("GET", LIST, headers=headers)).status == 502
+
+
+async def test_fault_after_a_number_of_requests(raw: Raw) -> None:
+    """The first matching requests are spared, whatever happens to them. Other requests do not count."""
+    raw.sandbox.fail(status=502)
+    raw.sandbox.fail(status=500, after=2, next=2, path=LIST)
+    await raw.get(f"{LIST}/{raw.first_id}")
+    assert [(await raw.get()).status for _ in range(5)] == [200, 200, 500, 500, 200]
+
+
+async def test_fault_by_chance(raw: Raw) -> None:
+    """The same requests fail for the same seed, about as many as the chance says."""
+    raw.sandbox.tenant_limit = raw.sandbox.route_limit = None
+    found: list[list[int]] = []
+    for seed in (1, 1, 2):
+        raw.sandbox.fail(status=503, next=None, chance=0.3, seed=seed)
+        found.append([(await raw.get(size=1)).status for _ in range(100)])
+        raw.sandbox.heal()
+    assert found[0] == found[1] != found[2]
+    assert 15 <= found[0].count(503) <= 45
+
+
+async def test_predicate_is_called_once_for_each_request(raw: Raw) -> None:
+    """A predicate with a state of its own, such as a counter, sees each request once, wherever its fault happens."""
+    seen: list[str] = []
+
+    def third(request: RecordedRequest) -> bool:
+        seen.append(request.path)
+        return len(seen) % 3 == 0
+
+    raw.sandbox.fail(status=400, next=2, when=third)
+    raw.sandbox.fail(DropConnection(processed=True), method="PUT")
+    paths = [LIST, "/v1/teams", LIST, f"{LIST}/1", LIST, LIST]
+    assert [(await raw.get(path)).status for path in paths] == [200, 404, 400, 404, 200, 400]
+    assert seen == paths
+
+
+@pytest.mark.parametrize("result", [None, 1])
+def test_predicate_that_returns_no_flag_is_a_failure(result: Any) -> None:
+    """A predicate without a `return` would never match, so the block fails at its end."""
+
+    def run() -> None:
+        with Sandbox(queues=3) as sandbox:
+            sandbox.fail(when=lambda _: result)
+            with suppress(AlohubError):
+                asyncio.run(_first(sandbox))
+
+    with pytest.raises(RuntimeError, match="the result of when must be True or False"):
+        run()
+
+
+async def _first(sandbox: Sandbox) -> None:
+    async with sandbox.client(retry=RetryPolicy(max_retries=0)) as client:
+        await client.queues.list_inbound().first()
 
 
 def test_fault_arguments_are_checked() -> None:

@@ -1,6 +1,7 @@
 """The sandbox hides no mistakes: it refuses wrong scripts, reports its failures, and responds as real servers do."""
 
 import asyncio
+import functools
 import threading
 from collections.abc import AsyncIterator
 from typing import Any
@@ -36,6 +37,8 @@ async def _raw() -> AsyncIterator[Raw]:
 
 # Wrong faults
 
+_NESTED: Any = functools.reduce(lambda inner, _: [inner], range(100_000), list[Any]())
+
 
 @pytest.mark.parametrize(
     ("fault", "script", "name"),
@@ -66,6 +69,16 @@ async def _raw() -> AsyncIterator[Raw]:
         (None, {"path": f"{LIST}/{{queue_id}}"}, "path"),
         (None, {"path": ""}, "path"),
         (None, {"path": 1}, "path"),
+        (None, {"json": {1, 2}}, "json"),
+        (None, {"api_key": 5}, "api_key"),
+        (None, {"api_key": Sandbox().api_key}, "api_key"),
+        (None, {"tenant_id": "2026031"}, "tenant_id"),
+        (None, {"when": "page 1"}, "when"),
+        (None, {"after": -1}, "after"),
+        (None, {"after": True}, "after"),
+        (None, {"chance": 0}, "chance"),
+        (None, {"chance": "0.5"}, "chance"),
+        (None, {"seed": 0.5}, "seed"),
         (502, {}, "fault"),
         ("502", {}, "fault"),
         (False, {}, "fault"),
@@ -96,7 +109,11 @@ def test_unknown_option_of_a_fault_is_refused() -> None:
         (Failure, {"error_code": 0}, "error_code"),
         (Failure, {"camel_case": 1}, "camel_case"),
         (JsonAnswer, {"payload": {1, 2}}, "payload"),
+        (JsonAnswer, {"payload": _NESTED}, "payload"),
         (JsonAnswer, {"payload": {}, "status": 1000}, "status"),
+        (JsonAnswer, {"payload": {}, "status": 204}, "status"),
+        (Status, {"status": 304}, "status"),
+        (HtmlPage, {"status": 205}, "status"),
         (DropConnection, {"processed": "no"}, "processed"),
         (HtmlPage, {"status": "502"}, "status"),
         (EmptyBody, {"status": 1}, "status"),
@@ -278,34 +295,34 @@ async def test_each_sandbox_has_its_own_key() -> None:
 async def test_scripted_path_needs_a_key_and_a_scope() -> None:
     """A path served by a fault is answered 401 and 403 like the others, and the fault is not used up."""
     async with Sandbox() as sandbox:
-        sandbox.fail(JsonAnswer({"success": "1", "data": []}), path="/v1/agents")
+        sandbox.fail(JsonAnswer({"success": "1", "data": []}), path="/v1/teams")
         async with sandbox.client(api_key="sk_live_wrong") as client:
             with pytest.raises(AuthenticationError):
-                await client.request("GET", "/v1/agents")
+                await client.request("GET", "/v1/teams")
         async with sandbox.client(api_key=sandbox.add_key(scopes=())) as client:
             with pytest.raises(PermissionDeniedError):
-                await client.request("GET", "/v1/agents")
+                await client.request("GET", "/v1/teams")
         async with sandbox.client() as client:
-            await client.request("GET", "/v1/agents")
+            await client.request("GET", "/v1/teams")
         sandbox.assert_all_faults_met()
 
 
 async def test_scripted_path_can_have_its_own_scope() -> None:
     """`JsonAnswer(scope=…)` names the scope of a path that the sandbox does not have."""
     async with Sandbox() as sandbox:
-        sandbox.fail(JsonAnswer([], scope="agent"), path="/v1/agents")
+        sandbox.fail(JsonAnswer([], scope="team"), path="/v1/teams")
         async with sandbox.client() as client:
             with pytest.raises(PermissionDeniedError):
-                await client.request("GET", "/v1/agents")
-        async with sandbox.client(api_key=sandbox.add_key(scopes={"agent"})) as client:
-            assert (await client.request("GET", "/v1/agents")).payload == []
+                await client.request("GET", "/v1/teams")
+        async with sandbox.client(api_key=sandbox.add_key(scopes={"team"})) as client:
+            assert (await client.request("GET", "/v1/teams")).payload == []
 
 
 async def test_scripted_path_is_limited() -> None:
     """A scripted path counts for the tenant and has a limit of its own, also by a template."""
     async with open_raw(tenant_limit=5, route_limit=2) as raw:
-        raw.sandbox.fail(JsonAnswer({}), path="/v1/agents/{id}", next=None)
-        replies = [await raw.get(f"/v1/agents/{number}") for number in (1, 2, 3)]
+        raw.sandbox.fail(JsonAnswer({}), path="/v1/teams/{id}", next=None)
+        replies = [await raw.get(f"/v1/teams/{number}") for number in (1, 2, 3)]
         assert [reply.status for reply in replies] == [200, 200, 429]
         assert replies[1].limits == {
             "X-RateLimit-Limit-Tenant": "5",
@@ -313,13 +330,13 @@ async def test_scripted_path_is_limited() -> None:
             "X-RateLimit-Limit-Route": "2",
             "X-RateLimit-Remaining-Route": "0",
         }
-        assert (await raw.get("/v1/agents")).status == 404
+        assert (await raw.get("/v1/teams")).status == 404
 
 
 # Responses of gateways and of the contract
 
 
-@pytest.mark.parametrize("status", [502, 503, 504])
+@pytest.mark.parametrize("status", [405, 408, 413, 425, 501, 502, 503, 504, 520, 524, 530])
 async def test_gateway_status_has_a_page_of_its_own(raw: Raw, status: int) -> None:
     """A gateway sends an HTML page without limit headers, for any key. The service does not count the request."""
     raw.sandbox.fail(status=status, retry_after="3", next=2)
@@ -417,19 +434,47 @@ def test_filter_that_never_matches_is_refused(wanted: dict[str, Any]) -> None:
         Sandbox().requests.of(**wanted)
 
 
+def test_path_that_never_matches_is_refused_by_a_filter() -> None:
+    """A count of such requests, or one of another sandbox's key, would always be 0."""
+    sandbox = Sandbox()
+    with pytest.raises(ValueError, match=r"^path must be"):
+        sandbox.requests.of(path="/v1/queue/inbound")
+    with pytest.raises(ValueError, match=r"^api_key must be"):
+        sandbox.requests.of(method="GET").of(api_key=Sandbox().api_key)
+
+
+async def test_body_is_compared_as_json(raw: Raw) -> None:
+    """1, true and 1.0 are equal in Python, but not to the service."""
+    await raw.put(raw.first_id, {"strategy": 1})
+    for other in (True, 1.0):
+        raw.sandbox.assert_requested("PUT", DETAIL, json={"strategy": other}, times=0)
+    raw.sandbox.assert_requested("PUT", DETAIL, json={"strategy": 1}, times=1)
+
+
+@pytest.mark.parametrize("name", ["page", "size"])
+async def test_repeated_parameter_is_invalid(raw: Raw, name: str) -> None:
+    """Servers differ in which of the values they take. The log keeps both."""
+    async with raw.session.get(
+        raw.sandbox.url.with_path(LIST).with_query([(name, "1"), (name, "2")]),
+        headers={"X-Api-Key": raw.sandbox.api_key},
+    ) as response:
+        assert response.status == 400
+    assert raw.sandbox.requests[0].query.getall(name) == ["1", "2"]
+
+
 async def test_requested_and_scripted_paths_can_be_expected(raw: Raw) -> None:
     """A path that was requested or scripted can be expected, and methods that a path does not have."""
-    raw.sandbox.fail(JsonAnswer([]), path="/v1/agents", page=2)
-    raw.sandbox.assert_requested("GET", "/v1/agents", times=0)
+    raw.sandbox.fail(JsonAnswer([]), path="/v1/teams", page=2)
+    raw.sandbox.assert_requested("GET", "/v1/teams", times=0)
     raw.sandbox.assert_requested("DELETE", DETAIL, times=0)
-    assert (await raw.get("/v1/agents", page=2)).json == []
-    await raw.get("/v1/teams")
-    raw.sandbox.assert_requested("GET", "/v1/agents", times=1)
+    assert (await raw.get("/v1/teams", page=2)).json == []
+    await raw.get("/v1/groups")
     raw.sandbox.assert_requested("GET", "/v1/teams", times=1)
-    raw.sandbox.fail(JsonAnswer([]), path="/v1/teams/{id}")
-    raw.sandbox.assert_requested("GET", "/v1/teams/7", times=0)
-    await raw.get("/v1/agents/7")
-    raw.sandbox.assert_requested("GET", "/v1/agents/{id}", times=1)
+    raw.sandbox.assert_requested("GET", "/v1/groups", times=1)
+    raw.sandbox.fail(JsonAnswer([]), path="/v1/groups/{id}")
+    raw.sandbox.assert_requested("GET", "/v1/groups/7", times=0)
+    await raw.get("/v1/teams/7")
+    raw.sandbox.assert_requested("GET", "/v1/teams/{id}", times=1)
 
 
 @pytest.mark.parametrize(
@@ -464,13 +509,18 @@ async def test_key_header_of_the_gateway_is_a_setting(style: str, accepted: list
         assert reply.status == 200
 
 
+async def test_gateway_takes_one_key_header_by_default(raw: Raw) -> None:
+    """A client that sends the key to the gateway in another header is seen at once."""
+    assert (await raw.send("GET", LIST, headers={"Authorization": raw.sandbox.api_key})).status == 401
+
+
 @pytest.mark.parametrize(
     ("access", "statuses"), [("any", [200, 200]), ("gateway", [200, 404]), ("backend", [404, 200])]
 )
 async def test_way_of_access_is_a_setting(access: str, statuses: list[int]) -> None:
     """The sandbox can be only a gateway or only a backend; the paths of the other way are unknown."""
     async with open_raw(access=access) as raw:
-        key = {"Authorization": raw.sandbox.api_key}
+        key = {"X-Api-Key": raw.sandbox.api_key, "Authorization": raw.sandbox.api_key}
         assert [(await raw.send("GET", path, headers=key)).status for path in (LIST, f"/api{LIST}")] == statuses
 
 
@@ -524,6 +574,9 @@ async def test_unusual_values_are_valid(raw: Raw, body: object) -> None:
         {"queues": ""},
         {"queues": [1]},
         {"queues": {"callinId": 1}},
+        {"queues": [{"callinId": 1, "callinName": b"x"}]},
+        {"check_at_end": 1},
+        {"on_answer": "print"},
         {"seed": 1.5},
         {"seed": True},
         {"tenant_id": "2026\n0310"},
@@ -590,6 +643,21 @@ def test_wrong_key_and_detail_are_refused() -> None:
         sandbox.remove_queue(wrong)
     with pytest.raises(ValueError, match=r"^queue must be"):
         sandbox.insert_queue(wrong)
+    with pytest.raises(ValueError, match=r"^queue must be"):
+        sandbox.insert_queue({"callinId": True})
+    with pytest.raises(ValueError, match=r"^queue must be"):
+        sandbox.insert_queue({"callinId": 5, "callinName": {"a"}})
+    with pytest.raises(ValueError, match=r"^changes must be"):
+        sandbox.set_detail(1001226, {"timeWait": b"90"})
+    with pytest.raises(ValueError, match=r"^name must be"):
+        sandbox.records(wrong)
+
+
+def test_unknown_key_cannot_be_revoked() -> None:
+    """A misspelt key, or one of another sandbox, would stay valid. The message does not show it."""
+    with pytest.raises(ValueError, match=r"^key must be") as caught:
+        Sandbox().revoke_key(Sandbox().api_key)
+    assert "sk_live" not in str(caught.value)
 
 
 async def test_client_that_hangs_up_is_no_failure_of_the_server(raw: Raw) -> None:
