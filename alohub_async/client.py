@@ -8,6 +8,7 @@ import attrs
 
 from alohub_async.config import ApiKey, Endpoint, check_key, hidden, read_environment
 from alohub_async.errors import ClientClosedError, ConfigurationError, InvalidArgumentError
+from alohub_async.events import Emitter
 from alohub_async.http.requestor import Requestor
 from alohub_async.http.requests import HeaderCache, build_request, check_path
 from alohub_async.http.responses import ApiResponse
@@ -69,6 +70,8 @@ class AlohubClient:
         if not callable(key):
             check_key(key)
         chosen = ClientOptions.of(options, "api_key")
+        events = Emitter(chosen.on_event, tenant_id=chosen.tenant_id)
+        chosen.rate_limiter.emitters.add(events)
         self._setup(
             Requestor(
                 api_key=key,
@@ -77,6 +80,7 @@ class AlohubClient:
                 limiter=chosen.rate_limiter,
                 quota=RetryQuota(),
                 headers=HeaderCache(chosen.endpoint, tenant_id=chosen.tenant_id, user_agent=chosen.user_agent),
+                events=events,
             )
         )
 

@@ -5,15 +5,17 @@ the attrs class beside each `TypedDict` checks and documents them. `UNSET` means
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+import inspect
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, Self, TypedDict, get_args
+from typing import Any, Final, Self, TypedDict, cast, get_args
 
 import attrs
 
 from alohub_async import validation
 from alohub_async.config import Endpoint, check_header_value
 from alohub_async.errors import ConfigurationError, DeadlineExceededError, InvalidArgumentTypeError
+from alohub_async.events import Listener
 from alohub_async.http.retries import RetryPolicy
 from alohub_async.http.timeouts import Timeouts
 from alohub_async.http.transport import USER_AGENT, Session
@@ -27,6 +29,7 @@ DEFAULT_PAGE_SIZE: Final = 100
 """Records a page where neither the caller nor a token says. The API's own default is 20 (the vendor's page)."""
 
 DEFAULT_CONCURRENCY: Final = 16
+_CALL: Final = "__call__"
 _64_MIB: Final[int | None] = 1 << 26
 _MAX_CONCURRENCY: Final = 1000  # ours, against typing errors: the rate limit decides
 
@@ -203,6 +206,7 @@ class ClientOptionsDict(CopyOptionsDict, total=False):
     session: Session | None
     max_connections: int
     user_agent: str | None
+    on_event: Listener | Sequence[Listener] | None
 
 
 def _endpoint(value: Endpoint | str | None) -> Endpoint:
@@ -219,6 +223,18 @@ def _retry(value: RetryPolicy | None) -> RetryPolicy:
 
 def _rate_limiter(value: RateLimiter | None) -> RateLimiter:
     return RateLimiter() if value is None else value
+
+
+def _listeners(value: Any) -> tuple[Listener, ...]:
+    listeners: tuple[Any, ...] = () if value is None else (value,)
+    if isinstance(value, list | tuple) and not callable(value):
+        listeners = tuple(cast("list[Any]", value))
+    for listener in listeners:
+        called = (listener, getattr(listener, _CALL, None))
+        if not callable(listener) or any(map(inspect.iscoroutinefunction, called)):
+            allowed = "on_event must be a callable that is no coroutine function, or several"
+            raise ConfigurationError(f"{allowed}; {type(listener).__name__} was given")
+    return listeners
 
 
 def _user_agent(value: str | None) -> str:
@@ -243,6 +259,7 @@ class ClientOptions(CallOptions):
         session: An `aiohttp.ClientSession` to use, with its proxies and certificates; never closed. None makes one.
         max_connections: Most requests in flight, 1 or more.
         user_agent: Sent as `User-Agent`; None for the SDK's own.
+        on_event: Called with each event of the client's calls; one callable, or several. See `alohub_async.events`.
 
     Raises:
         ConfigurationError: A value that the client cannot work with.
@@ -259,6 +276,7 @@ class ClientOptions(CallOptions):
     session: Session | None = attrs.field(default=None, validator=attrs.validators.optional(_is_a(kind=Session)))
     max_connections: int = attrs.field(default=100, validator=_positive)
     user_agent: str = attrs.field(default=None, converter=_user_agent, validator=_header_value)
+    on_event: tuple[Listener, ...] = attrs.field(default=None, converter=_listeners)
 
 
 class _Rest(float):

@@ -21,6 +21,7 @@ from alohub_async import (
     ConflictError,
     DeadlineExceededError,
     Endpoint,
+    Event,
     InboundQueueUpdate,
     InternalServerError,
     InvalidArgumentTypeError,
@@ -279,6 +280,13 @@ async def _max_connections() -> None:
 async def _user_agent() -> None:
     assert (await headers_sent(user_agent="me/1"))["User-Agent"] == "me/1"
     assert (await headers_sent())["User-Agent"].startswith("alohub-async/")
+
+
+@effect("AlohubClient.on_event")
+async def _on_event() -> None:
+    heard = list[Event]()
+    await headers_sent(on_event=heard.append)
+    assert heard
 
 
 @effect("AlohubClient.strict", "with_options.strict")
