@@ -227,7 +227,7 @@ def _rate_limiter(value: RateLimiter | None) -> RateLimiter:
 
 def _listeners(value: Any) -> tuple[Listener, ...]:
     listeners: tuple[Any, ...] = () if value is None else (value,)
-    if isinstance(value, list | tuple) and not callable(value):
+    if not callable(value) and isinstance(value, list | tuple):
         listeners = tuple(cast("list[Any]", value))
     for listener in listeners:
         called = (listener, getattr(listener, _CALL, None))
