@@ -45,7 +45,9 @@ if TYPE_CHECKING:
 _NAME: Final = "alohub_async"
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)  # of the conventions
 _WAITS: Final = (0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120)
-_SUPPRESSED: Final = "_SUPPRESS_HTTP_INSTRUMENTATION_KEY"  # by which instrumentations know, in the API package
+# By these, instrumentations of HTTP know that they are not wanted: the name in the API package, and that of older ones.
+_SUPPRESSED: Final = "_SUPPRESS_HTTP_INSTRUMENTATION_KEY"
+_SUPPRESSED_ALL: Final = "suppress_instrumentation"
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -71,7 +73,7 @@ class OpenTelemetry:
             raise ConfigurationError(needed) from None
         self._context, self._trace = context, trace
         self._tracer = trace.get_tracer(_NAME, __version__, tracer_provider)
-        self._suppressed: str | None = getattr(context, _SUPPRESSED, None)
+        self._suppressed: tuple[str, ...] = (getattr(context, _SUPPRESSED, _SUPPRESSED_ALL), _SUPPRESSED_ALL)
         meter = metrics.get_meter(_NAME, __version__, meter_provider)
         self._duration = meter.create_histogram(
             "http.client.request.duration",
@@ -154,8 +156,8 @@ class OpenTelemetry:
         now = time.time_ns()
         span = self._tracer.start_span(name, kind=kind, attributes=attributes, start_time=now)
         context = self._trace.set_span_in_context(span)
-        if common is not None and self._suppressed is not None:
-            context = self._context.set_value(self._suppressed, value=True, context=context)
+        for key in () if common is None else self._suppressed:
+            context = self._context.set_value(key, value=True, context=context)
         opened = _OpenSpan(span, self._context.attach(context), now, common or {})
         self._open.setdefault(event.call, []).append(opened)
 

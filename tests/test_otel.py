@@ -11,7 +11,7 @@ from attrs import define, field
 from opentelemetry import trace
 from opentelemetry.instrumentation.aiohttp_client import AioHttpClientInstrumentor
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricsData
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -42,6 +42,7 @@ class Telemetry:
     _exporter: InMemorySpanExporter = field(init=False, factory=InMemorySpanExporter)
     _reader: InMemoryMetricReader = field(init=False, factory=InMemoryMetricReader)
     _meters: MeterProvider = field(init=False)
+    _data: MetricsData | None = None
 
     def __attrs_post_init__(self) -> None:
         self.tracers.add_span_processor(SimpleSpanProcessor(self._exporter))
@@ -53,8 +54,8 @@ class Telemetry:
         return [span for span in self._exporter.get_finished_spans() if kind in {None, span.kind}]
 
     def points(self, name: str) -> list[Any]:
-        """The data points of a metric."""
-        data = self._reader.get_metrics_data()
+        """The data points of a metric, as they are when first asked for any."""
+        self._data = data = self._data or self._reader.get_metrics_data()
         scopes = [scope for resource in data.resource_metrics for scope in resource.scope_metrics] if data else []
         metrics = [metric for scope in scopes for metric in scope.metrics if metric.name == name]
         return [point for metric in metrics for point in metric.data.data_points]
