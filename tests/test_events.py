@@ -353,7 +353,7 @@ async def test_clients_that_share_a_limiter_share_its_events(caplog: pytest.LogC
     assert len(clients) == 3
     assert heard.kinds() == other.kinds() == ["SharedStoreLost", "SharedStoreRegained"]
     assert gone == []
-    assert caplog.messages == ["the store of the shared rate limit does not answer: TimeoutError"]
+    assert caplog.messages == ["the store of the shared rate limit does not answer: error=TimeoutError"]
 
 
 # Lists
@@ -368,9 +368,10 @@ async def test_a_list_that_moves_is_told(sandbox: Sandbox) -> None:
         sandbox.remove_queue(FIRST)
         await pager.collect()
     [drift] = heard.of(DriftNoticed)
-    assert (drift.totals, drift.duplicates, drift.tenant_id) == ((25, 24), 0, client.tenant_id)
+    assert drift.tenant_id == client.tenant_id
     assert drift.listed == f"GET {LIST}?name=REDACTED"
     assert "moved while it was walked" in drift.what
+    assert "totals=(25, 24)" in drift.what
 
 
 # The log
@@ -394,7 +395,7 @@ async def test_records_have_the_fields_of_their_event(sandbox: Sandbox, caplog: 
     fields = {name: value for name, value in vars(retry).items() if name.startswith("alohub_")}
     assert json.loads(json.dumps(fields))["alohub_route"] == "GET /v1/queues/inbound"
     assert {"alohub_seconds", "alohub_reason", "alohub_attempts", "alohub_call", "alohub_url"} <= fields.keys()
-    assert "retrying in" in retry.getMessage()
+    assert "retrying: call=" in retry.getMessage()
 
 
 async def test_retries_are_logged_without_a_listener(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:

@@ -25,7 +25,7 @@ from alohub_async.errors import (
     RateLimitWaitError,
     in_seconds,
 )
-from alohub_async.events import CallRecorder, Emitter
+from alohub_async.events import CallRecorder, CallStarted, Emitter, RetryScheduled
 from alohub_async.http.redaction import bare
 from alohub_async.http.requests import HeaderCache, Request
 from alohub_async.http.responses import ApiResponse, Decode, Response, decode_response, retry_after_seconds
@@ -123,7 +123,8 @@ class Requestor:
         )
         call = Call(request, decode, permit, None if deadline is UNSET else deadline)
         if self.events.listeners or _logger.isEnabledFor(logging.DEBUG):
-            call.recorder = self._recorder(request).start()
+            call.recorder = self._recorder(request)
+            call.recorder.tell(CallStarted)
         timeout: asyncio.Timeout | None = None
         error: Any = None
         done = False
@@ -197,7 +198,7 @@ class Requestor:
                     key = self.api_key
                     if callable(key):  # asked after the waits, for a key that rotates
                         if recorder is not None:
-                            recorder.enter("key")
+                            recorder.enter("other")
                         key, call.next_key = call.next_key or await _provided(key), None
                     call.key = key
                     headers = self.headers[key, request.body is not None]
@@ -252,8 +253,8 @@ class Requestor:
     def _retry(self, call: Call, delay: float, error: AlohubError) -> None:
         """Emit that the call will be tried again."""
         if call.recorder is not None or _logger.isEnabledFor(logging.INFO):
-            recorder = call.recorder or self._recorder(call.request)
-            recorder.retry_scheduled(delay, type(error).__name__, call.attempts)
+            recorder, reason = call.recorder or self._recorder(call.request), type(error).__name__
+            recorder.tell(RetryScheduled, seconds=delay, reason=reason, attempts=call.attempts)
 
     def _recorder(self, request: Request) -> CallRecorder:
         return CallRecorder(self.events, request.route, request.url, asyncio.get_running_loop().time)

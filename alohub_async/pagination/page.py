@@ -1,11 +1,9 @@
 """The values of pagination: pages as fetched and as returned, and what is known about a list that moves."""
 
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
+from typing import Final, Generic, Literal, TypeAlias, TypeVar
 
 import attrs
-
-from alohub_async.events import DriftNoticed, Emitter
 
 T = TypeVar("T")
 
@@ -81,17 +79,6 @@ class Drift:
     def moved(self) -> bool:
         """Whether there is any sign that the list moved."""
         return bool(self.duplicates or self.gone or len(self.totals) > 1)
-
-
-def emit_drift(events: Emitter, listed: str, what: str, drift: Drift) -> None:
-    """Emit that records of a list may be missing."""
-    values: dict[str, Any] = {
-        "duplicates": drift.duplicates,
-        "totals": drift.totals,
-        "gone": drift.gone,
-        "passes": drift.passes,
-    }
-    events(DriftNoticed(listed=listed, tenant_id=events.tenant_id, what=what, **values))
 
 
 @attrs.frozen

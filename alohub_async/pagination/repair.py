@@ -6,9 +6,9 @@ from typing import Generic, TypeVar
 
 import attrs
 
-from alohub_async.events import Emitter
+from alohub_async.events import DriftNoticed, Emitter
 from alohub_async.pagination.cursor import PageCursor
-from alohub_async.pagination.page import Drift, Enrich, Fetch, FetchedPage, LoadedPage, StopReason, emit_drift
+from alohub_async.pagination.page import Drift, Enrich, Fetch, FetchedPage, LoadedPage, StopReason
 from alohub_async.pagination.passes import Passes
 from alohub_async.pagination.token import PageToken
 from alohub_async.pagination.walking import WalkingSource
@@ -124,8 +124,8 @@ class RepairingSource(Generic[T]):
             if passes.end_pass(self._walk.drift, max_passes=self._max_passes):
                 self._walk, self._suspects = self._new_walk(), None
         if not passes.state.settled:
-            what = f"moved during each of {passes.finished} passes"
-            emit_drift(self._events, self.start.listed, what, self.drift)
+            what = f"the list moved during each of {passes.finished} passes"
+            self._events(DriftNoticed(listed=self.start.listed, tenant_id=self._events.tenant_id, what=what))
 
     async def _step(self) -> bool:
         """Fetch a page; False at the end of the pass."""

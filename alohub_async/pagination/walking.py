@@ -4,9 +4,9 @@ from collections.abc import Coroutine, Hashable, Sequence
 from typing import Any, Generic, TypeVar
 
 from alohub_async.errors import AlohubError, APIResponseError, APIStatusError
-from alohub_async.events import Emitter
+from alohub_async.events import DriftNoticed, Emitter
 from alohub_async.pagination.cursor import PageCursor
-from alohub_async.pagination.page import Drift, Enrich, Fetch, FetchedPage, LoadedPage, StopReason, emit_drift
+from alohub_async.pagination.page import Drift, Enrich, Fetch, FetchedPage, LoadedPage, StopReason
 from alohub_async.pagination.prefetch import Prefetcher
 from alohub_async.pagination.progress import PageProgress
 from alohub_async.pagination.seen_keys import KeySet, fingerprint, gaps_of
@@ -194,11 +194,10 @@ class WalkingSource(Generic[T]):
     def log_end(self) -> None:
         """Emit an event, at the end, if the list moved, or if fewer records came than the server reports."""
         progress, drift = self._progress, self.drift
-        if drift.moved:
-            emit_drift(self._events, self.start.listed, f"moved while it was walked ({drift!s:.500})", drift)
-        elif self._is_short:
-            short = f"ended with {progress.received} records of {progress.total}, by an unexpected end"
-            emit_drift(self._events, self.start.listed, f"{short}: {progress.stopped_by}", drift)
+        if drift.moved or self._is_short:
+            short = f"{progress.received} records of {progress.total} came, by an unexpected end: {progress.stopped_by}"
+            what = f"the list moved while it was walked ({drift!s:.500})" if drift.moved else short
+            self._events(DriftNoticed(listed=self.start.listed, tenant_id=self._events.tenant_id, what=what))
 
     def release(self) -> None:
         """Cancel the fetches that nobody waits for; keep the pages that have arrived."""
