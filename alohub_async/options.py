@@ -233,15 +233,13 @@ def _rate_limiter(value: RateLimiter | None) -> RateLimiter:
 
 
 def _listeners(value: Any) -> tuple[Listener, ...]:
-    listeners: tuple[Any, ...] = () if value is None else (value,)
-    if not callable(value) and isinstance(value, list | tuple):
-        listeners = tuple(cast("list[Any]", value))
-    for listener in listeners:
-        called = (listener, getattr(listener, _CALL, None))
-        if not callable(listener) or any(map(inspect.iscoroutinefunction, called)):
+    several = not callable(value) and isinstance(value, list | tuple | None)
+    listeners: list[Any] = [*cast("list[Any]", value or ())] if several else [value]
+    for each in listeners:
+        if not callable(each) or any(map(inspect.iscoroutinefunction, (each, getattr(each, _CALL)))):
             allowed = "on_event must be a callable that is no coroutine function, or several"
-            raise ConfigurationError(f"{allowed}; {type(listener).__name__} was given")
-    return listeners
+            raise ConfigurationError(f"{allowed}; {type(each).__name__} was given")
+    return tuple(listeners)
 
 
 def _user_agent(value: str | None) -> str:

@@ -1,7 +1,7 @@
 """By which proxy the API is reached, and which certificates are trusted: as given, or as the environment says.
 
-The environment is read once, when a client is made. Only `https` goes through a proxy, as a tunnel: a proxy sees the
-name of the server, and never the key.
+Only `https` goes through a proxy, as a tunnel: a proxy sees the name of the server, and never the key. No variable of a
+frame here holds the URL of a proxy: it may have a password.
 """
 
 import ipaddress
@@ -11,50 +11,38 @@ from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import suppress
 from ssl import SSLContext
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
+from urllib.request import getproxies, proxy_bypass
 
-import attrs
 from yarl import URL
 
 from alohub_async.errors import ConfigurationError
 from alohub_async.secret import Secret, hide
 
-_ALLOWED: Final = "a URL with http:// or https://, a host and no path, like 'http://proxy.example:3128'"
+_ALLOWED: Final = "must be a URL of http:// or https:// with a host, and no more, like 'http://proxy.example:3128'"
 
 
-@attrs.frozen(kw_only=True)
-class Network:
-    """How connections are made.
+class Network(NamedTuple):
+    """How connections are made."""
 
-    Attributes:
-        proxy: The proxy, without credentials; None for none.
-        proxy_headers: What only the proxy gets: its credentials.
-        ssl: What is trusted; None for what Python trusts.
-    """
+    proxy: URL | None  # without credentials
+    proxy_headers: Secret[Mapping[str, str]] | None  # what only the proxy gets
+    ssl: SSLContext | None  # None for what Python trusts
+    password: Secret[str]  # kept, so that errors do not show it
 
-    proxy: URL | None = None
-    proxy_headers: Secret[Mapping[str, str]] | None = None
-    ssl: SSLContext | None = None
-    _credentials: tuple[Secret[str], ...] = attrs.field(default=(), alias="credentials")  # kept, to be struck out
 
-    @classmethod
-    def of(cls, server: URL, *, proxy: Secret[URL] | None, trust_env: bool, ssl: SSLContext | None) -> "Network":
-        """Decide how a server is reached; raise `ConfigurationError` if it cannot be by what was given."""
-        if proxy is not None and server.scheme != "https":
-            raise ConfigurationError(
-                f"proxy is for https:// only: it would see the key in requests to {server.origin()}"
-            )
-        if trust_env:
-            ssl = ssl or _trusted_by_environment()
-            proxy = proxy or _proxy_of_environment(server)
-        if proxy is None:
-            return cls(ssl=ssl)
-        bare, user, password = proxy.revealed.with_user(None), proxy.revealed.user, proxy.revealed.password
-        if user is None and password is None:
-            return cls(proxy=bare, ssl=ssl)
-        basic = Secret(b64encode(f"{user or ''}:{password or ''}".encode()).decode())
-        headers = Secret[Mapping[str, str]]({"Proxy-Authorization": f"Basic {basic.revealed}"})
-        return cls(proxy=bare, proxy_headers=headers, ssl=ssl, credentials=(basic, Secret(password or "")))
+def network_of(server: URL, *, proxy: Secret[URL] | None, trust_env: bool, ssl: SSLContext | None) -> Network:
+    """Decide how a server is reached; read the environment, if that is to be trusted."""
+    if proxy is not None and server.scheme != "https":
+        raise ConfigurationError(f"proxy is for https:// only: it would see the key in requests to {server.origin()}")
+    if trust_env:
+        ssl, proxy = ssl or _trusted_by_environment(), proxy or _proxy_of_environment(server)
+    user, password = (None, None) if proxy is None else (proxy.revealed.user, proxy.revealed.password)
+    headers, secret = None, Secret(password or "")
+    if user or password:
+        basic = b64encode(f"{user or ''}:{password or ''}".encode()).decode()
+        headers = Secret[Mapping[str, str]]({"Proxy-Authorization": f"Basic {basic}"})
+    return Network(None if proxy is None else proxy.revealed.with_user(None), headers, ssl, secret)
 
 
 def read_proxy(value: Any, name: str = "proxy") -> Secret[URL] | None:
@@ -64,15 +52,13 @@ def read_proxy(value: Any, name: str = "proxy") -> Secret[URL] | None:
     try:
         url = Secret(URL(hide(value).revealed))
     except (TypeError, ValueError):
-        raise ConfigurationError(f"{name} must be {_ALLOWED}; the given value is not") from None
+        raise ConfigurationError(f"{name} {_ALLOWED}; {type(hide(value).revealed).__name__} was given") from None
     finally:
-        del value  # an error may show the variables of this frame
-    if url.revealed.scheme not in {"http", "https"} or not url.revealed.host:
-        raise ConfigurationError(f"{name} must be {_ALLOWED}; the given value has another scheme, or no host")
-    if url.revealed.path not in {"", "/"} or url.revealed.query_string or url.revealed.fragment:
-        raise ConfigurationError(f"{name} must be {_ALLOWED}; the given value has something behind its host and port")
-    if ":" in (url.revealed.user or ""):
-        raise ConfigurationError(f"the user in {name} must not contain ':'")
+        del value
+    bare = Secret(url.revealed.with_user(None) if url.revealed.host else URL())
+    more = bare.revealed.with_path("/") != bare.revealed or ":" in (url.revealed.user or "")
+    if bare.revealed.scheme not in {"http", "https"} or more:
+        raise ConfigurationError(f"{name} {_ALLOWED}; the given value has another scheme, no host, or more")
     return url
 
 
@@ -93,42 +79,31 @@ def _context(name: str, file: str | None, *, only: bool) -> SSLContext:
         if file and not only:
             context.load_verify_locations(file)
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) else "not that"
-        raise ConfigurationError(f"{name} must name a PEM file with certificates; {file!r} is not: {why}") from None
+        why = type(error).__name__
+        raise ConfigurationError(f"{name} must name a PEM file with certificates; {file!r} is not ({why})") from None
     context.set_alpn_protocols(["http/1.1"])
     return context
 
 
 def _trusted_by_environment() -> SSLContext | None:
     """What OpenSSL's variables name; aiohttp reads them when it is imported."""
-    file, folder = (os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
+    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     return _context("SSL_CERT_FILE", file, only=False) if file or folder else None
 
 
 def _proxy_of_environment(server: URL) -> Secret[URL] | None:
     """The proxy of `HTTPS_PROXY` or `ALL_PROXY`, in either case, unless `NO_PROXY` has the server."""
-    from urllib.request import getproxies, proxy_bypass
-
-    host = server.host or ""
-    if server.scheme != "https" or proxy_bypass(host) or proxy_bypass(f"{host}:{server.port}"):
-        return None
-    if not _in_networks(host, getproxies().get("no", "")):
-        for name in ("https", "all"):  # no variable of this frame holds the URL: it may have a password
-            if getproxies().get(name):
-                return read_proxy(_with_scheme(getproxies()[name]), f"{name.upper()}_PROXY")
+    host, excluded = server.host or "", getproxies().get("no", "").split(",")
+    named = proxy_bypass(host) or proxy_bypass(f"{host}:{server.port}") or any(_has(each, host) for each in excluded)
+    for name in ("https", "all") if server.scheme == "https" and not named else ():
+        if getproxies().get(name):
+            with_scheme = "://" in getproxies()[name]
+            return read_proxy(("" if with_scheme else "http://") + getproxies()[name], f"{name.upper()}_PROXY")
     return None
 
 
-def _with_scheme(address: str) -> str:
-    return address if "://" in address else f"http://{address}"
-
-
-def _in_networks(host: str, excluded: str) -> bool:
-    """Whether `NO_PROXY` has a network, such as `10.0.0.0/8`, with this address."""
+def _has(network: str, host: str) -> bool:
+    """Whether an address is in a network, such as `10.0.0.0/8`."""
     with suppress(ValueError):
-        address = ipaddress.ip_address(host)
-        for each in excluded.split(","):
-            with suppress(ValueError):
-                if address in ipaddress.ip_network(each.strip()):
-                    return True
+        return ipaddress.ip_address(host) in ipaddress.ip_network(network.strip())
     return False

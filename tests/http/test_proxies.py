@@ -15,7 +15,7 @@ from attrs import define, field
 from yarl import URL
 
 from alohub_async import AlohubClient, APIConnectionError, ConfigurationError, Endpoint, RetryPolicy
-from alohub_async.http.network import Network, read_proxy
+from alohub_async.http.network import network_of, read_proxy
 from tests.support import CALLS, FIRST, QUEUE, http
 
 KEY: Final = "sk_live_0123456789abcdef"
@@ -207,7 +207,7 @@ async def test_proxy_that_is_gone_shows_no_credentials(unused_tcp_port: int) -> 
 @pytest.mark.parametrize("make", [AlohubClient, AlohubClient.from_env], ids=["class", "from_env"])
 def test_what_is_no_proxy_is_refused(make: Any, given: Any) -> None:
     """Before anything is sent, and without showing what was given."""
-    with pytest.raises(ConfigurationError, match=r"proxy must (be a URL with http|not contain)") as caught:
+    with pytest.raises(ConfigurationError, match="proxy must be a URL of http") as caught:
         make(KEY, proxy=given)
     error = caught.value
     error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next  # without the frame of this test
@@ -295,11 +295,11 @@ def test_variables_are_read_as_usual(
     """`NO_PROXY` may have names, domains, ports and networks; a proxy's URL may lack its scheme."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    found = Network.of(URL(server), proxy=None, trust_env=True, ssl=None).proxy
+    found = network_of(URL(server), proxy=None, trust_env=True, ssl=None).proxy
     assert (None if found is None else str(found)) == (None if expected is None else str(URL(expected)))
     given = read_proxy("http://mine.example")
     if server.startswith("https"):
-        mine = Network.of(URL(server), proxy=given, trust_env=True, ssl=None).proxy
+        mine = network_of(URL(server), proxy=given, trust_env=True, ssl=None).proxy
         assert mine == URL("http://mine.example")
 
 
@@ -312,7 +312,7 @@ def test_proxy_of_the_environment_that_cannot_be_used_is_told(
 ) -> None:
     """With the name of its variable; connecting without it may not be what is wanted."""
     monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigurationError, match=f"{name} must be a URL with http") as caught:
+    with pytest.raises(ConfigurationError, match=f"{name} must be a URL of http") as caught:
         AlohubClient(KEY, trust_env=True)
     assert "0therPassw0rd" not in shown(caught.value)
 
