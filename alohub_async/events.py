@@ -39,12 +39,11 @@ class Event:
 
     level: ClassVar[int] = logging.NOTSET  # of the log; this one is not logged
     text: ClassVar[str] = ""  # of the log
-    names: ClassVar[tuple[str, ...]] = ()  # of the fields
 
     def __init_subclass__(cls, *, level: int = logging.NOTSET, says: str = "") -> None:
         made: Any = attrs.frozen(cls, kw_only=True, slots=False)
-        cls.level, cls.names = level, tuple(attrs.fields_dict(made))
-        cls.text = f"{says}: {' '.join(f'{name}=%({name})s' for name in cls.names)}"
+        cls.level = level
+        cls.text = f"{says}: {' '.join(f'{name}=%({name})s' for name in attrs.fields_dict(made))}"
 
 
 class CallEvent(Event):
@@ -163,7 +162,7 @@ class Emitter:
 def emit_once(emitters: Iterable[Emitter], event: Event) -> None:
     """Emit an event of what several clients may share: one line in the log, and one call of each listener."""
     if event.level and _logger.isEnabledFor(event.level):
-        values = {name: _plain(getattr(event, name)) for name in event.names}
+        values = {name: _plain(value) for name, value in vars(event).items()}
         extra = {f"alohub_{name}": value for name, value in values.items()}
         _logger.log(event.level, event.text, values, extra={"alohub_event": type(event).__name__, **extra})
     called = {id(listener): (listener, each) for each in emitters for listener in each.listeners}

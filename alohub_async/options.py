@@ -237,8 +237,8 @@ def _listeners(value: Any) -> tuple[Listener, ...]:
     listeners: list[Any] = [*cast("list[Any]", value or ())] if several else [value]
     for each in listeners:
         if not callable(each) or any(map(inspect.iscoroutinefunction, (each, getattr(each, _CALL)))):
-            allowed = "on_event must be a callable that is no coroutine function, or several"
-            raise ConfigurationError(f"{allowed}; {type(each).__name__} was given")
+            allowed = "a callable that is no coroutine function, or several"
+            raise validation.refuse("on_event", allowed, each, error=ConfigurationError)
     return tuple(listeners)
 
 
@@ -294,9 +294,7 @@ class ClientOptions(CallOptions):
 
     def __attrs_post_init__(self) -> None:
         if self.session is not None and (self.proxy or self.trust_env or self.ssl):
-            raise ConfigurationError(
-                "a session has its own proxies and certificates: leave proxy, trust_env and ssl out"
-            )
+            raise ConfigurationError("a session has its own proxies and certificates: leave out proxy, trust_env, ssl")
 
 
 class _Rest(float):

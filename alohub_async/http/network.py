@@ -18,6 +18,7 @@ from yarl import URL
 
 from alohub_async.errors import ConfigurationError
 from alohub_async.secret import Secret, hide
+from alohub_async.validation import refuse
 
 _ALLOWED: Final = "must be a URL of http:// or https:// with a host, and no more, like 'http://proxy.example:3128'"
 
@@ -67,8 +68,8 @@ def read_ssl(value: Any) -> SSLContext | None:
     if value is None or (isinstance(value, SSLContext) and value.protocol is not ssl.PROTOCOL_TLS_SERVER):
         return value
     if not isinstance(value, str | os.PathLike):
-        what = "one for servers" if isinstance(value, SSLContext) else type(value).__name__
-        raise ConfigurationError(f"ssl must be an SSLContext for clients, or the path of a PEM file; {what} was given")
+        allowed = "an SSLContext for clients, or the path of a PEM file"
+        raise refuse("ssl", allowed, value, error=ConfigurationError)
     return _context("ssl", os.fspath(cast("str", value)), only=True)
 
 
@@ -79,8 +80,8 @@ def _context(name: str, file: str | None, *, only: bool) -> SSLContext:
         if file and not only:
             context.load_verify_locations(file)
     except (OSError, ValueError) as error:
-        why = type(error).__name__
-        raise ConfigurationError(f"{name} must name a PEM file with certificates; {file!r} is not ({why})") from None
+        wanted = f"{name} must name a PEM file with certificates"
+        raise ConfigurationError(f"{wanted}; {file!r} is none ({type(error).__name__})") from None
     context.set_alpn_protocols(["http/1.1"])
     return context
 

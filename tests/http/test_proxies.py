@@ -345,7 +345,7 @@ def test_file_without_certificates_is_refused(
     if by == "SSL_CERT_FILE":
         monkeypatch.setenv(by, str(file))
         options = {"trust_env": True}
-    with pytest.raises(ConfigurationError, match=rf"{by} must name a PEM file with certificates; '.*ca\.pem' is not"):
+    with pytest.raises(ConfigurationError, match=rf"{by} must name a PEM file with certificates; '.*ca\.pem' is none"):
         AlohubClient(KEY, **options)
 
 
