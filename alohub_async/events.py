@@ -191,14 +191,12 @@ class CallRecorder:
 
     def __init__(self, emit: Emitter, route: Route, url: URL, clock: Callable[[], float]) -> None:
         self._emit, self._clock = emit, clock
-        route = Route(route.method, redacted(route.template))
-        self._about: dict[str, Any] = {
-            "call": next(_numbers),
-            "operation": _operation(route, paged="page" in url.query),
-            "route": route,
-            "url": without_values(str(url)),
-            "tenant_id": emit.tenant_id,
-        }
+        shown = without_values(str(url))
+        if "redacted" in shown:
+            route = Route(route.method, redacted(route.template))
+        operation = _operation(route, paged="page" in url.query)
+        about = {"call": next(_numbers), "operation": operation, "route": route, "url": shown}
+        self._about: dict[str, Any] = {**about, "tenant_id": emit.tenant_id}
         self._began = self._since = clock()  # the call, and the part that is running
         self._part = "rate_limit_wait"
         self._spent: dict[str, float] = dict.fromkeys(
