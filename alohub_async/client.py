@@ -8,6 +8,8 @@ import attrs
 
 from alohub_async.config import ApiKey, Endpoint, check_key, hidden, read_environment
 from alohub_async.errors import ClientClosedError, ConfigurationError, InvalidArgumentError
+from alohub_async.events import Emitter
+from alohub_async.http.network import network_of, read_proxy
 from alohub_async.http.requestor import Requestor
 from alohub_async.http.requests import HeaderCache, build_request, check_path
 from alohub_async.http.responses import ApiResponse
@@ -66,17 +68,23 @@ class AlohubClient:
         """
         key = hidden(api_key)
         del api_key  # an error may show the variables of this frame
+        options["proxy"] = read_proxy(options.pop("proxy", None))  # its URL may have a password
         if not callable(key):
             check_key(key)
         chosen = ClientOptions.of(options, "api_key")
+        events = Emitter(chosen.on_event, chosen.tenant_id)
+        server = chosen.endpoint.base_url
+        network = network_of(server, proxy=chosen.proxy, trust_env=chosen.trust_env, ssl=chosen.ssl)
+        chosen.rate_limiter.emitters.add(events)
         self._setup(
             Requestor(
                 api_key=key,
                 options=chosen,
-                transport=Transport(session=chosen.session, max_connections=chosen.max_connections),
+                transport=Transport(session=chosen.session, max_connections=chosen.max_connections, network=network),
                 limiter=chosen.rate_limiter,
                 quota=RetryQuota(),
                 headers=HeaderCache(chosen.endpoint, tenant_id=chosen.tenant_id, user_agent=chosen.user_agent),
+                events=events,
             )
         )
 
@@ -100,6 +108,7 @@ class AlohubClient:
         """
         key = None if api_key is None else hidden(api_key)
         del api_key  # as in `__init__`
+        options["proxy"] = read_proxy(options.pop("proxy", None))  # its URL may have a password
         env = read_environment(with_endpoint=options.get("endpoint") is None)
         if key is None and (key := env.api_key) is None:
             raise ConfigurationError("there is no API key: set ALOHUB_API_KEY, or pass api_key")

@@ -5,28 +5,35 @@ the attrs class beside each `TypedDict` checks and documents them. `UNSET` means
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+import inspect
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, Self, TypedDict, get_args
+from ssl import SSLContext
+from typing import Any, Final, Self, TypedDict, cast, get_args
 
 import attrs
+from yarl import URL
 
 from alohub_async import validation
 from alohub_async.config import Endpoint, check_header_value
 from alohub_async.errors import ConfigurationError, DeadlineExceededError, InvalidArgumentTypeError
+from alohub_async.events import Listener
+from alohub_async.http.network import read_proxy, read_ssl
 from alohub_async.http.retries import RetryPolicy
 from alohub_async.http.timeouts import Timeouts
 from alohub_async.http.transport import USER_AGENT, Session
 from alohub_async.pagination import MAX_PAGE_SIZE, Consistency
 from alohub_async.rate_limits import RateLimiter
 from alohub_async.rate_limits.priorities import Priority
-from alohub_async.secret import repr_of_fields
+from alohub_async.secret import Secret, repr_of_fields
 from alohub_async.unset import UNSET, UnsetType
 
 DEFAULT_PAGE_SIZE: Final = 100
 """Records a page where neither the caller nor a token says. The API's own default is 20 (the vendor's page)."""
 
 DEFAULT_CONCURRENCY: Final = 16
+_CALL: Final = "__call__"
 _64_MIB: Final[int | None] = 1 << 26
 _MAX_CONCURRENCY: Final = 1000  # ours, against typing errors: the rate limit decides
 
@@ -199,8 +206,12 @@ class PoolOptionsDict(CopyOptionsDict, total=False):
 
     endpoint: Endpoint | str | None
     session: Session | None
+    proxy: str | URL | Secret[URL] | None
+    trust_env: bool
+    ssl: SSLContext | str | os.PathLike[str] | None
     max_connections: int
     user_agent: str | None
+    on_event: Listener | Sequence[Listener] | None
 
 
 class ClientOptionsDict(PoolOptionsDict, total=False):
@@ -226,6 +237,16 @@ def _rate_limiter(value: RateLimiter | None) -> RateLimiter:
     return RateLimiter() if value is None else value
 
 
+def _listeners(value: Any) -> tuple[Listener, ...]:
+    several = not callable(value) and isinstance(value, list | tuple | None)
+    listeners: list[Any] = [*cast("list[Any]", value or ())] if several else [value]
+    for each in listeners:
+        if not callable(each) or any(map(inspect.iscoroutinefunction, (each, getattr(each, _CALL)))):
+            allowed = "a callable that is no coroutine function, or several"
+            raise validation.refuse("on_event", allowed, each, error=ConfigurationError)
+    return tuple(listeners)
+
+
 def _user_agent(value: str | None) -> str:
     return USER_AGENT if value is None else value
 
@@ -246,8 +267,15 @@ class ClientOptions(CallOptions):
         endpoint: Where the API is; a string stands for `Endpoint(string)`, None for `Endpoint.production()`.
         rate_limiter: Share one between all clients of a tenant in this process; None makes one for this client.
         session: An `aiohttp.ClientSession` to use, with its proxies and certificates; never closed. None makes one.
+        proxy: URL of an HTTP proxy, with its user and password if it needs them. It never gets the key: `https` goes
+            through it as a tunnel, and `http` is refused.
+        trust_env: Take the proxy from `HTTPS_PROXY` (or `ALL_PROXY`) and `NO_PROXY`, and certificates from
+            `SSL_CERT_FILE` and `SSL_CERT_DIR`, unless given here. They are read once, now.
+        ssl: An `ssl.SSLContext`, or the path of a PEM file with the only authorities to trust; None trusts those that
+            Python trusts.
         max_connections: Most requests in flight, 1 or more.
         user_agent: Sent as `User-Agent`; None for the SDK's own.
+        on_event: Called with each event of the client's calls; one callable, or several. See `alohub_async.events`.
 
     Raises:
         ConfigurationError: A value that the client cannot work with.
@@ -262,8 +290,16 @@ class ClientOptions(CallOptions):
     endpoint: Endpoint = attrs.field(default=None, converter=_endpoint, validator=_is_a(kind=Endpoint))
     rate_limiter: RateLimiter = attrs.field(default=None, converter=_rate_limiter, validator=_is_a(kind=RateLimiter))
     session: Session | None = attrs.field(default=None, validator=attrs.validators.optional(_is_a(kind=Session)))
+    proxy: Secret[URL] | None = attrs.field(default=None, converter=read_proxy)
+    trust_env: bool = attrs.field(default=False, validator=_flag(error=ConfigurationError))
+    ssl: SSLContext | None = attrs.field(default=None, converter=read_ssl)
     max_connections: int = attrs.field(default=100, validator=_positive)
     user_agent: str = attrs.field(default=None, converter=_user_agent, validator=_header_value)
+    on_event: tuple[Listener, ...] = attrs.field(default=None, converter=_listeners)
+
+    def __attrs_post_init__(self) -> None:
+        if self.session is not None and (self.proxy or self.trust_env or self.ssl):
+            raise ConfigurationError("a session has its own proxies and certificates: leave out proxy, trust_env, ssl")
 
 
 class _Rest(float):

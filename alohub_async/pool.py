@@ -12,6 +12,7 @@ import attrs
 from alohub_async.background_tasks import wait_until_done
 from alohub_async.client import AlohubClient
 from alohub_async.errors import ClientClosedError, ConfigurationError
+from alohub_async.http.network import network_of, read_proxy
 from alohub_async.http.transport import Transport
 from alohub_async.options import BulkOptions, ClientOptions, PoolOptionsDict, check_names
 from alohub_async.rate_limits import RateLimiter
@@ -122,9 +123,12 @@ class AlohubPool:
             )
         self._rate_limiter = rate_limiter
         self._max_idle = check_count("max_idle", max_idle, least=0, error=ConfigurationError) or 0
+        options["proxy"] = read_proxy(options.get("proxy"))  # its URL may have a password
         self._options: PoolOptionsDict = {"max_connections": 20, **options}
-        self._endpoint = ClientOptions(**self._options).endpoint
-        self._transport = Transport(session=options.get("session"), max_connections=1)
+        chosen = ClientOptions(**self._options)
+        self._endpoint = server = chosen.endpoint
+        network = network_of(server.base_url, proxy=chosen.proxy, trust_env=chosen.trust_env, ssl=chosen.ssl)
+        self._transport = Transport(session=chosen.session, max_connections=1, network=network)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._clients: dict[Tenant, _Entry] = {}
         self._idle: dict[Tenant, _Entry] = {}  # of them, those not in use, in the order of their last use
@@ -196,7 +200,8 @@ class AlohubPool:
         self._enter(asyncio.get_running_loop())
         if (entry := self._clients.get(tenant)) is None:
             key, endpoint = tenant.key(), tenant.endpoint(self._endpoint)
-            options: Any = {**self._options, "tenant_id": tenant.tenant_id, "endpoint": endpoint, "session": session}
+            of_session: Any = {"session": session, "proxy": None, "trust_env": False, "ssl": None}
+            options: Any = {**self._options, **of_session, "tenant_id": tenant.tenant_id, "endpoint": endpoint}
             budget = attrs.evolve(tenant, api_key=None, api_key_env=None, key_provider=None)
             if (limiter := self._limiters.get(budget)) is None:
                 limiter = self._limiters[budget] = self._rate_limiter(tenant) if self._rate_limiter else RateLimiter()

@@ -15,12 +15,14 @@ from multidict import CIMultiDict
 from alohub_async import (
     UNSET,
     AlohubClient,
+    APIConnectionError,
     APIResponseError,
     APITimeoutError,
     ConfigurationError,
     ConflictError,
     DeadlineExceededError,
     Endpoint,
+    Event,
     InboundQueueUpdate,
     InternalServerError,
     InvalidArgumentTypeError,
@@ -279,6 +281,37 @@ async def _max_connections() -> None:
 async def _user_agent() -> None:
     assert (await headers_sent(user_agent="me/1"))["User-Agent"] == "me/1"
     assert (await headers_sent())["User-Agent"].startswith("alohub-async/")
+
+
+async def _connects_to(options: Callable[[str], dict[str, Any]]) -> list[str]:
+    """Return what a client with these options asks a proxy for."""
+    async with RawServer(lambda _: [http(b"", status=403)]) as server:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("HTTPS_PROXY", server.url)
+            client = AlohubClient("sk_live_x", endpoint="https://api.example", retry=ONCE, **options(server.url))
+        async with client:
+            with pytest.raises(APIConnectionError):
+                await client.queues.get_inbound(1)
+        return [f"{sent.method} {sent.target}" for sent in server.requests]
+
+
+@effect("AlohubClient.proxy", "AlohubClient.trust_env")
+async def _proxy() -> None:
+    assert await _connects_to(lambda url: {"proxy": url}) == ["CONNECT api.example:443"]
+    assert await _connects_to(lambda _: {"trust_env": True}) == ["CONNECT api.example:443"]
+
+
+@effect("AlohubClient.ssl")
+async def _ssl() -> None:
+    with pytest.raises(ConfigurationError, match="PEM"):
+        AlohubClient("sk_live_x", ssl=__file__)
+
+
+@effect("AlohubClient.on_event")
+async def _on_event() -> None:
+    heard = list[Event]()
+    await headers_sent(on_event=heard.append)
+    assert heard
 
 
 @effect("AlohubClient.strict", "with_options.strict")

@@ -5,6 +5,7 @@ import inspect
 import logging
 import math
 import random
+import sys
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -24,6 +25,7 @@ from alohub_async.errors import (
     RateLimitWaitError,
     in_seconds,
 )
+from alohub_async.events import CallRecorder, CallStarted, Emitter, RetryScheduled
 from alohub_async.http.redaction import bare
 from alohub_async.http.requests import HeaderCache, Request
 from alohub_async.http.responses import ApiResponse, Decode, Response, decode_response, retry_after_seconds
@@ -70,6 +72,7 @@ class Call:
     patient_until: float = math.inf  # later 429s use up retries; in the loop's seconds
     maybe_sent: bool = False  # see `transport.Call`
     error: AlohubError | None = None  # of the last attempt, if it failed
+    recorder: CallRecorder | None = None  # if anybody listens
     next_key: Secret[str] | None = None  # of the next attempt, if the provider returned it after a 401
     asked_again: bool = False  # whether the provider was asked after a 401
     key: Secret[str] = attrs.field(init=False)  # of the last attempt
@@ -105,6 +108,7 @@ class Requestor:
     limiter: RateLimiter
     quota: RetryQuota
     headers: HeaderCache
+    events: Emitter
 
     async def send(self, request: Request, options: CallOptions, decode: Decode | None = None) -> Call:
         """Send a request until it succeeds, fails for good, or the time is over."""
@@ -118,7 +122,12 @@ class Requestor:
             max_retry_after=defaults.retry.max_retry_after,
         )
         call = Call(request, decode, permit, None if deadline is UNSET else deadline)
+        if self.events.listeners or _logger.isEnabledFor(logging.DEBUG):
+            call.recorder = self._recorder(request)
+            call.recorder.tell(CallStarted)
         timeout: asyncio.Timeout | None = None
+        error: Any = None
+        done = False
         try:
             if call.deadline is None:
                 await self._try_until_done(call)
@@ -130,12 +139,16 @@ class Requestor:
         except TimeoutError:
             if timeout is None or not timeout.expired():
                 raise  # a key provider's own
-            error: BaseException = _deadline_exceeded(call, "the time is over")
+            error = _deadline_exceeded(call, "the time is over")
             error.__cause__ = call.error
         except (AlohubError, asyncio.CancelledError) as exc:
             error = call.describe(exc)
         else:
+            done = True
             return call
+        finally:
+            if call.recorder is not None:
+                call.recorder.finish(None if done else error or sys.exception())
         try:
             raise error  # here, so that it has no context
         finally:
@@ -152,10 +165,14 @@ class Requestor:
             try:
                 await self._try(call)
             except AlohubError as error:
+                if call.recorder is not None:
+                    call.recorder.attempt_finished(type(error).__name__)
                 if isinstance(error, DeadlineExceededError) or not isinstance(error, _TRANSIENT):
                     raise
                 call.error = error
                 await self._before_retry(call, error)
+                if call.recorder is not None:
+                    call.recorder.enter("rate_limit_wait")
             else:
                 if not self.quota.full:
                     self.quota.refund()
@@ -163,15 +180,16 @@ class Requestor:
 
     async def _try(self, call: Call) -> None:
         """Make one attempt."""
-        request, permit = call.request, call.permit
+        request, permit, recorder = call.request, call.permit, call.recorder
         left = math.inf
         if call.ends < math.inf:
             left = max(0.0, call.ends - _now())
-            if permit.max_wait is None or left < permit.max_wait:
-                permit.max_wait = left
+            permit.max_wait = left if permit.max_wait is None else min(left, permit.max_wait)
         connections = await self.transport.connections()  # before the wait, so that a closed client says so at once
         try:
             async with permit:
+                if recorder is not None:
+                    recorder.permitted()
                 if connections.free_slots:
                     connections.free_slots -= 1
                 else:
@@ -179,34 +197,36 @@ class Requestor:
                 try:
                     key = self.api_key
                     if callable(key):  # asked after the waits, for a key that rotates
+                        if recorder is not None:
+                            recorder.enter("other")
                         key, call.next_key = call.next_key or await _provided(key), None
                     call.key = key
                     headers = self.headers[key, request.body is not None]
                     call.attempts += 1
+                    if recorder is not None:
+                        recorder.attempt_started()
                     timeouts, max_bytes = self.options.timeouts, self.options.max_response_bytes
                     call.response = response = await connections.send(request, headers, timeouts, max_bytes, call=call)
                 finally:
                     connections.release_slot()
-                retry_after = None
-                if "Retry-After" in response.headers:
-                    retry_after = retry_after_seconds(response.headers, wall_clock=time.time)
-                permit.observe(response.status, response.headers, retry_after=retry_after)
+                status, answered = response.status, response.headers
+                asked = retry_after_seconds(answered, wall_clock=time.time) if "Retry-After" in answered else None
+                limits = permit.observe(status, answered, retry_after=asked)
+                if recorder is not None:
+                    recorder.answered(status, limits, asked)
         except RateLimitWaitError as error:
             if permit.max_wait != left or error.wait < left:
                 raise  # the limiter's own bounds are narrower than the deadline
-            asked = "" if error.retry_after is None else f" (the server asked for {in_seconds(error.retry_after)})"
-            why = f"the rate limit delays the next attempt by {in_seconds(error.wait)}{asked}"
+            because = "" if error.retry_after is None else f" (the server asked for {in_seconds(error.retry_after)})"
+            why = f"the rate limit delays the next attempt by {in_seconds(error.wait)}{because}"
             raise _deadline_exceeded(call, why) from (call.error or error)
-        if _logger.isEnabledFor(logging.DEBUG):
-            _logger.debug("%s: HTTP %d, attempt %d", request, response.status, call.attempts)
         strict, decode = self.options.strict, call.decode
-        call.payload = decode_response(request, response, retry_after=retry_after, strict=strict, decode=decode)
+        call.payload = decode_response(request, response, retry_after=asked, strict=strict, decode=decode)
 
     async def _before_retry(self, call: Call, error: AlohubError) -> None:
         """Wait before the next attempt, or raise `error` if there is to be none."""
-        request = call.request
         if isinstance(error, AuthenticationError) and await self._has_another_key(call):
-            _logger.info("%s: repeating with another key: the provider has a new one", request)
+            self._retry(call, 0.0, error)  # with another key
             return
         is_429 = isinstance(error, RateLimitError) and error.status == HTTPStatus.TOO_MANY_REQUESTS
         asked = error.retry_after if isinstance(error, RateLimitError) else None
@@ -215,19 +235,29 @@ class Requestor:
             call.patient_until = _now() + 2 * self.limiter.max_block
         if waits and call.refused < MAX_REFUSALS and _now() < call.patient_until:
             call.refused += 1
-        retry, method = self.options.retry, request.route.method
+        retry, method = self.options.retry, call.request.route.method
         delay = retry.delay(call.attempts, method, error, random.random, refused=call.refused)
         if delay is None:
             raise error
         if waits and asked == delay:
+            self._retry(call, delay, error)
             return  # the limiter makes all requests wait, and keeps this one's place in the queue
         if not isinstance(error, RateLimitError) and not self.quota.spend():
             error.add_note("not tried again: too many of this client's calls have failed lately")
             raise error
-        _logger.info("%s: retrying in %.2f s after attempt %d: %s", request, delay, call.attempts, type(error).__name__)
         if _now() + delay >= call.ends:
             raise _deadline_exceeded(call, f"the next attempt is due in {delay:.2f} s") from error
+        self._retry(call, delay, error)
         await (call.permit.pause(delay) if waits else asyncio.sleep(delay))
+
+    def _retry(self, call: Call, delay: float, error: AlohubError) -> None:
+        """Emit that the call will be tried again."""
+        if call.recorder is not None or _logger.isEnabledFor(logging.INFO):
+            recorder, reason = call.recorder or self._recorder(call.request), type(error).__name__
+            recorder.tell(RetryScheduled, seconds=delay, reason=reason, attempts=call.attempts)
+
+    def _recorder(self, request: Request) -> CallRecorder:
+        return CallRecorder(self.events, request.route, request.url, asyncio.get_running_loop().time)
 
     async def _has_another_key(self, call: Call) -> bool:
         """Ask the provider once more after a 401, which says that the request was not acted on."""

@@ -17,6 +17,7 @@ from aiohttp.connector import Connection
 from alohub_async._version import __version__
 from alohub_async.errors import APIConnectionError, APITimeoutError, ClientClosedError, ConfigurationError
 from alohub_async.http.decompression import DecodingError, Decompressor
+from alohub_async.http.network import Network
 from alohub_async.http.requests import Headers, Request
 from alohub_async.http.responses import MAX_ERROR_BYTES, Response, Unread
 from alohub_async.http.timeouts import TimeLimit, TimeLimits, Timeouts
@@ -28,8 +29,8 @@ Session: TypeAlias = aiohttp.ClientSession
 USER_AGENT: Final = f"alohub-async/{__version__} Python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
 
 _TRUST: Final = (
-    "if you trust the authority that signed its certificate, name the authority's file in the environment variable"
-    " SSL_CERT_FILE, or give this client a session with an SSL context of its own"
+    "if you trust the authority that signed its certificate, name the authority's file: AlohubClient(…, ssl=FILE), or"
+    " trust_env=True with the environment variable SSL_CERT_FILE"
 )
 _ASK_PROXY: Final = "check the address and the credentials of the proxy, and whether it allows this host"
 
@@ -101,7 +102,9 @@ class Connections:
     A session that is `lent` is not closed here.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, max_connections: int, *, lent: bool) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, max_connections: int, *, lent: bool, proxy_headers: Headers | None = None
+    ) -> None:
         self.free_slots: int = max_connections
         self._released = asyncio.Semaphore(0)  # slots that go straight to a waiter
         self._waiting = 0
@@ -109,6 +112,7 @@ class Connections:
         # The middlewares of a request replace the session's own, so a user's session keeps its own this way.
         self._middlewares = (_send_once, *getattr(session, "_middlewares", ()))
         self._foreign = not isinstance(session.connector, _Connector)
+        self._proxy_headers = proxy_headers
         self._timeouts = Timeouts()
         connector = session.connector
         limits = () if connector is None else (connector.limit, connector.limit_per_host)
@@ -161,6 +165,7 @@ class Connections:
                     raise_for_status=False,
                     timeout=self._aiohttp_timeouts,
                     middlewares=self._middlewares,
+                    proxy_headers=None if self._proxy_headers is None else self._proxy_headers.revealed,
                     auto_decompress=False,  # that decompresses whole chunks, to any size
                 )
                 # Read to its end, or broken off, a response returns its connection by itself.
@@ -213,8 +218,9 @@ class Transport:
     A `session` of the user's is used instead, and never closed. Timeouts do not count the wait for a slot.
     """
 
-    def __init__(self, *, session: aiohttp.ClientSession | None, max_connections: int) -> None:
+    def __init__(self, *, session: aiohttp.ClientSession | None, max_connections: int, network: Network) -> None:
         self._given_session = session
+        self._network = network
         self._max_connections = max_connections
         self._open: dict[asyncio.AbstractEventLoop, Connections] = {}
         self.lender: Transport | None = None  # which owns the connections
@@ -243,8 +249,14 @@ class Transport:
             await self._close([other for other in self._open if other.is_closed()])
         if loop not in self._open:  # another task may have opened them meanwhile
             # Not limited: we enforce max_connections, since waiting in the connector would count in the timeouts.
-            session = given or aiohttp.ClientSession(connector=_Connector(limit=0), cookie_jar=aiohttp.DummyCookieJar())
-            self._open[loop] = opened = Connections(session, self._max_connections, lent=given is not None)
+            network, lent = self._network, given is not None
+            session = given or aiohttp.ClientSession(
+                connector=_Connector(limit=0, ssl=network.ssl or True),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                proxy=network.proxy,
+            )
+            opened = Connections(session, self._max_connections, lent=lent, proxy_headers=network.proxy_headers)
+            self._open[loop] = opened
             await opened.open()
         return self._open[loop]
 

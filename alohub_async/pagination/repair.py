@@ -1,12 +1,12 @@
 """The pages of a list that is gathered in several passes, until it is proven whole."""
 
-import logging
 from collections.abc import Hashable
 from functools import partial
 from typing import Generic, TypeVar
 
 import attrs
 
+from alohub_async.events import DriftNoticed, Emitter
 from alohub_async.pagination.cursor import PageCursor
 from alohub_async.pagination.page import Drift, Enrich, Fetch, FetchedPage, LoadedPage, StopReason
 from alohub_async.pagination.passes import Passes
@@ -14,8 +14,6 @@ from alohub_async.pagination.token import PageToken
 from alohub_async.pagination.walking import WalkingSource
 
 T = TypeVar("T")
-
-_logger = logging.getLogger("alohub_async")
 
 
 def sort_key(key: Hashable) -> tuple[int, int | str]:
@@ -40,12 +38,14 @@ class RepairingSource(Generic[T]):
         enrich: Enrich[T] | None = None,
         prefetch: int = 0,
         max_passes: int = 5,
+        events: Emitter | None = None,
     ) -> None:
         self.start: PageToken = start
         beginning = PageToken(listed=start.listed, size=start.asked, asked=start.asked)
         walk = partial(WalkingSource[T], enrich=enrich, prefetch=prefetch, ordered=False, prove=True)
         self._new_walk = partial(walk, fetch, beginning)
         self._max_passes = max_passes
+        self._events = events or Emitter()
         self._passes = Passes()
         self._walk = self._new_walk()
         self._suspects: list[int] | None = None  # pages to fetch again at the end of the pass
@@ -124,8 +124,8 @@ class RepairingSource(Generic[T]):
             if passes.end_pass(self._walk.drift, max_passes=self._max_passes):
                 self._walk, self._suspects = self._new_walk(), None
         if not passes.state.settled:
-            text = "%s moved during each of %d passes: all records seen are returned, but some may be missing"
-            _logger.warning(text, self.start.listed, passes.finished)
+            what = f"the list moved during each of {passes.finished} passes"
+            self._events(DriftNoticed(listed=self.start.listed, tenant_id=self._events.tenant_id, what=what))
 
     async def _step(self) -> bool:
         """Fetch a page; False at the end of the pass."""

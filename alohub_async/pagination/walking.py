@@ -1,10 +1,10 @@
 """Walking a list once, page by page, with or without fetching ahead."""
 
-import logging
 from collections.abc import Coroutine, Hashable, Sequence
 from typing import Any, Generic, TypeVar
 
 from alohub_async.errors import AlohubError, APIResponseError, APIStatusError
+from alohub_async.events import DriftNoticed, Emitter
 from alohub_async.pagination.cursor import PageCursor
 from alohub_async.pagination.page import Drift, Enrich, Fetch, FetchedPage, LoadedPage, StopReason
 from alohub_async.pagination.prefetch import Prefetcher
@@ -13,8 +13,6 @@ from alohub_async.pagination.seen_keys import KeySet, fingerprint, gaps_of
 from alohub_async.pagination.token import PageToken, as_runs
 
 T = TypeVar("T")
-
-_logger = logging.getLogger("alohub_async")
 
 
 class WalkingSource(Generic[T]):
@@ -29,6 +27,7 @@ class WalkingSource(Generic[T]):
         prefetch: int = 0,
         ordered: bool = True,
         prove: bool = False,
+        events: Emitter | None = None,
     ) -> None:
         """Fetch nothing yet. If not `ordered`, pages are returned as they arrive; for `prove` see `progress`."""
         self.start: PageToken = start
@@ -43,6 +42,7 @@ class WalkingSource(Generic[T]):
         )
         self._prefetcher = Prefetcher(fetch, self._progress, enrich=enrich, most=prefetch, ordered=ordered)
         self._fetch = fetch
+        self._events = events or Emitter()
         self._enrich = enrich
         self._prefetch = prefetch
         self._ordered = ordered
@@ -192,15 +192,12 @@ class WalkingSource(Generic[T]):
         )
 
     def log_end(self) -> None:
-        """Log a warning, at the end, if the list moved, or if fewer records came than the server reports."""
+        """Emit an event, at the end, if the list moved, or if fewer records came than the server reports."""
         progress, drift = self._progress, self.drift
-        if drift.moved:
-            _logger.warning(
-                "the list %s moved while it was walked (%.500s); records may be missing", self.start.listed, drift
-            )
-        elif self._is_short:
-            found = (self.start.listed, progress.received, progress.total, progress.stopped_by)
-            _logger.warning("the walk over %s ended with %d records of %d, by an unexpected end: %s", *found)
+        if drift.moved or self._is_short:
+            short = f"{progress.received} records of {progress.total} came, by an unexpected end: {progress.stopped_by}"
+            what = f"the list moved while it was walked ({drift!s:.500})" if drift.moved else short
+            self._events(DriftNoticed(listed=self.start.listed, tenant_id=self._events.tenant_id, what=what))
 
     def release(self) -> None:
         """Cancel the fetches that nobody waits for; keep the pages that have arrived."""

@@ -94,14 +94,15 @@ class Permit:
         if scheduler.waiting:
             scheduler.wake(route_queue)
 
-    def observe(self, status: int, headers: Mapping[str, str], *, retry_after: float | None) -> None:
-        """Record the answer, whatever its status; 429 means that the request was refused.
+    def observe(self, status: int, headers: Mapping[str, str], *, retry_after: float | None) -> Limits:
+        """Record the answer, whatever its status, and return its limits; 429 means that the request was refused.
 
         The headers are case-insensitive; `retry_after` are the seconds that the server asks to wait, if it does.
         """
         denied = status == _TOO_MANY
         limits = self._scheduler.reader.read(headers, wall_clock=time.time, denied=denied)
         self._answer = True, denied, limits, retry_after
+        return limits
 
     async def pause(self, seconds: float) -> None:
         """Wait before it is entered again, as part of `max_wait`; others may go meanwhile."""
@@ -124,6 +125,7 @@ class RateLimiter:
 
     Attributes:
         max_block: Most seconds that a `Retry-After` stops all requests.
+        emitters: Of the clients that use it, for `emit_once`.
     """
 
     def __init__(
@@ -162,6 +164,7 @@ class RateLimiter:
         self._scheduler = Scheduler(window=window, max_block=self.max_block, reader=reader, bulk_leaves=bulk_leaves)
         self._route_key = route_key
         self._acquired = 0
+        self.emitters = self._scheduler.emitters
 
     def acquire(
         self,

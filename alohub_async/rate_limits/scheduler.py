@@ -12,9 +12,10 @@ import math
 import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
+from weakref import WeakSet
 
 from alohub_async.errors import ConfigurationError, RateLimitWaitError, in_seconds
-from alohub_async.plurals import counted
+from alohub_async.events import Emitter, LimitReached, emit_once
 from alohub_async.rate_limits.bucket import Bucket, Ticket
 from alohub_async.rate_limits.headers import HeaderReader, Limits, Scope
 from alohub_async.rate_limits.priorities import PriorityPolicy
@@ -53,6 +54,7 @@ class Scheduler:
         self._due_routes: Agenda[RouteQueue[Permit]] = Agenda()
         self._timer: asyncio.TimerHandle | None = None
         self._logged = False  # that the wait is long
+        self.emitters = WeakSet[Emitter]()  # of the clients
 
     def move_to_running_loop(self) -> None:
         """Have the running event loop use it from now on; `ConfigurationError` if another one, still open, does."""
@@ -220,9 +222,8 @@ class Scheduler:
                 self._timer = self.loop.call_at(due, self._time_has_come)
         if _LONG_WAIT < due - now < math.inf and not self._logged:
             self._logged = True
-            count = sum(route_queue.waiting for route_queue in self.route_queues.values())
-            waiting = counted(count, "request waits", "requests wait")
-            _logger.warning("the rate limit is used up: %s, the next for %.1f s", waiting, due - now)
+            waiting = sum(route_queue.waiting for route_queue in self.route_queues.values())
+            emit_once(self.emitters, LimitReached(waiting=waiting, seconds=due - now))
 
     def status(self, bucket: Bucket, route_queues: Sequence[RouteQueue["Permit"]], waited: WaitingTime) -> ScopeStatus:
         """The state of a bucket that these routes spend from."""

@@ -89,10 +89,11 @@ def make_pager(requestor: Requestor, source: Listing[T], given: Mapping[str, Any
             return Estimate(pages, seconds)
         return Estimate(pages + records, max(seconds, limiter.forecast(detail[0], records)))
 
+    chosen: dict[str, Any] = {"enrich": enrich, "prefetch": walk.prefetch, "events": requestor.events}
     if walk.consistency == "repair":
-        repairing = RepairingSource(fetch, start, enrich=enrich, prefetch=walk.prefetch, max_passes=walk.max_passes)
+        repairing = RepairingSource(fetch, start, max_passes=walk.max_passes, **chosen)
         return Pager(repairing, forecast=forecast)
-    once = WalkingSource(fetch, start, enrich=enrich, prefetch=walk.prefetch, ordered=walk.ordered, prove=source.prove)
+    once = WalkingSource(fetch, start, ordered=walk.ordered, prove=source.prove, **chosen)
     return Pager(once, strict=walk.consistency == "raise", forecast=forecast)
 
 

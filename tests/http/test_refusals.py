@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-import subprocess
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,22 +17,6 @@ from tests.twins import pickled
 KEY: Final = "sk_live_0123456789abcdef"
 SLOW: Final = RetryPolicy(max_retries=3, backoff=60, max_backoff=60)
 """A retry would be noticed: it would take longer than the test."""
-
-
-@pytest.fixture(name="certificate", scope="module")
-def _certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for localhost that its own key signed, and this key."""
-    path = tmp_path_factory.mktemp("tls") / "localhost.pem"
-    key = path.with_suffix(".key")
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
-    names = ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(path)]
-
-    async def make() -> int:
-        return await (await asyncio.create_subprocess_exec(*command.split(), *names, stderr=subprocess.DEVNULL)).wait()
-
-    assert asyncio.run(make()) == 0
-    path.write_text(path.read_text() + key.read_text())
-    return path
 
 
 @asynccontextmanager

@@ -229,7 +229,7 @@ async def test_refused_connections_are_tried_again(
         assert idle(client)
     assert not caught.value.maybe_sent
     assert not isinstance(caught.value, APITimeoutError)
-    assert sum("retrying in" in record.message for record in caplog.records) == 2
+    assert sum("retrying: " in record.message for record in caplog.records) == 2
 
 
 # A key that rotates

@@ -237,7 +237,7 @@ async def test_walk_that_ends_short_of_the_total_is_logged(caplog: pytest.LogCap
         await pager.collect()
         await pager.collect()
     assert len(caplog.messages) == 1
-    assert "ended with 19 records of 20" in caplog.messages[0]
+    assert "19 records of 20 came" in caplog.messages[0]
 
 
 async def test_empty_first_page_is_no_end_either() -> None:

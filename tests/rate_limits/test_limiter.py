@@ -390,7 +390,7 @@ async def test_a_stall_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "alohub_async"):
         await asyncio.gather(*(server.request(limiter) for _ in range(10)))
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "5 requests wait, the next for " in caplog.text
+    assert "waiting=5 seconds=" in caplog.text
 
 
 async def test_one_request_that_waits_is_logged_in_the_singular(caplog: pytest.LogCaptureFixture) -> None:
@@ -398,7 +398,7 @@ async def test_one_request_that_waits_is_logged_in_the_singular(caplog: pytest.L
     server, limiter = Server(tenant=1), RateLimiter()
     with caplog.at_level(logging.WARNING, "alohub_async"):
         await asyncio.gather(*(server.request(limiter) for _ in range(2)))
-    assert "the rate limit is used up: 1 request waits, the next for " in caplog.text
+    assert "the rate limit is used up: waiting=1 seconds=" in caplog.text
 
 
 async def test_clients_that_share_a_limiter_share_one_budget() -> None:
