@@ -114,8 +114,8 @@ class SharedBudget:
         before = now - self.bucket.window
         urgent, normal, bulk = (sum(counts) for counts in zip(*waiting.values(), strict=True))
         others = min(urgent + normal, room)
-        if bulk:
-            left = math.ceil(share * (self.bucket.limit or 1)) - (self._not_bulk.total - self._not_bulk.by(before))
+        if bulk and self.bucket.limit is not None:
+            left = math.ceil(share * self.bucket.limit) - (self._not_bulk.total - self._not_bulk.by(before))
             others = min(others, max(left, room - bulk))
         parts = dict.fromkeys(waiting, 0)
         levels: dict[str, float] = {}

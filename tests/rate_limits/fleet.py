@@ -69,7 +69,8 @@ async def keep_busy(
     async def call_on() -> None:
         nonlocal served
         while time.monotonic() < ends:
-            served += await gateway.call(limiter, priority=priority)
+            if await gateway.call(limiter, priority=priority):
+                served += 1
 
     callers = [asyncio.create_task(call_on()) for _ in range(tasks)]
     await asyncio.wait(callers, timeout=seconds)
