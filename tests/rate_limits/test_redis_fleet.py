@@ -40,19 +40,6 @@ async def test_bulk_work_leaves_a_share_to_another_process(fleet: Fleet) -> None
     assert bulk > normal
 
 
-async def test_an_interactive_request_goes_before_the_normal_ones_of_others(fleet: Fleet) -> None:
-    """It waits for the next opening only."""
-    gateway = Gateway("sliding-log", 5)
-    crowd, person = await fleet.process(), await fleet.process()
-    busy = asyncio.create_task(keep_busy(gateway, crowd, 2.5, tasks=50))
-    await asyncio.sleep(1.0)
-    async with asyncio.timeout(1.0):
-        for _ in range(3):
-            await gateway.call(person, priority="interactive")
-    await busy
-    assert gateway.denied == 0
-
-
 async def test_what_one_process_learns_holds_for_another_that_joins(fleet: Fleet) -> None:
     """The second one knows that nothing is left, and sends none."""
     gateway = Gateway("sliding-log", 5, seconds=30.0)
