@@ -14,13 +14,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final, cast, get_args
+from typing import Any, Final, TypeAlias, cast, get_args
 
 import attrs
-import redis.asyncio
-
 from alohub_async import RateLimiter, RedisRateLimiter, Route
 from alohub_async.testing.windows import ServerWindow, WindowKind, make_window, retry_after_header
 
@@ -104,8 +102,12 @@ class Ran:
         return 1000 * sum(n[1] for part in self.parts for n in part.values()) / max(1, sum(self.served()))
 
 
+Accident: TypeAlias = Callable[[int], Awaitable[None]]
+"""What happens while processes run; it gets the id of the first one."""
+
+
 async def run(
-    window: ServerWindow, seconds: float, *, processes: int, store: str | None, kill_after: float | None = None
+    window: ServerWindow, seconds: float, *, processes: int, store: str | None, accident: Accident | None = None
 ) -> Ran:
     """Run processes against a window."""
     server = await serve(window)
@@ -122,9 +124,8 @@ async def run(
     ends = f"{time.time() + seconds}\n".encode()
     running = [asyncio.create_task(worker.communicate(ends)) for worker in workers]
     started = time.time()
-    if kill_after is not None:
-        await asyncio.sleep(kill_after)
-        os.kill(workers[0].pid, signal.SIGKILL)
+    if accident is not None:
+        await accident(workers[0].pid)
     outputs = [(await each)[0] for each in running]
     server.close()
     results = [json.loads(output) for output in outputs if output]
@@ -163,10 +164,16 @@ async def slow(port: int, delay: float) -> AsyncGenerator[int]:
     server.close()
 
 
+def client(url: str) -> Any:
+    """A client of the store; its types are not complete."""
+    redis: Any = importlib.import_module("redis.asyncio")
+    return redis.Redis.from_url(url)
+
+
 async def used(url: str) -> tuple[int, float]:
     """Commands that the store has run, and its CPU seconds."""
-    async with redis.asyncio.Redis.from_url(url) as client:
-        stats, cpu = await client.info("commandstats"), await client.info("cpu")
+    async with client(url) as store:
+        stats, cpu = await store.info("commandstats"), await store.info("cpu")
     calls = sum(stats[name]["calls"] for name in stats if name in {"cmdstat_evalsha", "cmdstat_eval", "cmdstat_xread"})
     return calls, cpu["used_cpu_sys"] + cpu["used_cpu_user"]
 
@@ -196,8 +203,8 @@ async def kinds(url: str, seconds: float, windows: float) -> None:
 
 async def flush(url: str) -> None:
     """Empty the store."""
-    async with redis.asyncio.Redis.from_url(url) as client:
-        await client.flushall()
+    async with client(url) as store:
+        await store.flushall()
 
 
 async def accidents(server: Any, seconds: float, windows: float) -> None:
@@ -205,9 +212,13 @@ async def accidents(server: Any, seconds: float, windows: float) -> None:
     url, whole = server.connection_url, seconds * windows
     one = await run(make_window("sliding-log", LIMIT, seconds=seconds), whole, processes=1, store=None)
     await flush(url)
-    killed = await run(
-        make_window("sliding-log", LIMIT, seconds=seconds), whole, processes=PROCESSES, store=url, kill_after=whole / 3
-    )
+
+    async def kill(process: int) -> None:
+        await asyncio.sleep(whole / 3)
+        os.kill(process, signal.SIGKILL)
+
+    new = make_window("sliding-log", LIMIT, seconds=seconds)
+    killed = await run(new, whole, processes=PROCESSES, store=url, accident=kill)
     counted = int(windows * 2 / 3 - 2)  # windows, without the lease and one more
     full = sum(killed.served(whole - counted * seconds, whole)) / LIMIT / counted
     ok = not killed.per_thousand and full >= 0.95
@@ -227,14 +238,17 @@ async def accidents(server: Any, seconds: float, windows: float) -> None:
     first.start()
     url, port = first.connection_url, first.port
     new = make_window("sliding-log", LIMIT, seconds=seconds)
-    running = asyncio.create_task(run(new, whole + 5, processes=PROCESSES, store=url))
-    await asyncio.sleep(whole / 3)
-    begun = time.time()
-    first.stop()
-    await asyncio.sleep(5)
-    with new_server(port=port):
-        ran = await running
-    gone = begun - ran.started
+
+    async def stop(_: int) -> None:
+        await asyncio.sleep(whole / 3)
+        first.stop()
+        await asyncio.sleep(5)
+        second.start()
+
+    second = new_server(port=port)
+    ran = await run(new, whole + 5, processes=PROCESSES, store=url, accident=stop)
+    second.stop()
+    gone = whole / 3
     during = sum(ran.served(gone, gone + 5)) * seconds / 5 / LIMIT
     counted = int((whole - gone) / seconds - 1)  # windows
     after = sum(ran.served(whole + 5 - counted * seconds, whole + 5)) / LIMIT / counted

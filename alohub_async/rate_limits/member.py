@@ -105,7 +105,7 @@ class Member:
         self._due: list[Said] = []  # with the loop's time instead of the age
         self._wrote_at = -math.inf
         self._online = self._lost = self._publishing = False
-        self._share = 1.0
+        self._share, self._joined_at = 1.0, -math.inf
         for lease in self._leases.values():
             lease.drop()
 
@@ -402,6 +402,7 @@ class Member:
         now = self._now()
         orphans = self.replica.processes[self._name].open.keys() - known_numbers - settled
         self._due += [[number, now, CANCELLED, *_NOTHING[1:]] for number in orphans]
+        self._joined_at = now
         self._leave(lost=False)
 
     def _unwritten(self, now: float) -> Wanted:
@@ -419,7 +420,8 @@ class Member:
         """Go on without the store, or with it again."""
         self._online = not lost
         if lost and not self._lost:
-            self._share = self.replica.share(self._name)
+            new = self._now() < self._joined_at + self._lease  # then it may not have seen all others
+            self._share = min(self.replica.share(self._name), self._share if new else 1.0)
             what = "requests fail" if self._fails else f"this process goes on with {self._share:.0%} of the budget"
             _logger.warning("the store of the rate limit does not answer (%s): until it does, %s", why, what)
         elif self._lost and not lost:

@@ -136,7 +136,10 @@ class Store:
         try:
             self._client = client = self._client or self._connect()
             async with asyncio.timeout(self._timeout + wait):
-                return await client.execute_command(*command)
+                try:
+                    return await client.execute_command(*command)
+                except redis.exceptions.ConnectionError:  # it may have been closed long ago; no command harms twice
+                    return await client.execute_command(*command)
         except redis.exceptions.NoScriptError:
             raise
         except (redis.exceptions.RedisError, OSError) as exc:

@@ -3,9 +3,8 @@
 from collections.abc import AsyncGenerator, Generator
 
 import pytest
-import redis
 
-from tests.rate_limits.fleet import Fleet, new_server
+from tests.rate_limits.fleet import Fleet, new_server, store_client
 
 
 @pytest.fixture(scope="session", name="store_server")
@@ -16,10 +15,10 @@ def _store_server() -> Generator[str]:
 
 
 @pytest.fixture(name="store_url")
-def _store_url(store_server: str) -> str:
+async def _store_url(store_server: str) -> str:
     """The URL of an empty store."""
-    with redis.Redis.from_url(store_server) as client:
-        client.flushall()
+    async with store_client(store_server) as client:
+        await client.flushall()
     return store_server
 
 

