@@ -19,6 +19,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias, cast, get_args
 
 import attrs
+
 from alohub_async import RateLimiter, RedisRateLimiter, Route
 from alohub_async.testing.windows import ServerWindow, WindowKind, make_window, retry_after_header
 
@@ -270,11 +271,9 @@ async def costs(seconds: float, windows: float, counts: list[int]) -> None:
             ran = await run(new, seconds * windows, processes=processes, store=url)
             calls, cpu = (after - so_far for after, so_far in zip(await used(url), before, strict=True))
         served = max(1, sum(ran.served()))
-        use = served / (1000 * windows)
-        print(
-            f"{processes:3} processes, L = 1,000: {calls / served:.3f} round trips and {1e6 * cpu / served:.1f} µs of the"
-            f" store per request; {ran.per_thousand:.2f} 429s per 1,000, use {use:.2f}"
-        )
+        use, trips, busy = served / (1000 * windows), calls / served, 1e6 * cpu / served
+        name, refused = f"{processes} processes, L = 1,000", ran.per_thousand
+        print(f"{name:24} {refused:6.2f} per 1,000   use {use:.3f}   {trips:.3f} round trips, {busy:.1f} µs a request")
 
 
 async def main(arguments: argparse.Namespace) -> None:

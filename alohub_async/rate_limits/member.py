@@ -422,6 +422,8 @@ class Member:
         if lost and not self._lost:
             new = self._now() < self._joined_at + self._lease  # then it may not have seen all others
             self._share = min(self.replica.share(self._name), self._share if new else 1.0)
+            for each in self._due:
+                self.replica.settle_now(self._name, each[1] + self.offset, each)
             what = "requests fail" if self._fails else f"this process goes on with {self._share:.0%} of the budget"
             _logger.warning("the store of the rate limit does not answer (%s): until it does, %s", why, what)
         elif self._lost and not lost:

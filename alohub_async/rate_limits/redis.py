@@ -117,7 +117,7 @@ class RedisRateLimiter(RateLimiter):
             ConfigurationError: As for the class, or not such a URL. The error never shows it: it may hold a password.
         """
         _check_installed()
-        secret = hide(url)
+        secret = Secret((url,))  # hidden in frames; a text would be struck out of other errors, too
         del url
         limiter = cls(_from_url(secret), **options)
         limiter._connect, limiter._owned = partial(_from_url, secret), True
@@ -183,10 +183,10 @@ def _check_installed() -> None:
         raise ConfigurationError("RedisRateLimiter needs redis; run: pip install 'alohub-async[redis]'")
 
 
-def _from_url(url: Secret[str]) -> Any:
+def _from_url(url: Secret[tuple[str]]) -> Any:
     client: Any = importlib.import_module("redis.asyncio")  # its types are not complete
     try:
-        return client.Redis.from_url(url.revealed)
+        return client.Redis.from_url(*url.revealed)
     except (AttributeError, TypeError, ValueError):
         pass  # it would show the URL
     raise ConfigurationError("url must be that of a Redis server, such as redis://localhost:6379/0")

@@ -38,9 +38,7 @@ def test_what_has_room_is_ready(steps: list[tuple[str, float, RateLimit | None]]
             bucket.ready_at(now)
         elif tickets:
             ticket, denied = tickets.pop(), what == "deny"
-            bucket.settle(
-                ticket, now, snapshot, denied=denied, retry_after=1.0 if denied else None, lost=what == "lose"
-            )
+            bucket.settle(ticket, now, said, denied=denied, retry_after=1.0 if denied else None, lost=what == "lose")
         trial = copy.deepcopy(bucket)
         assert bool(trial.room(now)) == (trial.ready_at(now) == now)
         for _ in range(min(trial.room(now), 20)):
