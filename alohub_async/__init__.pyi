@@ -25,6 +25,7 @@ from alohub_async.errors import NotFoundError as NotFoundError
 from alohub_async.errors import PageDriftError as PageDriftError
 from alohub_async.errors import PermissionDeniedError as PermissionDeniedError
 from alohub_async.errors import RateLimitError as RateLimitError
+from alohub_async.errors import RateLimiterUnavailableError as RateLimiterUnavailableError
 from alohub_async.errors import RateLimitWaitError as RateLimitWaitError
 from alohub_async.errors import RequestFailedError as RequestFailedError
 from alohub_async.events import AttemptFinished as AttemptFinished
@@ -81,6 +82,7 @@ from alohub_async.rate_limits import RateLimitHeaders as RateLimitHeaders
 from alohub_async.rate_limits import RateLimitStatus as RateLimitStatus
 from alohub_async.rate_limits import ScopeStatus as ScopeStatus
 from alohub_async.rate_limits.priorities import Priority as Priority
+from alohub_async.rate_limits.redis import RedisRateLimiter as RedisRateLimiter
 from alohub_async.resources import Edit as Edit
 from alohub_async.resources import Outcome as Outcome
 from alohub_async.resources import Outcomes as Outcomes

@@ -26,7 +26,7 @@ from alohub_async.options import (
     check_names,
 )
 from alohub_async.pagination import Pager
-from alohub_async.rate_limits import RateLimitStatus
+from alohub_async.rate_limits import RateLimiter, RateLimitStatus
 from alohub_async.resources.inbound_queues import INBOUND_QUEUES, Queues
 from alohub_async.resources.paging import Listing, make_pager
 from alohub_async.resources.records import page_of_models
@@ -54,6 +54,7 @@ class AlohubClient:
     """
 
     queues: Queues
+    _bound: RateLimiter | None = None  # until it is closed; a copy binds none
 
     def __init__(self, api_key: ApiKey, **options: Unpack[ClientOptionsDict]) -> None:
         """Make a client. Nothing is sent or opened yet.
@@ -72,6 +73,8 @@ class AlohubClient:
         if not callable(key):
             check_key(key)
         chosen = ClientOptions.of(options, "api_key")
+        chosen.rate_limiter.bind(str(chosen.endpoint.base_url), chosen.tenant_id, None if callable(key) else key)
+        self._bound = chosen.rate_limiter
         events = Emitter(chosen.on_event, chosen.tenant_id)
         server = chosen.endpoint.base_url
         network = network_of(server, proxy=chosen.proxy, trust_env=chosen.trust_env, ssl=chosen.ssl)
@@ -218,7 +221,12 @@ class AlohubClient:
 
         Closing a copy made by `with_options` closes only the copy: the connections belong to the original client.
         """
-        await self._requestor.transport.aclose()
+        bound, self._bound = self._bound, None
+        try:
+            await self._requestor.transport.aclose()
+        finally:
+            if bound is not None:
+                await bound.release()
 
     async def __aenter__(self) -> Self:
         if self._requestor.transport.closed:

@@ -5,6 +5,7 @@
     ├── InvalidArgumentError             refused before anything was sent (also ValueError)
     │   └── InvalidArgumentTypeError     … because of its type (also TypeError)
     ├── ClientClosedError                the client was used after it was closed
+    ├── RateLimiterUnavailableError      the store of a `RedisRateLimiter` does not answer
     ├── RateLimitWaitError               the wait for the rate limit exceeds its maximum
     ├── PageDriftError                   a list changed while it was iterated
     ├── ConflictError                    a record differs from what the caller expected
@@ -92,6 +93,10 @@ class InvalidArgumentTypeError(InvalidArgumentError, TypeError):
 
 class ClientClosedError(AlohubError):
     """The client was closed; create a new one."""
+
+
+class RateLimiterUnavailableError(AlohubError):
+    """The store of a `RedisRateLimiter` with `when_unavailable="fail"` does not answer; the request was not sent."""
 
 
 class RateLimitWaitError(AlohubError):

@@ -133,7 +133,8 @@ class LimitReached(Event, level=logging.WARNING, says="the rate limit is used up
 class SharedStoreLost(Event, level=logging.WARNING, says="the store of the shared rate limit does not answer"):
     """The store of a shared rate limit does not answer."""
 
-    error: str  # name of the exception
+    error: str  # what it did
+    share: float  # of the budget, with which this process goes on; 0 if its requests fail
 
 
 class SharedStoreRegained(Event, level=logging.INFO, says="the store of the shared rate limit answers again"):

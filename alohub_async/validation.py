@@ -47,11 +47,18 @@ def check_seconds(
     return number
 
 
-def check_number(name: str, value: Any, *, allowed: str = "a number", error: Error = InvalidArgumentError) -> float:
-    """Return a finite number; `allowed` describes it."""
+def check_number(
+    name: str,
+    value: Any,
+    *,
+    above: float = -math.inf,
+    allowed: str = "a number",
+    error: Error = InvalidArgumentError,
+) -> float:
+    """Return a finite number above another one; `allowed` describes it."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     with suppress(OverflowError):  # an int that no float can hold
-        if is_number and math.isfinite(value):
+        if is_number and math.isfinite(value) and value > above:
             return cast("float", value)
     raise refuse(name, allowed, value, wrong_type=not is_number, error=error)
 

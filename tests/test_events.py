@@ -348,12 +348,12 @@ async def test_clients_that_share_a_limiter_share_its_events(caplog: pytest.LogC
     heard, other, gone, limiter = Listener(), Listener(), Listener(), RateLimiter()
     AlohubClient(KEY, rate_limiter=limiter, on_event=gone)
     clients = [AlohubClient(KEY, rate_limiter=limiter, on_event=each) for each in ([heard], [heard, other], [])]
-    for event in (SharedStoreLost(error="TimeoutError"), SharedStoreRegained(seconds=2.5)):
+    for event in (SharedStoreLost(error="TimeoutError", share=0.5), SharedStoreRegained(seconds=2.5)):
         emit_once(limiter.emitters, event)
     assert len(clients) == 3
     assert heard.kinds() == other.kinds() == ["SharedStoreLost", "SharedStoreRegained"]
     assert gone == []
-    assert caplog.messages == ["the store of the shared rate limit does not answer: error=TimeoutError"]
+    assert caplog.messages == ["the store of the shared rate limit does not answer: error=TimeoutError share=0.5"]
 
 
 # Lists
@@ -435,8 +435,8 @@ def _of_path(path: str) -> Callable[[AlohubClient], Any]:
 
 def test_events_are_values() -> None:
     """They cannot be changed, are equal by their fields, and match by class."""
-    event = SharedStoreLost(error="TimeoutError")
-    assert event == SharedStoreLost(error="TimeoutError")
+    event = SharedStoreLost(error="TimeoutError", share=0.5)
+    assert event == SharedStoreLost(error="TimeoutError", share=0.5)
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         setattr(event, *("error", ""))
     match event:
@@ -452,7 +452,7 @@ def test_every_event_is_public() -> None:
 
 def test_emitter_without_listeners_only_logs(caplog: pytest.LogCaptureFixture) -> None:
     """So what no client made can use one."""
-    Emitter()(SharedStoreLost(error="OSError"))
+    Emitter()(SharedStoreLost(error="OSError", share=1.0))
     assert len(caplog.records) == 1
 
 

@@ -80,6 +80,7 @@ from alohub_async.rate_limits.status import RateLimit
 from alohub_async.rate_limits.weighted import SMALL, WeightedFit
 from alohub_async.validation import check_seconds
 
+MANY: Final = 1 << 30  # requests: no limit
 _SLOW_ANSWER: Final = 0.1  # windows; the bucket does not wait for an answer that takes longer
 _ROUNDING: Final = 1e-6  # seconds: possible error of a difference of clock readings
 _FIRST_BURST: Final = 16  # requests in flight after the first answer, where no answer says anything of a limit
@@ -224,6 +225,25 @@ class Bucket:
         if self.limit is None:
             return None
         return 0 if self.ready_at(now) > now else max(1, min(self._credit, self._lowest - self.in_flight))
+
+    def room(self, now: float) -> int:
+        """How many requests may be booked now, one after another; many if there is no limit."""
+        if self.ready_at(now) > now:
+            return 0
+        in_flight, room = len(self._open), 1.0
+        if self.limit is None or self.blind:
+            room = 1.0 if self._denied_in_row else self._unread - in_flight
+        elif self._credit > 0 and in_flight < self._lowest and now <= self._fresh_until:
+            held = self._held if now < self._held_until else 0
+            slice_ = math.ceil(min(self._rivals.slice_of(self._lowest), self._lowest)) - in_flight
+            room = min(self._credit - held, slice_)
+        if self._learned is not None:
+            room = min(max(room, 1.0), self._learned.room(now))
+        if self.asked_until > -math.inf:
+            room = 1.0
+        for bucket, _ in self._others.values():
+            room = min(room, bucket.room(now))
+        return int(max(1.0, min(room, MANY)))
 
     def ready_at(self, now: float) -> float:
         """When a request may go, as far as is known: `now`, a later time, or inf if an answer must come first.

@@ -51,6 +51,10 @@ class LearnedLimit:
         """When a request may go."""
         return max(now, self._next - _BURST * self._window)
 
+    def room(self, now: float) -> float:
+        """How many requests may go now, one after another."""
+        return 1.0 + math.floor((_BURST * self._window - max(0.0, self._next - now)) * self.rate - 1e-6)
+
     def send(self, now: float) -> None:
         """Note that a request goes."""
         self._next = min(max(self._next, now) + 1.0 / self.rate, now + _LONGEST * self._window)

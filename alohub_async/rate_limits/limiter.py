@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Hashable, Mapping
 from http import HTTPStatus
-from typing import Final, Self, TypeAlias
+from typing import Final, Self, TypeAlias, TypedDict
 
 import attrs
 
@@ -16,9 +16,12 @@ from alohub_async.rate_limits.scheduler import Scheduler, Tickets
 from alohub_async.rate_limits.status import RateLimitStatus
 from alohub_async.rate_limits.wait_queues import RouteQueue
 from alohub_async.routes import Route
+from alohub_async.secret import Secret
 from alohub_async.unset import UNSET, UnsetType
 from alohub_async.validation import check_seconds, check_share
 
+WINDOW: Final = 10.0  # seconds; the vendor's page
+BULK_LEAVES: Final = 0.2
 _MAX_BLOCK: Final = 60.0  # seconds
 _TOO_MANY: Final = HTTPStatus.TOO_MANY_REQUESTS.value
 
@@ -112,6 +115,17 @@ class Permit:
         await asyncio.sleep(seconds)
 
 
+class RateLimiterOptionsDict(TypedDict, total=False):
+    """Keywords of `RateLimiter`."""
+
+    window: float
+    headers: RateLimitHeaders | None
+    max_wait: float | None
+    max_block: float | None
+    bulk_leaves: float
+    route_key: Callable[[Route], str]
+
+
 class RateLimiter:
     """Keeps a tenant's requests within the budgets that the server reports: the tenant's, and each route's.
 
@@ -131,11 +145,11 @@ class RateLimiter:
     def __init__(
         self,
         *,
-        window: float = 10.0,
+        window: float = WINDOW,
         headers: RateLimitHeaders | None = None,
         max_wait: float | None = None,
         max_block: float | None = None,
-        bulk_leaves: float = 0.2,
+        bulk_leaves: float = BULK_LEAVES,
         route_key: Callable[[Route], str] = str,
     ) -> None:
         """Make a limiter.
@@ -165,6 +179,12 @@ class RateLimiter:
         self._route_key = route_key
         self._acquired = 0
         self.emitters = self._scheduler.emitters
+
+    def bind(self, endpoint: str, tenant_id: str | None, key: Secret[str] | None) -> None:
+        """Note that a client uses it; the key is None if a provider returns it."""
+
+    async def release(self) -> None:
+        """Note that a client that used it is closed."""
 
     def acquire(
         self,

@@ -10,8 +10,9 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, TypeAlias
+from collections.abc import Hashable, Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from weakref import WeakSet
 
 from alohub_async.errors import ConfigurationError, RateLimitWaitError, in_seconds
@@ -20,11 +21,12 @@ from alohub_async.rate_limits.bucket import Bucket, Ticket
 from alohub_async.rate_limits.headers import HeaderReader, Limits, Scope
 from alohub_async.rate_limits.priorities import PriorityPolicy
 from alohub_async.rate_limits.status import ScopeStatus
-from alohub_async.rate_limits.wait_queues import Agenda, RouteQueue, RouteQueues, WaitingTime
+from alohub_async.rate_limits.wait_queues import Agenda, Budget, RouteQueue, RouteQueues, WaitingTime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from alohub_async.errors import AlohubError
     from alohub_async.rate_limits.limiter import Permit
     from alohub_async.rate_limits.wait_queues import WaitQueue
 
@@ -36,13 +38,36 @@ _SCOPES: Final[tuple[Scope, Scope]] = ("tenant", "route")
 Tickets: TypeAlias = tuple[Ticket, Ticket]  # of the tenant's bucket, and of the route's
 
 
+class Budgets(NamedTuple):
+    """The budgets that a scheduler asks."""
+
+    tenant: Budget
+    of_route: "Callable[[Hashable], Budget]"
+
+
 class Scheduler:
     """Grants permits. One event loop at a time uses it."""
 
-    def __init__(self, *, window: float, max_block: float, reader: HeaderReader, bulk_leaves: float) -> None:
+    def __init__(
+        self,
+        *,
+        window: float,
+        max_block: float,
+        reader: HeaderReader,
+        bulk_leaves: float,
+        budgets: "Budgets | None" = None,  # by default, buckets of its own
+    ) -> None:
         self.reader: HeaderReader = reader
-        self.tenant: Bucket = Bucket(window, max_block, learns=False, random=random.random)
-        self.route_queues: RouteQueues[Permit] = RouteQueues(window, max_block)
+        if budgets is None:
+            new_bucket = partial(Bucket, window, max_block, random=random.random)
+
+            def of_route(_: Hashable) -> Bucket:
+                return new_bucket()
+
+            budgets = Budgets(new_bucket(learns=False), of_route)
+        self.tenant: Budget = budgets.tenant
+        self.route_queues: RouteQueues[Permit] = RouteQueues(budgets.of_route)
+        self.unavailable: Callable[[], AlohubError] | None = None  # the error of requests that cannot be booked
         self.waiting: set[Permit] = set()
         self.waited: WaitingTime = WaitingTime()
         self.loop: asyncio.AbstractEventLoop | None = None  # None before the first
@@ -75,6 +100,8 @@ class Scheduler:
         route_queue, started = permit.route_queue, self.clock()
         if not route_queue.waited.waiters and started < self.due and self._ready_at(route_queue, started) <= started:
             return self.tenant.send(started), route_queue.bucket.send(started)
+        if self.unavailable is not None:
+            raise self.unavailable()
         permit.arrived = min(permit.arrived, started)
         self._refuse_long_wait(permit, started)
         permit.granted = granted = asyncio.Future[Tickets]()
@@ -130,12 +157,26 @@ class Scheduler:
         if retry_after is not None and self._asked_until(route_queue) > now:
             block = self._blocked_for(route_queue, now)
             _logger.info("the server asks to wait %s; in %.0f s one request tries", in_seconds(retry_after), block)
-        for each in self.route_queues.values() if "tenant" in used_up else [route_queue]:
+        self.refuse_blocked(self.route_queues.values() if "tenant" in used_up else [route_queue])
+
+    def refuse_blocked(self, route_queues: Iterable[RouteQueue["Permit"]]) -> None:
+        """Refuse the waiters that may not wait as long as a `Retry-After` blocks their routes."""
+        now = self.clock()
+        for each in route_queues:
             blocked = self._blocked_for(each, now)
             if blocked > _LONG_WAIT:
                 for queue in each.queues.values():
                     for permit in queue.remove_blocked(blocked):
                         permit.granted.set_exception(self._too_long(permit, blocked))
+
+    def refuse_all(self, error: "Callable[[], AlohubError]") -> None:
+        """Refuse all waiters that were not granted."""
+        for permit in self.waiting:
+            if not permit.granted.done():
+                permit.granted.set_exception(error())
+        for route_queue in self.route_queues.values():
+            for queue in route_queue.queues.values():
+                queue.clear()
 
     def _refuse_long_wait(self, permit: "Permit", now: float) -> None:
         """Raise if it is certain that the permit would wait too long."""
@@ -225,7 +266,7 @@ class Scheduler:
             waiting = sum(route_queue.waiting for route_queue in self.route_queues.values())
             emit_once(self.emitters, LimitReached(waiting=waiting, seconds=due - now))
 
-    def status(self, bucket: Bucket, route_queues: Sequence[RouteQueue["Permit"]], waited: WaitingTime) -> ScopeStatus:
+    def status(self, bucket: Budget, route_queues: Sequence[RouteQueue["Permit"]], waited: WaitingTime) -> ScopeStatus:
         """The state of a bucket that these routes spend from."""
         now = self.clock()
         return ScopeStatus(

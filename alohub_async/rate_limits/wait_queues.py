@@ -7,15 +7,20 @@ An `Agenda` lists queues by their next request, or routes by the time when they 
 request hardly depends on the number of routes.
 """
 
-import random
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from heapq import heappop, heappush
 from itertools import count
-from typing import Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 
-from alohub_async.rate_limits.bucket import Bucket
 from alohub_async.rate_limits.priorities import Priority, Rank, WaiterT
+
+if TYPE_CHECKING:
+    from alohub_async.rate_limits.bucket import Bucket
+    from alohub_async.rate_limits.leases import Lease
+
+Budget: TypeAlias = "Bucket | Lease"
+"""What a route, or the tenant, may send: as this process knows it, or its part of a shared budget."""
 
 _PRIORITIES: Final[tuple[Priority, ...]] = ("interactive", "normal", "bulk")
 _MAX_ROUTES: Final = 1000  # kept in memory; the API has a handful
@@ -126,8 +131,8 @@ class WaitingTime:
 class RouteQueue(Listed, Generic[WaiterT]):
     """One route: its budget, and the requests that wait for it."""
 
-    def __init__(self, bucket: Bucket) -> None:
-        self.bucket: Bucket = bucket
+    def __init__(self, bucket: Budget) -> None:
+        self.bucket: Budget = bucket
         self.queues: dict[Priority, WaitQueue[WaiterT]] = {priority: WaitQueue() for priority in _PRIORITIES}
         self.waited: WaitingTime = WaitingTime()
         self.sent: int = 0
@@ -149,14 +154,13 @@ class RouteQueue(Listed, Generic[WaiterT]):
 class RouteQueues(dict[Hashable, RouteQueue[WaiterT]]):
     """The queue of each route, made at its first use."""
 
-    def __init__(self, window: float, max_block: float) -> None:
+    def __init__(self, new_budget: Callable[[Hashable], Budget]) -> None:
         super().__init__()
-        self._window = window
-        self._max_block = max_block
+        self._new_budget = new_budget
 
     def __missing__(self, key: Hashable) -> RouteQueue[WaiterT]:
         if len(self) >= _MAX_ROUTES:
             idle = (name for name, old in self.items() if not old.waiting and not old.bucket.in_flight)
             self.pop(next(idle, key), None)
-        self[key] = route_queue = RouteQueue[WaiterT](Bucket(self._window, self._max_block, random=random.random))
+        self[key] = route_queue = RouteQueue[WaiterT](self._new_budget(key))
         return route_queue

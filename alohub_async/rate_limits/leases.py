@@ -1,0 +1,199 @@
+"""What a process may use of a shared budget: for the scheduler, a budget as any other.
+
+A process books several requests at a time, its *leases*. One of them is used for each request; those that are not
+used soon are given back. While the store is not there, the process decides alone, by the buckets that it has.
+"""
+
+import math
+from collections import deque
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from alohub_async.rate_limits.history import BATCH, EventHistory
+
+if TYPE_CHECKING:
+    from alohub_async.rate_limits.bucket import Bucket, Ticket
+    from alohub_async.rate_limits.member import Member
+    from alohub_async.rate_limits.status import RateLimit
+
+_RECENT: Final = 0.1  # seconds; as many leases as were used in them are held in advance
+
+
+@attrs.define(eq=False, repr=False)
+class Flight:
+    """A request that is booked, and may have been sent."""
+
+    route: "RouteLease"
+    number: int  # below 0 while the booking is not written
+    late: bool = False  # it was written after the request was sent: then its answer says nothing to the others
+
+
+class Lease:
+    """A budget as the fleet knows it; times are the loop's."""
+
+    def __init__(self, member: "Member") -> None:
+        self._member = member
+        self.ready_until: float = math.inf
+
+    @property
+    def bucket(self) -> "Bucket":
+        """The fleet's bucket."""
+        return self._member.replica.tenant.bucket
+
+    @property
+    def limit(self) -> int | None:
+        """As `Bucket.limit`."""
+        return self.bucket.limit
+
+    @property
+    def denials(self) -> int:
+        """As `Bucket.denials`."""
+        return self.bucket.denials
+
+    @property
+    def blocked_until(self) -> float:
+        """As `Bucket.blocked_until`."""
+        return self.bucket.blocked_until - self._member.offset
+
+    @property
+    def asked_until(self) -> float:
+        """As `Bucket.asked_until`."""
+        return self.bucket.asked_until - self._member.offset
+
+    @property
+    def in_flight(self) -> int:
+        """Requests of this process."""
+        return len(self._member.flights)
+
+    def free(self, now: float) -> int | None:
+        """As `Bucket.free`."""
+        return self.bucket.free(now + self._member.offset)
+
+    def forecast(self, requests: int, now: float) -> float:
+        """As `Bucket.forecast`."""
+        return self.bucket.forecast(requests, now + self._member.offset)
+
+    def ready_at(self, now: float) -> float:
+        """Now: the route's lease decides."""
+        return now
+
+    def send(self, now: float) -> "Ticket":
+        """Nothing: a lease is of both budgets, and the route's has it."""
+        return 0, now, 0
+
+    def settle(
+        self,
+        ticket: "Ticket",
+        now: float,
+        snapshot: "RateLimit | None",
+        *,
+        denied: bool = False,
+        retry_after: float | None = None,
+        lost: bool = False,
+        elsewhere: bool = False,
+    ) -> None:
+        """Note what the answer said of the tenant's budget; the route's part follows at once."""
+        del ticket, now, retry_after, lost, elsewhere
+        self._member.of_tenant = snapshot, denied
+
+    def cancel(self, ticket: "Ticket", now: float) -> None:
+        """Nothing, as `send`."""
+
+
+class RouteLease(Lease):
+    """The leases of one route."""
+
+    def __init__(self, member: "Member", key: Hashable, name: str) -> None:
+        super().__init__(member)
+        self.key: Hashable = key
+        self.name: str = name  # in the log
+        self.ready_until = -math.inf
+        self.hand: deque[int] = deque()  # numbers of leases that are not in use
+        self.used_at: float = -math.inf
+        self.sent: EventHistory = EventHistory(member.window, late=False)
+        self.unwritten: int = 0  # bookings
+        self._flying = self._low = 0
+
+    @property
+    def bucket(self) -> "Bucket":
+        """The fleet's bucket."""
+        return self._member.replica.route(self.name).bucket
+
+    @property
+    def in_flight(self) -> int:
+        """Requests of this process."""
+        return self._flying + len(self.hand)
+
+    def ahead(self, now: float) -> int:
+        """How many leases more than are waited for are of use."""
+        recent = self.sent.total - self.sent.by(now - _RECENT)
+        return recent - len(self.hand) if recent > 1 and len(self.hand) <= recent // 2 else 0
+
+    def ready_at(self, now: float) -> float:
+        """Now with a lease; otherwise when the buckets allow one, or inf if a process or the store must say so."""
+        if self.hand and now <= self.ready_until:
+            return now
+        if self.hand:
+            self._member.give_back(self)
+        return self._member.ready_at(self, now)
+
+    def grant(self, numbers: range, now: float, until: float) -> None:
+        """Hold these leases until then."""
+        self.hand.extend(numbers)
+        self._low = len(self.hand) // 2
+        self.used_at, self.ready_until = now, until
+
+    def drop(self) -> None:
+        """Hold none any more."""
+        self.hand.clear()
+        self.ready_until = -math.inf
+
+    def send(self, now: float) -> "Ticket":
+        """Use a lease, or book one request by the buckets of this process."""
+        member = self._member
+        if self.hand:
+            number = self.hand.popleft()
+            if not self.hand:
+                self.ready_until = -math.inf
+        else:
+            number = member.book_alone(self, now)
+        self.used_at = now
+        self._flying += 1
+        for history in self.sent, member.sent:
+            history.recent.append(now)
+            if len(history.recent) >= BATCH:
+                history.fold()
+        member.taken += 1
+        member.flights[member.taken] = Flight(self, number)
+        if len(self.hand) <= self._low:
+            member.poke()
+        return member.taken, now, 0
+
+    def settle(
+        self,
+        ticket: "Ticket",
+        now: float,
+        snapshot: "RateLimit | None",
+        *,
+        denied: bool = False,
+        retry_after: float | None = None,
+        lost: bool = False,
+        elsewhere: bool = False,
+    ) -> None:
+        """Report how a request ended."""
+        del elsewhere
+        if flight := self._landed(ticket):
+            (tenant, blamed), blame = self._member.of_tenant, 2 * denied
+            self._member.report(flight, now, blame + blamed, (tenant, snapshot), retry_after, lost=lost)
+
+    def cancel(self, ticket: "Ticket", now: float) -> None:
+        """Take back a lease whose request was not sent."""
+        if flight := self._landed(ticket):
+            self._member.cancel(flight, now)
+
+    def _landed(self, ticket: "Ticket") -> Flight | None:
+        flight = self._member.flights.pop(ticket[0], None)
+        self._flying -= flight is not None
+        return flight

@@ -1,0 +1,465 @@
+"""One process of a fleet that shares budgets: it writes what it does, reads what the others do, and holds leases.
+
+One task exchanges with the store, one round trip at a time, while requests wait, leases are held, or answers are to be
+written; nothing runs while the process is idle. An exchange takes with it all that is due: answers and unused leases,
+what waits here, and how many leases are wanted. While requests wait and nothing is free, a second task waits for what
+others write.
+
+**Round trips.** One that makes a request now and then needs two for each: for the lease, and for the answer. One that
+makes a request after the other needs one, which writes the last answer too. A busy one books ahead as many as it used
+in the last tenth of a second, and its answers wait for a thousandth of a window to be written together.
+
+**The store is gone** if a command fails or takes too long. Then each process goes on alone, with its buckets, and sends
+in a window no more than its last share. Meanwhile it tries to come back. Then it reads the log anew, and writes what
+it has sent in the last window without the store (all of it, if the store has lost the log), so that the others count
+it.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import math
+import random
+import secrets
+import time
+from collections.abc import Hashable
+from functools import partial
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, Final
+
+from alohub_async.background_tasks import wait_until_done
+from alohub_async.errors import RateLimiterUnavailableError
+from alohub_async.events import Event, SharedStoreLost, SharedStoreRegained, emit_once
+from alohub_async.rate_limits.bucket import MANY
+from alohub_async.rate_limits.history import EventHistory
+from alohub_async.rate_limits.leases import Flight, RouteLease
+from alohub_async.rate_limits.ledger import (
+    ANSWERED,
+    CANCELLED,
+    LOST,
+    VERSION,
+    Replica,
+    Said,
+    Waiting,
+    Wanted,
+    order,
+    written,
+)
+from alohub_async.rate_limits.status import RateLimit
+from alohub_async.rate_limits.store import FULL, Entry, Reply, Store, StoreError
+
+if TYPE_CHECKING:
+    from alohub_async.rate_limits.scheduler import Scheduler
+
+_KEPT: Final = 8  # windows of the log
+_FORGOTTEN: Final = 3_600_000  # milliseconds after which an idle log is dropped, at least
+_NO_CEILING: Final = 1 << 53
+_DELAY: Final = 0.001  # windows that answers wait to be written together while requests wait
+_LONGEST_DELAY: Final = 0.05  # seconds; also if none waits
+_UNUSED: Final = 0.025  # windows after which an unused lease is given back
+_MOST_UNUSED: Final = 0.25  # seconds
+_READ: Final = 1.0  # seconds that the reader waits at once
+_SOONEST: Final = 0.001  # seconds between two looks
+_CLOCK_KEPT: Final = 30.0  # seconds
+_FIRST_PAUSE: Final = 0.1  # seconds before the first attempt to come back
+_LONGEST_PAUSE: Final = 2.0
+_NOTHING: Final = LOST, 0, None, None, None
+
+
+class Member:
+    """This process; times are the loop's, unless they are given to the replica."""
+
+    def __init__(
+        self, *, window: float, max_block: float, bulk_leaves: float, weight: float, lease: float, fails: bool
+    ) -> None:
+        self.window: float = window
+        self._weight, self._lease, self._fails = weight, lease, fails
+        self._new_replica = partial(
+            Replica, window=window, max_block=max_block, lease=max(lease, 1e-3), bulk_leaves=bulk_leaves
+        )
+        self._delay = min(_LONGEST_DELAY, _DELAY * window)
+        self._unused = min(_MOST_UNUSED, _UNUSED * window)
+        self.store: Store | None = None  # until it is known whose budget it is
+        self.scheduler: Scheduler | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._leases: dict[Hashable, RouteLease] = {}
+        self._jitter = random.random
+        self._start_anew()
+
+    def _start_anew(self) -> None:
+        self._name = secrets.token_hex(6)
+        self._life = self._epoch = ""
+        self._serial = 0
+        self.replica: Replica = self._new_replica()
+        self.of_tenant: tuple[RateLimit | None, bool] = None, False  # what the answer said that is settled now
+        self.flights: dict[int, Flight] = {}
+        self.taken: int = 0  # tickets
+        self.sent: EventHistory = EventHistory(self.window, late=False)
+        self.offset: float = 0.0  # seconds: the store's clock less the loop's, at least
+        self._offsets = [-math.inf, -math.inf, -math.inf]  # the highest since a time, that time, and before it
+        self._due: list[Said] = []  # with the loop's time instead of the age
+        self._wrote_at = -math.inf
+        self._online = self._lost = self._publishing = False
+        self._lost_at = -math.inf
+        self._share, self._joined_at = 1.0, -math.inf
+        for lease in self._leases.values():
+            lease.drop()
+
+    def of_route(self, key: Hashable) -> RouteLease:
+        """The budget of a route."""
+        name = hashlib.blake2b(str(key).encode(), digest_size=6).hexdigest()
+        self._leases[name] = lease = RouteLease(self, key, name)
+        return lease
+
+    # asked by the leases
+
+    def ready_at(self, lease: RouteLease, now: float) -> float:
+        """When a lease is to be had: never now, unless the process is alone."""
+        self.poke()
+        at = now + self.offset
+        wait = self.replica.ready_at(lease.name, at) - at
+        if not self._lost:
+            return now + wait if wait > 0.0 else math.inf
+        if self._fails:
+            return math.inf
+        self.replica.expire(at, alive=self._name)
+        ready = now + max(0.0, wait)
+        for budget, sent in (self.replica.tenant, self.sent), (self.replica.route(lease.name), lease.sent):
+            if budget.bucket.limit is not None:
+                mine = max(1, math.floor(self._share * budget.bucket.limit))
+                if sent.total - sent.by(now - self.window) >= mine:
+                    ready = max(ready, sent.reached(sent.total - mine + 1) + self.window)
+        return ready
+
+    def book_alone(self, lease: RouteLease, now: float) -> int:
+        """Book a request without the store; return its number."""
+        lease.unwritten += 1
+        return self.replica.book_now(self._name, lease.name, now + self.offset)
+
+    def report(
+        self,
+        flight: Flight,
+        now: float,
+        blame: int,
+        limits: tuple[RateLimit | None, RateLimit | None],
+        retry_after: float | None,
+        *,
+        lost: bool,
+    ) -> None:
+        """Note how a request ended."""
+        said: Said = [flight.number, now, LOST if lost else ANSWERED, blame, *limits, retry_after]
+        self._note(flight, [flight.number, now, *_NOTHING] if flight.late else said, said)
+        if blame:
+            for lease in self._leases.values():
+                self.give_back(lease)
+
+    def cancel(self, flight: Flight, now: float) -> None:
+        """Take back a lease whose request was not sent."""
+        lease = flight.route
+        if self._online and lease.hand and flight.number >= 0:
+            lease.hand.appendleft(flight.number)
+        else:
+            said: Said = [flight.number, now, CANCELLED, 0, None, None, None]
+            self._note(flight, said, said)
+
+    def _note(self, flight: Flight, to_write: Said, said: Said) -> None:
+        if not self._online:
+            self.replica.settle_now(self._name, said[1] + self.offset, said)
+        if flight.number >= 0:
+            self._due.append(to_write)
+            if len(self._due) == 1 or not self.flights:
+                self.poke()
+
+    def give_back(self, lease: RouteLease) -> None:
+        """Give back the leases of a route that are not in use."""
+        now = self._now()
+        self._due += [[number, now, CANCELLED, 0, None, None, None] for number in lease.hand]
+        lease.drop()
+
+    def poke(self) -> None:
+        """Have the task look at what is due."""
+        loop = self.scheduler.loop if self.scheduler else None
+        if loop is None or loop.is_closed() or self.store is None:
+            return
+        if loop is not self._loop:
+            self._loop, self._task, self._reader, self._online = loop, None, None, False
+            self._event = asyncio.Event()
+            self.store.forget()
+            self.offset = self.offset or time.time() - loop.time()
+        self._event.set()
+        if self._task is None or self._task.done():
+            self._task = loop.create_task(self._run())
+
+    # the task
+
+    async def _run(self) -> None:
+        pause = _FIRST_PAUSE
+        while self._busy():
+            try:
+                await self._join()
+                pause = _FIRST_PAUSE
+                while self._online and self._busy():
+                    self._event.clear()
+                    if not await self._say():
+                        await self._rest()
+            except StoreError as exc:
+                self._leave(lost=True, why=str(exc))
+                await asyncio.sleep(pause * (0.5 + self._jitter()))
+                pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _busy(self) -> bool:
+        held = any(lease.hand for lease in self._leases.values())
+        return bool(self._lost or self._due or self.flights or held or self._waiting(self._now()))
+
+    def _now(self) -> float:
+        return self.scheduler.clock() if self.scheduler else 0.0
+
+    def _waiting(self, now: float) -> dict[str, Waiting]:
+        """What waits here, by route."""
+        waiting: dict[str, Waiting] = {}
+        for lease in self._leases.values():
+            queue = self.scheduler.route_queues.get(lease.key) if self.scheduler else None
+            if queue is not None and queue.waiting:
+                normal = queue.queues["normal"]
+                old = (head := normal.head()) is not None and head.arrived < now - self.window
+                counts = queue.queues["interactive"].waiting + old, normal.waiting - old, queue.queues["bulk"].waiting
+                waiting[lease.name] = counts
+        return waiting
+
+    async def _say(self) -> bool:
+        """Write what is due, and ask for leases; False if nothing is due."""
+        now = self._now()
+        for lease in self._leases.values():
+            if lease.hand and now >= lease.used_at + self._unused:
+                self.give_back(lease)
+        waiting = self._waiting(now)
+        ahead = {lease.name: count for lease in self._leases.values() if (count := lease.ahead(now))}
+        me = self.replica.process(self._name)
+        told, me.waiting = me.waiting, waiting
+        ceiling, wanted = self.replica.allot(self._name, ahead, now + self.offset)
+        me.waiting = told
+        told = {route: counts for route, counts in told.items() if any(counts)}
+        more = any(sum(counts) > 2 * sum(told.get(route, ())) for route, counts in waiting.items())
+        said = {} if waiting == told else {"q": waiting}
+        if not (wanted or more or told.keys() - waiting.keys() or now >= self._due_at()):
+            return False
+        if not await self._exchange(said, wanted, ceiling):
+            await asyncio.sleep(self._delay)
+        return True
+
+    def _due_at(self) -> float:
+        """When something must be written."""
+        beat = self._wrote_at + self._lease / 3
+        if not self._due:
+            return beat
+        others_wait = any(any(counts) for each in self.replica.processes.values() for counts in each.waiting.values())
+        delay = (self._delay if self.flights else 0.0) if others_wait else _LONGEST_DELAY
+        return min(beat, float(self._due[0][1]) + delay)
+
+    async def _rest(self) -> None:
+        """Wait until something is due, or comes."""
+        now = self._now()
+        times = [self._due_at(), *(lease.used_at + self._unused for lease in self._leases.values() if lease.hand)]
+        if waiting := self._waiting(now):
+            ready = [self.replica.ready_at(route, now + self.offset) - self.offset for route in waiting]
+            times += [time for time in (*ready, self.replica.comes_until() - self.offset) if time > now]
+            if self._loop and (self._reader is None or self._reader.done()):
+                self._reader = self._loop.create_task(self._read())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(min(times) - now, _SOONEST)):
+                await self._event.wait()
+
+    async def _read(self) -> None:
+        """Read what the others write, while requests wait here."""
+        try:
+            while self._online and self.store and self._waiting(self._now()):
+                if entries := await self.store.wait(self.replica.cursor, _READ):
+                    self._follow(entries)
+                    self._event.set()
+                    await asyncio.sleep(self._delay / 2)
+        except StoreError:  # the next exchange shows whether the store is there
+            await asyncio.sleep(_FIRST_PAUSE)
+            self._wrote_at = -math.inf
+            self._event.set()
+
+    # the store
+
+    async def _exchange(self, said: dict[str, Any], wanted: Wanted, ceiling: int) -> bool:
+        """Write, book and read; return whether anything came."""
+        due, self._due = self._due, []
+        now, self._serial = self._now(), self._serial + 1
+        if due:
+            said["s"] = [
+                [number, round(max(0.0, now - at), 4), how, blame, written(tenant), written(route), retry_after]
+                for number, at, how, blame, tenant, route, retry_after in due
+            ]
+        if not wanted or said:
+            said |= {"v": VERSION, "w": self._weight}
+        before = self.replica.cursor
+        try:
+            reply = await self._run_script(said, wanted, ceiling, denied=any(each[3] for each in due))
+        except BaseException:
+            self._due = due + self._due
+            raise
+        self._follow(reply.entries)
+        while len(reply.entries) == FULL:
+            reply = await self._run_script({}, [(route, 0, 0) for route, *_ in wanted], 0)
+            self._follow(reply.entries)
+        self._epoch = reply.epoch
+        self.replica.count([route for route, *_ in wanted], reply.booked)
+        self._online = self._online and not self.replica.incomplete
+        return before != self.replica.cursor
+
+    async def _run_script(self, said: dict[str, Any], wanted: Wanted, ceiling: int, *, denied: bool = False) -> Reply:
+        text = json.dumps(said, separators=(",", ":")) if said else ""
+        epoch = "" if ceiling == _NO_CEILING else self._epoch
+        kept = math.ceil(_KEPT * 1000 * self.replica.tenant.bucket.window)
+        state = self._name, self._serial, self._life, self.replica.cursor, epoch, int(denied), text
+        reply = await self._opened().exchange(
+            *state, kept, max(_FORGOTTEN, 2 * kept), ceiling, *(part for each in wanted for part in each)
+        )
+        if self._life and reply.life != self._life:
+            raise StoreError("its data is lost")
+        return reply
+
+    def _opened(self) -> Store:
+        if self.store is None:
+            raise StoreError("it is not known yet whose budget it is")
+        return self.store
+
+    def _follow(self, entries: list[Entry]) -> None:
+        """Replay entries, and take what was granted to this process."""
+        denied, granted, now = False, set[RouteLease](), self._now()
+        for entry, fields in entries:
+            if order(entry) > order(self.replica.cursor):
+                denied |= self.replica.replay(entry, fields)
+                if (fields.get("p"), fields.get("x")) == (self._name, str(self._serial)):
+                    self._wrote_at = now
+                    granted |= {self._take(grant, now) for grant in fields["g"].split()}
+        if now > self._offsets[1] + _CLOCK_KEPT:
+            self._offsets = [-math.inf, now, self._offsets[0]]
+        self._offsets[0] = max(self._offsets[0], self.replica.time - now)
+        self.offset = max(self._offsets[0], self._offsets[2])
+        if denied and self.scheduler:
+            self.scheduler.refuse_blocked([*self.scheduler.route_queues.values()])
+            for lease in self._leases.values():
+                if max(self.replica.tenant.bucket.blocked_until, lease.bucket.blocked_until) > self.replica.time:
+                    self.give_back(lease)
+        for lease in granted:
+            self._wake(lease)
+
+    def _take(self, grant: str, now: float) -> RouteLease:
+        """Hold what was granted; or let it stand for requests that were sent without the store."""
+        route, count, first, _ = grant.split(":")
+        numbers, lease = range(int(first), int(first) + int(count)), self._leases[route]
+        if not self._publishing:
+            lease.grant(numbers, now, now + self._lease / 2)
+            return lease
+        alone = [flight for flight in self.flights.values() if flight.route is lease and flight.number < 0]
+        for number, flight in zip_longest(numbers, alone[: len(numbers)]):
+            if flight is None:
+                self._due.append([number, now, *_NOTHING])
+            else:
+                self.replica.settle_now(self._name, self.replica.time, [flight.number, now, CANCELLED, *_NOTHING[1:]])
+                flight.number, flight.late = number, True
+        lease.unwritten = 0
+        return lease
+
+    def _wake(self, lease: RouteLease) -> None:
+        if self.scheduler and (queue := self.scheduler.route_queues.get(lease.key)):
+            self.scheduler.wake(queue)
+
+    async def _join(self) -> None:
+        """Read the log from its beginning, and write what was sent without the store."""
+        known, self._life = self._life, ""
+        try:
+            self._life = (await self._run_script({}, [], 0)).life
+        finally:
+            self._life = self._life or known
+        if known not in {"", self._life}:  # the store has lost the log
+            self._due.clear()
+            for lease in self._leases.values():
+                lease.drop()
+                lease.unwritten = MANY
+            for flight in self.flights.values():
+                flight.number = -1
+        self.replica = self._new_replica()
+        await self._exchange({"v": VERSION}, [], 0)
+        try:
+            self._publishing = True
+            while unwritten := self._unwritten(self._now()):
+                await self._exchange({}, unwritten, _NO_CEILING)
+        finally:
+            self._publishing = False
+        self.replica.incomplete = False
+        known_numbers = {flight.number for flight in self.flights.values()}
+        known_numbers.update(*(lease.hand for lease in self._leases.values()))
+        settled = {each[0] for each in self._due}
+        now = self._now()
+        orphans = self.replica.processes[self._name].open.keys() - known_numbers - settled
+        self._due += [[number, now, CANCELLED, *_NOTHING[1:]] for number in orphans]
+        self._joined_at = now
+        self._leave(lost=False)
+
+    def _unwritten(self, now: float) -> Wanted:
+        """By route, the requests that were sent without the store, and may still count."""
+        wanted: Wanted = []
+        for lease in self._leases.values():
+            recent = lease.sent.total - lease.sent.by(now - self.window)
+            alone = sum(flight.route is lease and flight.number < 0 for flight in self.flights.values())
+            lease.unwritten = min(lease.unwritten, max(recent, alone))
+            if lease.unwritten:
+                wanted.append((lease.name, lease.unwritten, _NO_CEILING))
+        return wanted
+
+    def _leave(self, *, lost: bool, why: str = "") -> None:
+        """Go on without the store, or with it again."""
+        self._online = not lost
+        if lost and not self._lost:
+            new = self._now() < self._joined_at + self._lease  # then it may not have seen all others
+            self._share = min(self.replica.share(self._name), self._share if new else 1.0)
+            for each in self._due:
+                self.replica.settle_now(self._name, each[1] + self.offset, each)
+            self._lost_at = self._now()
+            self._emit(SharedStoreLost(error=why, share=0.0 if self._fails else self._share))
+        elif self._lost and not lost:
+            self._emit(SharedStoreRegained(seconds=self._now() - self._lost_at))
+        self._lost = lost
+        if self.scheduler and self._fails:
+            self.scheduler.unavailable = _unavailable if lost else None
+        if self.scheduler and lost:
+            if self._fails:
+                self.scheduler.refuse_all(_unavailable)
+            for lease in self._leases.values():
+                self._wake(lease)
+
+    def _emit(self, event: Event) -> None:
+        emit_once(self.scheduler.emitters if self.scheduler else (), event)
+
+    async def aclose(self) -> None:
+        """Write what is due, give back the leases, and close the connections."""
+        tasks = [task for task in (self._task, self._reader) if task is not None and not task.done()]
+        for task in tasks:
+            task.cancel()
+        await wait_until_done(tasks)
+        for lease in self._leases.values():
+            self.give_back(lease)
+        try:
+            if self._online:
+                await self._exchange({"bye": 1}, [], 0)
+        except StoreError:
+            pass  # they expire
+        finally:
+            self._start_anew()
+            if self.store:
+                await self.store.aclose()
+
+
+def _unavailable() -> RateLimiterUnavailableError:
+    return RateLimiterUnavailableError(
+        "the store of the rate limit does not answer, so the request was not sent; check that Redis runs and can be "
+        'reached, or use RedisRateLimiter(…, when_unavailable="local")'
+    )

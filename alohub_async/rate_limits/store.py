@@ -1,0 +1,157 @@
+"""The log of a `RedisRateLimiter` in Redis or Valkey: one script writes and reads it, and one command waits for more.
+
+The keys of a budget are in one hash slot: a stream, the log, and a hash with how many requests were booked, of the
+tenant and of each route. The script takes what a process has to say and how many requests it would like to book, grants
+as many as the totals allow, writes one entry, and returns the entries that the process has not read yet. It decides
+nothing else: each process says up to which total its buckets allow to book. So what others booked in the meantime is
+subtracted, and two processes never both get the last request. It takes O(log n) and the entries that it returns.
+
+A 429 raises `epoch`: then a process must have read it before it gets more. `life` identifies the log. A process that
+knows another one is told so, and nothing is written: the store has lost the log.
+"""
+
+import asyncio
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from itertools import chain
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+
+import attrs
+
+from alohub_async.printable import printable
+
+Entry: TypeAlias = tuple[str, Mapping[str, str]]
+
+FULL: Final = 500  # entries returned at once, at most
+_SCRIPT: Final = """
+local life = redis.call('HGET', KEYS[2], 'life')
+if not life then
+  life = ARGV[1]
+  redis.call('DEL', KEYS[1])
+  redis.call('HSET', KEYS[2], 'life', life, 'epoch', 0)
+end
+if life ~= ARGV[3] then return {life, '', {}, {}} end
+local epoch = redis.call('HGET', KEYS[2], 'epoch')
+local function booked(field) return tonumber(redis.call('HGET', KEYS[2], field) or '0') end
+local grants = {}
+if epoch == ARGV[5] or ARGV[5] == '' then
+  local free = tonumber(ARGV[10]) - booked('t')
+  for i = 11, #ARGV, 3 do
+    local n = math.min(tonumber(ARGV[i + 1]), free, tonumber(ARGV[i + 2]) - booked('r:' .. ARGV[i]))
+    if n > 0 then
+      free = free - n
+      local first = redis.call('HINCRBY', KEYS[2], 't', n) - n
+      local route_first = redis.call('HINCRBY', KEYS[2], 'r:' .. ARGV[i], n) - n
+      grants[#grants + 1] = table.concat({ARGV[i], n, first, route_first}, ':')
+    end
+  end
+end
+if #grants > 0 or ARGV[7] ~= '' then
+  if ARGV[6] == '1' then epoch = redis.call('HINCRBY', KEYS[2], 'epoch', 1) end
+  local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', 50000, '*', 'p', ARGV[1], 'x', ARGV[2],
+    'g', table.concat(grants, ' '), 'm', ARGV[7])
+  redis.call('XTRIM', KEYS[1], 'MINID', '~', tonumber(string.match(id, '%d+')) - ARGV[8])
+  redis.call('PEXPIRE', KEYS[1], ARGV[9])
+  redis.call('PEXPIRE', KEYS[2], ARGV[9])
+end
+local totals = {booked('t')}
+for i = 11, #ARGV, 3 do totals[#totals + 1] = booked('r:' .. ARGV[i]) end
+return {life, tostring(epoch), totals, redis.call('XRANGE', KEYS[1], '(' .. ARGV[4], '+', 'COUNT', 500)}
+"""
+
+
+_DIGEST: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+
+
+class StoreError(Exception):
+    """The store did not do what it was asked; never shown to users."""
+
+
+class RedisClient(Protocol):
+    """What is needed of `redis.asyncio.Redis` or `redis.asyncio.RedisCluster`."""
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Run a command."""
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+
+
+class Reply(NamedTuple):
+    """What the script returned."""
+
+    life: str
+    epoch: str
+    booked: list[int]  # requests in all: of the tenant, and of each route that was asked for
+    entries: list[Entry]
+
+
+@attrs.define(eq=False, repr=False)
+class Store:
+    """The log of one budget."""
+
+    _connect: Callable[[], RedisClient]
+    _owned: bool  # whether a client that was made so is closed
+    _timeout: float  # seconds for each command
+    log: str  # the name of the stream
+    _booked: str  # of the hash
+    _client: RedisClient | None = None
+
+    def forget(self) -> None:
+        """Use another client: the event loop of this one has ended."""
+        self._client = None
+
+    async def aclose(self) -> None:
+        """Close the connections that are its own."""
+        client, self._client = self._client, None
+        if client is not None and self._owned:
+            await client.aclose()
+
+    async def exchange(self, *arguments: str | int) -> Reply:
+        """Run the script."""
+        import redis.exceptions
+
+        keys = (2, self.log, self._booked, *arguments)
+        try:
+            reply = await self._run("EVALSHA", _DIGEST, *keys)
+        except redis.exceptions.NoScriptError:
+            reply = await self._run("EVAL", _SCRIPT, *keys)
+        life, epoch, booked, entries = reply
+        return Reply(_text(life), _text(epoch), booked, [_entry(*each) for each in entries])
+
+    async def wait(self, cursor: str, seconds: float) -> list[Entry]:
+        """Wait for entries after that one; none if there are none in time."""
+        command = ("XREAD", "COUNT", FULL, "BLOCK", math.ceil(seconds * 1000), "STREAMS", self.log, cursor)
+        reply = await self._run(*command, wait=seconds)
+        streams: list[Any] = [each[1] for each in (reply.items() if hasattr(reply, "items") else reply or ())]
+        entries = [each for stream in streams for each in stream]
+        if entries and isinstance(entries[0][0], (list, tuple)):  # RESP3
+            entries = [each for some in entries for each in some]
+        return [_entry(*each) for each in entries]
+
+    async def _run(self, *command: str | int, wait: float = 0.0) -> Any:
+        import redis.exceptions
+
+        try:
+            self._client = client = self._client or self._connect()
+            async with asyncio.timeout(self._timeout + wait):
+                try:
+                    return await client.execute_command(*command)
+                except redis.exceptions.ConnectionError:  # it may have been closed long ago; no command harms twice
+                    return await client.execute_command(*command)
+        except redis.exceptions.NoScriptError:
+            raise
+        except (redis.exceptions.RedisError, OSError) as exc:
+            reason = printable(str(exc)) or f"no answer within {self._timeout + wait:g} s"
+        raise StoreError(reason)
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _entry(entry: Any, fields: Any) -> Entry:
+    flat: Any = fields if hasattr(fields, "append") else chain.from_iterable(fields.items())
+    texts = [_text(each) for each in flat]
+    return _text(entry), dict(zip(texts[::2], texts[1::2], strict=True))

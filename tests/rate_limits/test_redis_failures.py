@@ -1,0 +1,238 @@
+"""A store that stops, is slow, or loses its data; and processes that die."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from alohub_async import RateLimiterUnavailableError, RedisRateLimiter
+from tests.rate_limits.fleet import Fleet, Gateway, keep_busy, new_server
+
+
+class Proxy:
+    """Stands before the store; it can be slow, deaf or closed."""
+
+    def __init__(self, target: str) -> None:
+        self.host, _, port = target.removeprefix("redis://").partition(":")
+        self.target_port = int(port)
+        self.delay = 0.0  # seconds
+        self.deaf = False
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def open(self, port: int = 0) -> None:
+        """Listen."""
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Refuse connections, and end those that are open."""
+        self._server.close()
+        for writer in self._writers:
+            writer.close()
+
+    @property
+    def url(self) -> str:
+        """Its own."""
+        return f"redis://127.0.0.1:{self.port}"
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream, downstream = await asyncio.open_connection(self.host, self.target_port)
+        self._writers += [writer, downstream]
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            try:
+                while data := await source.read(65536):
+                    await asyncio.sleep(self.delay)
+                    if not self.deaf:
+                        sink.write(data)
+            except ConnectionError:
+                pass
+            finally:
+                sink.close()
+
+        await asyncio.gather(pump(reader, downstream), pump(upstream, writer))
+
+
+@pytest.fixture(name="proxy")
+async def _proxy(store_url: str) -> AsyncGenerator[Proxy]:
+    proxy = Proxy(store_url)
+    await proxy.open()
+    yield proxy
+    await proxy.close()
+    await asyncio.sleep(0.01)
+
+
+async def until_shared(caplog: pytest.LogCaptureFixture) -> None:
+    """Wait until the limiter has its store again."""
+    async with asyncio.timeout(10.0):
+        while True:
+            if any(record.levelname == "INFO" for record in caplog.records):
+                return
+            await asyncio.sleep(0.02)
+
+
+async def test_without_the_store_each_process_goes_on_with_its_share(
+    fleet: Fleet, proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One warning says so, and one line when the budget is shared again; calls never stop."""
+    caplog.set_level(logging.INFO)
+    gateway = Gateway("sliding-log", 20)
+    limiters = [await fleet.process(url=proxy.url, store_timeout=0.3) for _ in range(2)]
+    calls = [asyncio.create_task(keep_busy(gateway, limiter, 4.0)) for limiter in limiters]
+    await asyncio.sleep(0.8)
+    await proxy.close()
+    await asyncio.sleep(1.2)
+    await proxy.open(proxy.port)
+    served = await asyncio.gather(*calls)
+    assert sum(served) > 80  # of 160
+    assert gateway.denied < 30
+    lines = [record.levelname for record in caplog.records if "the store of the rate limit" in record.message]
+    assert sorted(lines) == ["INFO"] * 2 + ["WARNING"] * 2
+    assert "50% of the budget" in caplog.text
+
+
+async def test_a_store_that_never_was_there_stops_nothing(fleet: Fleet, proxy: Proxy) -> None:
+    """Requests go by the buckets of the process alone."""
+    await proxy.close()
+    gateway = Gateway("sliding-log", 5)
+    limiter = await fleet.process(url=proxy.url)
+    async with asyncio.timeout(5.0):
+        for _ in range(8):
+            await gateway.call(limiter)
+    assert gateway.denied == 0
+
+
+async def test_a_deaf_store_holds_a_request_no_longer_than_its_timeout(fleet: Fleet, proxy: Proxy) -> None:
+    """Then it is as if it were gone."""
+    proxy.deaf = True
+    gateway = Gateway("sliding-log", 5)
+    limiter = await fleet.process(url=proxy.url, store_timeout=0.1)
+    async with asyncio.timeout(3.0):
+        await gateway.call(limiter)
+
+
+async def test_without_the_store_requests_fail_if_they_should(
+    fleet: Fleet, proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those that wait, and all later ones at once, until the store is there again."""
+    caplog.set_level(logging.INFO)
+    await proxy.close()
+    gateway = Gateway("sliding-log", 5)
+    limiter = await fleet.process(url=proxy.url, when_unavailable="fail", store_timeout=0.3)
+    results = await asyncio.gather(*(gateway.call(limiter) for _ in range(3)), return_exceptions=True)
+    assert [type(result) for result in results] == [RateLimiterUnavailableError] * 3
+    with pytest.raises(RateLimiterUnavailableError, match="check that Redis runs"):
+        await gateway.call(limiter)
+    await proxy.open(proxy.port)
+    await until_shared(caplog)
+    assert await gateway.call(limiter)
+
+
+async def test_a_slow_store_costs_little(fleet: Fleet, proxy: Proxy) -> None:
+    """With 20 ms for each answer, most of the budget is used."""
+    gateway = Gateway("sliding-log", 20, seconds=1.0)
+    proxy.delay = 0.01
+    limiters = [await fleet.process(url=proxy.url, window=1.0) for _ in range(2)]
+    served = await asyncio.gather(*(keep_busy(gateway, limiter, 2.5) for limiter in limiters))
+    assert gateway.denied == 0
+    assert sum(served) >= 40
+
+
+async def test_what_was_sent_counts_when_the_store_has_lost_its_data(fleet: Fleet) -> None:
+    """No window has more requests than it may."""
+    gateway = Gateway("sliding-log", 20)
+    limiters = [await fleet.process() for _ in range(2)]
+    calls = [asyncio.create_task(keep_busy(gateway, limiter, 3.0)) for limiter in limiters]
+    for _ in range(3):
+        await asyncio.sleep(0.7)
+        await fleet.store.flushall()
+    served = await asyncio.gather(*calls)
+    assert gateway.denied <= 6
+    assert sum(served) > 50  # of 120
+
+
+async def test_a_log_that_was_trimmed_is_read_anew(fleet: Fleet) -> None:
+    """A process that was idle meanwhile goes on."""
+    gateway = Gateway("sliding-log", 20)
+    busy, idle = await fleet.process(), await fleet.process()
+    await gateway.call(idle)
+    await keep_busy(gateway, busy, 1.2)
+    [log] = [key for key in await fleet.store.keys() if key.endswith(b":log")]
+    await fleet.store.xtrim(log, maxlen=3, approximate=False)
+    async with asyncio.timeout(3.0):
+        for _ in range(3):
+            await gateway.call(idle)
+    assert gateway.denied == 0
+
+
+async def test_a_process_that_may_not_wait_for_entries_looks_now_and_then(fleet: Fleet, store_url: str) -> None:
+    """A user of the store without the command for that is enough."""
+    await fleet.store.execute_command("ACL", "SETUSER", "small", "on", ">word", "~*", "+@all", "-xread")
+    gateway = Gateway("sliding-log", 10)
+    url = store_url.replace("redis://", "redis://small:word@")
+    limiters = [await fleet.process(url=url) for _ in range(2)]
+    served = await asyncio.gather(*(keep_busy(gateway, limiter, 1.5) for limiter in limiters))
+    assert gateway.denied == 0
+    assert sum(served) >= 12
+
+
+@asynccontextmanager
+async def other_process(url: str) -> AsyncGenerator[asyncio.subprocess.Process]:
+    """A process that has entered four permits and holds them."""
+    code = f"""
+import asyncio
+from contextlib import AsyncExitStack
+from alohub_async import RedisRateLimiter, Route
+async def main():
+    limiter = RedisRateLimiter.from_url({url!r}, tenant="t", window=0.5, lease=1.0)
+    async with AsyncExitStack() as stack:
+        for _ in range(4):
+            await stack.enter_async_context(limiter.acquire(Route.of("GET", "/v1/things")))
+        print("held", flush=True)
+        await asyncio.sleep(60)
+asyncio.run(main())
+"""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
+    yield process
+    await process.communicate()
+
+
+async def test_the_permits_of_a_killed_process_come_back(fleet: Fleet) -> None:
+    """After its lease, although it wrote nothing any more."""
+    gateway = Gateway("sliding-log", 4)
+    limiter = await fleet.process(lease=1.0)
+    await gateway.call(limiter)
+    async with other_process(fleet.url) as process:
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"held\n"
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):  # the other one holds all that is left, and is alive
+                await gateway.call(limiter)
+        process.send_signal(signal.SIGKILL)
+        async with asyncio.timeout(4.0):
+            for _ in range(4):
+                await gateway.call(limiter)
+    assert gateway.denied == 0
+
+
+async def test_the_store_may_start_again_without_its_data(caplog: pytest.LogCaptureFixture) -> None:
+    """A real server is stopped, and another one started in its place."""
+    first = new_server()
+    first.start()
+    port = first.port
+    caplog.set_level(logging.INFO)
+    gateway = Gateway("sliding-log", 10)
+    limiter = RedisRateLimiter.from_url(first.connection_url, tenant="t", window=0.5, store_timeout=0.3)
+    async with limiter:
+        await gateway.call(limiter)
+        await asyncio.to_thread(first.stop)
+        async with asyncio.timeout(3.0):
+            await gateway.call(limiter)
+        with new_server(port=port):
+            await until_shared(caplog)
+            await gateway.call(limiter)
+    assert gateway.denied == 0
