@@ -136,7 +136,7 @@ def test_types_of_public_signatures_are_public() -> None:
     unnamed = {"PageToken of Pager", "Requestor of Resource", "Permit of RateLimiter", "BulkOptions of Outcomes"}
     unnamed |= {
         f"{name} of {outcomes}"
-        for name in ("ConcurrentCalls", "BulkOptions")
+        for name in ("AsyncOnly", "ConcurrentCalls", "BulkOptions")
         for outcomes in ("Outcomes", "TenantOutcomes")
     }
     assert missing <= unnamed  # nobody needs to name these
