@@ -29,8 +29,8 @@ from alohub_async.errors import (
     NotFoundError,
     PageDriftError,
     PermissionDeniedError,
-    RateLimiterUnavailableError,
     RateLimitError,
+    RateLimiterUnavailableError,
     RateLimitWaitError,
     RequestFailedError,
 )

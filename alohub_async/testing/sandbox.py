@@ -123,7 +123,8 @@ class Sandbox(SandboxSettings):
         """Make another key, of the sandbox's own or another tenant; without the scope `queue` it gets 403s."""
         owner, granted = self.tenant_id if tenant_id is None else tenant_id, read_scopes(scopes)
         if owner not in self._service.tables:
-            raise validation.refuse("tenant_id", f"a tenant like {self.tenant_id!r} or {self.foreign_tenant_id!r}", owner)
+            allowed = f"a tenant like {self.tenant_id!r} or {self.foreign_tenant_id!r}"
+            raise validation.refuse("tenant_id", allowed, owner)
         key = f"sk_live_{secrets.token_hex(12)}"
         with self._service.lock:
             self._service.keys[key] = KeyGrant(owner, granted)

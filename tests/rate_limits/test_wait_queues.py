@@ -1,11 +1,11 @@
 """The requests that wait: their order, their count, and the time that they waited."""
 
 import math
-import random
 import weakref
 
 import attrs
 
+from alohub_async.rate_limits.bucket import Bucket
 from alohub_async.rate_limits.priorities import Priority
 from alohub_async.rate_limits.wait_queues import Agenda, Listed, RouteQueue, RouteQueues, WaitingTime, WaitQueue
 
@@ -137,9 +137,13 @@ def test_waits_at_the_same_time_count_once() -> None:
     assert waited.seconds(200.0) == 8.0
 
 
+def _new_bucket(_: object) -> Bucket:
+    return Bucket(10.0, 60.0)
+
+
 def test_a_route_without_its_waiters_is_like_new() -> None:
     """They ended with their event loop."""
-    route_queue = RouteQueues[Waiter](10.0, 60.0)["one"]
+    route_queue = RouteQueues[Waiter](_new_bucket)["one"]
     for queue in route_queue.queues.values():
         queue.add(Waiter(1))
     route_queue.waited.begin(1.0)
@@ -152,7 +156,7 @@ def test_a_route_without_its_waiters_is_like_new() -> None:
 
 def test_an_idle_route_makes_room_for_a_new_one() -> None:
     """One where nothing waits and nothing is in flight; without such a route, there is one more."""
-    routes = RouteQueues[Waiter](10.0, 60.0)
+    routes = RouteQueues[Waiter](_new_bucket)
     tickets = [routes[number].bucket.send(0.0) for number in range(1000)]
     for number in (3, 5, 7):
         routes[number].bucket.settle(tickets[number], 0.0, None, lost=True)
@@ -163,11 +167,3 @@ def test_an_idle_route_makes_room_for_a_new_one() -> None:
         routes[number].bucket.send(0.0)
         assert len(routes) == kept
     assert {*range(1003)} - {*routes} == {5, 7}
-
-
-def test_the_bucket_of_a_route_is_of_the_limiters_kind() -> None:
-    """Its window, the bound of its blocks, and waits with jitter."""
-    bucket = RouteQueues[Waiter](3.0, 60.0)["one"].bucket
-    bucket.settle(bucket.send(0.0), 0.0, None, denied=True, retry_after=3600.0)
-    assert (bucket.window, bucket.blocked_until, bucket.asked_until) == (3.0, 60.0, 3600.0)
-    assert bucket.random is random.random
