@@ -44,7 +44,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any]:
 
 @pytest.fixture(scope="session")
 def alohub_sandbox_settings() -> Mapping[str, Any]:
-    """The settings of all sandboxes before markers: override it in a conftest.py, a module or a class."""
+    """The settings of all sandboxes before markers: override it, in the scope of the widest one that is used."""
     return {}
 
 
@@ -83,8 +83,8 @@ def _shared(request: pytest.FixtureRequest, alohub_sandbox_settings: Mapping[str
         shared.remove(sandbox)
 
 
-alohub_module_sandbox = pytest.fixture(scope="module")(_shared)
-alohub_session_sandbox = pytest.fixture(scope="session")(_shared)
+alohub_module_sandbox: Any = pytest.fixture(scope="module")(_shared)
+alohub_session_sandbox: Any = pytest.fixture(scope="session")(_shared)
 
 
 @pytest.fixture
