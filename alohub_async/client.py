@@ -22,6 +22,8 @@ from alohub_async.options import (
     ClientOptions,
     ClientOptionsDict,
     CopyOptionsDict,
+    ListingOptions,
+    ListingOptionsDict,
     PagerOptionsDict,
     check_names,
 )
@@ -197,24 +199,24 @@ class AlohubClient:
     ) -> Pager[dict[str, Any]]: ...
 
     def paginate(self, path: str, *, model: type[Any] | None = None, **options: Unpack[PagerOptionsDict]) -> Pager[Any]:
-        """Walk another list: a `GET` with `page` and `size`, answered with `data` and `totalRecord`.
+        """Walk another list, answered with `data` and `totalRecord`; by default a `GET` with `page` from 0 and `size`.
 
         Args:
             path: As for `request`.
             model: An attrs class for the records; `metadata={"wire": name}` on a field gives its name on the wire, and
                 a class with a field `extra` is treated like `InboundQueue`. None for plain dicts.
-            params: The query, apart from `page` and `size`.
-            key: Wire name of the field that identifies a record. Without it, a record that comes again is not left out.
-            options: The others; see `WalkOptions`.
+            options: See `ListingOptions` for the request, and `WalkOptions`.
 
         Raises:
             InvalidArgumentError: As for `request` and `list_inbound`; or a model of which no record can be made.
         """
-        route = Route.of("GET", check_path(path))
+        given: dict[str, Any] = {**options}
+        names = ListingOptionsDict.__optional_keys__
+        asked = ListingOptions(**{name: given.pop(name) for name in names & given.keys()})
+        route = Route.of(asked.method, check_path(path))
         page_of = page_of_models(model, strict=self._requestor.options.strict)
-        params, key = dict(options.pop("params", None) or {}), options.pop("key", None)
-        source = Listing[Any](route, page_of, path=path, params=params, key=key)
-        return make_pager(self._requestor, source, options, "path", "model", "params", "key")
+        source = Listing[Any](route, page_of, path=path, asked=asked, key=asked.key)
+        return make_pager(self._requestor, source, given, "path", "model", *names)
 
     async def aclose(self) -> None:
         """Close the connections that this client made; calling it again is harmless. A given session stays open.

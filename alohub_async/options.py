@@ -6,20 +6,27 @@ the attrs class beside each `TypedDict` checks and documents them. `UNSET` means
 
 import asyncio
 import inspect
+import json
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from ssl import SSLContext
-from typing import Any, Final, Self, TypedDict, cast, get_args
+from typing import Any, Final, Literal, Self, TypeAlias, TypedDict, cast, get_args
 
 import attrs
 from yarl import URL
 
 from alohub_async import validation
 from alohub_async.config import Endpoint, check_header_value
-from alohub_async.errors import ConfigurationError, DeadlineExceededError, InvalidArgumentTypeError
+from alohub_async.errors import (
+    ConfigurationError,
+    DeadlineExceededError,
+    InvalidArgumentError,
+    InvalidArgumentTypeError,
+)
 from alohub_async.events import Listener
 from alohub_async.http.network import read_proxy, read_ssl
+from alohub_async.http.requests import encode_json
 from alohub_async.http.retries import RetryPolicy
 from alohub_async.http.timeouts import Timeouts
 from alohub_async.http.transport import USER_AGENT, Session
@@ -37,11 +44,19 @@ _CALL: Final = "__call__"
 _64_MIB: Final[int | None] = 1 << 26
 _MAX_CONCURRENCY: Final = 1000  # ours, against typing errors: the rate limit decides
 
+ListMethod: TypeAlias = Literal["GET", "POST"]
+"""The methods of `paginate`."""
+
 _seconds: Final = partial(validation.validator, validation.check_seconds, optional=True)
 _count: Final = partial(validation.validator, validation.check_count)
 _priority: Final = validation.validator(validation.check_choice, allowed=get_args(Priority))
 _flag: Final = partial(validation.validator, validation.check_flag)
 _positive: Final = _count(least=1, error=ConfigurationError)
+_is_a_mapping: Final = validation.validator(validation.check_instance, kind=cast("type", Mapping))
+_text: Final = partial(validation.validator, validation.check_text)
+_name: Final = _text(pattern=r"[A-Za-z0-9_.-]+", allowed="a name, such as 'limit'")
+_key: Final = _text(pattern="(?s:.+)", allowed="a string, or None", optional=True)
+_method: Final[Any] = validation.validator(validation.check_choice, allowed=get_args(ListMethod))
 _header_value: Final = validation.validator(check_header_value)
 _is_a: Final = partial(validation.validator, validation.check_instance, error=ConfigurationError)
 
@@ -129,11 +144,71 @@ class WalkOptionsDict(PageOptionsDict, total=False):
     consistency: Consistency
 
 
-class PagerOptionsDict(WalkOptionsDict, total=False):
-    """Keywords of `paginate`, which documents those that `WalkOptions` does not have."""
+class ListingOptionsDict(TypedDict, total=False):
+    """Keywords of `paginate`; see `ListingOptions`."""
 
     params: Mapping[str, str | int] | None
     key: str | None
+    method: ListMethod
+    json: Mapping[str, Any] | None
+    safe: bool
+    first_page: int
+    page_name: str
+    size_name: str
+
+
+class PagerOptionsDict(ListingOptionsDict, WalkOptionsDict, total=False):
+    """Keywords of `paginate`; see `ListingOptions` and `WalkOptions`."""
+
+
+def _copy(value: Any) -> Any:
+    return {} if value is None else {**cast("Mapping[str, Any]", value)} if isinstance(value, Mapping) else value
+
+
+def _body(value: Any) -> Any:
+    return json.loads(encode_json(_copy(value))) if isinstance(value, Mapping) else _copy(value)
+
+
+@attrs.frozen(kw_only=True)
+class ListingOptions:
+    """How the API is asked for the pages of a list.
+
+    Attributes:
+        params: The query, apart from page and size.
+        key: Wire name of the field that identifies a record. Without it, a record that comes again is not left out.
+        method: `GET`, or `POST`: then page and size are in the JSON body, not in the query.
+        json: The body of a `POST`, apart from page and size.
+        safe: That a `POST` only reads, as the vendor's do that return lists. Without it a `POST` is refused: its pages
+            are requested several at once, and again after a failure, like those of a `GET`.
+        first_page: The number of the first page. `Page.number` and errors always count from 0.
+        page_name: The name of the page's number.
+        size_name: The name of the page's size, such as `limit`.
+    """
+
+    params: Mapping[str, str | int] = attrs.field(default=None, converter=_copy, validator=_is_a_mapping)
+    key: str | None = attrs.field(default=None, validator=_key)
+    method: ListMethod = attrs.field(default="GET", validator=_method)
+    json: Mapping[str, Any] = attrs.field(default=None, converter=_body, validator=_is_a_mapping)
+    safe: bool = attrs.field(default=False, validator=_flag())
+    first_page: int = attrs.field(default=0, validator=_count(least=0))
+    page_name: str = attrs.field(default="page", validator=_name)
+    size_name: str = attrs.field(default="size", validator=_name)
+
+    __repr__ = repr_of_fields
+
+    def __attrs_post_init__(self) -> None:
+        names = {self.page_name, self.size_name}
+        if len(names) == 1:
+            raise InvalidArgumentError(f"page_name and size_name must differ; {self.page_name!r} was given for both")
+        for what, given in (("params", self.params), ("json", self.json)):
+            if reserved := names & given.keys():
+                advice = "the pager sets them; use page_size or token"
+                raise InvalidArgumentError(f"{what} must not hold {sorted(reserved)}: {advice}")
+        if self.method == "GET" and self.json:
+            raise InvalidArgumentError('json is the body of a POST; pass method="POST", or the values in params')
+        if self.method == "POST" and not self.safe:
+            why = "pages are requested several at once, and again after a failure"
+            raise InvalidArgumentError(f"safe=True is needed for a POST, to say that it only reads: {why}")
 
 
 @attrs.frozen(kw_only=True, repr=False)

@@ -25,6 +25,7 @@ from alohub_async import (
     Event,
     InboundQueueUpdate,
     InternalServerError,
+    InvalidArgumentError,
     InvalidArgumentTypeError,
     KeyHeader,
     NotFoundError,
@@ -47,6 +48,8 @@ from alohub_async.options import (
     CallOptionsDict,
     ClientOptions,
     ClientOptionsDict,
+    ListingOptions,
+    ListingOptionsDict,
     PageOptions,
     PageOptionsDict,
     WalkOptions,
@@ -130,6 +133,7 @@ def test_from_env_has_the_options_of_the_class() -> None:
         (CallOptions, CallOptionsDict),
         (PageOptions, PageOptionsDict),
         (WalkOptions, WalkOptionsDict),
+        (ListingOptions, ListingOptionsDict),
         (BulkOptions, BulkOptionsDict),
         (ClientOptions, ClientOptionsDict),
     ],
@@ -585,6 +589,22 @@ async def _paginate() -> None:
         assert (sent.path, dict(sent.query)) == (LIST, {"a": "b", "page": "0", "size": "2"})
         rest = await client.paginate(LIST, params={"a": "b"}, token=pager.token).collect()
         assert [record["callinId"] for record in rest] == [stored["callinId"] for stored in sandbox.queues[1:]]
+
+
+@effect(*(f"paginate.{name}" for name in ("method", "json", "safe", "first_page", "page_name", "size_name")))
+async def _paginate_a_post() -> None:
+    async with Sandbox(queues=3) as sandbox, sandbox.client() as client:
+        calls = sandbox.records("calls")
+        form: dict[str, Any] = {"first_page": 1, "size_name": "limit", "page_size": 100}
+        assert (
+            await client.paginate("/v1/reports/call-logs", method="POST", safe=True, json={"a": 1}, **form).collect()
+            == calls
+        )
+        assert sandbox.requests[0].json == {"a": 1, "page": 1, "limit": 100}
+        await client.paginate(LIST, page_name="p", first_page=7).first()
+        assert dict(sandbox.requests[-1].query) == {"p": "7", "size": "100"}
+        with pytest.raises(InvalidArgumentError, match="safe=True"):
+            client.paginate("/v1/reports/call-logs", method="POST")
 
 
 @effect("paginate.key")

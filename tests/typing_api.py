@@ -111,6 +111,9 @@ async def walk(client: AlohubClient) -> None:
     assert_type(ahead, Pager[InboundQueue])
     assert_type(client.paginate("/v1/agents", model=Agent), Pager[Agent])
     assert_type(client.paginate("/v1/agents"), Pager[dict[str, Any]])
+    posted = client.paginate("/v1/calls", model=Agent, method="POST", json={"a": [1]}, safe=True, first_page=1)
+    assert_type(posted, Pager[Agent])
+    assert_type(client.paginate("/v1/calls", page_name="p", size_name="limit", key="id"), Pager[dict[str, Any]])
 
 
 async def call(client: AlohubClient) -> None:
@@ -227,5 +230,6 @@ async def wrong_calls_are_flagged(client: AlohubClient) -> None:
     client.queues.list_inbound(limit=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     client.queues.list_inbound(page_size="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     client.queues.get_many_inbound([1], concurency=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.paginate("/v1/calls", method="PUT")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     client.with_options(max_connections=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     AlohubClient("sk_live_x", priority=None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

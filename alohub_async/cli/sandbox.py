@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import re
 import signal
 from contextlib import suppress
 from functools import partial
@@ -12,15 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 from typer import Option
 
 from alohub_async.cli.errors import CommandError, ExitCode
-from alohub_async.cli.output import write
+from alohub_async.cli.output import one_line, write
 from alohub_async.plurals import counted
+from alohub_async.testing.request_log import row_of
 from alohub_async.testing.windows import HeadersOn, RetryAfterStyle, WindowKind
+from alohub_async.validation import refuse
 
 if TYPE_CHECKING:
-    from alohub_async.testing import Sandbox
+    from alohub_async.testing import RecordedRequest, Sandbox
 
 _headers_help = f"Responses with limit headers: {', '.join(get_args(HeadersOn))}."
 _retry_help = f"Retry-After of a 429: {', '.join(get_args(RetryAfterStyle))}."
+_fail = Option(metavar="STATUS:N", help="Let the next N requests fail with a status, such as 502:3. May be repeated.")
 _limit = partial(Option, rich_help_panel="Limits")
 _page_size_cap = Option(metavar="N", min=1, help="Maximum page size of the server.  [default: none]")
 _window_kind = _limit(metavar="KIND", help=f"Algorithm: {', '.join(get_args(WindowKind))}.")
@@ -35,6 +39,8 @@ def sandbox_command(
     seed: Annotated[int, Option(metavar="N", help="Seed of the generated queues.")] = 0,
     latency: Annotated[float, Option(metavar="SECONDS", min=0, help="Delay of each response.")] = 0,
     page_size_cap: Annotated[int | None, _page_size_cap] = None,
+    log: Annotated[bool, Option("--log", help="Print each answered request.")] = False,
+    fail: Annotated[list[str] | None, _fail] = None,
     tenant_limit: Annotated[int, _limit(metavar="N", min=0, help="Requests of a tenant per window.")] = 100,
     route_limit: Annotated[int, _limit(metavar="N", min=0, help="Requests of each route per window.")] = 50,
     no_limits: Annotated[bool, _limit("--no-limits", help="No rate limits and no rate limit headers.")] = False,
@@ -57,13 +63,21 @@ def sandbox_command(
     limits: Any = {"tenant_limit": tenant, "route_limit": route, "window": window, "window_kind": window_kind}
     limits |= {"count_denied": count_denied, "burst_limit": burst_limit, "off_by_one": off_by_one}
     answers: Any = {"latency": latency, "page_size_cap": page_size_cap, "limit_headers_on": limit_headers_on}
-    answers |= {"retry_after": retry_after}
+    answers |= {"retry_after": retry_after, "on_answer": _log if log else None}
     try:
         sandbox = Sandbox(host=host, port=port, queues=queues, seed=seed, tenants=tenants, **answers, **limits)
+        for script in fail or []:
+            if re.fullmatch(r"\d{3}:\d{1,9}", script, re.ASCII) is None:
+                raise refuse("--fail", "a status and a number of requests, such as 502:3", script)
+            sandbox.fail(status=int(script[:3]), next=int(script[4:]))
     except ValueError as exc:
         raise CommandError(str(exc)) from exc
     with suppress(KeyboardInterrupt):  # on Windows, where the event loop cannot handle signals
         asyncio.run(_serve(sandbox))
+
+
+def _log(request: "RecordedRequest") -> None:
+    write(one_line(" ".join(row_of(request)).rstrip()) + "\n")
 
 
 async def _serve(sandbox: "Sandbox") -> None:

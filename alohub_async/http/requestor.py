@@ -235,7 +235,7 @@ class Requestor:
             call.patient_until = _now() + 2 * self.limiter.max_block
         if waits and call.refused < MAX_REFUSALS and _now() < call.patient_until:
             call.refused += 1
-        retry, method = self.options.retry, call.request.route.method
+        retry, method = self.options.retry, "GET" if call.request.reads else call.request.route.method
         delay = retry.delay(call.attempts, method, error, random.random, refused=call.refused)
         if delay is None:
             raise error

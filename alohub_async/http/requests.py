@@ -21,6 +21,7 @@ class Request(NamedTuple):
     route: Route
     url: URL  # the whole one, encoded
     body: bytes | None = None
+    reads: bool = False  # whatever its method: it may be repeated like a GET
 
     def __str__(self) -> str:
         return f"{self.route.method} {self.url.raw_path_qs}"

@@ -1,10 +1,12 @@
 """From a list's declaration to a `Pager`: where requests, decoding, details and the deadline of a walk meet."""
 
 import asyncio
+import hashlib
 import itertools
+import json
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
 from heapq import heappop, heappush
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import attrs
 from yarl import URL
@@ -14,9 +16,16 @@ from alohub_async.codec.answers import ListDecoder
 from alohub_async.codec.decoding import identity_keys
 from alohub_async.errors import InvalidArgumentError, NotFoundError
 from alohub_async.http.requestor import Requestor
-from alohub_async.http.requests import Request, build_request, query_of
+from alohub_async.http.requests import Request, build_request, encode_json, query_of
 from alohub_async.http.responses import read_list
-from alohub_async.options import DEFAULT_CONCURRENCY, DEFAULT_PAGE_SIZE, CallOptions, Deadline, WalkOptions
+from alohub_async.options import (
+    DEFAULT_CONCURRENCY,
+    DEFAULT_PAGE_SIZE,
+    CallOptions,
+    Deadline,
+    ListingOptions,
+    WalkOptions,
+)
 from alohub_async.pagination import Estimate, FetchedPage, Pager, PageToken, RepairingSource, WalkingSource
 from alohub_async.resources.records import StructurePage
 from alohub_async.routes import Route
@@ -25,6 +34,9 @@ T = TypeVar("T")
 
 LookUp: TypeAlias = Callable[[int, CallOptions], Awaitable[tuple[T | None, int]]]
 """Gets one record by its id, or None if the listed one is to stay, and the transmissions it took."""
+
+
+_USUAL: Final = ListingOptions()
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -38,7 +50,7 @@ class Listing(Generic[T]):
     route: Route
     structure: StructurePage[T]
     path: str | None = attrs.field(default=None, kw_only=True)  # the literal one, if the route does not name it
-    params: Mapping[str, str | int] = attrs.field(factory=dict[str, str | int], kw_only=True)  # but `page` and `size`
+    asked: ListingOptions = attrs.field(default=_USUAL, kw_only=True)
     key: str | None = attrs.field(default=None, kw_only=True)  # wire name of the field that identifies a record
     decode: ListDecoder[Any] | None = attrs.field(default=None, kw_only=True)
     detail: tuple[Route, LookUp[T]] | None = attrs.field(default=None, kw_only=True)
@@ -48,19 +60,23 @@ class Listing(Generic[T]):
     @property
     def listed(self) -> str:
         """The list in words: a token of another list is refused."""
-        query = query_of(dict(sorted(self.params.items())))
-        return f"{self.route.method} {self.path or self.route.template}?{query}".rstrip("?")
+        asked = self.asked
+        query = query_of(dict(sorted(asked.params.items())))
+        listed = f"{self.route.method} {self.path or self.route.template}?{query}".rstrip("?")
+        form = [asked.json, asked.first_page, asked.page_name, asked.size_name]
+        if form == [{}, 0, "page", "size"]:
+            return listed
+        return f"{listed} {hashlib.blake2b(json.dumps(form, sort_keys=True).encode(), digest_size=8).hexdigest()}"
 
 
 def make_pager(requestor: Requestor, source: Listing[T], given: Mapping[str, Any], *also: str) -> Pager[T]:
     """Make the pager of a list from the keywords of a call; nothing is sent yet. For `also`, see `CallOptions.of`."""
     walk = WalkOptions.of(given, *also)
-    if reserved := {"page", "size"} & source.params.keys():
-        what = f"params must not hold {sorted(reserved)}"
-        raise InvalidArgumentError(f"{what}: the pager sets them; use page_size or token")
     # Bad input is refused here, not at the first step.
-    url = build_request(source.route, requestor.options.endpoint, path=source.path, params=source.params).url
-    has_query = bool(source.params)
+    asked = source.asked
+    url = build_request(source.route, requestor.options.endpoint, path=source.path, params=asked.params).url
+    has_query, first = bool(asked.params), asked.first_page
+    body = None if asked.method == "GET" else encode_json(asked.json)[:-1] + (b"," if asked.json else b"")
     start = _start(walk, source.listed)
     options = CallOptions(**walk.keywords())
     deadline = Deadline(options, what=source.listed)
@@ -69,9 +85,13 @@ def make_pager(requestor: Requestor, source: Listing[T], given: Mapping[str, Any
     enrich = None if detail is None else _Details(detail[1], deadline, source.at_once).enrich
 
     async def fetch(page: int, size: int) -> FetchedPage[T]:
-        query = f"page={page}&size={size}"
-        # yarl would re-quote the values of a query that is there already.
-        request = Request(route, URL(f"{url}&{query}", encoded=True) if has_query else url.with_query(query))
+        if body is None:
+            query = f"{asked.page_name}={page + first}&{asked.size_name}={size}"
+            # yarl would re-quote the values of a query that is there already.
+            request = Request(route, URL(f"{url}&{query}", encoded=True) if has_query else url.with_query(query))
+        else:
+            sizes = f'"{asked.page_name}":{page + first},"{asked.size_name}":{size}}}'
+            request = Request(route, url, body + sizes.encode(), reads=True)
         try:
             call = await requestor.send(request, deadline.next_call() if has_deadline else options, decode)
         except NotFoundError:

@@ -2,7 +2,8 @@
 # isort: off
 from alohub_async.testing.contract import Answer as Answer, CapStyle as CapStyle
 from alohub_async.testing.contract import DetailStyle as DetailStyle, TotalStyle as TotalStyle
-from alohub_async.testing.data import WireQueue as WireQueue, seed_queues as seed_queues
+from alohub_async.testing.data import OtherRecords as OtherRecords, WireQueue as WireQueue
+from alohub_async.testing.data import seed_queues as seed_queues
 from alohub_async.testing.faults import BadJson as BadJson, Delay as Delay, DropConnection as DropConnection
 from alohub_async.testing.faults import EmptyBody as EmptyBody, Failure as Failure, Fault as Fault
 from alohub_async.testing.faults import HtmlPage as HtmlPage, JsonAnswer as JsonAnswer, Stage as Stage

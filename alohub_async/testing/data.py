@@ -39,8 +39,6 @@ _WAITS: Final = ("30", "60", "90", "120", "120", "180", "300", "600", "0", None)
 _STRATEGIES: Final = (1, 1, 1, 1, 2, 2, 3, 4, 99, None)
 _SELECTORS: Final = (None, None, None, "rrmemory", "leastrecent")
 _ANNOUNCE: Final = ("0", "1", "1", None)
-_ACTIVE: Final = 0.8  # the share of active agents
-_OTHERS: Final = range(1, 126)  # ids of campaigns and call logs
 _AREAS: Final = ("024", "028", "0236", "0225", "0292", "1900", "1800", None)
 
 
@@ -82,17 +80,13 @@ def seed_rows(name: OtherRecords, queues: Iterable[WireQueue], *, seed: int) -> 
     rng = random.Random(f"{name} {seed}")
     if name == "agents":
         served = [queue.get("callinId") for queue in queues for _ in range(rng.choice((0, 1, 1, 2, 4)))]
+        statuses = rng.choices((1, 0), (4, 1), k=len(served))
+        rows = zip(served, statuses, strict=True)
         return [
-            {
-                "agentId": 501 + index,
-                "queueId": queue,
-                "status": int(rng.random() < _ACTIVE),
-                "teamId": rng.randint(1, 5),
-            }
-            for index, queue in enumerate(served)
+            {"agentId": 501 + n, "queueId": row[0], "status": row[1], "teamId": n % 5} for n, row in enumerate(rows)
         ]
     key = f"{name.removesuffix('s')}Id"
-    return [{key: number, "name": rng.choice(_WORK.split(", ")), "seconds": rng.randint(1, 600)} for number in _OTHERS]
+    return [{key: number, "name": rng.choice(_WORK.split(", "))} for number in range(1, 126)]
 
 
 def check_json(name: str, value: object) -> None:

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Final, Literal
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -21,8 +22,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the markers known."""
     what = "the settings of this test's alohub_sandbox, those of alohub_async.testing.Sandbox."
     config.addinivalue_line("markers", f"{_MARK}(queues=250, tenant_limit=100, ...): {what}")
-    what = "the options of this test's alohub_client, those of AlohubClient."
-    config.addinivalue_line("markers", f"{_CLIENT_MARK}(retry=RetryPolicy(backoff=0), ...): {what}")
+    config.addinivalue_line("markers", f"{_CLIENT_MARK}(retry=RetryPolicy(backoff=0), ...): options of alohub_client.")
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -44,13 +44,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any]:
 
 @pytest.fixture(scope="session")
 def alohub_sandbox_settings() -> Mapping[str, Any]:
-    """The settings of all sandboxes before markers: override it in a conftest.py, a module or a class."""
-    return {}
-
-
-@pytest.fixture(scope="session")
-def alohub_client_options() -> Mapping[str, Any]:
-    """The options of `alohub_client` before markers: override it in a conftest.py, a module or a class."""
+    """The settings of all sandboxes before markers: override it, in the scope of the widest one that is used."""
     return {}
 
 
@@ -70,43 +64,36 @@ def alohub_sandboxes(
     request: pytest.FixtureRequest, alohub_sandbox_settings: Mapping[str, Any]
 ) -> Generator[Callable[..., "Sandbox"]]:
     """Makes sandboxes like `alohub_sandbox`: `alohub_sandboxes(queues=3)`. Each has another tenant and another key."""
+    tenants = count(_FIRST_TENANT)
     with ExitStack() as stack:
-        made: list[Sandbox] = []
 
         def make(**settings: Any) -> "Sandbox":
-            tenant = {"tenant_id": str(_FIRST_TENANT + len(made))}
-            made.append(stack.enter_context(_running(request, {**tenant, **alohub_sandbox_settings, **settings})))
-            return made[-1]
+            settings = {"tenant_id": str(next(tenants)), **alohub_sandbox_settings, **settings}
+            return stack.enter_context(_running(request, settings))
 
         yield make
 
 
-def _shared(scope: Literal["module", "session"]) -> Any:
-    def fixture(request: pytest.FixtureRequest, alohub_sandbox_settings: Mapping[str, Any]) -> Generator["Sandbox"]:
-        with _running(request, {**alohub_sandbox_settings, **_marked(request, _MARK)}) as sandbox:
-            shared = request.config.stash.setdefault(_SHARED, [])
-            shared.append(sandbox)
-            yield sandbox
-            shared.remove(sandbox)
-
-    fixture.__doc__ = f"One sandbox for the whole {scope}, like `alohub_sandbox`; each test ends with its `reset()`."
-    return pytest.fixture(scope=scope)(fixture)
+def _shared(request: pytest.FixtureRequest, alohub_sandbox_settings: Mapping[str, Any]) -> Generator["Sandbox"]:
+    """Like `alohub_sandbox`, one for the whole module or session; each test ends with its `reset()`."""
+    with _running(request, {**alohub_sandbox_settings, **_marked(request, _MARK)}) as sandbox:
+        shared = request.config.stash.setdefault(_SHARED, [])
+        shared.append(sandbox)
+        yield sandbox
+        shared.remove(sandbox)
 
 
-alohub_module_sandbox = _shared("module")
-alohub_session_sandbox = _shared("session")
+alohub_module_sandbox: Any = pytest.fixture(scope="module")(_shared)
+alohub_session_sandbox: Any = pytest.fixture(scope="session")(_shared)
 
 
 @pytest.fixture
-def alohub_client(
-    request: pytest.FixtureRequest, alohub_sandbox: "Sandbox", alohub_client_options: Mapping[str, Any]
-) -> Generator["AlohubClient"]:
+def alohub_client(request: pytest.FixtureRequest, alohub_sandbox: "Sandbox") -> Generator["AlohubClient"]:
     """An `AlohubClient` of `alohub_sandbox`; closed after the test."""
     import asyncio
     from concurrent.futures import ThreadPoolExecutor
 
-    options = {**alohub_client_options, **_marked(request, _CLIENT_MARK)}
-    client = _made(_CLIENT_MARK, alohub_sandbox.client, options)
+    client = _made(_CLIENT_MARK, alohub_sandbox.client, _marked(request, _CLIENT_MARK))
     yield client
     with ThreadPoolExecutor(1) as pool:  # this thread's event loop is not touched
         pool.submit(asyncio.run, client.aclose()).result()

@@ -41,7 +41,7 @@ class Sandbox(SandboxSettings):
 
     `async with` serves in the running event loop and uses its clock, so a test with a fast-forwarded loop gets
     fast-forwarded windows. Plain `with` serves in a separate thread, with or without event loops in the test. In both
-    cases everything but `start`, `close` and `run_forever` may be used from any thread. An error in the server itself,
+    cases everything but `start` and `close` may be used from any thread. An error in the server itself,
     such as one of your own `Fault`, is raised at the end of the block; so is what was expected (see `expect`), and with
     `check_at_end` also what was scripted, and has not happened.
     """
@@ -69,13 +69,12 @@ class Sandbox(SandboxSettings):
 
     def _make_service(self, queues: RecordTable) -> Service:
         self._expected = []
-        foreign = RecordTable.of([{"callinId": self._foreign_queue_id, "callinName": "Công ty khác"}])
+        foreign = RecordTable([{"callinId": self._foreign_queue_id, "callinName": "Công ty khác"}])
         tables = {self.tenant_id: queues, self.foreign_tenant_id: foreign}
         for number, name in enumerate([*self.tenant_keys][1:], 1):
             tables[name] = RecordTable.of(self._given, seed=self.seed + number)
-        service = Service(self, tables)
-        service.keys |= {key: KeyGrant(name, self.scopes) for name, key in self.tenant_keys.items()}
-        return service
+        keys = {key: KeyGrant(name, self.scopes) for name, key in self.tenant_keys.items()}
+        return Service(self, tables, keys=keys)
 
     @property
     def _service(self) -> Service:
@@ -95,9 +94,9 @@ class Sandbox(SandboxSettings):
     @property
     def url(self) -> URL:
         """`http://127.0.0.1:…`, without a path. Raises a `RuntimeError` if the sandbox is not running."""
-        if self._server.url is None:
-            raise RuntimeError("the sandbox is not running; use `with Sandbox() as sandbox:` or `async with`")
-        return self._server.url
+        if self._server.url is not None:
+            return self._server.url
+        raise RuntimeError("the sandbox is not running; use `with Sandbox() as sandbox:` or `async with`")
 
     @property
     def api_key(self) -> str:
@@ -351,15 +350,6 @@ class Sandbox(SandboxSettings):
         """Stop listening and close all connections; no error if it is not running. The request log stays."""
         await self._server.at_home(self._server.close())
         self._server.raise_failure()
-
-    async def run_forever(self) -> None:
-        """Serve until cancelled or closed; starts the sandbox if it is not running."""
-        if self._server.url is None:
-            await self.start()
-        try:
-            await self._server.at_home(self._server.closed.wait())
-        finally:
-            await self.close()
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -46,7 +46,6 @@ class Server:
     entered: bool = field(init=False, default=False)
     _runner: web.ServerRunner | None = field(init=False, default=None)
     _listening: asyncio.Server | None = field(init=False, default=None)
-    closed: asyncio.Event = field(init=False, factory=asyncio.Event)
     _loop: asyncio.AbstractEventLoop | None = field(init=False, default=None)
     _home: tuple[asyncio.AbstractEventLoop, Thread] | None = field(init=False, default=None)
     _port: int = field(init=False, default=0)
@@ -114,7 +113,7 @@ class Server:
         except BaseException:
             await runner.cleanup()
             raise
-        self._runner, self._loop, self.closed = runner, loop, asyncio.Event()
+        self._runner, self._loop = runner, loop
         self._port = self._listening.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
@@ -128,7 +127,6 @@ class Server:
                 await stop_listening(listening)
             finally:
                 await runner.cleanup()
-        self.closed.set()
         if not self.entered:
             self._loop = None
 

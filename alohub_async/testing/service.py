@@ -52,7 +52,7 @@ class Service:
     log: dict[int, RecordedRequest] = field(init=False, factory=dict[int, RecordedRequest])
     _arrivals: int = field(init=False, default=0)
     lock: RLock = field(init=False, factory=RLock, repr=False)
-    keys: dict[str, KeyGrant] = field(init=False, factory=dict[str, KeyGrant], repr=False)
+    keys: dict[str, KeyGrant] = field(factory=dict[str, KeyGrant], repr=False, kw_only=True)
     _others: dict[tuple[str, str], RecordTable] = field(init=False, factory=dict[tuple[str, str], RecordTable])
     _windows: dict[tuple[str, str], ServerWindow] = field(init=False, factory=dict[tuple[str, str], ServerWindow])
     rng: Random = field(init=False, default=_SEEDED)  # of the latency

@@ -198,20 +198,16 @@ def test_marker_and_fixtures_are_described(pytester: pytest.Pytester) -> None:
         ["@pytest.mark.alohub_sandbox(queues=250,*", "@pytest.mark.alohub_client(retry=*"]
     )
     listed = _pytest(pytester, "--fixtures").stdout
-    names = ("sandbox", "sandboxes", "client", "env", "sandbox_settings", "client_options")
+    names = ("sandbox", "sandboxes", "client", "env", "sandbox_settings")
     listed.fnmatch_lines_random([f"alohub_{name} *" for name in (*names, "module_sandbox", "session_sandbox")])
 
 
-def test_client_has_the_options_of_marker_and_fixture(pytester: pytest.Pytester) -> None:
+def test_client_has_the_options_of_its_markers(pytester: pytest.Pytester) -> None:
     """A marker makes a failure test quick; a wrong option is reported in one line."""
     pytester.makepyfile(
         _HEAD
         + """
     from alohub_async import InternalServerError, RetryPolicy
-
-    @pytest.fixture
-    def alohub_client_options():
-        return {"user_agent": "folder", "strict": True}
 
     pytestmark = pytest.mark.alohub_client(user_agent="module")
 

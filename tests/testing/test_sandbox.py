@@ -426,22 +426,6 @@ async def test_cancelled_close_closes(rounds: int) -> None:
         pass
 
 
-@pytest.mark.looptime
-async def test_run_forever_lasts_until_cancelled_or_closed() -> None:
-    """run_forever starts the sandbox if necessary. After cancelling or `close`, the sandbox is closed."""
-    sandbox = Sandbox()
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(sandbox.run_forever(), 3600)
-    async with sandbox:
-        running = asyncio.create_task(sandbox.run_forever())
-        await asyncio.sleep(1)
-        assert not running.done()
-        await sandbox.close()
-        await running
-    with pytest.raises(RuntimeError, match="not running"):
-        _ = sandbox.url
-
-
 # Client
 
 
