@@ -169,8 +169,8 @@ class FastLane:
 
         def read(raw: Any) -> Any:
             self._misses += 1
-            value, extra = reader.take(raw, NO_FIELDS)
-            return None if extra else value  # None is an error
+            value, extra = (reader.known[raw], None) if raw in reader.known else reader.take(raw, NO_FIELDS)
+            return None if extra or value is UNFIT else value  # None is an error
 
         known = [(raw, value) for raw, value in reader.known.items() if value is not UNFIT]
         for kind in (str, int):

@@ -74,7 +74,10 @@ def read_total(value: object) -> int | None:
 
 def identity_keys(records: Sequence[Mapping[Any, Any]], key: str | None) -> list[Hashable]:
     """Identity key of each record of a page; `key` is the wire name of the id."""
-    keys: list[Hashable] = [record.get(key) for record in records]
+    try:
+        keys: list[Hashable] = [record[key] for record in records]
+    except KeyError:
+        keys = []
     return keys if {*map(type, keys)} == {int} else [identity_of(record, key) for record in records]
 
 

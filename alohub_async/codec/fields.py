@@ -56,6 +56,8 @@ class FieldReader:
         self._default: Any = field.default
         self._has_default = field.default is not attrs.NOTHING
         self._must_fit = strict or not (self.optional or self._has_default)
+        # Whether a raw value of another type is not even tried.
+        self.only_str: bool = self.kind is str and self.optional and not self._must_fit
         self._structure = hook_for(self.kind)
         # Whether a raw value of the right type is the value itself.
         self.copied: bool = self.kind is str or (self.kind is int and not self.nullable)
@@ -85,8 +87,8 @@ class FieldReader:
         return value
 
     def _find(self, raw: Any, *, remember: bool) -> Any:
-        if self.kind is str and not (self._must_fit or isinstance(raw, str)):
-            return UNFIT  # saves an error
+        if self.only_str and not isinstance(raw, str):
+            return UNFIT
         try:
             value = self._read(raw)
         except _UNFIT as exc:
@@ -160,18 +162,21 @@ def fill_attributes(
 def _take(reader: FieldReader, value: str) -> Iterator[str]:
     """Code that sets a field from its raw value; one that is neither plain nor known costs a call."""
     name, kind = reader.attribute, reader.kind
+    unfit = f"record.{name}, extra = None, {{{reader.wire!r}: value, **extra}}"
     yield f"value = {value}"
     if reader.hashed:
         key = "value" if kind is bool else "missing if value is True or value is False else value"
         yield f"try: found = {name}_known[{key}]"
         yield f"except (KeyError, TypeError): record.{name}, extra = {name}_take(value, extra)"
         yield "else:"
-        yield f"    if found is unfit: record.{name}, extra = None, {{{reader.wire!r}: value, **extra}}"
+        yield f"    if found is unfit: {unfit}"
         yield f"    else: record.{name} = found"
         return
     null = " or value is None" if reader.nullable else ""
     least = "" if reader.minimum is None else f" and value >= {reader.minimum}"
     yield f"if {f'type(value) is {kind.__name__}{least}{null}' if reader.copied else False}: record.{name} = value"
+    if reader.only_str:
+        yield f"elif value is not missing: {unfit}"
     if reader.copied and kind is int and reader.minimum in {None, 0, 1}:
         digits = "value.isdecimal() and value.isascii() and value[0] != '0' and len(value) < 19"
         yield f"elif type(value) is str and {digits}: record.{name} = int(value)"

@@ -620,9 +620,10 @@ def test_more_values_than_the_cache_holds_are_read() -> None:
         queue(),
         queue(createdAt="2026-03-10"),
         queue(nguongRanhRoi="15", strategy=42),
+        queue(callinName=None, callinNumber=84123),
         {name: value for name, value in QUEUE.items() if value is not None},
     ],
-    ids=["documented", "undocumented field", "value that does not fit", "nulls left out"],
+    ids=["documented", "undocumented field", "values that do not fit", "no strings", "nulls left out"],
 )
 def test_records_of_a_list_cost_no_calls(record: dict[str, Any]) -> None:
     """Without the extra `speed`, too, whatever is odd about each of them."""
