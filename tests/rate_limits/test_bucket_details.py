@@ -8,7 +8,7 @@ import pytest
 from alohub_async.rate_limits.bucket import Bucket, Ticket
 from alohub_async.rate_limits.status import RateLimit
 from alohub_async.testing.windows import ServerWindow, WindowKind, make_window
-from tests.rate_limits.test_bucket import WINDOW, answered, new_bucket
+from tests.rate_limits.test_bucket import WINDOW, answered, drained, new_bucket
 
 
 def refused(bucket: Bucket, now: float, snapshot: RateLimit | None, retry_after: float | None = None) -> None:
@@ -450,7 +450,8 @@ def test_a_429_of_the_longer_window_leaves_the_shorter_one() -> None:
     second = RateLimit(5, 4, None, 1.0)
     bucket.settle(bucket.send(5.0), 5.0, RateLimit(50, 1, None, 10.0, (second,)))
     refused(bucket, 5.1, RateLimit(50, 0, None, 10.0, (second._replace(remaining=3),)), 7.0)
-    assert (bucket.denials, bucket.blocked_until) == (1, pytest.approx(12.1))
+    assert bucket.denials == 1
+    assert bucket.blocked_until == pytest.approx(12.1)
     bucket.settle(bucket.send(12.2), 12.2, RateLimit(50, 49, None, 10.0, (second,)))
     assert bucket.free(12.2) == 49
     for _ in range(4):
@@ -505,6 +506,22 @@ def test_a_request_is_forgotten_after_exactly_a_window(start: float) -> None:
         bucket.settle(bucket.send(start + at), start + at, RateLimit(20, left))
     yielded = 0.3 * 2 / 20  # the share of the budget: two of the requests still counted
     assert bucket.ready_at(start + 10.0) == pytest.approx(start + 1.0 + WINDOW + yielded)
+
+
+@pytest.mark.parametrize(("limit", "times"), [(10, 0), (11, 6)])
+def test_the_last_of_a_refill_waits_to_tell_two_weighted_counters_apart(limit: int, times: int) -> None:
+    """For 0.8 s after the look, six times in all while both fit; up to a limit of ten it makes no difference."""
+    bucket, now, waits = drained(limit), 100.0, list[bool]()
+    for _ in range(9):
+        look = bucket.ready_at(now)
+        bucket.settle(bucket.send(look), look, RateLimit(limit, 5))
+        tickets = burst(bucket, look)
+        waits.append(len(tickets) == 4)
+        assert len(tickets) == 5 or bucket.ready_at(look) == pytest.approx(look + 0.8)
+        now = look + 1.0
+        for ticket in tickets:
+            bucket.settle(ticket, now, RateLimit(limit, 0))
+    assert waits == [True] * times + [False] * (9 - times)
 
 
 # Other clients

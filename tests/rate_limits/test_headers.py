@@ -349,6 +349,10 @@ def test_window_in_a_name_is_a_year_at_most(text: str, window: float | None) -> 
             [RateLimit(50, 7, None, 10.0)],
         ),
         (_headers(X_RateLimit_Limit="100", RateLimit_Remaining="40"), [RateLimit(100, 40)]),
+        (  # of a window whose limit is not said: that of another one is no guess
+            _headers(X_RateLimit_Limit="100", X_RateLimit_Remaining="40", X_RateLimit_Remaining_10="7"),
+            [RateLimit(100, 40)],
+        ),
         (_headers(X_RateLimit_Limit="50, 20", X_RateLimit_Remaining="30, 4"), [RateLimit(20, 4)]),
         (_headers(X_RateLimit_Limit="50,20", X_RateLimit_Remaining="30,4"), [RateLimit(20, 4)]),
         (_headers(X_RateLimit_Limit="50, 20", X_RateLimit_Remaining="3, 4"), [RateLimit(50, 3)]),

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -389,8 +390,10 @@ async def test_a_stall_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     server, limiter = Server(tenant=5), RateLimiter()
     with caplog.at_level(logging.WARNING, "alohub_async"):
         await asyncio.gather(*(server.request(limiter) for _ in range(10)))
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "5 requests wait, the next for " in caplog.text
+    [record] = caplog.records
+    assert record.levelname == "WARNING"
+    told = r"the rate limit is used up: 5 requests wait, the next for 1\d\.\d s"
+    assert re.fullmatch(told, record.getMessage())
 
 
 async def test_one_request_that_waits_is_logged_in_the_singular(caplog: pytest.LogCaptureFixture) -> None:
@@ -763,3 +766,14 @@ async def test_forecast_counts_those_that_wait_on_other_routes() -> None:
     assert limiter.forecast(LIST_INBOUND, 2) == alone
     assert limiter.forecast(LIST_INBOUND, 3) == alone + 10.0
     await asyncio.gather(*waiting)
+
+
+async def test_the_queue_ahead_counts_for_the_wait_for_a_route() -> None:
+    """Also where the tenant has no limit."""
+    server, limiter = Server(tenant=None, route=2), RateLimiter()
+    ahead = [asyncio.ensure_future(server.request(limiter)) for _ in range(4)]
+    await asyncio.sleep(1)
+    with pytest.raises(RateLimitWaitError) as caught:
+        await server.request(limiter, max_wait=15)
+    assert 18 < caught.value.wait < 24
+    await asyncio.gather(*ahead)
