@@ -98,6 +98,8 @@ def test_both_word_orders_are_read_in_any_case(
         ),
         (_headers(RateLimit_Policy="default;q=100", RateLimit="default;r=40"), RateLimit(100, 40)),
         (_headers(RateLimit_Policy='"default";q=100', RateLimit='"default";r=400'), RateLimit(100, 100)),
+        (_headers(X_RateLimit="100", X_RateLimit_Remaining="40"), RateLimit(100, 40)),
+        (_headers(X_RateLimit_10="100", X_RateLimit_10_Remaining="40"), RateLimit(100, 40, None, 10.0)),
     ],
     ids=str,
 )
