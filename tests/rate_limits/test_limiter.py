@@ -461,8 +461,8 @@ async def test_ten_thousand_waiters_can_be_cancelled_at_once() -> None:
 
 async def test_many_routes_are_not_remembered_for_ever() -> None:
     """Calling ever new paths does not make the limiter grow without end."""
-    server, limiter = Server(tenant=None), RateLimiter()
-    for number in range(1500):
+    server, limiter = Server(tenant=None, latency=0.0), RateLimiter()
+    for number in range(1050):
         await server.request(limiter, Route("GET", f"/v1/thing-{number}"))
     assert len(limiter.status().routes) <= 1000
 
@@ -577,9 +577,19 @@ async def test_a_new_request_does_not_pass_those_that_were_granted_and_have_not_
     assert server.sent == [0, 1, 2, "new"]
 
 
+class BusyLoop(asyncio.SelectorEventLoop):
+    """An event loop in which time passes while a callback runs."""
+
+    passed = 0.0
+
+    def time(self) -> float:
+        """Seconds of its clock."""
+        return super().time() + self.passed
+
+
 def test_a_new_request_does_not_pass_those_whose_time_has_come() -> None:
     """The event loop was busy when it came: the timer fires late, and the tenant has one request left."""
-    limiter, order = RateLimiter(window=0.2), list[str]()
+    limiter, order, loop = RateLimiter(), list[str](), BusyLoop()
 
     async def request(who: str, route: Route, left: int) -> None:
         headers = {"X-RateLimit-Limit-Tenant": "50", "X-RateLimit-Remaining-Tenant": str(left)}
@@ -589,19 +599,18 @@ def test_a_new_request_does_not_pass_those_whose_time_has_come() -> None:
             order.append(who)
             permit.observe(200, CIMultiDict(headers), retry_after=None)
 
-    def be_busy() -> None:
-        time.sleep(0.1)
-
     async def run() -> None:
         await request("first", LIST_INBOUND, 40)
-        waiting = asyncio.ensure_future(request("waiting", LIST_INBOUND, 0))
-        await asyncio.sleep(0.15)
+        waiting = asyncio.ensure_future(request("waiting", LIST_INBOUND, 30))
+        await asyncio.sleep(0)
+        loop.passed = 9.0
         await request("other route", GET_INBOUND, 1)
-        be_busy()
-        await request("new", GET_INBOUND, 40)
+        loop.passed = 13.0
+        await request("new", GET_INBOUND, 30)
         await waiting
 
-    asyncio.run(run())
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(run())
     assert order == ["first", "other route", "waiting", "new"]
 
 
