@@ -700,6 +700,15 @@ def test_log_shows_no_secret_and_little(lines: Lines) -> None:
     assert len(message) < 500
 
 
+def test_log_cuts_names_and_values_after_40_characters(lines: Lines) -> None:
+    """Those that are that long are shown whole."""
+    whole = f"X-Limit-{'z' * 32}"
+    headers = CIMultiDict({whole: "9" * 40, f"{whole}y": "8" * 41})
+    [line] = lines((headers, True))
+    cut = f"{whole[:39]}…: '{'8' * 39}…'"
+    assert line.getMessage().endswith(f": {whole}: '{'9' * 40}', {cut}")
+
+
 # Names that the user gives
 
 

@@ -502,7 +502,8 @@ def test_two_event_loops_at_once_get_a_clear_error() -> None:
     first = asyncio.new_event_loop()
     try:
         first.run_until_complete(Server(tenant=50, latency=0.0).request(limiter))
-        with pytest.raises(ConfigurationError, match="another event loop"):
+        told = r"^this RateLimiter \(or its client\) is used by another event loop; make one client for each loop$"
+        with pytest.raises(ConfigurationError, match=told):
             asyncio.run(Server(tenant=50, latency=0.0).request(limiter))
     finally:
         first.close()
