@@ -692,3 +692,28 @@ def test_after_a_failed_trial_the_weighted_counter_is_waited_for() -> None:
     assert due > 24.0
     bucket.settle(bucket.send(due), due, RateLimit(1, 0))
     assert bucket.ready_at(due) > due + 14.0
+
+
+def test_trials_that_fail_are_made_less_and_less_often() -> None:
+    """After 360 windows, then after 720 and 1440."""
+    bucket, now = new_bucket(), 5.0
+
+    def is_trial(now: float) -> bool:
+        bucket.settle(bucket.send(now), now, RateLimit(1, 0))
+        return bucket.ready_at(now) < now + 1.2 * WINDOW
+
+    assert is_trial(now)
+    for windows in (360, 720, 1440):
+        now += WINDOW
+        refused(bucket, now, RateLimit(1, 0), 10.0)
+        assert not is_trial(now + (windows - 1) * WINDOW)
+        now += (windows + 1) * WINDOW
+        assert is_trial(now)
+
+
+def test_answers_at_almost_the_same_time_are_forgotten_with_the_last_of_them() -> None:
+    """They share a step of a 2048th of a window; a limit of a million takes no more memory than that."""
+    bucket = Bucket(2048.0)
+    for now, left in ((100.0, 1), (100.9, 0)):
+        bucket.settle(bucket.send(now), now, RateLimit(2, left))
+    assert bucket.ready_at(101.0) == pytest.approx(100.9 + 2048.0)

@@ -375,6 +375,10 @@ def test_window_in_a_name_is_a_year_at_most(text: str, window: float | None) -> 
             [RateLimit(100, 40, 7.0, 10.0)],
         ),
         (
+            _headers(RateLimit_Limit="1000, 100;w=10", RateLimit_Remaining="40", RateLimit_Policy="1000;w=3600"),
+            [RateLimit(1000, 40, None, 3600.0)],
+        ),
+        (
             _headers(RateLimit_Limit="1000", RateLimit_Remaining="40", RateLimit_Policy="100;w=10, 1000;w=3600"),
             [RateLimit(1000, 40, None, 3600.0)],
         ),
