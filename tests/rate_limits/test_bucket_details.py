@@ -8,7 +8,7 @@ import pytest
 from alohub_async.rate_limits.bucket import Bucket, Ticket
 from alohub_async.rate_limits.status import RateLimit
 from alohub_async.testing.windows import ServerWindow, WindowKind, make_window
-from tests.rate_limits.test_bucket import WINDOW, answered, new_bucket
+from tests.rate_limits.test_bucket import WINDOW, answered, drained, new_bucket
 
 
 def refused(bucket: Bucket, now: float, snapshot: RateLimit | None, retry_after: float | None = None) -> None:
@@ -508,6 +508,22 @@ def test_a_request_is_forgotten_after_exactly_a_window(start: float) -> None:
     assert bucket.ready_at(start + 10.0) == pytest.approx(start + 1.0 + WINDOW + yielded)
 
 
+@pytest.mark.parametrize(("limit", "times"), [(10, 0), (11, 6)])
+def test_the_last_of_a_refill_waits_to_tell_two_weighted_counters_apart(limit: int, times: int) -> None:
+    """For 0.8 s after the look, six times in all while both fit; up to a limit of ten it makes no difference."""
+    bucket, now, waits = drained(limit), 100.0, list[bool]()
+    for _ in range(9):
+        look = bucket.ready_at(now)
+        bucket.settle(bucket.send(look), look, RateLimit(limit, 5))
+        tickets = burst(bucket, look)
+        waits.append(len(tickets) == 4)
+        assert len(tickets) == 5 or bucket.ready_at(look) == pytest.approx(look + 0.8)
+        now = look + 1.0
+        for ticket in tickets:
+            bucket.settle(ticket, now, RateLimit(limit, 0))
+    assert waits == [True] * times + [False] * (9 - times)
+
+
 # Other clients
 
 
@@ -676,3 +692,28 @@ def test_after_a_failed_trial_the_weighted_counter_is_waited_for() -> None:
     assert due > 24.0
     bucket.settle(bucket.send(due), due, RateLimit(1, 0))
     assert bucket.ready_at(due) > due + 14.0
+
+
+def test_trials_that_fail_are_made_less_and_less_often() -> None:
+    """After 360 windows, then after 720 and 1440."""
+    bucket, now = new_bucket(), 5.0
+
+    def is_trial(now: float) -> bool:
+        bucket.settle(bucket.send(now), now, RateLimit(1, 0))
+        return bucket.ready_at(now) < now + 1.2 * WINDOW
+
+    assert is_trial(now)
+    for windows in (360, 720, 1440):
+        now += WINDOW
+        refused(bucket, now, RateLimit(1, 0), 10.0)
+        assert not is_trial(now + (windows - 1) * WINDOW)
+        now += (windows + 1) * WINDOW
+        assert is_trial(now)
+
+
+def test_answers_at_almost_the_same_time_are_forgotten_with_the_last_of_them() -> None:
+    """They share a step of a 2048th of a window; a limit of a million takes no more memory than that."""
+    bucket = Bucket(2048.0)
+    for now, left in ((100.0, 1), (100.9, 0)):
+        bucket.settle(bucket.send(now), now, RateLimit(2, left))
+    assert bucket.ready_at(101.0) == pytest.approx(100.9 + 2048.0)

@@ -98,6 +98,8 @@ def test_both_word_orders_are_read_in_any_case(
         ),
         (_headers(RateLimit_Policy="default;q=100", RateLimit="default;r=40"), RateLimit(100, 40)),
         (_headers(RateLimit_Policy='"default";q=100', RateLimit='"default";r=400'), RateLimit(100, 100)),
+        (_headers(X_RateLimit="100", X_RateLimit_Remaining="40"), RateLimit(100, 40)),
+        (_headers(X_RateLimit_10="100", X_RateLimit_10_Remaining="40"), RateLimit(100, 40, None, 10.0)),
     ],
     ids=str,
 )
@@ -349,6 +351,10 @@ def test_window_in_a_name_is_a_year_at_most(text: str, window: float | None) -> 
             [RateLimit(50, 7, None, 10.0)],
         ),
         (_headers(X_RateLimit_Limit="100", RateLimit_Remaining="40"), [RateLimit(100, 40)]),
+        (  # of a window whose limit is not said: that of another one is no guess
+            _headers(X_RateLimit_Limit="100", X_RateLimit_Remaining="40", X_RateLimit_Remaining_10="7"),
+            [RateLimit(100, 40)],
+        ),
         (_headers(X_RateLimit_Limit="50, 20", X_RateLimit_Remaining="30, 4"), [RateLimit(20, 4)]),
         (_headers(X_RateLimit_Limit="50,20", X_RateLimit_Remaining="30,4"), [RateLimit(20, 4)]),
         (_headers(X_RateLimit_Limit="50, 20", X_RateLimit_Remaining="3, 4"), [RateLimit(50, 3)]),
@@ -367,6 +373,10 @@ def test_window_in_a_name_is_a_year_at_most(text: str, window: float | None) -> 
         (  # drafts to 06: the first limit is the one of which the rest is told, then come the policies
             _headers(RateLimit_Limit="100, 100;w=10, 1000;w=3600", RateLimit_Remaining="40", RateLimit_Reset="7"),
             [RateLimit(100, 40, 7.0, 10.0)],
+        ),
+        (
+            _headers(RateLimit_Limit="1000, 100;w=10", RateLimit_Remaining="40", RateLimit_Policy="1000;w=3600"),
+            [RateLimit(1000, 40, None, 3600.0)],
         ),
         (
             _headers(RateLimit_Limit="1000", RateLimit_Remaining="40", RateLimit_Policy="100;w=10, 1000;w=3600"),
@@ -692,6 +702,15 @@ def test_log_shows_no_secret_and_little(lines: Lines) -> None:
     assert "sk_l" not in message
     assert "7c9e6679" not in message
     assert len(message) < 500
+
+
+def test_log_cuts_names_and_values_after_40_characters(lines: Lines) -> None:
+    """Those that are that long are shown whole."""
+    whole = f"X-Limit-{'z' * 32}"
+    headers = CIMultiDict({whole: "9" * 40, f"{whole}y": "8" * 41})
+    [line] = lines((headers, True))
+    cut = f"{whole[:39]}…: '{'8' * 39}…'"
+    assert line.getMessage().endswith(f": {whole}: '{'9' * 40}', {cut}")
 
 
 # Names that the user gives

@@ -266,3 +266,12 @@ def test_a_sample_of_many_answers_is_enough() -> None:
     assert len(pickle.dumps(log.fit)) < 20_000
     log.opening(now)
     assert not log.fit.vague
+
+
+def test_more_in_flight_than_the_limit_waits_for_two_boundaries() -> None:
+    """As long as they are not answered, the server may count them at any time."""
+    log = Log("sliding-counter", 50)
+    for _ in range(100):
+        log.answers.add(103.0)
+    assert 123.0 < log.fit.opening(103.1, 50, 150, log.answers, even=True) <= 123.1
+    assert log.fit.opening(103.1, 50, 49, log.answers) <= 103.1
