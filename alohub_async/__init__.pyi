@@ -60,8 +60,11 @@ from alohub_async.rate_limits import RateLimiter as RateLimiter
 from alohub_async.rate_limits import RateLimitHeaders as RateLimitHeaders
 from alohub_async.rate_limits import RateLimitStatus as RateLimitStatus
 from alohub_async.rate_limits import ScopeStatus as ScopeStatus
+from alohub_async.rate_limits.limiter import RateLimiterOptionsDict as RateLimiterOptionsDict
 from alohub_async.rate_limits.priorities import Priority as Priority
 from alohub_async.rate_limits.redis import RedisRateLimiter as RedisRateLimiter
+from alohub_async.rate_limits.redis import RedisRateLimiterOptionsDict as RedisRateLimiterOptionsDict
+from alohub_async.rate_limits.store import RedisClient as RedisClient
 from alohub_async.resources import Edit as Edit
 from alohub_async.resources import Outcome as Outcome
 from alohub_async.resources import Outcomes as Outcomes

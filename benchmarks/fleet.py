@@ -55,12 +55,13 @@ async def serve(window: ServerWindow) -> asyncio.Server:
 
 async def work(settings: dict[str, Any]) -> None:
     """Send requests for some seconds; print, for each 0.1 s, how many were served and refused."""
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    window, ends = settings["window"], float(sys.stdin.readline())
+    window = settings["window"]
     limiter = RateLimiter(window=window)
     if settings["store"]:
         limiter = RedisRateLimiter.from_url(settings["store"], tenant="benchmark", window=window, lease=window)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    ends = float(sys.stdin.readline())
     counts: dict[int, list[int]] = {}
 
     async def call_on() -> None:
