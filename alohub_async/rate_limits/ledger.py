@@ -26,6 +26,7 @@ import attrs
 from alohub_async.rate_limits.bucket import Bucket, Ticket
 from alohub_async.rate_limits.history import EventHistory
 from alohub_async.rate_limits.status import RateLimit
+from alohub_async.rate_limits.wait_queues import MAX_ROUTES
 
 _logger = logging.getLogger("alohub_async")
 
@@ -157,6 +158,10 @@ class Replica:
     def route(self, name: str) -> SharedBudget:
         """The budget of a route, made at its first use."""
         if name not in self.routes:
+            if len(self.routes) >= MAX_ROUTES:
+                self.routes.pop(
+                    next((old for old, each in self.routes.items() if not each.bucket.in_flight), name), None
+                )
             self.routes[name] = SharedBudget(self._new_bucket())
         return self.routes[name]
 

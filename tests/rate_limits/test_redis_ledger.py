@@ -194,3 +194,14 @@ def test_a_process_without_others_has_the_whole_budget() -> None:
     replica.process("b").weight = 3.0
     replica.process("a")
     assert replica.share("a") == 0.25
+
+
+def test_the_budgets_of_a_thousand_routes_are_kept() -> None:
+    """Of those that are idle, the oldest are forgotten."""
+    log = known(10, 9)
+    log.write("a", book=1)
+    replica = new_replica(log)
+    for number in range(1100):
+        replica.route(str(number))
+    assert len(replica.routes) == 1000
+    assert ROUTE in replica.routes
