@@ -123,6 +123,7 @@ async def run(
     ]
     for worker in workers:
         await cast("asyncio.StreamReader", worker.stdout).readline()
+    await asyncio.sleep(1.1 * window.seconds - time.time() % window.seconds)  # all runs begin in the same phase
     ends = f"{time.time() + seconds}\n".encode()
     running = [asyncio.create_task(worker.communicate(ends)) for worker in workers]
     started = time.time()
