@@ -70,8 +70,6 @@ class AlohubClient:
         if not callable(key):
             check_key(key)
         chosen = ClientOptions.of(options, "api_key")
-        chosen.rate_limiter.bind(str(chosen.endpoint.base_url), chosen.tenant_id, None if callable(key) else key)
-        self._bound = chosen.rate_limiter
         self._setup(
             Requestor(
                 api_key=key,
@@ -82,6 +80,8 @@ class AlohubClient:
                 headers=HeaderCache(chosen.endpoint, tenant_id=chosen.tenant_id, user_agent=chosen.user_agent),
             )
         )
+        chosen.rate_limiter.bind(str(chosen.endpoint.base_url), chosen.tenant_id, None if callable(key) else key)
+        self._bound = chosen.rate_limiter
 
     def _setup(self, requestor: Requestor) -> None:
         self._requestor = requestor
