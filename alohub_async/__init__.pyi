@@ -85,6 +85,7 @@ from alohub_async.rate_limits.limiter import RateLimiterOptionsDict as RateLimit
 from alohub_async.rate_limits.priorities import Priority as Priority
 from alohub_async.rate_limits.redis import RedisRateLimiter as RedisRateLimiter
 from alohub_async.rate_limits.redis import RedisRateLimiterOptionsDict as RedisRateLimiterOptionsDict
+from alohub_async.rate_limits.store import RedisClient as RedisClient
 from alohub_async.resources import Edit as Edit
 from alohub_async.resources import Failed as Failed
 from alohub_async.resources import Outcome as Outcome

@@ -75,12 +75,9 @@ class AlohubClient:
         if not callable(key):
             check_key(key)
         chosen = ClientOptions.of(options, "api_key")
-        chosen.rate_limiter.bind(str(chosen.endpoint.base_url), chosen.tenant_id, None if callable(key) else key)
-        self._bound = chosen.rate_limiter
         events = Emitter(chosen.on_event, chosen.tenant_id)
         server = chosen.endpoint.base_url
         network = network_of(server, proxy=chosen.proxy, trust_env=chosen.trust_env, ssl=chosen.ssl)
-        chosen.rate_limiter.emitters.add(events)
         self._setup(
             Requestor(
                 api_key=key,
@@ -92,6 +89,9 @@ class AlohubClient:
                 events=events,
             )
         )
+        chosen.rate_limiter.bind(str(chosen.endpoint.base_url), chosen.tenant_id, None if callable(key) else key)
+        self._bound = chosen.rate_limiter
+        chosen.rate_limiter.emitters.add(events)
 
     def _setup(self, requestor: Requestor) -> None:
         self._requestor = requestor

@@ -55,12 +55,13 @@ async def serve(window: ServerWindow) -> asyncio.Server:
 
 async def work(settings: dict[str, Any]) -> None:
     """Send requests for some seconds; print, for each 0.1 s, how many were served and refused."""
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    window, ends = settings["window"], float(sys.stdin.readline())
+    window = settings["window"]
     limiter = RateLimiter(window=window)
     if settings["store"]:
         limiter = RedisRateLimiter.from_url(settings["store"], tenant="benchmark", window=window, lease=window)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    ends = float(sys.stdin.readline())
     counts: dict[int, list[int]] = {}
 
     async def call_on() -> None:
@@ -122,6 +123,7 @@ async def run(
     ]
     for worker in workers:
         await cast("asyncio.StreamReader", worker.stdout).readline()
+    await asyncio.sleep(1.1 * window.seconds - time.time() % window.seconds)  # all runs begin in the same phase
     ends = f"{time.time() + seconds}\n".encode()
     running = [asyncio.create_task(worker.communicate(ends)) for worker in workers]
     started = time.time()

@@ -7,7 +7,7 @@ used soon are given back. While the store is not there, the process decides alon
 import math
 from collections import deque
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -84,18 +84,10 @@ class Lease:
         return 0, now, 0
 
     def settle(
-        self,
-        ticket: "Ticket",
-        now: float,
-        snapshot: "RateLimit | None",
-        *,
-        denied: bool = False,
-        retry_after: float | None = None,
-        lost: bool = False,
-        elsewhere: bool = False,
+        self, ticket: "Ticket", now: float, snapshot: "RateLimit | None", *, denied: bool = False, **_: Any
     ) -> None:
         """Note what the answer said of the tenant's budget; the route's part follows at once."""
-        del ticket, now, retry_after, lost, elsewhere
+        del ticket, now
         self._member.of_tenant = snapshot, denied
 
     def cancel(self, ticket: "Ticket", now: float) -> None:
@@ -180,10 +172,9 @@ class RouteLease(Lease):
         denied: bool = False,
         retry_after: float | None = None,
         lost: bool = False,
-        elsewhere: bool = False,
+        **_: Any,
     ) -> None:
         """Report how a request ended."""
-        del elsewhere
         if flight := self._landed(ticket):
             (tenant, blamed), blame = self._member.of_tenant, 2 * denied
             self._member.report(flight, now, blame + blamed, (tenant, snapshot), retry_after, lost=lost)

@@ -26,12 +26,14 @@ import attrs
 from alohub_async.rate_limits.bucket import Bucket, Ticket
 from alohub_async.rate_limits.history import EventHistory
 from alohub_async.rate_limits.status import RateLimit
+from alohub_async.rate_limits.wait_queues import MAX_ROUTES
 
 _logger = logging.getLogger("alohub_async")
 
 VERSION: Final = 1  # of what an entry says
 _TICK: Final = 0.001  # seconds: the precision of the log's times
 _PATIENCE: Final = 0.05  # windows for which budget is left to a process that does not come
+_LEAST_WEIGHT: Final = 1e-9
 _STEPS: Final = 64  # in which a budget is divided
 
 Waiting: TypeAlias = tuple[int, int, int]
@@ -156,6 +158,10 @@ class Replica:
     def route(self, name: str) -> SharedBudget:
         """The budget of a route, made at its first use."""
         if name not in self.routes:
+            if len(self.routes) >= MAX_ROUTES:
+                self.routes.pop(
+                    next((old for old, each in self.routes.items() if not each.bucket.in_flight), name), None
+                )
             self.routes[name] = SharedBudget(self._new_bucket())
         return self.routes[name]
 
@@ -178,8 +184,8 @@ class Replica:
         for each in said.get("s", ()):
             self._settle(process, each)
         process.weight = said.get("w", process.weight)
-        if "q" in said:
-            process.waiting = {route: tuple(counts) for route, counts in said["q"].items()}
+        if said.get("q", False) is not False:
+            process.waiting = said["q"]
         for grant in fields.get("g", "").split():
             route, *numbers = grant.split(":")
             self._book(name, route, *map(int, numbers))
@@ -192,7 +198,9 @@ class Replica:
         with contextlib.suppress(AttributeError, IndexError, KeyError, TypeError, ValueError):
             said = json.loads(text)
             if said["v"] == VERSION:
-                return {**said, "s": [[*each[:4], *map(_read, each[4:6]), each[6]] for each in said.get("s", ())]}
+                ended = [[*each[:4], *map(_read, each[4:6]), each[6]] for each in said.get("s", ())]
+                waiting = {route: (int(a), int(b), int(c)) for route, (a, b, c) in said.get("q", {}).items()}
+                return {**said, "s": ended, "w": max(float(said["w"]), _LEAST_WEIGHT), "q": "q" in said and waiting}
         if not self._warned:
             self._warned = True
             _logger.warning("RedisRateLimiter skips entries of another version of this SDK; use one version in a fleet")

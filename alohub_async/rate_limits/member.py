@@ -48,6 +48,7 @@ from alohub_async.rate_limits.ledger import (
 )
 from alohub_async.rate_limits.status import RateLimit
 from alohub_async.rate_limits.store import FULL, Entry, Reply, Store, StoreError
+from alohub_async.rate_limits.wait_queues import MAX_ROUTES
 
 if TYPE_CHECKING:
     from alohub_async.rate_limits.scheduler import Scheduler
@@ -111,6 +112,8 @@ class Member:
     def of_route(self, key: Hashable) -> RouteLease:
         """The budget of a route."""
         name = hashlib.blake2b(str(key).encode(), digest_size=6).hexdigest()
+        if len(self._leases) >= MAX_ROUTES:
+            self._leases.pop(next((old for old, each in self._leases.items() if not each.in_flight), name), None)
         self._leases[name] = lease = RouteLease(self, key, name)
         return lease
 

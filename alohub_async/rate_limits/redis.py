@@ -3,20 +3,17 @@
 import hashlib
 import importlib
 import importlib.util
-import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, Self, TypeAlias, Unpack, get_args
 
 from alohub_async.errors import ConfigurationError
 from alohub_async.rate_limits.leases import Lease
-from alohub_async.rate_limits.limiter import BULK_LEAVES, WINDOW, Permit, RateLimiter, RateLimiterOptionsDict
+from alohub_async.rate_limits.limiter import BULK_LEAVES, WINDOW, RateLimiter, RateLimiterOptionsDict
 from alohub_async.rate_limits.member import Member
-from alohub_async.rate_limits.priorities import Priority
 from alohub_async.rate_limits.scheduler import Budgets, Scheduler
 from alohub_async.rate_limits.store import RedisClient, Store
-from alohub_async.routes import Route
 from alohub_async.secret import Secret, hide
-from alohub_async.unset import UNSET, UnsetType
 from alohub_async.validation import check_choice, check_instance, check_number, check_seconds, check_text
 
 WhenUnavailable: TypeAlias = Literal["local", "fail"]
@@ -85,8 +82,6 @@ class RedisRateLimiter(RateLimiter):
         for name, seconds in ("lease", lease), ("store_timeout", store_timeout):
             check_seconds(name, seconds, error=ConfigurationError)
         check_choice("when_unavailable", when_unavailable, get_args(WhenUnavailable), error=ConfigurationError)
-        self._connect = lambda: redis
-        self._owned = False
         self._tenant, self._store_timeout = tenant, store_timeout
         self._users = 0
         password = getattr(getattr(redis, "connection_pool", None), "connection_kwargs", {}).get("password")
@@ -104,6 +99,8 @@ class RedisRateLimiter(RateLimiter):
             bulk_leaves=bulk_leaves,
             budgets=Budgets(Lease(member), member.of_route),
         )
+        self._bound = False  # to the endpoint and the tenant of a client
+        self._use(lambda: redis, owned=False)
 
     @classmethod
     def from_url(cls, url: str, **options: Unpack[RedisRateLimiterOptionsDict]) -> Self:
@@ -120,8 +117,15 @@ class RedisRateLimiter(RateLimiter):
         secret = Secret((url,))  # hidden in frames; a text would be struck out of other errors, too
         del url
         limiter = cls(_from_url(secret), **options)
-        limiter._connect, limiter._owned = partial(_from_url, secret), True
+        limiter._use(partial(_from_url, secret), owned=True)
         return limiter
+
+    def _use(self, connect: Callable[[], RedisClient], *, owned: bool) -> None:
+        self._connect, self._owned = connect, owned
+        if self._tenant is None:
+            self._scheduler.unavailable = _without_tenant
+        else:
+            self._member.store = self._store("", f"tenant {self._tenant}")
 
     def bind(self, endpoint: str, tenant_id: str | None, key: Secret[str] | None) -> None:
         """Note that a client uses it; `ConfigurationError` if its budget is another one than that of the others."""
@@ -133,8 +137,8 @@ class RedisRateLimiter(RateLimiter):
             )
         owner = f"tenant {whose}" if whose or key is None else f"key {key.revealed}"
         store = self._store(endpoint, owner)
-        if self._member.store is None:
-            self._member.store = store
+        if not self._bound or self._member.store is None:
+            self._bound, self._member.store, self._scheduler.unavailable = True, store, None
         elif store.log != self._member.store.log:
             raise ConfigurationError(
                 "this RedisRateLimiter is used for another tenant, key or endpoint; make one for each"
@@ -146,21 +150,6 @@ class RedisRateLimiter(RateLimiter):
         self._users -= 1
         if not self._users:
             await self.aclose()
-
-    def acquire(
-        self,
-        route: Route,
-        *,
-        priority: Priority = "normal",
-        max_wait: float | UnsetType | None = UNSET,
-        max_retry_after: float = math.inf,
-    ) -> Permit:
-        """As `RateLimiter.acquire`."""
-        if self._member.store is None:
-            if self._tenant is None:
-                raise ConfigurationError("pass tenant= to a RedisRateLimiter that no AlohubClient uses")
-            self._member.store = self._store("", f"tenant {self._tenant}")
-        return super().acquire(route, priority=priority, max_wait=max_wait, max_retry_after=max_retry_after)
 
     async def aclose(self) -> None:
         """Return what is held, write what is due, and close the connection if it is its own."""
@@ -176,6 +165,10 @@ class RedisRateLimiter(RateLimiter):
         budget = hashlib.blake2b(f"{endpoint}\n{owner}".encode(), digest_size=16).hexdigest()
         log, booked = (f"alohub:{{{budget}}}:{name}" for name in ("log", "booked"))
         return Store(self._connect, self._owned, self._store_timeout, log, booked)
+
+
+def _without_tenant() -> ConfigurationError:
+    return ConfigurationError("a RedisRateLimiter that no AlohubClient uses needs to know whose budget it is: tenant=")
 
 
 def _check_installed() -> None:

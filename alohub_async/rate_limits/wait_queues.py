@@ -23,7 +23,7 @@ Budget: TypeAlias = "Bucket | Lease"
 """What a route, or the tenant, may send: as this process knows it, or its part of a shared budget."""
 
 _PRIORITIES: Final[tuple[Priority, ...]] = ("interactive", "normal", "bulk")
-_MAX_ROUTES: Final = 1000  # kept in memory; the API has a handful
+MAX_ROUTES: Final = 1000  # kept in memory; the API has a handful
 _MAX_CANCELLED: Final = 64  # cancelled waiters that are not worth removing
 
 
@@ -159,7 +159,7 @@ class RouteQueues(dict[Hashable, RouteQueue[WaiterT]]):
         self._new_budget = new_budget
 
     def __missing__(self, key: Hashable) -> RouteQueue[WaiterT]:
-        if len(self) >= _MAX_ROUTES:
+        if len(self) >= MAX_ROUTES:
             idle = (name for name, old in self.items() if not old.waiting and not old.bucket.in_flight)
             self.pop(next(idle, key), None)
         self[key] = route_queue = RouteQueue[WaiterT](self._new_budget(key))

@@ -25,7 +25,7 @@ class Log:
         self.now += later
         grant = f"{ROUTE}:{book}:{self.booked}:{self.booked}" if book else ""
         self.booked += book
-        message = json.dumps({"v": VERSION, **said}) if said else ""
+        message = json.dumps({"v": VERSION, "w": 1.0, **said}) if said else ""
         self.entries.append((f"{self.now}-{len(self.entries)}", {"p": process, "x": "0", "g": grant, "m": message}))
 
 
@@ -153,7 +153,18 @@ def test_the_requests_of_a_dead_process_are_lost_after_its_lease() -> None:
     assert [*replica.processes] == ["a"]
 
 
-@pytest.mark.parametrize("message", ['{"v": 2, "s": "?"}', "no JSON", "[]", '{"v": 1, "s": [[1]]}', '{"w": 2}', "7"])
+@pytest.mark.parametrize(
+    "message",
+    [
+        '{"v": 2, "s": "?"}',
+        "no JSON",
+        "[]",
+        '{"v": 1, "w": 1, "s": [[1]]}',
+        '{"v": 1, "w": 1, "q": {"r": 3}}',
+        '{"w": 2}',
+        "7",
+    ],
+)
 def test_what_is_not_understood_is_skipped(message: str, caplog: pytest.LogCaptureFixture) -> None:
     """With one warning; the bookings of the entry count all the same."""
     log = known(10, 9)
@@ -183,3 +194,14 @@ def test_a_process_without_others_has_the_whole_budget() -> None:
     replica.process("b").weight = 3.0
     replica.process("a")
     assert replica.share("a") == 0.25
+
+
+def test_the_budgets_of_a_thousand_routes_are_kept() -> None:
+    """Of those that are idle, the oldest are forgotten."""
+    log = known(10, 9)
+    log.write("a", book=1)
+    replica = new_replica(log)
+    for number in range(1100):
+        replica.route(str(number))
+    assert len(replica.routes) == 1000
+    assert ROUTE in replica.routes

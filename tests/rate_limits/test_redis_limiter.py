@@ -97,7 +97,8 @@ async def test_a_key_provider_needs_a_tenant() -> None:
         AlohubClient(lambda: KEY, rate_limiter=RedisRateLimiter.from_url("redis://localhost"))
     AlohubClient(lambda: KEY, rate_limiter=RedisRateLimiter.from_url("redis://localhost", tenant="7"))
     with pytest.raises(ConfigurationError, match="tenant="):
-        RedisRateLimiter.from_url("redis://localhost").acquire(ROUTE)
+        async with RedisRateLimiter.from_url("redis://localhost").acquire(ROUTE):
+            pytest.fail("it had no budget")
 
 
 @pytest.mark.parametrize(
