@@ -98,7 +98,7 @@ class TenantsFile:
 def tenants_of(tenants: Tenants) -> Iterable[Tenant] | AsyncIterable[Tenant]:
     """The tenants, read only as needed."""
     if isinstance(tenants, str | Path):
-        return read_tenants(Path(tenants)).tenants
+        return read_tenants(tenants).tenants
     if isinstance(tenants, Mapping):
         by_name = cast("Mapping[str, Tenant | ApiKey | None]", tenants)
         return [
@@ -108,13 +108,14 @@ def tenants_of(tenants: Tenants) -> Iterable[Tenant] | AsyncIterable[Tenant]:
     return tenants
 
 
-def read_tenants(path: Path) -> TenantsFile:
+def read_tenants(path: str | Path) -> TenantsFile:
     """Read a TOML file of tenants: `format`, and a table `[tenants.NAME]` for each. No error shows a value.
 
     Raises:
         ConfigurationError: Its content is not allowed; a value is not shown, as it could be a key.
         FileError: It cannot be read.
     """
+    path = Path(path)
     try:
         with reading(path) as file:
             content = tomllib.load(file)

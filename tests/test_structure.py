@@ -19,6 +19,7 @@ import alohub_async.audit
 import alohub_async.changes
 import alohub_async.export
 import alohub_async.files
+import alohub_async.tenants
 import alohub_async.testing
 
 ROOT = Path(alohub_async.__file__).parent
@@ -44,7 +45,10 @@ def run(code: str) -> Any:
 
 PACKAGES = pytest.mark.parametrize(
     "package",
-    [alohub_async, alohub_async.audit, alohub_async.changes, alohub_async.files, alohub_async.testing],
+    [
+        *(alohub_async, alohub_async.audit, alohub_async.changes, alohub_async.files),
+        *(alohub_async.tenants, alohub_async.testing),
+    ],
     ids=lambda package: package.__name__,
 )
 
@@ -168,7 +172,7 @@ def _public_members(cls: type) -> Iterator[tuple[str, object]]:
     "package",
     [
         *(alohub_async, alohub_async.audit, alohub_async.changes),
-        *(alohub_async.export, alohub_async.files, alohub_async.testing),
+        *(alohub_async.export, alohub_async.files, alohub_async.tenants, alohub_async.testing),
     ],
     ids=lambda package: package.__name__,
 )

@@ -20,7 +20,7 @@ from alohub_async.pagination import Consistency
 from alohub_async.pool import AlohubPool, TenantOutcomes
 from alohub_async.tenant import Tenant, Tenants, check_tenant, read_tenants, tenants_of
 from alohub_async.tenants.folder import Folder
-from alohub_async.tenants.jobs import AuditJob, ExportJob, OnReport, Task, read_time
+from alohub_async.tenants.jobs import Job, OnReport, Task, audit_job, export_job, read_time
 from alohub_async.tenants.report import Status, TenantEntry, TenantsProgress, TenantsReport
 from alohub_async.validation import check_choice, check_count, check_iterable, refuse, validator
 
@@ -120,10 +120,10 @@ async def export_tenants(
     mine, others = _split(options, {*attrs.fields_dict(ExportOptions), "file_format"} - {"on_progress"})
     file_format = others.pop("file_format", None)
     if file_format is None:
-        file_format = read_tenants(Path(tenants)).file_format if isinstance(tenants, str | Path) else "parquet"
+        file_format = read_tenants(tenants).file_format if isinstance(tenants, str | Path) else "parquet"
     check_choice("file_format", file_format, ("jsonl", "csv", "parquet"))
     ExportOptions.of(others)
-    return await _run(tenants, str(directory), ExportJob(file_format, others), mine)
+    return await _run(tenants, str(directory), export_job(file_format, others), mine)
 
 
 async def audit_tenants(
@@ -144,7 +144,7 @@ async def audit_tenants(
     """
     names = {"rules", "config", "details", "consistency", "on_report", *attrs.fields_dict(PageOptions)}
     mine, others = _split(options, names)
-    job = AuditJob(on_report=others.pop("on_report", None), options=others)
+    job = audit_job(others, on_report=others.pop("on_report", None))
     return await _run(tenants, None if directory is None else str(directory), job, mine)
 
 
@@ -200,9 +200,7 @@ class _Run:
             self._next_save = now() + _SHARE * (now() - started)
 
 
-async def _run(
-    tenants: Tenants, directory: str | None, job: ExportJob | AuditJob, options: TenantsOptions
-) -> TenantsReport:
+async def _run(tenants: Tenants, directory: str | None, job: Job, options: TenantsOptions) -> TenantsReport:
     source, folder = tenants_of(tenants), None if directory is None else Folder(directory)
     report = TenantsReport(kind=job.kind, directory=directory, started=datetime.now(UTC))
     run = _Run(report, folder, options.on_progress, len(source) if isinstance(source, Sized) else None)

@@ -6,6 +6,8 @@ import os
 import pickle
 import signal
 import socket
+import sys
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from alohub_async import AlohubPool, ConfigurationError, RateLimiter, Tenant
+from alohub_async import AlohubPool, ConfigurationError, InvalidArgumentError, RateLimiter, Tenant
 from alohub_async.tenants import TenantsProgress, audit_tenants, export_tenants
-from alohub_async.tenants.jobs import ExportJob, Task
+from alohub_async.tenants.jobs import Task, export_job
 from tests.tenants.support import served
 
 distributed: Any = importlib.import_module("distributed")
@@ -86,7 +88,7 @@ def limiter(tenant: Tenant) -> RateLimiter:
 def test_no_key_is_in_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
     """What travels names the environment variable."""
     monkeypatch.setenv("KEY_a", KEY)
-    task = Task(ExportJob("parquet", {}), "memory://x", None, in_place=False)
+    task = Task(export_job("parquet", {}), "memory://x", None, in_place=False)
     graph = pickle.dumps((task, AlohubPool(rate_limiter=limiter), Tenant("a", api_key_env="KEY_a")))
     assert b"KEY_a" in graph
     assert KEY.encode() not in graph
@@ -102,8 +104,25 @@ def test_no_scheduler(tmp_path: Path) -> None:
             asyncio.run(export_tenants([], tmp_path, scheduler=address))
 
 
+@pytest.mark.parametrize("what", ["pool", "scheduler"])
+def test_what_cannot_be_sent_to_workers(tmp_path: Path, what: str) -> None:
+    """It is an error before anything is begun."""
+    lock = threading.Lock()
+
+    def local(tenant: Tenant) -> RateLimiter:
+        with lock:
+            return limiter(tenant)
+
+    options: dict[str, Any] = {"pool": AlohubPool(rate_limiter=local), "scheduler": "tcp://127.0.0.1:1"}
+    if what == "scheduler":
+        options = {"scheduler": 5}
+    error = ConfigurationError if what == "pool" else InvalidArgumentError
+    with pytest.raises(error, match="cannot be sent to workers" if what == "pool" else "scheduler must be a connected"):
+        asyncio.run(export_tenants([], tmp_path, **options))
+
+
 def test_distributed_is_optional(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without it, the error names the extra."""
-    monkeypatch.setitem(importlib.import_module("sys").modules, "distributed", None)
+    monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ConfigurationError, match=r"alohub-async\[distributed\]"):
         asyncio.run(export_tenants([], tmp_path, scheduler="tcp://127.0.0.1:1"))
