@@ -15,7 +15,7 @@ from alohub_async.config import ApiKey, Endpoint, Environment, KeyProvider, chec
 from alohub_async.errors import ConfigurationError
 from alohub_async.files import reading
 from alohub_async.secret import Secret
-from alohub_async.validation import check_instance
+from alohub_async.validation import check_instance, check_iterable
 
 _PATTERNS: Final = {
     "name": (
@@ -105,6 +105,7 @@ def tenants_of(tenants: Tenants) -> Iterable[Tenant] | AsyncIterable[Tenant]:
             attrs.evolve(value, name=name) if isinstance(value, Tenant) else Tenant(name, api_key=value)
             for name, value in by_name.items()
         ]
+    check_iterable("tenants", tenants)
     return tenants
 
 

@@ -20,6 +20,7 @@ from alohub_async.tenants.folder import Folder
 from alohub_async.tenants.report import TenantEntry
 
 OnStep: TypeAlias = Callable[[ExportProgress | AuditProgress], object]
+Work: TypeAlias = Callable[..., Awaitable[dict[str, Any]]]  # returns the record of the report
 OnReport: TypeAlias = Callable[[Tenant, AuditReport], object]
 """Is called with the report of the audit of a tenant."""
 

@@ -4,7 +4,7 @@ import asyncio
 import importlib
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from pickle import PicklingError
@@ -31,7 +31,7 @@ async def each_on_cluster(
     scheduler: Any,
     task: Task,
     pool: AlohubPool,
-    tenants: AsyncIterable[Tenant],
+    tenants: Iterable[Tenant] | AsyncIterable[Tenant],
     *,
     concurrency: int | None,
     step: Callable[[str, Any], object],
