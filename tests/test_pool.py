@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import aiohttp
 import pytest
@@ -122,7 +123,7 @@ async def test_key_of_a_named_provider() -> None:
 
 
 async def test_async_iterable_is_read_only_as_needed() -> None:
-    """No more tenants are read than are worked on or not yet yielded."""
+    """No more tenants are read than are worked on or not yet yielded, and nothing is kept of those that are done."""
     read = 0
 
     async def many() -> AsyncIterator[Tenant]:
@@ -134,11 +135,20 @@ async def test_async_iterable_is_read_only_as_needed() -> None:
     async def nothing(client: AlohubClient, tenant: Tenant) -> None:
         del client, tenant
 
-    async with AlohubPool(max_idle=5) as pool:
+    limiters: WeakSet[RateLimiter] = WeakSet()
+
+    def make(_: Tenant) -> RateLimiter:
+        limiter = RateLimiter()
+        limiters.add(limiter)
+        return limiter
+
+    async with AlohubPool(max_idle=5, rate_limiter=make) as pool:
         outcomes = pool.each(nothing, many(), concurrency=4)
         for taken in range(1, 200):
             assert (await anext(aiter(outcomes))).ok
             assert read <= taken + 4
+        gc.collect()
+        assert len(limiters) <= 5 + 4  # what knows no budget is not kept
 
 
 @pytest.mark.looptime
@@ -305,7 +315,7 @@ def test_pickled_pool_is_its_settings() -> None:
     [
         ({"tenant_id": "1"}, "there is no option 'tenant_id'"),
         ({"max_idle": -1}, "max_idle must be an int of 0 or more"),
-        ({"rate_limiter": RateLimiter()}, "rate_limiter of a pool must be a callable that takes a Tenant"),
+        ({"rate_limiter": RateLimiter()}, "rate_limiter of a pool must be a function that takes a Tenant"),
         ({"max_connections": 0}, "max_connections must be"),
     ],
 )
