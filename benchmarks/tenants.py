@@ -1,4 +1,4 @@
-"""How fast many tenants are exported, here and on a cluster: `python -m benchmarks.tenants [--quick]`.
+"""How fast many tenants are exported, here and on a cluster: `python -m benchmarks.tenants`.
 
 A server in a process of its own has any number of tenants, each with 50 queues and without limits. They are exported by
 asyncio in one process, by two such processes with half of the tenants each, and on a local cluster of 2 workers, one of
@@ -120,7 +120,9 @@ def main() -> int:
     """Measure; return 1 if anything is missing or twice."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="100 tenants only")
-    sizes = SIZES[:1] if parser.parse_args().quick else SIZES
+    parser.add_argument("--tenants", type=int, nargs="+", default=SIZES, help="numbers of tenants, one after another")
+    options = parser.parse_args()
+    sizes = SIZES[:1] if options.quick else options.tenants
     distributed: Any = importlib.import_module("distributed")
     failed = False
     with (

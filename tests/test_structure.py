@@ -262,7 +262,7 @@ def test_import_brings_no_optional_package_and_touches_nothing() -> None:
     loaded = set(state["loaded"])
     extras = (
         *("typer", "click", "rich", "msgspec", "orjson", "jinja2", "phonenumbers", "pyarrow"),
-        *("pytest", "hypothesis", "looptime", "pydantic"),
+        *("distributed", "dask", "fsspec", "pytest", "hypothesis", "looptime", "pydantic"),
     )
     assert not _under(loaded, *extras, "alohub_async.cli", "alohub_async.testing")
     of_aiohttp = run("import aiohttp, json, sys\nprint(json.dumps(sorted(sys.modules)))")

@@ -54,7 +54,7 @@ def test_jobs_run_on_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_lost_worker_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its tasks run again on another one; each partition is there once, and no half-written file."""
+    """Its tasks run again on another one; each partition is there, and nothing twice."""
     names = [f"t{number}" for number in range(6)]
     with served(monkeypatch, **dict.fromkeys(names, 2)) as found:
         for _, sandbox in found.values():
@@ -75,8 +75,8 @@ def test_lost_worker_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert rows.aggregate("tenant, count(*), count(DISTINCT id)").order("tenant").fetchall() == [
         (name, 2, 2) for name in names
     ]
-    files = {path.name for path in tmp_path.rglob("*") if path.is_file()}
-    assert files == {"_report.json", "queues.parquet", "_queues.parquet.report.json"}
+    visible = {path.name for path in tmp_path.rglob("*") if path.is_file() and path.name[0] != "."}
+    assert visible == {"_report.json", "queues.parquet", "_queues.parquet.report.json"}
 
 
 def limiter(tenant: Tenant) -> RateLimiter:
@@ -92,6 +92,25 @@ def test_no_key_is_in_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = pickle.dumps((task, AlohubPool(rate_limiter=limiter), Tenant("a", api_key_env="KEY_a")))
     assert b"KEY_a" in graph
     assert KEY.encode() not in graph
+
+
+@pytest.mark.parametrize("scheme", ["memory", "file"])
+async def test_task_that_runs_twice_leaves_one_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    """Also at the same time, as on a cluster that took a worker for lost."""
+    url = f"{scheme}://{tmp_path}"
+    task = Task(export_job("parquet", {}), url, None, in_place=False)
+    with served(monkeypatch, a=2) as found:
+        tenant, _ = found["a"]
+        async with AlohubPool() as pool, pool.client(tenant) as client:
+            entries = await asyncio.gather(*(task(client, tenant, lambda _: None) for _ in range(2)))
+    assert [entry.status for entry in entries] == ["done", "done"]
+    files = importlib.import_module("fsspec").filesystem(scheme)
+    names = {name.rpartition("/")[2] for name in files.find(str(tmp_path))}
+    assert names == {"queues.parquet", "_queues.parquet.report.json"}
+    pyarrow = importlib.import_module("pyarrow.parquet")
+    assert pyarrow.read_table(files.open(f"{tmp_path}/tenant=a/queues.parquet")).num_rows == 2
 
 
 def test_no_scheduler(tmp_path: Path) -> None:
