@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import aiohttp
 import pytest
@@ -122,7 +123,7 @@ async def test_key_of_a_named_provider() -> None:
 
 
 async def test_async_iterable_is_read_only_as_needed() -> None:
-    """No more tenants are read than are worked on or not yet yielded."""
+    """No more tenants are read than are worked on or not yet yielded, and nothing is kept of those that are done."""
     read = 0
 
     async def many() -> AsyncIterator[Tenant]:
@@ -134,11 +135,20 @@ async def test_async_iterable_is_read_only_as_needed() -> None:
     async def nothing(client: AlohubClient, tenant: Tenant) -> None:
         del client, tenant
 
-    async with AlohubPool(max_idle=5) as pool:
+    limiters: WeakSet[RateLimiter] = WeakSet()
+
+    def make(_: Tenant) -> RateLimiter:
+        limiter = RateLimiter()
+        limiters.add(limiter)
+        return limiter
+
+    async with AlohubPool(max_idle=5, rate_limiter=make) as pool:
         outcomes = pool.each(nothing, many(), concurrency=4)
         for taken in range(1, 200):
             assert (await anext(aiter(outcomes))).ok
             assert read <= taken + 4
+        gc.collect()
+        assert len(limiters) <= 5 + 4  # what knows no budget is not kept
 
 
 @pytest.mark.looptime
@@ -160,11 +170,16 @@ async def test_tenants_run_side_by_side() -> None:
         AlohubPool().each(job, tenants, concurrency=0)
 
 
+def tasks() -> set["asyncio.Task[object]"]:
+    """The running tasks, without those of the sandbox."""
+    return {task for task in asyncio.all_tasks() if "RequestHandler" not in repr(task)}
+
+
 @pytest.mark.parametrize("how", ["break", "cancel", "aclose"])
 async def test_nothing_is_left_behind(tenants: dict[str, Tenant], how: str) -> None:
     """After `break`, a cancellation or `aclose`, no task runs on, and no client is open."""
     ended: list[str] = []
-    before = asyncio.all_tasks()
+    before = tasks()
 
     async def job(client: AlohubClient, tenant: Tenant) -> None:
         try:
@@ -191,7 +206,7 @@ async def test_nothing_is_left_behind(tenants: dict[str, Tenant], how: str) -> N
             task.cancel()
             await asyncio.wait([task])
     await asyncio.wait([task])
-    assert asyncio.all_tasks() == before
+    assert tasks() == before
     assert sorted(ended) == ["a", "b", "c"]
     with pytest.raises(ClientClosedError, match="this pool is closed"):
         await pool.each(job, tenants).__anext__()
@@ -255,13 +270,55 @@ async def test_idle_clients_are_dropped(sandboxes: dict[str, Sandbox]) -> None:
     async with AlohubPool(max_idle=1) as pool:
         clients: list[AlohubClient] = []
         for tenant in tenants:
-            async with pool.client(tenant) as client, pool.client(tenant) as same:
-                assert same is client
+            async with pool.client(tenant) as client:
                 clients.append(client)
-        async with pool.client(tenants[-1]) as client:
-            assert client is clients[-1]
+        assert await count(clients[-1], tenants[-1]) == 1
         with pytest.raises(ClientClosedError):
             await count(clients[0], tenants[0])
+
+
+async def test_job_may_close_its_client(tenants: dict[str, Tenant]) -> None:
+    """The next job of the tenant works all the same."""
+
+    async def job(client: AlohubClient, tenant: Tenant) -> int:
+        async with client:
+            return await count(client, tenant)
+
+    async with AlohubPool() as pool:
+        for _ in range(2):
+            assert [outcome.unwrap() for outcome in await pool.each(job, {"a": tenants["a"]}).collect()] == [1]
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 2), st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=30))
+def test_clients_in_use_are_open_and_few_others_are(max_idle: int, steps: list[tuple[int, bool]]) -> None:
+    """Whatever the order in which clients of 4 tenants are entered and left."""
+
+    async def is_open(client: AlohubClient) -> bool:
+        try:
+            await client.__aenter__()
+        except ClientClosedError:
+            return False
+        return True
+
+    async def run() -> None:
+        seen: dict[int, AlohubClient] = {}
+        async with AlohubPool(max_idle=max_idle) as pool, AsyncExitStack() as left:
+            used: dict[int, list[AsyncExitStack]] = {number: [] for number in range(4)}
+            for number, enter in steps:
+                if enter:
+                    stack = await left.enter_async_context(AsyncExitStack())
+                    client = pool.client(Tenant(f"t{number}", api_key=KEY))
+                    seen[number] = await stack.enter_async_context(client)
+                    used[number].append(stack)
+                elif used[number]:
+                    await used[number].pop().aclose()
+                opened = {number for number, client in seen.items() if await is_open(client)}
+                in_use = {number for number, stacks in used.items() if stacks}
+                assert in_use <= opened
+                assert len(opened - in_use) <= max_idle
+
+    asyncio.run(run())
 
 
 def test_a_pool_serves_one_event_loop_after_another() -> None:
@@ -305,7 +362,7 @@ def test_pickled_pool_is_its_settings() -> None:
     [
         ({"tenant_id": "1"}, "there is no option 'tenant_id'"),
         ({"max_idle": -1}, "max_idle must be an int of 0 or more"),
-        ({"rate_limiter": RateLimiter()}, "rate_limiter of a pool must be a callable that takes a Tenant"),
+        ({"rate_limiter": RateLimiter()}, "rate_limiter of a pool must be a function that takes a Tenant"),
         ({"max_connections": 0}, "max_connections must be"),
     ],
 )

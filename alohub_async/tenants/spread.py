@@ -4,10 +4,11 @@ import asyncio
 import importlib
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Final
+from pickle import PicklingError
+from typing import Any, Final, cast
 
 import attrs
 
@@ -19,6 +20,7 @@ from alohub_async.pool import AlohubPool, TenantOutcome, TenantOutcomes
 from alohub_async.tenant import Tenant
 from alohub_async.tenants.jobs import Task
 from alohub_async.tenants.report import TenantEntry
+from alohub_async.validation import refuse
 
 _INTERVAL: Final = 1.0  # seconds between two reports of the progress of a tenant
 _KINDS: Final = {"export": ExportProgress, "audit": AuditProgress}
@@ -29,7 +31,7 @@ async def each_on_cluster(
     scheduler: Any,
     task: Task,
     pool: AlohubPool,
-    tenants: AsyncIterable[Tenant],
+    tenants: Iterable[Tenant] | AsyncIterable[Tenant],
     *,
     concurrency: int | None,
     step: Callable[[str, Any], object],
@@ -40,10 +42,21 @@ async def each_on_cluster(
     except ImportError as exc:
         advice = "run: pip install 'alohub-async[distributed]'"
         raise ConfigurationError(f"scheduler= needs distributed, which is not installed; {advice}") from exc
-    given = (scheduler, None) if isinstance(scheduler, str) else (scheduler.scheduler.address, scheduler.security)
-    address, security = given
+    address = (
+        scheduler if isinstance(scheduler, str) else getattr(getattr(scheduler, "scheduler", None), "address", None)
+    )
+    if not address:
+        raise refuse("scheduler", "a connected Client of distributed, or an address", scheduler)
     try:
-        connected = await distributed.Client(address, asynchronous=True, security=security, set_as_default=False)
+        distributed.protocol.pickle.dumps((task, pool))
+    except (TypeError, ValueError, AttributeError, PicklingError) as exc:
+        raise ConfigurationError(
+            f"the pool or an option cannot be sent to workers: {exc}; use named functions"
+        ) from None
+    try:
+        connected = await distributed.Client(
+            address, asynchronous=True, security=getattr(scheduler, "security", None), set_as_default=False
+        )
     except (OSError, ValueError) as exc:
         raise ConfigurationError(f"no connection to the scheduler at {address}: {exc}") from exc
     run = f"alohub-{task.job.kind}-{secrets.token_hex(8)}"
@@ -73,22 +86,22 @@ async def each_on_cluster(
 
 
 def _work(task: Task, pool: AlohubPool, tenant: Tenant, run: str) -> TenantEntry:
-    """The task of one tenant, on a worker."""
-    entry = asyncio.run(_work_in_loop(task, pool, tenant, run))
-    return attrs.evolve(entry, exception=None)  # perhaps it cannot be pickled
-
-
-async def _work_in_loop(task: Task, pool: AlohubPool, tenant: Tenant, run: str) -> TenantEntry:
+    """The task of one tenant, on a worker; its errors become part of the result, as not all can be pickled."""
     worker: Any = importlib.import_module("distributed").get_worker()
-    told_at = 0.0
+    next_report = 0.0
 
-    def tell(now: Any) -> None:
-        nonlocal told_at
-        if time.monotonic() - told_at >= _INTERVAL:
-            told_at = time.monotonic()
+    def report(now: Any) -> None:
+        nonlocal next_report
+        if time.monotonic() >= next_report:
+            next_report = time.monotonic() + _INTERVAL
             worker.log_event(run, (tenant.name, now and attrs.asdict(now)))
 
-    tell(None)
-    async with pool:
-        [outcome] = await pool.each(partial(task, on_step=tell), [tenant]).collect()
-    return outcome.unwrap() if outcome.error is None else TenantEntry.of_error(tenant.name, outcome.error)
+    async def work() -> TenantOutcome[TenantEntry]:
+        async with pool:
+            [outcome] = await pool.each(partial(task, on_step=report), [tenant]).collect()
+        return outcome
+
+    report(None)
+    outcome = asyncio.run(work())
+    entry = outcome.value or TenantEntry.of_error(tenant.name, cast("Exception", outcome.error))
+    return attrs.evolve(entry, exception=None)
