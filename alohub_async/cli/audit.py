@@ -18,14 +18,13 @@ from typer import Option
 
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode, one_failure_code
-from alohub_async.cli.outcomes import JOBS
+from alohub_async.cli.outcomes import JOBS, NEWER_THAN, SCHEDULER, again, print_results, results_of, run_job
 from alohub_async.cli.output import one_line, print_rich, table_with_heading, write_json
 from alohub_async.cli.progress import show_progress
-from alohub_async.cli.runs import NEWER_THAN, SCHEDULER, TO_GO_ON, again, entries_of, run_job, write_entries
 from alohub_async.client import AlohubClient
 from alohub_async.files import os_errors, replacing
 from alohub_async.tenant import Tenant
-from alohub_async.tenants import TenantEntry, audit_tenants
+from alohub_async.tenants import audit_tenants
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -43,6 +42,13 @@ _FINDINGS: Final = 1
 _PROJECT: Final = Path("pyproject.toml")
 _STYLES: Final = {"error": "bold red", "warning": "bold yellow", "info": "bold blue"}
 _WIDEST_NAME: Final = 32  # columns; a longer name takes several lines
+
+_COLUMNS: Final[dict[str, Callable[[Any], str]]] = {
+    "Errors": lambda record: f"{record['counts']['error']:,}",
+    "Warnings": lambda record: f"{record['counts']['warning']:,}",
+    "Info": lambda record: f"{record['counts']['info']:,}",
+    "Queues": lambda record: f"{record['queues']:,}",
+}
 
 _fail_on = Option(metavar="SEVERITY", help="Lowest severity that exits with 1: info, warning or error.")
 _details = Option("--details/--no-details", help="Get the details of each queue, or only the list.")
@@ -168,39 +174,23 @@ def _audit_tenants(
             _write_file(pages / f"{tenant.name}.html", audit.html_page(report).encode())
 
         options["on_report"] = write_page
-    hint = again(restart=False) + (f" {TO_GO_ON}" if folder else "")
-    job = partial(audit_tenants, access.read_tenants().tenants, folder, **options)
-    report = run_job(access, job, quiet=quiet, hint=hint)
-    entries = entries_of(report, access)
-    results = {entry.tenant: text if entry.result is None else entry.result for entry, _, text in entries}
-    found = {name: record for name, record in results.items() if not isinstance(record, str)}
+    tenants = access.read_tenants().tenants
+    job = partial(audit_tenants, tenants, folder, **options)
+    report = run_job(access, job, quiet=quiet, hint=again(tenants=folder is not None))
+    results = results_of(report, tenants)
+    records = {entry.tenant: text if entry.result is None else entry.result for entry, _, text in results}
+    found = {name: record for name, record in records.items() if not isinstance(record, str)}
     files = {name: pages / f"{name}.html" for name in found} if pages else {}
     links = {name: quote(f"{path.parent.name}/{path.name}") for name, path in files.items() if path.is_file()}
     outputs.write(
-        lambda: audit.tenants_page(results, started=report.started, links=links),
-        lambda: audit.tenants_junit_xml(results, fail_on=outputs.threshold),
+        lambda: audit.tenants_page(records, started=report.started, links=links),
+        lambda: audit.tenants_junit_xml(records, fail_on=outputs.threshold),
     )
-    if outputs.as_json:
-        write_entries(entry for entry, _, _ in entries)
-    else:
-        _print_tenants(entries)
+    print_results(results, _COLUMNS, as_json=outputs.as_json)
     if len(found) < len(results):
         raise typer.Exit(ExitCode.USAGE)
     worst = [severity.label for severity in audit.Severity if severity >= outputs.threshold]
     return any(record["counts"][label] for record in found.values() for label in worst)
-
-
-def _print_tenants(entries: Iterable[tuple[TenantEntry, int, str]]) -> None:
-    numbers = ("Errors", "Warnings", "Info", "Queues")
-    table = table_with_heading(["Tenant", *numbers, "Result"], right=numbers, folded={"Tenant", "Result"})
-    for entry, _, text in entries:
-        cells = [Text("-")] * len(numbers)
-        if (record := entry.result) is not None:
-            counts = record["counts"]
-            cells = [Text(f"{counts[name]:,}", style=_STYLES[name] if counts[name] else "") for name in _STYLES]
-            cells.append(Text(f"{record['queues']:,}"))
-        table.add_row(Text(entry.tenant), *cells, Text(text))
-    print_rich(table)
 
 
 def _load(sources: Iterable[str]) -> "list[Rule]":

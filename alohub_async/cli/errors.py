@@ -104,7 +104,8 @@ def one_failure_code() -> Generator[None]:
         raise
     except Exception as error:
         code, line = describe(error)
-        raise CommandError(line, code if code in {ExitCode.INTERRUPTED} else ExitCode.USAGE) from error
+        interrupted = int(ExitCode.INTERRUPTED)
+        raise CommandError(line, interrupted if code == interrupted else ExitCode.USAGE) from error
 
 
 def print_traceback_of_bug(error: BaseException) -> None:

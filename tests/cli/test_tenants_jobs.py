@@ -278,9 +278,9 @@ def test_lines_in_a_pipe(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         for name in "ab":
             show(TenantsProgress(tenant=name, status="failed", progress=None, finished=1, total=2))
     assert capsys.readouterr().err.splitlines() == [
+        "alohub: all: 0 of 2 tenants",
         "alohub: a: 1/2 1/s 0:01",
-        "alohub: 0 of 2 tenants",
-        "alohub: 1 of 2 tenants, 2 failed",
+        "alohub: all: 1 of 2 tenants, 2 failed",
     ]
 
 
