@@ -1,6 +1,7 @@
 """`AlohubPool`: clients for many tenants over one set of connections, and jobs over them."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -117,9 +118,7 @@ class AlohubPool:
         """
         check_names(options, PoolOptionsDict.__optional_keys__, ("rate_limiter", "max_idle"))
         if not (rate_limiter is None or callable(rate_limiter)):
-            raise ConfigurationError(
-                "rate_limiter of a pool must be a callable that takes a Tenant, such as a function"
-            )
+            raise ConfigurationError("rate_limiter of a pool must be a function that takes a Tenant")
         self._rate_limiter = rate_limiter
         self._max_idle = check_count("max_idle", max_idle, least=0, error=ConfigurationError) or 0
         self._options: PoolOptionsDict = {"max_connections": 20, **options}
@@ -127,11 +126,10 @@ class AlohubPool:
         self._transport = Transport(session=options.get("session"), max_connections=1)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._clients: dict[Tenant, _Entry] = {}
-        self._idle: dict[Tenant, _Entry] = {}  # of them, those not in use, in the order of their last use
+        self._idle: OrderedDict[Tenant, _Entry] = OrderedDict()  # of them, those not in use, by their last use
         self._limiters: WeakValueDictionary[Tenant, RateLimiter] = WeakValueDictionary()  # by tenant without its key
-        self._kept: dict[
-            Tenant, tuple[float, RateLimiter]
-        ] = {}  # of dropped clients, until when, in the loop's seconds
+        # The limiters of dropped clients, in order, each until a time of the loop.
+        self._kept: OrderedDict[Tenant, tuple[float, RateLimiter]] = OrderedDict()
         self._running: set[asyncio.Task[Any]] = set()
         self._outcomes: WeakSet[TenantOutcomes[Any]] = WeakSet()
 
@@ -152,7 +150,7 @@ class AlohubPool:
             if not entry.users and self._clients.get(tenant) is entry:
                 self._idle[tenant] = entry
                 while len(self._idle) > self._max_idle:
-                    await self._drop(next(iter(self._idle)))
+                    await self._drop(*self._idle.popitem(last=False))
 
     def each(self, job: Job[T], tenants: Tenants, *, concurrency: int = 8) -> TenantOutcomes[T]:
         """Do a job for each tenant, several at a time; yields an outcome for each, as they finish.
@@ -208,18 +206,17 @@ class AlohubPool:
         """Forget the clients of another event loop, and the limiters whose windows have passed."""
         now = loop.time()
         if loop is not self._loop:
-            self._kept = {budget: (now + _KEPT, limiter) for budget, limiter in self._limiters.items()}
-            self._loop, self._clients, self._idle = loop, {}, {}
-        for budget, (until, _) in [*self._kept.items()]:
-            if until > now:
-                break
-            del self._kept[budget]
+            self._kept = OrderedDict((budget, (now + _KEPT, limiter)) for budget, limiter in self._limiters.items())
+            self._loop, self._clients, self._idle = loop, {}, OrderedDict()
+        while self._kept and next(iter(self._kept.values()))[0] <= now:
+            self._kept.popitem(last=False)
 
-    async def _drop(self, tenant: Tenant) -> None:
-        entry = self._clients.pop(tenant)
-        del self._idle[tenant]
+    async def _drop(self, tenant: Tenant, entry: _Entry) -> None:
+        del self._clients[tenant]
         self._kept.pop(entry.budget, None)  # the order is that of dropping
-        self._kept[entry.budget] = asyncio.get_running_loop().time() + _KEPT, entry.limiter
+        known = entry.limiter.status()
+        if known.denied or any(scope.limit is not None for scope in (known.tenant, *known.routes.values())):
+            self._kept[entry.budget] = asyncio.get_running_loop().time() + _KEPT, entry.limiter
         await entry.client.aclose()
 
     async def aclose(self) -> None:

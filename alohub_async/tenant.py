@@ -15,7 +15,7 @@ from alohub_async.config import ApiKey, Endpoint, Environment, KeyProvider, chec
 from alohub_async.errors import ConfigurationError
 from alohub_async.files import reading
 from alohub_async.secret import Secret
-from alohub_async.validation import check_instance
+from alohub_async.validation import check_instance, check_iterable
 
 _PATTERNS: Final = {
     "name": (
@@ -98,23 +98,25 @@ class TenantsFile:
 def tenants_of(tenants: Tenants) -> Iterable[Tenant] | AsyncIterable[Tenant]:
     """The tenants, read only as needed."""
     if isinstance(tenants, str | Path):
-        return read_tenants(Path(tenants)).tenants
+        return read_tenants(tenants).tenants
     if isinstance(tenants, Mapping):
         by_name = cast("Mapping[str, Tenant | ApiKey | None]", tenants)
         return [
             attrs.evolve(value, name=name) if isinstance(value, Tenant) else Tenant(name, api_key=value)
             for name, value in by_name.items()
         ]
+    check_iterable("tenants", tenants)
     return tenants
 
 
-def read_tenants(path: Path) -> TenantsFile:
+def read_tenants(path: str | Path) -> TenantsFile:
     """Read a TOML file of tenants: `format`, and a table `[tenants.NAME]` for each. No error shows a value.
 
     Raises:
         ConfigurationError: Its content is not allowed; a value is not shown, as it could be a key.
         FileError: It cannot be read.
     """
+    path = Path(path)
     try:
         with reading(path) as file:
             content = tomllib.load(file)

@@ -19,6 +19,7 @@ import alohub_async.audit
 import alohub_async.changes
 import alohub_async.export
 import alohub_async.files
+import alohub_async.tenants
 import alohub_async.testing
 
 ROOT = Path(alohub_async.__file__).parent
@@ -44,7 +45,10 @@ def run(code: str) -> Any:
 
 PACKAGES = pytest.mark.parametrize(
     "package",
-    [alohub_async, alohub_async.audit, alohub_async.changes, alohub_async.files, alohub_async.testing],
+    [
+        *(alohub_async, alohub_async.audit, alohub_async.changes, alohub_async.files),
+        *(alohub_async.tenants, alohub_async.testing),
+    ],
     ids=lambda package: package.__name__,
 )
 
@@ -168,7 +172,7 @@ def _public_members(cls: type) -> Iterator[tuple[str, object]]:
     "package",
     [
         *(alohub_async, alohub_async.audit, alohub_async.changes),
-        *(alohub_async.export, alohub_async.files, alohub_async.testing),
+        *(alohub_async.export, alohub_async.files, alohub_async.tenants, alohub_async.testing),
     ],
     ids=lambda package: package.__name__,
 )
@@ -258,7 +262,7 @@ def test_import_brings_no_optional_package_and_touches_nothing() -> None:
     loaded = set(state["loaded"])
     extras = (
         *("typer", "click", "rich", "msgspec", "orjson", "jinja2", "phonenumbers", "pyarrow"),
-        *("pytest", "hypothesis", "looptime", "pydantic"),
+        *("distributed", "dask", "fsspec", "pytest", "hypothesis", "looptime", "pydantic"),
     )
     assert not _under(loaded, *extras, "alohub_async.cli", "alohub_async.testing")
     of_aiohttp = run("import aiohttp, json, sys\nprint(json.dumps(sorted(sys.modules)))")

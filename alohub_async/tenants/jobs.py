@@ -1,12 +1,12 @@
 """What is done for one tenant: an export or an audit, unless a result is there that is new enough."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -19,62 +19,54 @@ from alohub_async.tenants.folder import Folder
 from alohub_async.tenants.report import TenantEntry
 
 OnStep: TypeAlias = Callable[[ExportProgress | AuditProgress], object]
+Work: TypeAlias = Callable[..., Awaitable[dict[str, Any]]]  # returns the record of the report
 OnReport: TypeAlias = Callable[[Tenant, AuditReport], object]
 """Is called with the report of the audit of a tenant."""
 
 
-@attrs.frozen
-class ExportJob:
-    """Exports the queues of a tenant."""
+@attrs.frozen(kw_only=True)
+class Job:
+    """An export or an audit of any tenant; it can be pickled."""
 
-    file_format: str
+    kind: str
+    work: (
+        "Callable[[Job, AlohubClient, Tenant, Path, OnStep], Awaitable[dict[str, Any]]]"  # returns the report's record
+    )
     options: Mapping[str, Any]
-    kind: Final[str] = "export"
-
-    @property
-    def data(self) -> str | None:
-        """The file that other programs read."""
-        return f"queues.{self.file_format}"
-
-    @property
-    def side(self) -> str:
-        """The file of the report: the one that `export_inbound` writes."""
-        return f"_{self.data}.report.json"
-
-    @property
-    def choices(self) -> dict[str, Any]:
-        """The options that make another result."""
-        return {"details": self.options.get("details", False), "consistency": self.options.get("consistency", "repair")}
-
-    async def work(self, client: AlohubClient, _tenant: Tenant, folder: Path, on_step: OnStep) -> dict[str, Any]:
-        """Do it, with the data in a folder, and return the record of the report."""
-        report = await export_inbound(client, folder / f"{self.data}", on_progress=on_step, **self.options)
-        return report.as_record()
+    choices: Mapping[str, Any]  # the options that make another result, as the record has them
+    data: str | None  # the file that other programs read
+    side: str  # the file of the record
+    on_report: OnReport | None = None
 
 
-@attrs.frozen
-class AuditJob:
-    """Audits the queues of a tenant."""
+def export_job(file_format: str, options: Mapping[str, Any]) -> Job:
+    """The job of `export_tenants`."""
+    choices = {"details": False, "consistency": "repair"}
+    choices |= {name: options[name] for name in choices if name in options}
+    data = f"queues.{file_format}"
+    side = f"_{data}.report.json"  # as `export_inbound` writes it
+    return Job(kind="export", work=_export, options=options, choices=choices, data=data, side=side)
 
-    options: Mapping[str, Any]
-    on_report: OnReport | None
-    kind: Final[str] = "audit"
-    data: Final[str | None] = None
-    side: Final[str] = "_audit.json"
 
-    @property
-    def choices(self) -> dict[str, Any]:
-        """The options that make another result."""
-        return {"details": self.options.get("details", True), "consistency": self.options.get("consistency", "detect")}
+def audit_job(options: Mapping[str, Any], on_report: OnReport | None) -> Job:
+    """The job of `audit_tenants`."""
+    choices = {"details": True, "consistency": "detect"}
+    choices |= {name: options[name] for name in choices if name in options}
+    side = "_audit.json"
+    return Job(kind="audit", work=_audit, options=options, choices=choices, data=None, side=side, on_report=on_report)
 
-    async def work(self, client: AlohubClient, tenant: Tenant, _folder: Path, on_step: OnStep) -> dict[str, Any]:
-        """Do it, and return the record of the report."""
-        report = await audit_inbound(client, on_progress=on_step, **self.options)
-        report = attrs.evolve(report, tenant=tenant.name)
-        if self.on_report is not None:
-            self.on_report(tenant, report)
-        finished = datetime.now(UTC).isoformat(timespec="milliseconds")
-        return {**report.as_record(), "finished": finished, **self.choices}
+
+async def _export(job: Job, client: AlohubClient, _: Tenant, folder: Path, on_step: OnStep) -> dict[str, Any]:
+    return (await export_inbound(client, folder / f"{job.data}", on_progress=on_step, **job.options)).as_record()
+
+
+async def _audit(job: Job, client: AlohubClient, tenant: Tenant, _: Path, on_step: OnStep) -> dict[str, Any]:
+    report = await audit_inbound(client, on_progress=on_step, **job.options)
+    report = attrs.evolve(report, tenant=tenant.name)
+    if job.on_report is not None:
+        job.on_report(tenant, report)
+    finished = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return {**report.as_record(), "finished": finished, **job.choices}
 
 
 @attrs.frozen
@@ -88,7 +80,7 @@ class Task:
         in_place: Whether the job works in the folder itself, where it can resume; otherwise only whole files get there.
     """
 
-    job: ExportJob | AuditJob
+    job: Job
     root: str | None
     since: datetime | None
     in_place: bool
@@ -105,7 +97,7 @@ class Task:
         if here is not None:
             await in_thread(None, partial(here.mkdir, parents=True, exist_ok=True))
         with TemporaryDirectory(prefix="alohub-") if here is None else nullcontext(here) as place:
-            result = await job.work(client, tenant, Path(place), on_step)
+            result = await job.work(job, client, tenant, Path(place), on_step)
             if folder is not None and (here is None or job.data is None):
                 await in_thread(None, partial(self._publish, folder, name, Path(place), result))
         return TenantEntry(tenant=tenant.name, status="done", result=result)

@@ -75,15 +75,13 @@ class TenantsReport:
     def as_record(self) -> dict[str, Any]:
         """The report as a JSON object."""
         shown = attrs.filters.exclude("exception")
-        return {
-            "kind": self.kind,
-            "directory": self.directory,
-            "started": self.started.isoformat(timespec="milliseconds"),
-            "finished": self.finished and self.finished.isoformat(timespec="milliseconds"),
-            "sdk_version": self.sdk_version,
-            "counts": self.counts,
-            "tenants": {name: attrs.asdict(entry, filter=shown) for name, entry in self.entries.items()},
-        }
+        record = attrs.asdict(self, filter=shown, value_serializer=_plain)
+        tenants = record.pop("entries")
+        return {**record, "counts": self.counts, "tenants": tenants}
+
+
+def _plain(_: object, _field: object, value: Any) -> Any:
+    return value.isoformat(timespec="milliseconds") if isinstance(value, datetime) else value
 
 
 @attrs.frozen(kw_only=True)

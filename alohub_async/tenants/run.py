@@ -1,7 +1,8 @@
 """`export_tenants` and `audit_tenants`: a job for each of many tenants, here or on a cluster."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sized
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sized
 from contextlib import AsyncExitStack, nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -20,9 +21,9 @@ from alohub_async.pagination import Consistency
 from alohub_async.pool import AlohubPool, TenantOutcomes
 from alohub_async.tenant import Tenant, Tenants, check_tenant, read_tenants, tenants_of
 from alohub_async.tenants.folder import Folder
-from alohub_async.tenants.jobs import AuditJob, ExportJob, OnReport, Task, read_time
+from alohub_async.tenants.jobs import Job, OnReport, Task, audit_job, export_job, read_time
 from alohub_async.tenants.report import Status, TenantEntry, TenantsProgress, TenantsReport
-from alohub_async.validation import check_choice, check_count, check_iterable, refuse, validator
+from alohub_async.validation import check_choice, check_count, refuse, validator
 
 Scheduler: TypeAlias = Any
 """A `Client` of dask.distributed, or the address of its scheduler, such as `tcp://10.0.0.5:8786`."""
@@ -120,10 +121,10 @@ async def export_tenants(
     mine, others = _split(options, {*attrs.fields_dict(ExportOptions), "file_format"} - {"on_progress"})
     file_format = others.pop("file_format", None)
     if file_format is None:
-        file_format = read_tenants(Path(tenants)).file_format if isinstance(tenants, str | Path) else "parquet"
+        file_format = read_tenants(tenants).file_format if isinstance(tenants, str | Path) else "parquet"
     check_choice("file_format", file_format, ("jsonl", "csv", "parquet"))
     ExportOptions.of(others)
-    return await _run(tenants, str(directory), ExportJob(file_format, others), mine)
+    return await _run(tenants, str(directory), export_job(file_format, others), mine)
 
 
 async def audit_tenants(
@@ -144,7 +145,7 @@ async def audit_tenants(
     """
     names = {"rules", "config", "details", "consistency", "on_report", *attrs.fields_dict(PageOptions)}
     mine, others = _split(options, names)
-    job = AuditJob(on_report=others.pop("on_report", None), options=others)
+    job = audit_job(others, on_report=others.pop("on_report", None))
     return await _run(tenants, None if directory is None else str(directory), job, mine)
 
 
@@ -156,26 +157,23 @@ def _split(given: Mapping[str, Any], names: set[str]) -> tuple[TenantsOptions, d
     return options, {name: value for name, value in given.items() if name in names}
 
 
+@attrs.define
 class _Run:
-    """The report of a run, and who is told about it."""
+    """The report of a run, and where it goes."""
 
-    def __init__(
-        self, report: TenantsReport, folder: Folder | None, on_progress: OnTenants | None, total: int | None
-    ) -> None:
-        self.report = report
-        self._folder = folder
-        self._on_progress = on_progress
-        self._total = total
-        self._next_save = 0.0  # in the loop's seconds
+    report: TenantsReport
+    _folder: Folder | None
+    _on_progress: OnTenants | None
+    _total: int | None
+    _next_save: float = 0.0  # in the loop's seconds
 
     def step(self, tenant: str, progress: Any = None, status: Status = "running") -> None:
         """Report the progress of a tenant."""
         if self._on_progress is not None:
-            finished = len(self.report.entries)
-            step = TenantsProgress(
-                tenant=tenant, status=status, progress=progress, finished=finished, total=self._total
+            done, total = len(self.report.entries), self._total
+            self._on_progress(
+                TenantsProgress(tenant=tenant, status=status, progress=progress, finished=done, total=total)
             )
-            self._on_progress(step)
 
     async def take_all(self, outcomes: TenantOutcomes[TenantEntry]) -> None:
         """Note the outcomes; the report in the folder is true at any moment, and at the end it is whole."""
@@ -183,6 +181,7 @@ class _Run:
         try:
             async for outcome in outcomes:
                 name, error = outcome.tenant.name, outcome.error
+                _check_names({name: 1 + (name in self.report.entries)})
                 entry = outcome.unwrap() if error is None else TenantEntry.of_error(name, error)
                 self.report.entries[name] = entry
                 self.step(name, None, entry.status)
@@ -200,10 +199,10 @@ class _Run:
             self._next_save = now() + _SHARE * (now() - started)
 
 
-async def _run(
-    tenants: Tenants, directory: str | None, job: ExportJob | AuditJob, options: TenantsOptions
-) -> TenantsReport:
+async def _run(tenants: Tenants, directory: str | None, job: Job, options: TenantsOptions) -> TenantsReport:
     source, folder = tenants_of(tenants), None if directory is None else Folder(directory)
+    if isinstance(source, list | tuple):
+        _check_names(Counter(check_tenant(tenant).name for tenant in source))
     report = TenantsReport(kind=job.kind, directory=directory, started=datetime.now(UTC))
     run = _Run(report, folder, options.on_progress, len(source) if isinstance(source, Sized) else None)
     with folder.locked() if folder else nullcontext():
@@ -211,26 +210,32 @@ async def _run(
         since = None if options.restart else _since(report, options.newer_than, before)
         task = Task(job, directory, since, in_place=options.scheduler is None)
         async with AsyncExitStack() as stack:
-            pool, tenants = options.pool, _unique(source)
-            if pool is None:
-                pool = await stack.enter_async_context(AlohubPool())
+            given = options.pool
+            pool = await stack.enter_async_context(AlohubPool()) if given is None else given
             if options.scheduler is None:
 
                 async def do(client: AlohubClient, tenant: Tenant) -> TenantEntry:
                     run.step(tenant.name)
                     return await task(client, tenant, partial(run.step, tenant.name))
 
-                outcomes = pool.each(do, tenants, concurrency=options.concurrency or 8)
+                outcomes = pool.each(do, source, concurrency=options.concurrency or 8)
             else:
                 from alohub_async.tenants.spread import each_on_cluster
 
                 spread = each_on_cluster(
-                    options.scheduler, task, pool, tenants, concurrency=options.concurrency, step=run.step
+                    options.scheduler, task, pool, source, concurrency=options.concurrency, step=run.step
                 )
                 outcomes = await stack.enter_async_context(spread)
             stack.push_async_callback(outcomes.aclose)
             await run.take_all(outcomes)
     return report
+
+
+def _check_names(numbers: Mapping[str, int]) -> None:
+    """Raise an error for a name that two tenants have: they would have the same folder."""
+    for name, number in numbers.items():
+        if number > 1:
+            raise InvalidArgumentError(f"two tenants have the name {name!r}; give each a name of its own")
 
 
 def _since(
@@ -243,19 +248,3 @@ def _since(
         return asked
     report.started = begun
     return begun if asked is None else min(begun, asked)
-
-
-async def _unique(tenants: Iterable[Tenant] | AsyncIterable[Tenant]) -> AsyncIterator[Tenant]:
-    """The tenants; an error if two have the same name, as they would have the same folder."""
-    names = set[str]()
-    check_iterable("tenants", tenants)
-    async for tenant in tenants if isinstance(tenants, AsyncIterable) else _later(tenants):
-        if check_tenant(tenant).name in names:
-            raise InvalidArgumentError(f"two tenants have the name {tenant.name!r}; give each a name of its own")
-        names.add(tenant.name)
-        yield tenant
-
-
-async def _later(tenants: Iterable[Tenant]) -> AsyncIterator[Tenant]:
-    for tenant in tenants:
-        yield tenant

@@ -4,9 +4,10 @@ import asyncio
 import importlib
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
+from pickle import PicklingError
 from typing import Any, Final
 
 import attrs
@@ -19,6 +20,7 @@ from alohub_async.pool import AlohubPool, TenantOutcome, TenantOutcomes
 from alohub_async.tenant import Tenant
 from alohub_async.tenants.jobs import Task
 from alohub_async.tenants.report import TenantEntry
+from alohub_async.validation import refuse
 
 _INTERVAL: Final = 1.0  # seconds between two reports of the progress of a tenant
 _KINDS: Final = {"export": ExportProgress, "audit": AuditProgress}
@@ -29,7 +31,7 @@ async def each_on_cluster(
     scheduler: Any,
     task: Task,
     pool: AlohubPool,
-    tenants: AsyncIterable[Tenant],
+    tenants: Iterable[Tenant] | AsyncIterable[Tenant],
     *,
     concurrency: int | None,
     step: Callable[[str, Any], object],
@@ -40,10 +42,21 @@ async def each_on_cluster(
     except ImportError as exc:
         advice = "run: pip install 'alohub-async[distributed]'"
         raise ConfigurationError(f"scheduler= needs distributed, which is not installed; {advice}") from exc
-    given = (scheduler, None) if isinstance(scheduler, str) else (scheduler.scheduler.address, scheduler.security)
-    address, security = given
+    address = (
+        scheduler if isinstance(scheduler, str) else getattr(getattr(scheduler, "scheduler", None), "address", None)
+    )
+    if not address:
+        raise refuse("scheduler", "a connected Client of distributed, or an address", scheduler)
     try:
-        connected = await distributed.Client(address, asynchronous=True, security=security, set_as_default=False)
+        distributed.protocol.pickle.dumps((task, pool))
+    except (TypeError, ValueError, AttributeError, PicklingError) as exc:
+        raise ConfigurationError(
+            f"the pool or an option cannot be sent to workers: {exc}; use named functions"
+        ) from None
+    try:
+        connected = await distributed.Client(
+            address, asynchronous=True, security=getattr(scheduler, "security", None), set_as_default=False
+        )
     except (OSError, ValueError) as exc:
         raise ConfigurationError(f"no connection to the scheduler at {address}: {exc}") from exc
     run = f"alohub-{task.job.kind}-{secrets.token_hex(8)}"
