@@ -97,8 +97,10 @@ def audit_command(
             return
         if html is not None:
             audit.check_html()
+        for path in (html, junit):  # before the audit, as that can take many minutes
+            if path is not None and not path.parent.is_dir():
+                raise CommandError(f"cannot write {path}: folder {path.parent} does not exist")
         outputs = _Outputs(html, junit, audit.Severity[fail_on.upper()], as_json=as_json)
-        outputs.check()
         options: Any = {"rules": chosen, "details": details, "deadline": access.deadline}
         run: Any = {"newer_than": newer_than, "concurrency": jobs, "scheduler": scheduler}
         if access.many:
@@ -125,12 +127,6 @@ class _Outputs:
         """The folder with a page for each tenant, beside that of all; none for a device."""
         is_device = self.html is not None and self.html.exists() and not self.html.is_file()
         return None if self.html is None or is_device else self.html.with_name(f"{self.html.stem}-tenants")
-
-    def check(self) -> None:
-        """Refuse a file that cannot be written before the audit, as that can take many minutes."""
-        for path in (self.html, self.junit):
-            if path is not None and not path.parent.is_dir():
-                raise CommandError(f"cannot write {path}: folder {path.parent} does not exist")
 
     def write(self, html: Callable[[], str], junit: Callable[[], bytes]) -> None:
         """Write the files that are wanted."""
@@ -166,7 +162,8 @@ def _audit_tenants(
 
     if options["newer_than"] and not folder:
         raise CommandError("--newer-than needs --folder, where the results are")
-    if (pages := outputs.pages) is not None and options["scheduler"] is None:  # a worker may have no such folder
+    pages = None if options["scheduler"] else outputs.pages  # a worker may have no such folder
+    if pages is not None:
 
         def write_page(tenant: Tenant, report: "AuditReport") -> None:
             with os_errors(pages, doing="write"):

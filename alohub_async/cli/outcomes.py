@@ -25,6 +25,7 @@ from alohub_async.cli.output import (
 from alohub_async.cli.progress import show_tenants
 from alohub_async.errors import FileError
 from alohub_async.files import json_text
+from alohub_async.plurals import counted
 from alohub_async.pool import AlohubPool, Job, TenantOutcome
 from alohub_async.tenant import Tenant
 from alohub_async.tenants import TenantEntry, TenantsReport
@@ -110,6 +111,8 @@ def print_results(results: Sequence[Result], columns: Mapping[str, Callable[[Any
     for entry, _, text in results:
         cells = ("-" if entry.result is None else column(entry.result) for column in columns.values())
         table.add_row(*map(Text, (entry.tenant, *cells, text)))
+    failed = sum(entry.result is None for entry, _, _ in results)
+    table.caption = Text(counted(len(results), "tenant") + (f", {failed:,} failed" if failed else ""))
     print_rich(table)
 
 
