@@ -62,7 +62,7 @@ _rules = Option(metavar="MODULE", help="Also run the rules of this module or fil
 def audit_command(
     *,
     fail_on: Annotated[Literal["info", "warning", "error"], _fail_on] = "warning",
-    as_json: Annotated[bool, Option("--json", help="Output a JSON object instead of a table.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Output a JSON object; with --tenants, a line each.")] = False,
     html: Annotated[Path | None, _file(help="Also write an HTML page.")] = None,
     junit: Annotated[Path | None, _file(help="Also write JUnit XML for CI.")] = None,
     details: Annotated[bool, _details] = True,
