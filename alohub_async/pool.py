@@ -4,6 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeAlias, TypeVar, Unpack, cast
 from weakref import WeakSet, WeakValueDictionary
@@ -58,10 +59,9 @@ class TenantOutcome(Generic[T]):
 
 
 class TenantOutcomes(ConcurrentCalls[TenantOutcome[T]]):
-    """The outcomes of a job over many tenants, in the order of completion; `AlohubPool.each` returns it.
+    """The outcomes of a job over many tenants, as they finish; `AlohubPool.each` returns it.
 
-    Nothing is sent before the first step. Leaving a loop over it cancels the running jobs; iterating again after
-    `break` repeats them.
+    No job starts before the first step. Leaving a loop over it cancels the running jobs; a later loop repeats them.
     """
 
 
@@ -243,8 +243,5 @@ class AlohubPool:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled, a pool is its settings: another process makes its own connections."""
-        return _rebuild, (self._rate_limiter, self._max_idle, self._options)
-
-
-def _rebuild(rate_limiter: MakeLimiter | None, max_idle: int, options: PoolOptionsDict) -> AlohubPool:
-    return AlohubPool(rate_limiter=rate_limiter, max_idle=max_idle, **options)
+        make = partial(type(self), rate_limiter=self._rate_limiter, max_idle=self._max_idle, **self._options)
+        return make, ()

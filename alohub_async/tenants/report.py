@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
 import attrs
@@ -25,6 +25,7 @@ class TenantEntry:
         result: The record of the export's or the audit's report; None if it failed. It has the tenant id, the address,
             the time and the version of this package.
         error: Class and message of the error; None if it did not fail.
+        finished: When it ended, with a time zone.
         exception: The error itself; None if it happened on a worker.
     """
 
@@ -33,6 +34,7 @@ class TenantEntry:
     result: Mapping[str, Any] | None = None
     error: Mapping[str, str] | None = None
     exception: Exception | None = attrs.field(default=None, eq=False)
+    finished: datetime = attrs.field(factory=lambda: datetime.now(UTC), eq=False)
 
     @classmethod
     def of_error(cls, tenant: str, error: Exception) -> "TenantEntry":

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from pickle import PicklingError
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import attrs
 
@@ -86,22 +86,22 @@ async def each_on_cluster(
 
 
 def _work(task: Task, pool: AlohubPool, tenant: Tenant, run: str) -> TenantEntry:
-    """The task of one tenant, on a worker."""
-    entry = asyncio.run(_work_in_loop(task, pool, tenant, run))
-    return attrs.evolve(entry, exception=None)  # perhaps it cannot be pickled
-
-
-async def _work_in_loop(task: Task, pool: AlohubPool, tenant: Tenant, run: str) -> TenantEntry:
+    """The task of one tenant, on a worker; its errors become part of the result, as not all can be pickled."""
     worker: Any = importlib.import_module("distributed").get_worker()
-    told_at = 0.0
+    next_report = 0.0
 
-    def tell(now: Any) -> None:
-        nonlocal told_at
-        if time.monotonic() - told_at >= _INTERVAL:
-            told_at = time.monotonic()
+    def report(now: Any) -> None:
+        nonlocal next_report
+        if time.monotonic() >= next_report:
+            next_report = time.monotonic() + _INTERVAL
             worker.log_event(run, (tenant.name, now and attrs.asdict(now)))
 
-    tell(None)
-    async with pool:
-        [outcome] = await pool.each(partial(task, on_step=tell), [tenant]).collect()
-    return outcome.unwrap() if outcome.error is None else TenantEntry.of_error(tenant.name, outcome.error)
+    async def work() -> TenantOutcome[TenantEntry]:
+        async with pool:
+            [outcome] = await pool.each(partial(task, on_step=report), [tenant]).collect()
+        return outcome
+
+    report(None)
+    outcome = asyncio.run(work())
+    entry = outcome.value or TenantEntry.of_error(tenant.name, cast("Exception", outcome.error))
+    return attrs.evolve(entry, exception=None)

@@ -74,6 +74,14 @@ async def test_export_makes_one_data_set(served: Served, tmp_path: Path) -> None
     assert {name for name in files(tmp_path) if name[0] not in "._"} == {"queues.parquet"}
 
 
+async def test_polars_reads_the_data_set(served: Served, tmp_path: Path) -> None:
+    """By a pattern, because it does not skip side files by itself."""
+    polars = pytest.importorskip("polars")
+    await export_tenants(all_of(served), tmp_path)
+    found = polars.read_parquet(f"{tmp_path}/**/*.parquet", hive_partitioning=True)
+    assert sorted(found["tenant"].to_list()) == [*"aabbbcccc"]
+
+
 @pytest.mark.parametrize("file_format", ["jsonl", "csv"])
 async def test_other_formats(served: Served, tmp_path: Path, file_format: str) -> None:
     """`file_format` says which."""
@@ -92,6 +100,7 @@ async def test_report_says_what_was_done_and_whose_it_is(served: Served, tmp_pat
     assert found["started"] < found["finished"]
     failed = found["tenants"]["b"]
     assert failed["error"]["class"] == "BadRequestError"
+    assert found["started"] <= failed["finished"] <= found["finished"]
     assert found["tenants"]["d"]["error"]["message"] == "tenant 'd': no API key: set NO_SUCH_KEY"
     done = found["tenants"]["a"]
     tenant, sandbox = served["a"]
