@@ -144,7 +144,7 @@ class AlohubPool:
         entry.users += 1
         self._idle.pop(tenant, None)
         try:
-            yield entry.client
+            yield entry.client.with_options()  # a copy, which the user may close
         finally:
             entry.users -= 1
             if not entry.users and self._clients.get(tenant) is entry:

@@ -128,7 +128,7 @@ def main() -> int:
     with (
         served() as url,
         distributed.LocalCluster(
-            n_workers=WORKERS, threads_per_worker=AT_ONCE, dashboard_address=None, silence_logs=50
+            n_workers=WORKERS, threads_per_worker=AT_ONCE, dashboard_address=":0", silence_logs=50
         ) as cluster,
         distributed.Client(cluster) as client,
     ):

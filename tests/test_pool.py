@@ -270,13 +270,55 @@ async def test_idle_clients_are_dropped(sandboxes: dict[str, Sandbox]) -> None:
     async with AlohubPool(max_idle=1) as pool:
         clients: list[AlohubClient] = []
         for tenant in tenants:
-            async with pool.client(tenant) as client, pool.client(tenant) as same:
-                assert same is client
+            async with pool.client(tenant) as client:
                 clients.append(client)
-        async with pool.client(tenants[-1]) as client:
-            assert client is clients[-1]
+        assert await count(clients[-1], tenants[-1]) == 1
         with pytest.raises(ClientClosedError):
             await count(clients[0], tenants[0])
+
+
+async def test_job_may_close_its_client(tenants: dict[str, Tenant]) -> None:
+    """The next job of the tenant works all the same."""
+
+    async def job(client: AlohubClient, tenant: Tenant) -> int:
+        async with client:
+            return await count(client, tenant)
+
+    async with AlohubPool() as pool:
+        for _ in range(2):
+            assert [outcome.unwrap() for outcome in await pool.each(job, {"a": tenants["a"]}).collect()] == [1]
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 2), st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=30))
+def test_clients_in_use_are_open_and_few_others_are(max_idle: int, steps: list[tuple[int, bool]]) -> None:
+    """Whatever the order in which clients of 4 tenants are entered and left."""
+
+    async def is_open(client: AlohubClient) -> bool:
+        try:
+            await client.__aenter__()
+        except ClientClosedError:
+            return False
+        return True
+
+    async def run() -> None:
+        seen: dict[int, AlohubClient] = {}
+        async with AlohubPool(max_idle=max_idle) as pool, AsyncExitStack() as left:
+            used: dict[int, list[AsyncExitStack]] = {number: [] for number in range(4)}
+            for number, enter in steps:
+                if enter:
+                    stack = await left.enter_async_context(AsyncExitStack())
+                    client = pool.client(Tenant(f"t{number}", api_key=KEY))
+                    seen[number] = await stack.enter_async_context(client)
+                    used[number].append(stack)
+                elif used[number]:
+                    await used[number].pop().aclose()
+                opened = {number for number, client in seen.items() if await is_open(client)}
+                in_use = {number for number, stacks in used.items() if stacks}
+                assert in_use <= opened
+                assert len(opened - in_use) <= max_idle
+
+    asyncio.run(run())
 
 
 def test_a_pool_serves_one_event_loop_after_another() -> None:

@@ -26,8 +26,8 @@ KEY = "sk_live_0123456789abcdef"
 
 @contextmanager
 def cluster(**options: Any) -> Generator[Any]:
-    """A cluster on this machine, without a dashboard."""
-    with distributed.LocalCluster(dashboard_address=None, silence_logs=50, **options) as found:
+    """A cluster on this machine, with free ports."""
+    with distributed.LocalCluster(dashboard_address=":0", silence_logs=50, **options) as found:
         yield found
 
 
