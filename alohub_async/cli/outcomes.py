@@ -6,7 +6,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import attrs
 import typer
 from rich.text import Text
 from typer import Option
@@ -119,7 +118,7 @@ def print_results(results: Sequence[Result], columns: Mapping[str, Callable[[Any
 def write_entries(entries: Iterable[TenantEntry]) -> None:
     """Write a JSON object in a line for each tenant, as it is in `_report.json`."""
     for entry in entries:
-        write(json_text(attrs.asdict(entry, filter=attrs.filters.exclude("exception"))), as_json=True)
+        write(json_text(entry.as_record()), as_json=True)
 
 
 def write_outcomes(outcomes: Iterable[TenantOutcome[T]], record: Callable[[T], Mapping[str, Any]]) -> None:
