@@ -16,8 +16,8 @@ from alohub_async.errors import ConfigurationError
 from alohub_async.models import QueueStrategy
 from alohub_async.plurals import counted
 
-_SEVERITIES: Final = sorted(Severity, reverse=True)
-_TONES: Final = {"failed": "error", **{severity.label: severity.label for severity in _SEVERITIES}}
+_SEVERITIES: Final = {severity.label: severity for severity in sorted(Severity, reverse=True)}
+_TONES: Final = {"failed": "error", **dict(zip(_SEVERITIES, _SEVERITIES, strict=True))}
 
 
 def html_page(report: AuditReport) -> str:
@@ -58,24 +58,28 @@ def tenants_page(
     Raises:
         ConfigurationError: Jinja2 is not installed.
     """
-    rows = [_row(name, result, (links or {}).get(name)) for name, result in results.items()]
     records = [result for result in results.values() if not isinstance(result, str)]
     by_rule = Counter(finding["rule"] for record in records for finding in record["findings"])
     severities = {rule["id"]: rule["severity"] for record in records for rule in record["rules"]}
-    worst, failed = Counter(row["worst"] for row in rows), len(rows) - len(records)
-    total = {severity: sum(record["counts"][severity.label] for record in records) for severity in _SEVERITIES}
-    queues = counted(sum(record["queues"] for record in records), "queue")
+    total = {severity: sum(record["counts"][label] for record in records) for label, severity in _SEVERITIES.items()}
+    failed = len(results) - len(records)
     return _render(
         "tenants.html",
-        cards=[("error" if failed else "", f"{failed:,} failed"), *_cards(total), ("", queues)],
+        cards=[
+            ("error" if failed else "", f"{failed:,} failed"),
+            *_cards(total),
+            ("", counted(sum(record["queues"] for record in records), "queue")),
+        ],
         charts={
             "Findings by rule": _bars(by_rule, severities),
-            "Tenants by worst finding": _bars(worst, _TONES),
+            "Tenants by worst finding": _bars(Counter(map(_worst, results.values())), _TONES),
         },
-        title=counted(len(rows), "tenant"),
+        title=counted(len(results), "tenant"),
         source=f"{started:%Y-%m-%d %H:%M %Z} · alohub-async {__version__}",
         failed=counted(failed, "tenant") if failed else "",
-        rows=sorted(rows, key=lambda row: (row["worst"] != "failed", row["order"])),
+        results=sorted(results.items(), key=lambda item: _order(item[1])),
+        severities=_SEVERITIES,
+        links=links or {},
     )
 
 
@@ -83,31 +87,15 @@ def _cards(counts: Mapping[Severity, int]) -> list[tuple[str, str]]:
     return [(severity.label, text) for severity, text in tally(counts)]
 
 
-def _row(name: str, result: Mapping[str, Any] | str, link: str | None) -> dict[str, Any]:
-    """A row of the table of tenants."""
+def _worst(result: Mapping[str, Any] | str) -> str:
     if isinstance(result, str):
-        empty = dict.fromkeys(("queues", "started", "address"), "")
-        return {
-            **empty,
-            "name": name,
-            "link": link,
-            "counts": [("", "")] * 3,
-            "worst": "failed",
-            "order": [],
-            "result": result,
-        }
-    counts = [(severity.label, result["counts"][severity.label]) for severity in _SEVERITIES]
-    return {
-        "name": name,
-        "link": link,
-        "counts": counts,
-        "order": [-count for _, count in counts],
-        "worst": next((label for label, count in counts if count), "none"),
-        "queues": result["queues"],
-        "result": "complete" if result["complete"] else "not provably complete",
-        "started": f"{datetime.fromisoformat(result['started']):%Y-%m-%d %H:%M}",
-        "address": result["address"],
-    }
+        return "failed"
+    return next((label for label in _SEVERITIES if result["counts"][label]), "none")
+
+
+def _order(result: Mapping[str, Any] | str) -> list[int]:
+    """Orders tenants that failed before others, and those by their findings."""
+    return [] if isinstance(result, str) else [-result["counts"][label] for label in _SEVERITIES]
 
 
 def _render(template: str, **values: Any) -> str:

@@ -6,8 +6,7 @@ import inspect
 import logging
 import os
 import sys
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -18,14 +17,14 @@ from platformdirs import user_config_path
 from typer import Option
 
 from alohub_async.cli.errors import KEY_VARIABLE, CommandError, ExitCode, describe
-from alohub_async.cli.output import OutputClosedError, message_line, progress, write_stderr
+from alohub_async.cli.output import message_line, write_stderr
 from alohub_async.client import AlohubClient
 from alohub_async.config import Endpoint, Environment
 from alohub_async.errors import AlohubError
 from alohub_async.http.retries import RetryPolicy
-from alohub_async.pool import AlohubPool, Job, TenantOutcome
+from alohub_async.pool import AlohubPool
 from alohub_async.tenant import Tenant, TenantsFile, read_tenants
-from alohub_async.validation import nearest
+from alohub_async.validation import check_seconds, nearest
 
 T = TypeVar("T")
 TENANTS_VARIABLE: Final = "ALOHUB_TENANTS"
@@ -90,28 +89,23 @@ class Access:
         """Whether the command is for all tenants of a file."""
         return self.tenants is not None and self.tenant is None
 
-    def left(self) -> Callable[[], float | None]:
-        """A function that returns the deadline, and from its second call on the seconds that are left of it."""
-        started: float | None = None
+    def run_tenants(self, work: Callable[[AlohubPool], Awaitable[T]], *, hint: str = "") -> T:
+        """Open a pool and run the work with it within the deadline; after an interruption, the hint says how on."""
+        check_seconds("deadline", self.deadline, optional=True)
 
-        def left() -> float | None:
-            nonlocal started
-            if self.deadline is None or started is None:
-                started = time.monotonic()
-                return self.deadline
-            return max(self.deadline + started - time.monotonic(), min(self.deadline, 0.001))
+        async def work_with_pool() -> T:
+            async with asyncio.timeout(self.deadline), self.pool() as pool:
+                return await work(pool)
 
-        return left
-
-    def run_tenants(self, job: Job[T], *, jobs: int | None, label: str) -> list[TenantOutcome[T]]:
-        """Do a job for each tenant of the file, `jobs` at a time; the outcomes are in the order of the file."""
-        tenants = self.read_tenants().tenants
-
-        async def work() -> list[TenantOutcome[T]]:
-            async with self.pool() as pool:
-                return await each_tenant(pool, job, tenants, jobs=jobs, label=label)
-
-        return self.run_without_client(work)
+        try:
+            return self.run_without_client(work_with_pool)
+        except TimeoutError as exc:
+            message = f"not done within the deadline of {self.deadline:g} s"
+            raise CommandError(f"{message}; {hint}" if hint else message, ExitCode.TIMED_OUT) from exc
+        except KeyboardInterrupt as exc:
+            if not hint:
+                raise
+            raise CommandError(f"interrupted; {hint}", ExitCode.INTERRUPTED) from exc
 
     def pool(self) -> AlohubPool:
         """A pool for the tenants of the file."""
@@ -167,20 +161,6 @@ class Access:
             endpoint = (Endpoint.direct if self.direct else Endpoint)(url, allow_http=self.allow_http)
         key = None if os.environ.get(KEY_VARIABLE) else _ask_for_key()
         return AlohubClient.from_env(key, tenant_id=self.tenant_id, endpoint=endpoint, retry=self.retry)
-
-
-async def each_tenant(
-    pool: AlohubPool, job: Job[T], tenants: Sequence[Tenant], *, jobs: int | None, label: str
-) -> list[TenantOutcome[T]]:
-    """Do a job for each tenant and show how many are done; the outcomes are in the order of the tenants."""
-    outcomes: dict[Tenant, TenantOutcome[T]] = {}
-    with progress(label) as update:
-        async for outcome in pool.each(job, tenants, concurrency=jobs or 8):
-            if isinstance(outcome.error, OutputClosedError | OSError):
-                raise outcome.error  # of the output, so it would be that of all tenants
-            outcomes[outcome.tenant] = outcome
-            update(len(outcomes), len(tenants))
-    return [outcomes[tenant] for tenant in tenants]
 
 
 def with_access(command: Callable[..., None]) -> Callable[..., None]:

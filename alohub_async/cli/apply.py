@@ -2,8 +2,9 @@
 
 import signal
 import sys
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -13,10 +14,10 @@ from typer import Argument, Option
 
 from alohub_async import changes
 from alohub_async.cli import output
-from alohub_async.cli.access import Access, each_tenant, with_access
+from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.diff import Entry, counts_text, field_change, print_table
 from alohub_async.cli.errors import CommandError, ExitCode
-from alohub_async.cli.outcomes import JOBS, check_partitions, partition, write_failures
+from alohub_async.cli.outcomes import JOBS, check_partitions, each_tenant, partition, write_failures
 from alohub_async.client import AlohubClient
 from alohub_async.plurals import counted
 from alohub_async.pool import AlohubPool
@@ -73,7 +74,7 @@ def apply_command(
     wanted = _read_changes(files)
     if not (yes or dry_run or sys.stdin.isatty()):
         raise CommandError("cannot ask to confirm: stdin is not a terminal; give --yes, or --dry-run to see the plan")
-    apply = _Apply(yes=yes, dry_run=dry_run, concurrency=concurrency, left=access.left())
+    apply = _Apply(yes=yes, dry_run=dry_run, concurrency=concurrency, deadline=access.deadline)
     if access.many:
         by_tenant = {tenant: rows for tenant, rows in wanted.items() if tenant}
         code = access.run_without_client(lambda: apply.tenants(access.pool(), by_tenant, jobs))
@@ -106,14 +107,16 @@ class _Apply:
     yes: bool
     dry_run: bool
     concurrency: int
-    left: Callable[[], float | None]
+    deadline: float | None
 
     async def one(self, client: AlohubClient, wanted: list[changes.Change]) -> bool:
         """Plan and apply the changes of one tenant; whether every queue has its values."""
+        started = time.monotonic()
         plan = await self._plan(client, wanted)
+        remaining = self._remaining(started)
         if not self._shall_apply([("", plan)]):
             return not plan.impossible
-        return await self._apply(client, plan, "")
+        return await self._apply(client, plan, "", remaining)
 
     async def tenants(self, pool: AlohubPool, wanted: Mapping[Tenant, list[changes.Change]], jobs: int | None) -> int:
         """Plan the changes of all tenants, ask once, apply them, and return the exit code."""
@@ -122,21 +125,26 @@ class _Apply:
             return await self._plan(client, wanted[tenant])
 
         async def apply(client: AlohubClient, tenant: Tenant) -> bool:
-            return await self._apply(client, plans[tenant], f"{tenant.name}  ")
+            return await self._apply(client, plans[tenant], f"{tenant.name}  ", remaining)
 
+        started = time.monotonic()
         async with pool:
             outcomes = await each_tenant(pool, plan, [*wanted], jobs=jobs, label="Planning changes of tenants…")
             plans = {outcome.tenant: outcome.unwrap() for outcome in outcomes if outcome.ok}
-            code = write_failures(outcomes)
+            code, remaining = write_failures(outcomes), self._remaining(started)
             good = not any(plan.impossible for plan in plans.values())
             if self._shall_apply([(tenant.name, plan) for tenant, plan in plans.items()]):
-                applied = await each_tenant(pool, apply, [*plans], jobs=jobs, label="Changing queues of tenants…")
+                changed = [tenant for tenant, plan in plans.items() if plan.to_write]
+                applied = await each_tenant(pool, apply, changed, jobs=jobs, label="Changing queues of tenants…")
                 code = max(code, write_failures(applied))
-                good = all(outcome.value for outcome in applied)
+                good = good and all(outcome.value for outcome in applied)
         return code or (ExitCode.OK if good else ExitCode.FAILED)
 
     async def _plan(self, client: AlohubClient, wanted: list[changes.Change]) -> changes.Plan:
-        return await changes.plan_changes(client, wanted, concurrency=self.concurrency, deadline=self.left())
+        return await changes.plan_changes(client, wanted, concurrency=self.concurrency, deadline=self.deadline)
+
+    def _remaining(self, started: float) -> float | None:
+        return None if self.deadline is None else max(started + self.deadline - time.monotonic(), 0.001)
 
     def _shall_apply(self, plans: Sequence[tuple[str, changes.Plan]]) -> bool:
         """Show the plans, and ask if need be."""
@@ -150,11 +158,11 @@ class _Apply:
             _confirm(count)
         return True
 
-    async def _apply(self, client: AlohubClient, plan: changes.Plan, whose: str) -> bool:
+    async def _apply(self, client: AlohubClient, plan: changes.Plan, whose: str, deadline: float | None) -> bool:
         """Whether every queue has its values. The results so far are written even if it ends early."""
         results = list[changes.Result]()
         try:
-            async for result in changes.apply_plan(client, plan, concurrency=self.concurrency, deadline=self.left()):
+            async for result in changes.apply_plan(client, plan, concurrency=self.concurrency, deadline=deadline):
                 results.append(result)
                 if result.step.fields or result.error is not None:
                     output.write(whose + _result_line(result))

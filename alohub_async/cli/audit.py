@@ -18,14 +18,13 @@ from typer import Option
 
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode, one_failure_code
-from alohub_async.cli.outcomes import JOBS
+from alohub_async.cli.outcomes import JOBS, NEWER_THAN, SCHEDULER, again, print_results, results_of, run_job
 from alohub_async.cli.output import one_line, print_rich, table_with_heading, write_json
 from alohub_async.cli.progress import show_progress
-from alohub_async.cli.runs import NEWER_THAN, SCHEDULER, TO_GO_ON, again, entries_of, run_job, write_entries
 from alohub_async.client import AlohubClient
 from alohub_async.files import os_errors, replacing
 from alohub_async.tenant import Tenant
-from alohub_async.tenants import TenantEntry, audit_tenants
+from alohub_async.tenants import audit_tenants
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -44,6 +43,13 @@ _PROJECT: Final = Path("pyproject.toml")
 _STYLES: Final = {"error": "bold red", "warning": "bold yellow", "info": "bold blue"}
 _WIDEST_NAME: Final = 32  # columns; a longer name takes several lines
 
+_COLUMNS: Final[dict[str, Callable[[Any], str]]] = {
+    "Errors": lambda record: f"{record['counts']['error']:,}",
+    "Warnings": lambda record: f"{record['counts']['warning']:,}",
+    "Info": lambda record: f"{record['counts']['info']:,}",
+    "Queues": lambda record: f"{record['queues']:,}",
+}
+
 _fail_on = Option(metavar="SEVERITY", help="Lowest severity that exits with 1: info, warning or error.")
 _details = Option("--details/--no-details", help="Get the details of each queue, or only the list.")
 _file = partial(Option, metavar="FILE", dir_okay=False)
@@ -56,7 +62,7 @@ _rules = Option(metavar="MODULE", help="Also run the rules of this module or fil
 def audit_command(
     *,
     fail_on: Annotated[Literal["info", "warning", "error"], _fail_on] = "warning",
-    as_json: Annotated[bool, Option("--json", help="Output a JSON object instead of a table.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Output a JSON object; with --tenants, a line each.")] = False,
     html: Annotated[Path | None, _file(help="Also write an HTML page.")] = None,
     junit: Annotated[Path | None, _file(help="Also write JUnit XML for CI.")] = None,
     details: Annotated[bool, _details] = True,
@@ -91,8 +97,10 @@ def audit_command(
             return
         if html is not None:
             audit.check_html()
+        for path in (html, junit):  # before the audit, as that can take many minutes
+            if path is not None and not path.parent.is_dir():
+                raise CommandError(f"cannot write {path}: folder {path.parent} does not exist")
         outputs = _Outputs(html, junit, audit.Severity[fail_on.upper()], as_json=as_json)
-        outputs.check()
         options: Any = {"rules": chosen, "details": details, "deadline": access.deadline}
         run: Any = {"newer_than": newer_than, "concurrency": jobs, "scheduler": scheduler}
         if access.many:
@@ -119,12 +127,6 @@ class _Outputs:
         """The folder with a page for each tenant, beside that of all; none for a device."""
         is_device = self.html is not None and self.html.exists() and not self.html.is_file()
         return None if self.html is None or is_device else self.html.with_name(f"{self.html.stem}-tenants")
-
-    def check(self) -> None:
-        """Refuse a file that cannot be written before the audit, as that can take many minutes."""
-        for path in (self.html, self.junit):
-            if path is not None and not path.parent.is_dir():
-                raise CommandError(f"cannot write {path}: folder {path.parent} does not exist")
 
     def write(self, html: Callable[[], str], junit: Callable[[], bytes]) -> None:
         """Write the files that are wanted."""
@@ -160,7 +162,8 @@ def _audit_tenants(
 
     if options["newer_than"] and not folder:
         raise CommandError("--newer-than needs --folder, where the results are")
-    if (pages := outputs.pages) is not None and options["scheduler"] is None:  # a worker may have no such folder
+    pages = None if options["scheduler"] else outputs.pages  # a worker may have no such folder
+    if pages is not None:
 
         def write_page(tenant: Tenant, report: "AuditReport") -> None:
             with os_errors(pages, doing="write"):
@@ -168,39 +171,23 @@ def _audit_tenants(
             _write_file(pages / f"{tenant.name}.html", audit.html_page(report).encode())
 
         options["on_report"] = write_page
-    hint = again(restart=False) + (f" {TO_GO_ON}" if folder else "")
-    job = partial(audit_tenants, access.read_tenants().tenants, folder, **options)
-    report = run_job(access, job, quiet=quiet, hint=hint)
-    entries = entries_of(report, access)
-    results = {entry.tenant: text if entry.result is None else entry.result for entry, _, text in entries}
-    found = {name: record for name, record in results.items() if not isinstance(record, str)}
+    tenants = access.read_tenants().tenants
+    job = partial(audit_tenants, tenants, folder, **options)
+    report = run_job(access, job, quiet=quiet, hint=again(tenants=folder is not None))
+    results = results_of(report, tenants)
+    records = {entry.tenant: text if entry.result is None else entry.result for entry, _, text in results}
+    found = {name: record for name, record in records.items() if not isinstance(record, str)}
     files = {name: pages / f"{name}.html" for name in found} if pages else {}
     links = {name: quote(f"{path.parent.name}/{path.name}") for name, path in files.items() if path.is_file()}
     outputs.write(
-        lambda: audit.tenants_page(results, started=report.started, links=links),
-        lambda: audit.tenants_junit_xml(results, fail_on=outputs.threshold),
+        lambda: audit.tenants_page(records, started=report.started, links=links),
+        lambda: audit.tenants_junit_xml(records, fail_on=outputs.threshold),
     )
-    if outputs.as_json:
-        write_entries(entry for entry, _, _ in entries)
-    else:
-        _print_tenants(entries)
+    print_results(results, _COLUMNS, as_json=outputs.as_json)
     if len(found) < len(results):
         raise typer.Exit(ExitCode.USAGE)
     worst = [severity.label for severity in audit.Severity if severity >= outputs.threshold]
     return any(record["counts"][label] for record in found.values() for label in worst)
-
-
-def _print_tenants(entries: Iterable[tuple[TenantEntry, int, str]]) -> None:
-    numbers = ("Errors", "Warnings", "Info", "Queues")
-    table = table_with_heading(["Tenant", *numbers, "Result"], right=numbers, folded={"Tenant", "Result"})
-    for entry, _, text in entries:
-        cells = [Text("-")] * len(numbers)
-        if (record := entry.result) is not None:
-            counts = record["counts"]
-            cells = [Text(f"{counts[name]:,}", style=_STYLES[name] if counts[name] else "") for name in _STYLES]
-            cells.append(Text(f"{record['queues']:,}"))
-        table.add_row(Text(entry.tenant), *cells, Text(text))
-    print_rich(table)
 
 
 def _load(sources: Iterable[str]) -> "list[Rule]":

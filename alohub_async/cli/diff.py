@@ -1,7 +1,7 @@
 """`alohub queues diff`, and the table of changes."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
@@ -15,7 +15,7 @@ from alohub_async import changes
 from alohub_async.cli import output
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode, one_failure_code
-from alohub_async.cli.outcomes import JOBS, check_partitions, partition, write_failures, write_lines
+from alohub_async.cli.outcomes import JOBS, check_partitions, for_each, partition, write_failures, write_outcomes
 from alohub_async.client import AlohubClient
 from alohub_async.errors import AlohubError
 from alohub_async.files import json_text, os_errors, read_queues
@@ -62,14 +62,14 @@ def diff_command(
         outcomes = _diff_tenants(before, after, changes_file, access, jobs)
         diffs = [(outcome.tenant.name, outcome.unwrap()) for outcome in outcomes if outcome.ok]
         if as_json:
-            write_lines(outcomes, _diff_record)
+            write_outcomes(outcomes, _diff_record)
         else:
             _print_diffs(diffs)
         if write_failures(outcomes):
             raise typer.Exit(ExitCode.USAGE)
     else:
         files = [None if state == _LIVE else [*read_queues(state)] for state in (before, after)]
-        live = partial(_live, left=access.left())
+        live = partial(_live, deadline=access.deadline)
         diff = changes.diff_queues(*(access.run(live) if queues is None else queues for queues in files))
         if changes_file is not None:
             _write_changes(changes_file, diff)
@@ -82,8 +82,8 @@ def diff_command(
         raise typer.Exit(_DIFFERENCES)
 
 
-async def _live(client: AlohubClient, *, left: Callable[[], float | None]) -> list[InboundQueue]:
-    pager = client.queues.list_inbound(consistency="repair", deadline=left())
+async def _live(client: AlohubClient, *, deadline: float | None) -> list[InboundQueue]:
+    pager = client.queues.list_inbound(consistency="repair", deadline=deadline)
     queues = await pager.collect()
     if not pager.complete:
         raise CommandError("the live list is not provably complete; nothing was compared", ExitCode.INCOMPLETE)
@@ -100,7 +100,7 @@ def _write_changes(path: Path, diff: changes.QueueDiff) -> None:
 def _diff_tenants(
     before: Path, after: Path, changes_folder: Path | None, access: Access, jobs: int | None
 ) -> list[TenantOutcome[changes.QueueDiff]]:
-    tenants, left = access.read_tenants().tenants, access.left()
+    tenants = access.read_tenants().tenants
     for state in {before, after} - {_LIVE}:
         check_partitions(state, tenants)
 
@@ -115,10 +115,10 @@ def _diff_tenants(
         return diff
 
     async def job(client: AlohubClient, tenant: Tenant) -> changes.QueueDiff:
-        return compare(tenant, await _live(client, left=left))
+        return compare(tenant, await _live(client, deadline=access.deadline))
 
     if _LIVE in {before, after}:
-        return access.run_tenants(job, jobs=jobs, label="Comparing tenants…")
+        return for_each(access, job, jobs=jobs, label="Comparing tenants…")
     outcomes: list[TenantOutcome[changes.QueueDiff]] = []
     for tenant in tenants:
         try:

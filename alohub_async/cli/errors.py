@@ -104,14 +104,15 @@ def one_failure_code() -> Generator[None]:
         raise
     except Exception as error:
         code, line = describe(error)
-        raise CommandError(line, code if code == ExitCode.INTERRUPTED else ExitCode.USAGE) from error
+        interrupted = int(ExitCode.INTERRUPTED)
+        raise CommandError(line, interrupted if code == interrupted else ExitCode.USAGE) from error
 
 
 def print_traceback_of_bug(error: BaseException) -> None:
     """Write the traceback of an error to stderr, unless a user, a network or a server can cause it."""
     if isinstance(error, CommandError) and error.__cause__ is not None:
         error = error.__cause__
-    if not isinstance(error, _UsageError | CommandError | errors.AlohubError | OSError):
+    if not isinstance(error, _UsageError | CommandError | errors.AlohubError | OSError | KeyboardInterrupt):
         sys.stderr.write(redacted("".join(traceback.format_exception(error))))
 
 

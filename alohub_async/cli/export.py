@@ -1,28 +1,33 @@
 """`alohub queues export`: all queues to a file, or the queues of several tenants to a folder."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
-from rich.text import Text
 from typer import Argument, Option
 
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode, describe
-from alohub_async.cli.outcomes import JOBS
-from alohub_async.cli.output import one_line, print_rich, table_with_heading, write, write_json
+from alohub_async.cli.outcomes import JOBS, NEWER_THAN, SCHEDULER, again, print_results, results_of, run_job
+from alohub_async.cli.output import one_line, write, write_json
 from alohub_async.cli.progress import show_progress
-from alohub_async.cli.runs import NEWER_THAN, SCHEDULER, TO_GO_ON, again, entries_of, run_job, write_entries
 from alohub_async.client import AlohubClient
 from alohub_async.errors import AlohubError, FileError
 from alohub_async.export import ExportConsistency, ExportReport, export_inbound
 from alohub_async.export.journal import journal_path
 from alohub_async.files import check_ending
 from alohub_async.plurals import counted
-from alohub_async.tenants import TenantsReport, export_tenants
+from alohub_async.tenants import export_tenants
+
+_COLUMNS: Final[dict[str, Callable[[Any], str]]] = {
+    "Queues": lambda result: f"{result['written']:,}",
+    "Requests": lambda result: f"{result['requests']:,}",
+    "Denied": lambda result: f"{result['denied']:,}",
+    "Seconds": lambda result: f"{result['seconds']:.1f}",
+}
 
 _path = Argument(metavar="PATH", show_default=False, help="A .jsonl, .csv or .parquet file; with --tenants, a folder.")
 _consistency = Option(metavar="HOW", help="repair: walk until proven complete; detect: one pass.")
@@ -58,8 +63,11 @@ def export_command(
         check_ending(Path(f"queues.{found.file_format}"))  # before each tenant fails for the same reason
         run: Any = {"newer_than": newer_than, "concurrency": jobs, "scheduler": scheduler, **export}
         job = partial(export_tenants, found.tenants, path, file_format=found.file_format, **run)
-        report = run_job(access, job, quiet=quiet, hint=f"{again(restart=restart)} {TO_GO_ON}")
-        code = _print_results(report, access, as_json=as_json)
+        report = run_job(access, job, quiet=quiet, hint=again(restart=restart))
+        results = results_of(report, found.tenants)
+        print_results(results, _COLUMNS, as_json=as_json)
+        codes = [code for _, code, _ in results]  # a failure is worse than what is missing
+        code = max([code for code in codes if code not in {ExitCode.OK, ExitCode.INCOMPLETE}] or codes)
     else:
         if newer_than is not None or scheduler is not None:
             raise CommandError("--newer-than and --scheduler are for --tenants")
@@ -79,7 +87,7 @@ def _export_one(path: Path, options: Mapping[str, Any], access: Access, *, quiet
         report = access.run(work)
     except (AlohubError, CommandError, KeyboardInterrupt) as error:
         can_resume = not isinstance(error.__cause__ or error, FileError) and journal_path(path).exists()
-        hint = f"; {again(restart=options['restart'])} to resume" if can_resume else ""
+        hint = f"; {again(restart=options['restart'], tenants=False)} to resume" if can_resume else ""
         if isinstance(error, KeyboardInterrupt):
             raise CommandError(f"interrupted{hint}", ExitCode.INTERRUPTED) from error
         code, line = describe(error)
@@ -94,21 +102,3 @@ def _export_one(path: Path, options: Mapping[str, Any], access: Access, *, quiet
     else:
         write(one_line(summary) + "\n")
     return ExitCode.OK if report.complete else ExitCode.INCOMPLETE
-
-
-def _print_results(report: TenantsReport, access: Access, *, as_json: bool) -> int:
-    """Write what was done for each tenant, and return the worst exit code; failures are worse than what is missing."""
-    numbers = {"Queues": "written", "Requests": "requests", "Denied": "denied", "Seconds": "seconds"}
-    table = table_with_heading(["Tenant", *numbers, "Result"], right=numbers, folded={"Tenant", "Result"})
-    entries, codes = entries_of(report, access), list[int]()
-    for entry, code, text in entries:
-        cells = ["-"] * len(numbers)
-        if (result := entry.result) is not None:
-            cells = [f"{result[name]:,.{1 if name == 'seconds' else 0}f}" for name in numbers.values()]
-        table.add_row(Text(entry.tenant), *cells, Text(text))
-        codes.append(code)
-    if as_json:
-        write_entries(entry for entry, _, _ in entries)
-    else:
-        print_rich(table)
-    return max([code for code in codes if code not in {ExitCode.OK, ExitCode.INCOMPLETE}] or codes)

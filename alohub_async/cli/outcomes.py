@@ -1,22 +1,145 @@
-"""The outcomes of a command over several tenants: a line for each in JSON, failures on stderr, the exit code."""
+"""Commands over the tenants of a file: their options, and what was done for each tenant."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import typer
+from rich.text import Text
 from typer import Option
 
+from alohub_async.cli.access import Access
 from alohub_async.cli.errors import CommandError, ExitCode, describe
-from alohub_async.cli.output import write, write_stderr
+from alohub_async.cli.output import (
+    OutputClosedError,
+    one_line,
+    print_rich,
+    progress,
+    table_with_heading,
+    write,
+    write_stderr,
+)
+from alohub_async.cli.progress import show_tenants
 from alohub_async.errors import FileError
 from alohub_async.files import json_text
-from alohub_async.pool import TenantOutcome
+from alohub_async.plurals import counted
+from alohub_async.pool import AlohubPool, Job, TenantOutcome
 from alohub_async.tenant import Tenant
+from alohub_async.tenants import TenantEntry, TenantsReport
 
 T = TypeVar("T")
 _PARTITION: Final = "tenant="
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def _read_age(text: str) -> timedelta:
+    if not (found := re.fullmatch(r"([0-9]{1,6})([smhdw])", text)) or not int(found[1]):
+        raise typer.BadParameter(f"{text!r} is not a number with a unit: 90s, 30m, 12h, 2d or 1w")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
 
 JOBS: Final[Any] = Option(metavar="N", min=1, max=1000, help="With --tenants, tenants at the same time.  [default: 8]")
+_newer_than = "With --tenants, leave out those whose result is newer than this: 12h, 30m, 2d."
+NEWER_THAN: Final[Any] = Option(metavar="AGE", parser=_read_age, help=_newer_than)
+_scheduler = "With --tenants, spread the work over this cluster of dask.distributed."
+SCHEDULER: Final[Any] = Option(metavar="ADDRESS", help=_scheduler)
+
+
+def again(*, restart: bool = False, tenants: bool = True) -> str:
+    """What to run after an interruption."""
+    hint = "run it again without --restart" if restart else "run the same command again"
+    return f"{hint} to go on; tenants that are done are not done again" if tenants else hint
+
+
+async def each_tenant(
+    pool: AlohubPool, job: Job[T], tenants: Sequence[Tenant], *, jobs: int | None, label: str
+) -> list[TenantOutcome[T]]:
+    """Do a job for each tenant and show how many are done; the outcomes are in the order of the tenants."""
+    outcomes: dict[Tenant, TenantOutcome[T]] = {}
+    with progress(label) as update:
+        async for outcome in pool.each(job, tenants, concurrency=jobs or 8):
+            if isinstance(outcome.error, OutputClosedError | OSError):
+                raise outcome.error  # of the output, so it would be that of all tenants
+            outcomes[outcome.tenant] = outcome
+            update(len(outcomes), len(tenants))
+    return [outcomes[tenant] for tenant in tenants]
+
+
+def for_each(access: Access, job: Job[T], *, jobs: int | None, label: str) -> list[TenantOutcome[T]]:
+    """Do a job for each tenant of the file, in an event loop of its own."""
+    tenants = access.read_tenants().tenants
+    return access.run_tenants(lambda pool: each_tenant(pool, job, tenants, jobs=jobs, label=label))
+
+
+def run_job(access: Access, job: Callable[..., Awaitable[TenantsReport]], *, quiet: bool, hint: str) -> TenantsReport:
+    """Run `export_tenants` or `audit_tenants` and show its progress; after an interruption, the hint says how on."""
+    with show_tenants(quiet=quiet) as show:
+        return access.run_tenants(lambda pool: job(pool=pool, on_progress=show), hint=hint)
+
+
+Result = tuple[TenantEntry, int, str]
+"""What was done for a tenant, with an exit code and a text about it."""
+
+
+def results_of(report: TenantsReport, tenants: Iterable[Tenant]) -> list[Result]:
+    """What was done for each tenant, in this order."""
+    results: list[Result] = []
+    for tenant in tenants:
+        entry = report.entries[tenant.name]
+        if entry.exception is not None:
+            code, text = describe(entry.exception, tenant=tenant)
+        elif entry.result is None:
+            code, text = ExitCode.FAILED, ": ".join((entry.error or {}).values())
+        elif entry.result["complete"]:
+            code, text = ExitCode.OK, "complete"
+        else:
+            code, text = ExitCode.INCOMPLETE, entry.result.get("reason", "not provably complete")
+        done_before = " (done before)" if entry.status == "skipped" else ""
+        results.append((entry, code, one_line(text + done_before)))
+    return results
+
+
+def print_results(results: Sequence[Result], columns: Mapping[str, Callable[[Any], str]], *, as_json: bool) -> None:
+    """Write a table with a row for each tenant, whose columns are made from the results; or JSON in lines."""
+    if as_json:
+        write_entries(entry for entry, _, _ in results)
+        return
+    table = table_with_heading(["Tenant", *columns, "Result"], right=columns, folded={"Tenant", "Result"})
+    for entry, _, text in results:
+        cells = ("-" if entry.result is None else column(entry.result) for column in columns.values())
+        table.add_row(*map(Text, (entry.tenant, *cells, text)))
+    failed = sum(entry.result is None for entry, _, _ in results)
+    table.caption = Text(counted(len(results), "tenant") + (f", {failed:,} failed" if failed else ""))
+    print_rich(table)
+
+
+def write_entries(entries: Iterable[TenantEntry]) -> None:
+    """Write a JSON object in a line for each tenant, as it is in `_report.json`."""
+    for entry in entries:
+        write(json_text(entry.as_record()), as_json=True)
+
+
+def write_outcomes(outcomes: Iterable[TenantOutcome[T]], record: Callable[[T], Mapping[str, Any]]) -> None:
+    """Write a JSON object in a line for each tenant, in the same form."""
+    for outcome in outcomes:
+        name = outcome.tenant.name
+        if outcome.error is not None:
+            write_entries([TenantEntry.of_error(name, outcome.error)])
+        else:
+            write_entries([TenantEntry(tenant=name, status="done", result=record(outcome.unwrap()))])
+
+
+def write_failures(outcomes: Iterable[TenantOutcome[Any]]) -> int:
+    """Write a line to stderr for each tenant that failed, and return the worst exit code."""
+    worst: int = ExitCode.OK
+    for outcome in outcomes:
+        if outcome.error is not None:
+            code, line = describe(outcome.error, tenant=outcome.tenant)
+            write_stderr(f"tenant {outcome.tenant.name}: {line}")
+            worst = max(worst, code)
+    return worst
 
 
 def check_partitions(folder: Path, tenants: Iterable[Tenant]) -> None:
@@ -36,25 +159,3 @@ def partition(folder: Path, tenant: Tenant, endings: Collection[str] = (".jsonl"
         names = ", ".join(path.name for path in files) or "none"
         raise FileError(f"{inside} must have one file that ends in {', '.join(endings)}; it has {names}", path=inside)
     return files[0]
-
-
-def write_lines(outcomes: Iterable[TenantOutcome[T]], record: Callable[[T], Mapping[str, Any]]) -> None:
-    """Write a JSON object in a line for each tenant: the record of its result, or its error."""
-    for outcome in outcomes:
-        if outcome.error is None:
-            found = {"status": "done", **record(outcome.unwrap())}
-        else:
-            _, message = describe(outcome.error, tenant=outcome.tenant)
-            found = {"status": "failed", "error": {"class": type(outcome.error).__name__, "message": message}}
-        write(json_text({"tenant": outcome.tenant.name, **found}), as_json=True)
-
-
-def write_failures(outcomes: Iterable[TenantOutcome[Any]]) -> int:
-    """Write a line to stderr for each tenant that failed, and return the worst exit code."""
-    worst: int = ExitCode.OK
-    for outcome in outcomes:
-        if outcome.error is not None:
-            code, line = describe(outcome.error, tenant=outcome.tenant)
-            write_stderr(f"tenant {outcome.tenant.name}: {line}")
-            worst = max(worst, code)
-    return worst

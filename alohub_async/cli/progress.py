@@ -17,83 +17,61 @@ from alohub_async.tenants import OnTenants, TenantsProgress
 Step: TypeAlias = ExportProgress | AuditProgress
 _LINE_INTERVAL: Final = 5.0  # seconds between two lines of progress
 _BAR: Final = 14  # columns
-_ALL: Final = "tenants"
 
 
 @contextmanager
 def show_progress(name: str, *, quiet: bool) -> Generator[Callable[[Step], object]]:
     """Show the progress of one export or audit."""
-    with show_tenants(quiet=quiet, overall=False) as show:
+    with show_tenants(quiet=quiet) as show:
         yield lambda now: show(TenantsProgress(tenant=name, status="running", progress=now, finished=0, total=1))
 
 
 @contextmanager
-def show_tenants(*, quiet: bool, overall: bool = True) -> Generator[OnTenants]:
+def show_tenants(*, quiet: bool) -> Generator[OnTenants]:
     """Show the progress of a run over tenants: how many are done, and how far those have come that run."""
     console = Console(stderr=True)
     if quiet:
         yield lambda _: None
     elif console.is_terminal:
         columns = (TextColumn("{task.description}"), BarColumn(_BAR), TextColumn("{task.fields[text]}"))
-        with Progress(*columns, console=console, transient=True) as progress:
-            yield _Bars(progress, overall=overall)
+        with Progress(*columns, console=console, transient=True) as bars:
+            yield _Display(bars)
     else:
-        yield _Lines()
+        yield _Display(None)
 
 
-class _Bars:
-    """A bar for all tenants, and one for each that runs."""
+class _Display:
+    """A bar or a line for all tenants, if there are several, and for each that runs."""
 
-    def __init__(self, progress: Progress, *, overall: bool) -> None:
-        self._progress = progress
-        self._all = progress.add_task(_ALL, total=None, text="") if overall else None
+    def __init__(self, bars: Progress | None) -> None:
+        self._bars = bars
         self._failed = 0
-        self._bars: dict[str, Any] = {}
+        self._shown: dict[str, Any] = {}  # the bar of a tenant, or when it had its last line; "" is all of them
 
     def __call__(self, now: TenantsProgress) -> None:
         self._failed += now.status == "failed"
-        if now.status != "running":
-            if (bar := self._bars.pop(now.tenant, None)) is not None:
-                self._progress.remove_task(bar)
-        else:
-            if now.tenant not in self._bars:
-                self._bars[now.tenant] = self._progress.add_task(one_line(now.tenant)[:_BAR], total=None, text="")
-            if (step := now.progress) is not None:
-                self._progress.update(
-                    self._bars[now.tenant], completed=_done(step), total=step.total, text=progress_text(step)
-                )
-        if self._all is not None:
-            text = _tenants_text(now, self._failed)
-            self._progress.update(self._all, completed=now.finished, total=now.total, text=text)
+        if now.total != 1:
+            of = "?" if now.total is None else counted(now.total, "tenant")
+            failed = f", {self._failed:,} failed" if self._failed else ""
+            self._show("", "all", now.finished, now.total, f"{now.finished:,} of {of}{failed}")
+        if (step := now.progress) is not None:
+            self._show(now.tenant, now.tenant, _done(step), step.total, progress_text(step))
+        elif now.status != "running":
+            shown = self._shown.pop(now.tenant, None)
+            if self._bars and shown is not None:
+                self._bars.remove_task(shown)
 
-
-class _Lines:
-    """A line about each tenant that takes long, and one about all of them."""
-
-    def __init__(self) -> None:
-        self._written: dict[str, float] = {}  # when each had its last line
-        self._failed = 0
-
-    def __call__(self, now: TenantsProgress) -> None:
-        self._failed += now.status == "failed"
-        if now.status != "running":
-            self._written.pop(now.tenant, None)
-        elif now.progress is not None and self._is_due(now.tenant):
-            write_stderr(one_line(f"{now.tenant}: {progress_text(now.progress)}"))
-        if now.total != 1 and self._is_due(""):
-            write_stderr(_tenants_text(now, self._failed))
-
-    def _is_due(self, name: str) -> bool:
+    def _show(self, key: str, name: str, done: int, total: int | None, text: str) -> None:
+        name = one_line(name)
+        if self._bars:
+            if key not in self._shown:
+                self._shown[key] = self._bars.add_task(name[:_BAR], total=None, text="")
+            self._bars.update(self._shown[key], completed=done, total=total, text=text)
+            return
         moment = time.monotonic()
-        if moment - self._written.setdefault(name, moment) < _LINE_INTERVAL:
-            return False
-        self._written[name] = moment
-        return True
-
-
-def _tenants_text(now: TenantsProgress, failed: int) -> str:
-    of = "?" if now.total is None else counted(now.total, "tenant")
-    return f"{now.finished:,} of {of}" + (f", {failed:,} failed" if failed else "")
+        if moment - self._shown.setdefault(key, moment) >= _LINE_INTERVAL:
+            self._shown[key] = moment
+            write_stderr(f"{name}: {text}")
 
 
 def _done(now: Step) -> int:

@@ -10,7 +10,7 @@ from typer import Argument, Option
 from alohub_async.changes.rows import STRATEGIES, parse_strategy
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode
-from alohub_async.cli.outcomes import JOBS, write_failures, write_lines
+from alohub_async.cli.outcomes import JOBS, for_each, write_failures, write_outcomes
 from alohub_async.cli.output import one_line, print_queue, print_queues, progress, write, write_json
 from alohub_async.client import AlohubClient
 from alohub_async.files import json_text, queue_record
@@ -40,11 +40,10 @@ def list_command(
     """List all inbound queues, as a table or as JSON; with --tenants, those of each tenant."""
     if as_json and as_jsonl:
         raise CommandError("give either --json or --jsonl, not both")
-    left = access.left()
 
     async def work(client: AlohubClient, tenant: Tenant | None = None) -> tuple[list[InboundQueue], bool]:
         whose = {} if tenant is None else {"tenant": tenant.name}
-        pager = client.queues.list_inbound(page_size=page_size, deadline=left())
+        pager = client.queues.list_inbound(page_size=page_size, deadline=access.deadline)
         queues: list[InboundQueue] = []
         with nullcontext() if tenant or as_jsonl else progress() as update:
             async for page in pager.pages():
@@ -57,9 +56,8 @@ def list_command(
         return queues, pager.complete
 
     if access.many:
-        code = _print_lists(
-            access.run_tenants(work, jobs=jobs, label="Listing queues of tenants…"), as_json=as_json, as_jsonl=as_jsonl
-        )
+        outcomes = for_each(access, work, jobs=jobs, label="Listing queues of tenants…")
+        code = _print_lists(outcomes, as_json=as_json, as_jsonl=as_jsonl)
     else:
         queues, complete = access.run(work)
         if as_json:
@@ -74,10 +72,10 @@ def list_command(
 def _print_lists(
     outcomes: Sequence[TenantOutcome[tuple[list[InboundQueue], bool]]], *, as_json: bool, as_jsonl: bool
 ) -> int:
-    """Write the queues of several tenants, and return the exit code."""
+    """Write the queues of several tenants, and return the exit code; JSON Lines are written already."""
     lists = [(outcome.tenant.name, *outcome.unwrap()) for outcome in outcomes if outcome.ok]
     if as_json:
-        write_lines(outcomes, lambda found: {"complete": found[1], "queues": [*map(queue_record, found[0])]})
+        write_outcomes(outcomes, lambda found: {"complete": found[1], "queues": [*map(queue_record, found[0])]})
     elif not as_jsonl:
         print_queues([(name, queues) for name, queues, _ in lists], tenants=True)
     complete = all(complete for _, _, complete in lists)

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import re
+import shlex
 import signal
 from contextlib import suppress
 from functools import partial
@@ -103,17 +104,18 @@ async def _serve(sandbox: "Sandbox") -> None:
 
 def _write_tenants(sandbox: "Sandbox", folder: Path) -> str:
     """Write a file of tenants and a script that sets their keys, and return how to use them."""
-    tables, variables = list[str](), list[str]()
+    file, script = folder / "tenants.toml", folder / "keys.sh"
+    path = shlex.quote(str(file))
+    tables, variables = list[str](), [f"export ALOHUB_TENANTS={path}\n"]
     for number, (tenant_id, key) in enumerate(sandbox.tenant_keys.items(), 1):
         name = f"t{number:0{len(str(sandbox.tenants))}}"
         variable = f"ALOHUB_KEY_{name.upper()}"
         values = f'api_key_env = "{variable}"\ntenant_id = "{tenant_id}"\nbase_url = "{sandbox.url}"\n'
         tables.append(f"[tenants.{name}]\n{values}")
         variables.append(f"export {variable}={key}\n")
-    file, script = folder / "tenants.toml", folder / "keys.sh"
     file.write_text("\n".join(tables), encoding="utf-8")
     script.write_text("".join(variables), encoding="utf-8")
-    export = f". {script}\nalohub queues export --tenants {file} out\n"
+    export = f". {shlex.quote(str(script))}\nalohub queues export --tenants {path} out\n"
     return f"\nAll {sandbox.tenants:,} tenants, until the sandbox stops:\n\n{export}"
 
 

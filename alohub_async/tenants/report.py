@@ -42,6 +42,10 @@ class TenantEntry:
         what = {"class": type(error).__name__, "message": redacted(str(error))}
         return cls(tenant=tenant, status="failed", error=what, exception=error)
 
+    def as_record(self) -> dict[str, Any]:
+        """The entry as a JSON object, without the error itself."""
+        return attrs.asdict(self, filter=attrs.filters.exclude("exception"), value_serializer=_plain)
+
 
 @attrs.define(kw_only=True)
 class TenantsReport:

@@ -239,6 +239,7 @@ def test_sandbox_with_tenants(start: Callable[..., Process], monkeypatch: pytest
     assert "Sandbox with 12 tenants, each with 3 queues, listening on" in lines[0]
     assert "100 for a tenant" in lines[1]
     assert "All 12 tenants" in lines[6]
+    lines.append("alohub queues list --tenant t05\n")
     shell = "".join(lines[8:]).replace("alohub ", f"{sys.executable} -m alohub_async.cli ")
     monkeypatch.chdir(tmp_path)
     exported = start_python("-c", "import os, sys; os.execvp('sh', ['sh', '-ec', sys.argv[1]])", shell)

@@ -109,6 +109,13 @@ def test_tenants_that_are_done_are_not_exported_again(alohub: Alohub, tenants: l
     assert len(tenants[0].requests) == 2 * sent[0]
 
 
+def test_ctrl_c_is_no_bug(alohub: Alohub, tenants: list[Sandbox], tmp_path: Path) -> None:
+    """With `--verbose` there is no traceback either."""
+    interrupt(tenants[0], page=0)
+    outcome = alohub(*EXPORT, "--tenants", str(tmp_path / "tenants.toml"), str(tmp_path / "out"), "--verbose")
+    assert outcome.code == ExitCode.INTERRUPTED
+
+
 @pytest.mark.parametrize("change", ["--restart", "--details", "a file that is gone"])
 def test_what_is_exported_again(alohub: Alohub, tenants: list[Sandbox], tmp_path: Path, change: str) -> None:
     """A tenant whose export was another one, or is gone, is exported again after Ctrl-C, and all with `--restart`."""
@@ -220,6 +227,21 @@ def test_newer_than(command: Alohub) -> None:
     assert len(command.sandbox.requests) == 2 * sent
 
 
+def test_a_cluster(command: Alohub, tmp_path: Path) -> None:
+    """With `--scheduler`, the work is done on a cluster; the keys come from the environment of its workers."""
+    distributed: Any = importlib.import_module("distributed")
+    cluster = distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None, silence_logs=50)
+    with cluster as found:
+        on_cluster = (*TENANTS, "--scheduler", found.scheduler_address, "--json")
+        exported = command(*EXPORT, str(tmp_path / "out"), *on_cluster)
+        audited = command(*AUDIT, "--html", "audit.html", *on_cluster)
+    assert (exported.code, audited.code) == (0, 1)
+    assert [each["result"]["written"] for each in lines(exported.out)] == [QUEUES] * 3
+    assert [each["result"]["tenant"] for each in lines(audited.out)] == [*"abc"]
+    assert "Audit of 3 tenants" in Path("audit.html").read_text(encoding="utf-8")
+    assert not Path("audit-tenants").exists()
+
+
 @pytest.mark.parametrize("age", ["12", "h", "0h", "1.5h", "-1h", "12 h", "9999999w", "1e3s", "\u0661h"])
 def test_an_age(command: Alohub, age: str) -> None:
     """An age is a number with a unit."""
@@ -278,9 +300,9 @@ def test_lines_in_a_pipe(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         for name in "ab":
             show(TenantsProgress(tenant=name, status="failed", progress=None, finished=1, total=2))
     assert capsys.readouterr().err.splitlines() == [
+        "alohub: all: 0 of 2 tenants",
         "alohub: a: 1/2 1/s 0:01",
-        "alohub: 0 of 2 tenants",
-        "alohub: 1 of 2 tenants, 2 failed",
+        "alohub: all: 1 of 2 tenants, 2 failed",
     ]
 
 
@@ -292,7 +314,7 @@ def test_audit(command: Alohub) -> None:
     files = ("--html", "audit.html", "--junit", "audit.xml", "--folder", "out")
     outcome = command(*AUDIT, *TENANTS, *files)
     assert (outcome.code, outcome.err) == (1, "")
-    rows = [line.split() for line in outcome.out.splitlines()[2:]]
+    rows = [line.split() for line in outcome.out.splitlines()[2:-1]]
     assert [(row[0], row[4], row[5]) for row in rows] == [(name, str(QUEUES), "complete") for name in "abc"]
     assert outcome.out.isprintable() or not {"\x1b", "\x00"} & {*outcome.out}
     page = Path("audit.html").read_text(encoding="utf-8")
