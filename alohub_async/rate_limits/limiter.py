@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Hashable, Mapping
 from http import HTTPStatus
-from typing import Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 import attrs
 
@@ -18,6 +18,11 @@ from alohub_async.rate_limits.wait_queues import RouteQueue
 from alohub_async.routes import Route
 from alohub_async.unset import UNSET, UnsetType
 from alohub_async.validation import check_seconds, check_share
+
+if TYPE_CHECKING:
+    from weakref import WeakSet
+
+    from alohub_async.events import Emitter
 
 _MAX_BLOCK: Final = 60.0  # seconds
 _TOO_MANY: Final = HTTPStatus.TOO_MANY_REQUESTS.value
@@ -164,7 +169,7 @@ class RateLimiter:
         self._scheduler = Scheduler(window=window, max_block=self.max_block, reader=reader, bulk_leaves=bulk_leaves)
         self._route_key = route_key
         self._acquired = 0
-        self.emitters = self._scheduler.emitters
+        self.emitters: WeakSet[Emitter] = self._scheduler.emitters
 
     def acquire(
         self,
