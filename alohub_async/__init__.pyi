@@ -76,11 +76,13 @@ from alohub_async.rate_limits import RateLimitStatus as RateLimitStatus
 from alohub_async.rate_limits import ScopeStatus as ScopeStatus
 from alohub_async.rate_limits.priorities import Priority as Priority
 from alohub_async.resources import Edit as Edit
+from alohub_async.resources import Failed as Failed
 from alohub_async.resources import Outcome as Outcome
 from alohub_async.resources import Outcomes as Outcomes
 from alohub_async.resources import Queues as Queues
 from alohub_async.resources import Resource as Resource
 from alohub_async.resources import ResourceSpec as ResourceSpec
+from alohub_async.resources import Succeeded as Succeeded
 from alohub_async.routes import Route as Route
 from alohub_async.secret import Secret as Secret
 from alohub_async.unset import UNSET as UNSET

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Iterable, KeysView
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -157,3 +157,26 @@ class DroppableIterator(AsyncIterator[T]):
 
     def __del__(self) -> None:
         self._release()
+
+
+class AsyncOnly:
+    """Says how to iterate over an object where a program does it in a way that does not work."""
+
+    _right_way: ClassVar[str]
+
+    if not TYPE_CHECKING:  # type checkers report these without them
+
+        def __await__(self) -> NoReturn:
+            raise self._wrong_way("'await'")
+
+        def __iter__(self) -> NoReturn:
+            raise self._wrong_way("'for' without 'async'")
+
+        def __len__(self) -> NoReturn:
+            raise self._wrong_way("len()")
+
+        def __bool__(self) -> bool:
+            return True  # without asking `__len__`
+
+    def _wrong_way(self, what: str) -> TypeError:
+        return TypeError(f"{what} does not work on {type(self).__name__}, which makes requests: {self._right_way}")

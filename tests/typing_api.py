@@ -18,6 +18,7 @@ from alohub_async import (
     Edit,
     Endpoint,
     Estimate,
+    Failed,
     InboundQueue,
     InboundQueueUpdate,
     Outcome,
@@ -30,6 +31,7 @@ from alohub_async import (
     RateLimitStatus,
     RetryPolicy,
     StopReason,
+    Succeeded,
     Timeouts,
     UnsetType,
     UpdateResult,
@@ -132,7 +134,23 @@ async def many(client: AlohubClient, later: AsyncIterator[int]) -> None:
     async for outcome in client.queues.get_many_inbound(range(1, 9), ordered=True):
         assert_type(outcome, Outcome[InboundQueue])
         assert_type(outcome.unwrap(), InboundQueue)
+        assert_type(outcome.value, InboundQueue | None)
         assert_type(outcome.error, AlohubError | None)
+        if outcome.error is None:
+            assert_type(outcome, Succeeded[InboundQueue])
+            assert_type(outcome.value, InboundQueue)
+        else:
+            assert_type(outcome, Failed)
+            assert_type(outcome.error, AlohubError)
+        if isinstance(outcome, Failed):
+            assert_type(outcome.error, AlohubError)
+        else:
+            assert_type(outcome.value, InboundQueue)
+        match outcome:
+            case Succeeded(value=queue):
+                assert_type(queue, InboundQueue)
+            case Failed(error=error):
+                assert_type(error, AlohubError)
     assert_type(client.queues.get_many_inbound(later), Outcomes[InboundQueue])
     change = InboundQueueUpdate(max_wait=60)
     assert_type(await client.queues.update_many_inbound({1: change}).collect(), list[Outcome[UpdateResult]])

@@ -11,7 +11,7 @@ from alohub_async.client import AlohubClient
 from alohub_async.errors import AlohubError, AuthenticationError, ClientClosedError, ConflictError
 from alohub_async.models import InboundQueueUpdate
 from alohub_async.options import DEFAULT_CONCURRENCY, BulkOptions, CallOptions, CallOptionsDict, Deadline
-from alohub_async.resources import Outcome, Outcomes
+from alohub_async.resources import Failed, Outcome, Outcomes, Succeeded
 from alohub_async.resources.edits import differing
 
 _HOPELESS: Final = (AuthenticationError, ClientClosedError)
@@ -76,9 +76,9 @@ async def apply_plan(
 
     async def apply(step: Step) -> Outcome[Result]:
         try:
-            return Outcome(step.change.id, await _apply(client, step, deadline), None, 0)
+            return Succeeded(step.change.id, await _apply(client, step, deadline), 0)
         except _HOPELESS as error:
-            return Outcome(step.change.id, None, error, error.attempts)
+            return Failed(step.change.id, error, error.attempts)
 
     async for outcome in Outcomes(plan.steps, apply, BulkOptions(concurrency=concurrency), finish=True):
         yield outcome.unwrap()

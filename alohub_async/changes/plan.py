@@ -11,7 +11,7 @@ from alohub_async.client import AlohubClient
 from alohub_async.errors import AlohubError, InvalidArgumentError, NotFoundError
 from alohub_async.models import InboundQueue
 from alohub_async.options import DEFAULT_CONCURRENCY, BulkOptions, CallOptions, CallOptionsDict, Deadline
-from alohub_async.resources.bulk import COMMON_ERRORS, Outcome, Outcomes
+from alohub_async.resources.bulk import COMMON_ERRORS, Failed, Outcome, Outcomes, Succeeded
 from alohub_async.resources.edits import conflict, differing, value_of
 
 _MANY: Final = 50  # fewer queues are requested one by one, without asking for the length of the list
@@ -86,10 +86,10 @@ async def plan_changes(
         try:
             queue = await client.queues.get_inbound(queue_id, **deadline.next_call().keywords())
         except COMMON_ERRORS as error:
-            return Outcome(queue_id, None, error, error.attempts)
+            return Failed(queue_id, error, error.attempts)
         except AlohubError as error:
-            return Outcome(queue_id, plan_step(wanted[queue_id], None, error), None, error.attempts)
-        return Outcome(queue_id, plan_step(wanted[queue_id], queue), None, 0)
+            return Succeeded(queue_id, plan_step(wanted[queue_id], None, error), error.attempts)
+        return Succeeded(queue_id, plan_step(wanted[queue_id], queue), 0)
 
     missing = [queue_id for queue_id in wanted if queue_id not in steps]
     async for outcome in Outcomes(missing, plan_one, BulkOptions(concurrency=concurrency), finish=False):

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import quote, unquote, urlencode
 
+from multidict import CIMultiDict, istr
 from yarl import URL
 
 from alohub_async.config import Endpoint, check_key
@@ -114,5 +115,6 @@ class HeaderCache(dict[tuple[Secret[str], bool], Headers]):
             headers["X-Tenant-ID"] = self._tenant_id
         if has_body:
             headers["Content-Type"] = "application/json"
-        self[wanted] = secret = Headers(headers)
+        # As aiohttp wants them: it would make the same of a dict for each request.
+        self[wanted] = secret = Headers(CIMultiDict({istr(name): value for name, value in headers.items()}))
         return secret

@@ -7,7 +7,6 @@ import platform
 import ssl
 from collections.abc import AsyncGenerator, Sequence
 from contextvars import ContextVar
-from http import HTTPStatus
 from typing import Any, Final, Protocol, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -279,10 +278,10 @@ async def _read(
     response: aiohttp.ClientResponse, limit: TimeLimit, max_bytes: int | None
 ) -> tuple[bytes, Unread | None]:
     """Return the body, and why it was not read; each piece restarts the read timeout."""
-    content, failed = response.content, response.status >= HTTPStatus.MULTIPLE_CHOICES
+    content, failed = response.content, response.status >= 300
     most = MAX_ERROR_BYTES if failed else max_bytes or math.inf
     if content.is_eof() and "Content-Encoding" not in response.headers and content.total_bytes <= most:
-        return await response.read(), None
+        return content.read_nowait(), None
     pieces: list[bytes] = []
     size = received = 0
     try:
@@ -309,7 +308,6 @@ async def _read(
     except BaseException:
         response.close()
         raise
-    await response.read()
     return b"".join(pieces), None
 
 

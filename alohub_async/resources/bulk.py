@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Iterable
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, ClassVar, Final, Generic, Literal, NoReturn, TypeAlias, TypeVar, cast
 
 import attrs
 
-from alohub_async.background_tasks import BackgroundTasks, DroppableIterator
+from alohub_async.background_tasks import AsyncOnly, BackgroundTasks, DroppableIterator
 from alohub_async.errors import (
     AlohubError,
     AuthenticationError,
@@ -22,31 +22,53 @@ T = TypeVar("T")
 
 
 @attrs.frozen
-class Outcome(Generic[T]):
-    """The outcome of one of many calls.
+class Succeeded(Generic[T]):
+    """The outcome of one of many calls, which succeeded.
 
     Attributes:
         id: The record's id, as given.
-        value: The result of the call; None if it failed.
-        error: The error of the call; None if it succeeded.
-        attempts: Transmissions made; 0 if nothing was sent.
+        value: The result of the call.
+        attempts: Transmissions made.
+        error: None.
+        ok: True.
     """
 
     id: int
-    value: T | None
-    error: AlohubError | None
+    value: T
     attempts: int
-
-    @property
-    def ok(self) -> bool:
-        """Whether the call succeeded."""
-        return self.error is None
+    error: ClassVar[None] = None
+    ok: ClassVar[Literal[True]] = True
 
     def unwrap(self) -> T:
-        """Return the result of the call, or raise its error."""
-        if self.error is not None:
-            raise self.error
-        return cast("T", self.value)
+        """Return the result of the call."""
+        return self.value
+
+
+@attrs.frozen
+class Failed:
+    """The outcome of one of many calls, which failed.
+
+    Attributes:
+        id: The record's id, as given.
+        error: The error of the call.
+        attempts: Transmissions made; 0 if nothing was sent.
+        value: None.
+        ok: False.
+    """
+
+    id: int
+    error: AlohubError
+    attempts: int
+    value: ClassVar[None] = None
+    ok: ClassVar[Literal[False]] = False
+
+    def unwrap(self) -> NoReturn:
+        """Raise the error of the call."""
+        raise self.error
+
+
+Outcome: TypeAlias = Succeeded[T] | Failed
+"""The outcome of one of many calls; `outcome.error is None` tells the two apart, for type checkers as well."""
 
 
 async def outcome_of(
@@ -56,15 +78,15 @@ async def outcome_of(
     try:
         value, attempts = await call(record_id, *arguments, deadline.next_call())
     except AlohubError as error:
-        return Outcome(record_id, None, error, error.attempts)
-    return Outcome(record_id, value, None, attempts)
+        return Failed(record_id, error, error.attempts)
+    return Succeeded(record_id, value, attempts)
 
 
 COMMON_ERRORS: Final = (AuthenticationError, ClientClosedError, DeadlineExceededError, RateLimitWaitError)
 """Errors of one call that the other calls would have, too."""
 
 
-class Outcomes(AsyncIterable[Outcome[T]]):
+class Outcomes(AsyncOnly, AsyncIterable[Outcome[T]]):
     """The outcomes of many calls, in the order of completion or of the arguments.
 
     `get_many_inbound` and `update_many_inbound` return it. Nothing is sent before the first step. Leaving a loop over
@@ -95,6 +117,18 @@ class Outcomes(AsyncIterable[Outcome[T]]):
         self._taken = 0
         self._exhausted = False
         self._error: BaseException | None = None  # raised after all outcomes have been returned
+        self._returned = 0
+
+    _right_way = "write 'async for outcome in outcomes', or 'await outcomes.collect()' for a list"
+
+    def __repr__(self) -> str:
+        if not hasattr(self, "_returned"):  # `__init__` failed, and a traceback shows this object
+            return "<Outcomes>"
+        in_flight = len(self._jobs) - len(self._done)
+        counts = {"ready": len(self._done), "in flight": in_flight, "to be repeated": len(self._again)}
+        where = [f"{count} {what}" for what, count in counts.items() if count]
+        ended = [] if where or not self._exhausted else ["ended"]
+        return f"<Outcomes: {', '.join([f'{self._returned} returned', *where, *ended])}>"
 
     def __aiter__(self) -> AsyncIterator[Outcome[T]]:
         return DroppableIterator(self.__anext__, self.release)
@@ -138,6 +172,7 @@ class Outcomes(AsyncIterable[Outcome[T]]):
             outcome = self._ready()
             if outcome is not None:
                 if outcome.error is None or not self._ends(outcome.error) or self._error is not None:
+                    self._returned += 1
                     return outcome
                 self._stop(outcome.id, outcome.error)
             elif len(self._ahead):

@@ -77,7 +77,9 @@ class Resource(Generic[RecordT, UpdateT]):
         self._list_route = Route("GET", spec.path)
         self._get_route = Route("GET", f"{spec.path}/{{id}}")
         self._update_route = Route("PUT", f"{spec.path}/{{id}}")
-        self._record_urls = f"{str(requestor.options.endpoint.base_url).rstrip('/')}{spec.path}/"
+        self._base_url = requestor.options.endpoint.base_url
+        self._record_paths = f"{self._base_url.raw_path.rstrip('/')}{spec.path}/"
+        self._id_name = f"{spec.name}_id"
         self._id_field: str = wire_names(spec.record)["id"]
         self._reads: SharedCalls[Outcome[RecordT]] = SharedCalls()
 
@@ -129,7 +131,8 @@ class Resource(Generic[RecordT, UpdateT]):
         return structure_record(self.spec.record, record, strict=self._strict, where=request)
 
     def _url_of(self, record_id: Any) -> URL:
-        return URL(f"{self._record_urls}{int(check_id(f'{self.spec.name}_id', record_id))}", encoded=True)
+        number = int(check_id(self._id_name, record_id))
+        return self._base_url.with_path(f"{self._record_paths}{number}", encoded=True)
 
     async def update(self, record_id: int, changes: UpdateT, **options: Unpack[CallOptionsDict]) -> UpdateResult:
         """Update one record; see `Queues.update_inbound`."""
@@ -159,7 +162,7 @@ class Resource(Generic[RecordT, UpdateT]):
         **options: Unpack[CallOptionsDict],
     ) -> Edit[RecordT]:
         """Read a record, update what differs, and read it back; see `Queues.edit_inbound`."""
-        check_id(f"{self.spec.name}_id", record_id)
+        check_id(self._id_name, record_id)
         wanted, what = require_changes(changes, self.spec.update), f"{self.spec.name} {record_id}"
         expect = edits.check_expected(record_id, expect, self.spec.record)
         deadline = Deadline(CallOptions.of(options, "expect", "dry_run", "verify"), what=f"edit of {what}")

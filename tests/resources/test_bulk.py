@@ -16,6 +16,7 @@ from alohub_async import (
     APIConnectionError,
     AuthenticationError,
     DeadlineExceededError,
+    Failed,
     InboundQueueUpdate,
     InternalServerError,
     InvalidArgumentError,
@@ -25,6 +26,7 @@ from alohub_async import (
     PermissionDeniedError,
     RateLimitWaitError,
     RetryPolicy,
+    Succeeded,
 )
 from alohub_async.options import BulkOptions
 from alohub_async.resources.bulk import Outcomes
@@ -141,6 +143,47 @@ async def test_no_ids_no_outcomes(sandbox: Sandbox, client: AlohubClient) -> Non
     assert await client.queues.get_many_inbound([]).collect() == []
     assert await client.queues.update_many_inbound({}).collect() == []
     assert sandbox.requests == []
+
+
+async def test_repr_of_outcomes_says_where_they_stand(client: AlohubClient) -> None:
+    """It counts what was returned, what is ready, and what is in flight or to be repeated."""
+    many = client.queues.get_many_inbound([FIRST, 5, 6], concurrency=2)
+    assert repr(many) == "<Outcomes: 0 returned>"
+    waiting = asyncio.ensure_future(anext(many))
+    await asyncio.sleep(0)
+    assert repr(many) == "<Outcomes: 0 returned, 2 in flight>"
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert repr(many) == "<Outcomes: 0 returned, 2 to be repeated>"
+    await anext(many)
+    assert repr(many).startswith("<Outcomes: 1 returned, ")
+    assert len(await many.collect()) == 2
+    assert repr(many) == "<Outcomes: 3 returned, ended>"
+    unmade: Outcomes[Any] = Outcomes.__new__(Outcomes)
+    assert repr(unmade) == "<Outcomes>"
+
+
+async def test_wrong_ways_to_iterate_name_the_right_one(sandbox: Sandbox, client: AlohubClient) -> None:
+    """`await`, `for` and `len` raise before anything is sent; the truth value is not asked from `len`."""
+    many: Any = client.queues.get_many_inbound([FIRST])
+    right = r"Outcomes, which makes requests: write 'async for outcome in outcomes', or 'await outcomes.collect\(\)'"
+    with pytest.raises(TypeError, match=f"'await' does not work on {right}"):
+        await many
+    with pytest.raises(TypeError, match=f"'for' without 'async' does not work on {right}"):
+        list(many)
+    with pytest.raises(TypeError, match=rf"len\(\) does not work on {right}"):
+        len(many)
+    assert many
+    assert len(sandbox.requests) == 0
+
+
+async def test_outcomes_of_both_kinds_have_the_same_attributes(client: AlohubClient) -> None:
+    """They can be told apart by their class, by `error` and by `ok`."""
+    found, missing = await client.queues.get_many_inbound([FIRST, 5], ordered=True).collect()
+    assert isinstance(found, Succeeded)
+    assert (found.id, found.value.id, found.error, found.ok, found.attempts) == (FIRST, FIRST, None, True, 1)
+    assert isinstance(missing, Failed)
+    assert (missing.id, missing.value, type(missing.error), missing.ok) == (5, None, NotFoundError, False)
 
 
 # Sharing and order
@@ -457,8 +500,9 @@ def test_every_argument_has_one_outcome(
                 await asyncio.sleep(0)
         finally:
             running -= 1
-        error = APIConnectionError("lost", maybe_sent=True) if number in failing else None
-        return Outcome(number, None if error else number, error, 1)
+        if number in failing:
+            return Failed(number, APIConnectionError("lost", maybe_sent=True), 1)
+        return Succeeded(number, number, 1)
 
     async def run() -> list[int]:
         many = Outcomes(
@@ -490,7 +534,7 @@ async def test_an_outcome_costs_few_function_calls() -> None:
 
     async def call(number: int) -> Outcome[int]:
         await asyncio.sleep(0)
-        return Outcome(number, number, None, 1)
+        return Succeeded(number, number, 1)
 
     async def all_of(count: int) -> None:
         assert len(await Outcomes(range(count), call, BulkOptions(), finish=False).collect()) == count
