@@ -215,13 +215,10 @@ class CallRecorder:
         now = self._clock()
         seconds = now - self._since
         self._spent[self._part] += seconds
+        if self._part == "rate_limit_wait" and seconds >= _LEAST_WAIT:
+            self.tell(RateLimitWaited, seconds=seconds)
         self._part, self._since = part, now
         return seconds
-
-    def permitted(self) -> None:
-        """The rate limit allows the next attempt."""
-        if (seconds := self.enter("connection_wait")) >= _LEAST_WAIT:
-            self.tell(RateLimitWaited, seconds=seconds)
 
     def attempt_started(self) -> None:
         """The next attempt is sent now."""

@@ -143,6 +143,23 @@ async def test_waits_for_the_limit_are_measured() -> None:
     assert [(limit.waiting, 5 < limit.seconds <= 10.1) for limit in reached] == [(10, True)]
 
 
+async def test_a_wait_that_is_given_up_is_told() -> None:
+    """A call that is cancelled while the limit makes it wait has waited, too."""
+    heard = Listener()
+    async with (
+        Sandbox(queues=1, tenant_limit=1, route_limit=1) as sandbox,
+        sandbox.client(on_event=heard) as client,
+    ):
+        await client.queues.get_inbound(FIRST)
+        heard.clear()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(3):
+                await client.queues.get_inbound(FIRST)
+    assert heard.kinds() == ["CallStarted", "LimitReached", "RateLimitWaited", "CallFinished"]
+    assert [wait.seconds for wait in heard.of(RateLimitWaited)] == [pytest.approx(3, abs=0.01)]
+    assert [call.rate_limit_wait for call in heard.of(CallFinished)] == [pytest.approx(3, abs=0.01)]
+
+
 async def test_refusals_are_told(sandbox: Sandbox) -> None:
     """A 429 is an event of its own, with what the server asks for; the limiter's wait is no backoff."""
     heard = Listener()

@@ -330,7 +330,9 @@ async def test_warning_of_a_repair_that_gave_up_names_the_list(caplog: pytest.Lo
     start = attrs.evolve(beginning(2), repair=True)
     with caplog.at_level(logging.WARNING, "alohub_async"):
         await Pager(RepairingSource(server.fetch, start, max_passes=2)).collect()
-    assert [f"listed={LISTED} " in message and "moved during each of 2 passes" in message for message in caplog.messages] == [True]
+    assert [
+        f"listed={LISTED} " in message and "moved during each of 2 passes" in message for message in caplog.messages
+    ] == [True]
 
 
 @pytest.mark.parametrize("most", [None, 2, 5])
