@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Iterable
-from typing import Any, ClassVar, Final, Generic, Literal, NoReturn, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, Final, Generic, Literal, NoReturn, TypeAlias, TypeVar
 
 import attrs
 
@@ -86,6 +86,176 @@ COMMON_ERRORS: Final = (AuthenticationError, ClientClosedError, DeadlineExceeded
 """Errors of one call that the other calls would have, too."""
 
 
+class _Crew(Generic[T]):
+    """Tasks that each make one call after the other, and what they have done. It does not keep its `Outcomes`."""
+
+    def __init__(
+        self,
+        arguments: Iterable[Any] | AsyncIterable[Any],
+        call: Callable[[Any], Coroutine[Any, Any, Outcome[T]]],
+        options: BulkOptions,
+    ) -> None:
+        self._later: AsyncIterator[Any] | None = aiter(arguments) if isinstance(arguments, AsyncIterable) else None
+        self._source = iter(() if isinstance(arguments, AsyncIterable) else arguments)
+        self._call = call
+        self._options = options
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._workers: BackgroundTasks[int, None] = BackgroundTasks()
+        self._running = set[int]()  # keys of the workers, without those that are cancelled
+        self._started = 0
+        self._reading: BackgroundTasks[int, Any] = BackgroundTasks()
+        self._lock = asyncio.Lock()  # of reading
+        self._waiters: list[asyncio.Future[tuple[int, Outcome[T]] | None]] = []  # of callers
+        self._taken = 0
+        self.ended: list[int] = []  # keys of workers
+        self.jobs: dict[int, Any] = {}  # arguments of calls that are not returned, by number, in order
+        self.again: list[int] = []  # of these, the cancelled ones
+        self.done: dict[int, tuple[Outcome[T], asyncio.Future[None] | None]] = {}  # with what the worker waits for
+        self.exhausted: bool = False
+        self.error: BaseException | None = None  # raised after all outcomes have been returned
+
+    def _start(self) -> None:
+        """Start another worker if there is room for one and may be work; it starts the next one."""
+        most = self._options.concurrency
+        if len(self._running) >= most or (self.exhausted and not self.again):
+            return
+        if len(self.jobs) - len(self.again) < most:
+            self._started = key = self._started + 1
+            self._running.add(key)
+            self._workers.start(key, self._work(key))
+
+    async def _work(self, key: int) -> None:
+        number: int | None = None
+        try:
+            while (number := self.again.pop(0) if self.again else await self._read()) is not None:
+                self._start()
+                room = self._deliver(number, await self._call(self.jobs[number]))
+                if room is not None:
+                    await room
+        except Exception:
+            if number is not None and key in self._running:
+                del self.jobs[number]  # an error that is no outcome is raised, such as one of the key provider
+            raise
+        finally:
+            if key in self._running:  # not if it was cancelled here
+                self._running.remove(key)
+                self.ended.append(key)
+                self._wake()
+
+    async def _read(self) -> int | None:
+        """Read the next argument; return its number, or None if there is none, or no room for it."""
+        try:
+            if self._later is None:
+                argument = next(self._source, _END) if self._may_read() else _FULL
+            else:
+                async with self._lock:
+                    argument = await self._read_later(self._later) if self._may_read() else _FULL
+        except Exception as error:  # noqa: BLE001  (the source's own, whatever it is)
+            self.exhausted, self.error = True, error
+            return None
+        self.exhausted = self.exhausted or argument is _END
+        if argument is _FULL or self.exhausted:
+            return None
+        self._taken += 1
+        self.jobs[self._taken] = argument
+        return self._taken
+
+    def _may_read(self) -> bool:
+        return not self.exhausted and len(self.jobs) < self._options.concurrency
+
+    async def _read_later(self, source: AsyncIterator[Any]) -> Any:
+        """Wait for a step of an async iterator, which goes on if this worker is cancelled."""
+        if _READ not in self._reading:
+            self._reading.start(_READ, _read(source))
+        return await self._reading.take(_READ)
+
+    def _deliver(self, number: int, outcome: Outcome[T]) -> asyncio.Future[None] | None:
+        """Give a caller the outcome; if none waits for it, return what its worker has to wait for."""
+        if outcome.error is None and (not self._options.ordered or number == next(iter(self.jobs))):
+            for waiter in self._waiters:
+                if not waiter.done():
+                    del self.jobs[number]
+                    waiter.set_result((number, outcome))
+                    return None
+        room = asyncio.get_running_loop().create_future()
+        self.done[number] = outcome, room
+        self._wake()
+        return room
+
+    def _wake(self) -> None:
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def step(self) -> Outcome[T] | None:
+        """Return the next outcome; None means to try again, and StopAsyncIteration that there is none."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # the workers ended with the other loop
+            self._loop, self._waiters, self._lock = loop, [], asyncio.Lock()
+            self.done = {number: (outcome, None) for number, (outcome, _) in self.done.items()}
+            self.release()
+        self._start()
+        number = next(iter(self.jobs if self._options.ordered else self.done), None)
+        if number is not None and number in self.done:
+            outcome, room = self.done.pop(number)
+            del self.jobs[number]
+            if room is not None and not room.done():
+                room.set_result(None)
+            return outcome
+        if self.ended:
+            await self._workers.take(self.ended.pop())  # raises its error
+            return None
+        if self.exhausted and not self.jobs and (self.error is not None or not self._running):
+            await asyncio.sleep(0)  # workers that were cancelled end now
+            error, self.error = self.error, None
+            raise error or StopAsyncIteration
+        return await self._wait()
+
+    async def _wait(self) -> Outcome[T] | None:
+        waiter: asyncio.Future[tuple[int, Outcome[T]] | None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            given = await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and (lost := waiter.result()) is not None:
+                number, outcome = lost
+                self.jobs, self.done = {number: None, **self.jobs}, {number: (outcome, None), **self.done}
+                self._wake()
+            raise
+        finally:
+            self._waiters.remove(waiter)
+        return given and given[1]
+
+    def release(self) -> None:
+        """Cancel the workers, unless a caller waits for them; their calls are to be repeated."""
+        if not self._waiters:
+            self._running.clear()
+            self.ended.clear()
+            self._workers.clear()
+            self.again = [number for number in self.jobs if number not in self.done]
+
+    def forget(self) -> None:
+        """Forget all calls."""
+        self.exhausted = True
+        self._running.clear()
+        for each in self.jobs, self.again, self.done, self.ended:
+            each.clear()
+        self._workers.clear()
+
+    def drop(self) -> None:
+        """Cancel everything."""
+        self._workers.clear()
+        self._reading.clear()
+
+    async def aclose(self) -> None:
+        """Cancel everything, wait until it has ended, and forget it."""
+        self.exhausted = True
+        self._running.clear()
+        await self._workers.aclose()
+        await self._reading.aclose()
+        self.forget()
+
+
 class Outcomes(AsyncOnly, AsyncIterable[Outcome[T]]):
     """The outcomes of many calls, in the order of completion or of the arguments.
 
@@ -105,29 +275,21 @@ class Outcomes(AsyncOnly, AsyncIterable[Outcome[T]]):
 
         With `finish`, an error that ends the iteration lets the calls in flight finish; otherwise it cancels them.
         """
-        self._later: AsyncIterator[Any] | None = aiter(arguments) if isinstance(arguments, AsyncIterable) else None
-        self._source = iter(() if isinstance(arguments, AsyncIterable) else cast("Iterable[Any]", arguments))
-        self._call: Callable[[Any], Coroutine[Any, Any, Outcome[T]]] = call
         self._options = options
         self._finish = finish
-        self._ahead: BackgroundTasks[int, Any] = BackgroundTasks()
-        self._jobs: dict[int, Any] = {}  # arguments of calls in flight or not yet returned, by number, in order
-        self._done: dict[int, Outcome[T]] = {}
-        self._again: list[tuple[int, Any]] = []  # cancelled calls to repeat, in order
-        self._taken = 0
-        self._exhausted = False
-        self._error: BaseException | None = None  # raised after all outcomes have been returned
         self._returned = 0
+        self._crew = _Crew[T](arguments, call, options)
 
     _right_way = "write 'async for outcome in outcomes', or 'await outcomes.collect()' for a list"
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_returned"):  # `__init__` failed, and a traceback shows this object
+        if not hasattr(self, "_crew"):  # `__init__` failed, and a traceback shows this object
             return "<Outcomes>"
-        in_flight = len(self._jobs) - len(self._done)
-        counts = {"ready": len(self._done), "in flight": in_flight, "to be repeated": len(self._again)}
+        crew = self._crew
+        ready, again = len(crew.done), len(crew.again)
+        counts = {"ready": ready, "in flight": len(crew.jobs) - ready - again, "to be repeated": again}
         where = [f"{count} {what}" for what, count in counts.items() if count]
-        ended = [] if where or not self._exhausted else ["ended"]
+        ended = [] if where or not crew.exhausted else ["ended"]
         return f"<Outcomes: {', '.join([f'{self._returned} returned', *where, *ended])}>"
 
     def __aiter__(self) -> AsyncIterator[Outcome[T]]:
@@ -135,7 +297,11 @@ class Outcomes(AsyncOnly, AsyncIterable[Outcome[T]]):
 
     async def __anext__(self) -> Outcome[T]:
         try:
-            return await self._next()
+            while True:
+                outcome = await self._crew.step()
+                if outcome is not None and not self._stops(outcome):
+                    self._returned += 1
+                    return outcome
         except BaseException:
             self.release()
             raise
@@ -152,109 +318,35 @@ class Outcomes(AsyncOnly, AsyncIterable[Outcome[T]]):
 
         A pending step of an async iterator of arguments is not cancelled, since that would end the iterator.
         """
-        cancelled = self._ahead.release(keep=_READ)
-        self._again = sorted([*self._again, *((number, self._jobs.pop(number)) for number in cancelled)])
+        self._crew.release()
 
     async def aclose(self) -> None:
         """Cancel the calls in flight, wait until they have ended, and end the iteration."""
-        self._exhausted = True
-        self._forget()
-        await self._ahead.aclose()
+        await self._crew.aclose()
 
-    def _forget(self) -> None:
-        self._again.clear()
-        self._jobs.clear()
-        self._done.clear()
+    def __del__(self) -> None:
+        if hasattr(self, "_crew"):
+            self._crew.drop()
 
-    async def _next(self) -> Outcome[T]:
-        while True:
-            self._start()
-            outcome = self._ready()
-            if outcome is not None:
-                if outcome.error is None or not self._ends(outcome.error) or self._error is not None:
-                    self._returned += 1
-                    return outcome
-                self._stop(outcome.id, outcome.error)
-            elif len(self._ahead):
-                await self._wait()
-            else:
-                error, self._error = self._error, None
-                raise error or StopAsyncIteration
-
-    def _ready(self) -> Outcome[T] | None:
-        number = next(iter(self._jobs if self._options.ordered else self._done), None)
-        if number is None or number not in self._done:
-            return None
-        del self._jobs[number]
-        return self._done.pop(number)
-
-    def _start(self) -> None:
-        """Start calls up to the concurrency limit."""
-        reading = self._later is not None and _READ in self._ahead
-        while self._error is None and len(self._jobs) + reading < self._options.concurrency:
-            if self._again:
-                self._begin(*self._again.pop(0))
-            elif self._exhausted or reading:
-                return
-            elif self._later is not None:
-                self._ahead.start(_READ, _read(self._later))
-                reading = True
-            else:
-                try:
-                    argument = next(self._source, _END)
-                except Exception as error:  # noqa: BLE001  (the source's own, whatever it is)
-                    self._exhausted, self._error = True, error
-                else:
-                    self._take(argument)
-
-    def _take(self, argument: Any) -> None:
-        if argument is _END:
-            self._exhausted = True
-        else:
-            self._taken += 1
-            self._begin(self._taken, argument)
-
-    def _begin(self, number: int, argument: Any) -> None:
-        out_of_order = next(reversed(self._jobs), 0) > number
-        self._jobs[number] = argument
-        if out_of_order:
-            self._jobs = dict(sorted(self._jobs.items()))
-        self._ahead.start(number, self._call(argument))
-
-    async def _wait(self) -> None:
-        """Wait until a call has completed or the next argument is available."""
-        number = await self._ahead.next_done()
-        if number not in self._ahead:
-            return  # another caller was faster
-        if number == _READ:
-            try:
-                argument = await self._ahead.take(_READ)
-            except Exception as error:  # noqa: BLE001  (the source's own, whatever it is)
-                self._exhausted, self._error = True, error
-            else:
-                self._take(argument)
-            return
-        try:
-            self._done[number] = await self._ahead.take(number)
-        except BaseException:
-            del self._jobs[number]  # errors that are no outcome are raised, such as one of the key provider
-            raise
-
-    def _ends(self, error: AlohubError) -> bool:
+    def _stops(self, outcome: Outcome[T]) -> bool:
+        """Whether an outcome ends the iteration; then its error is raised last."""
+        error, crew = outcome.error, self._crew
         fatal = AuthenticationError | PermissionDeniedError | ClientClosedError
-        return self._options.stop_on_error or isinstance(error, fatal)
-
-    def _stop(self, record_id: int, error: AlohubError) -> None:
-        error.add_note(f"id {record_id}")
-        self._error, self._exhausted = error, True
-        self._again.clear()
+        if error is None or crew.error is not None or not (self._options.stop_on_error or isinstance(error, fatal)):
+            return False
+        error.add_note(f"id {outcome.id}")
+        crew.error, crew.exhausted = error, True
+        for number in crew.again:
+            del crew.jobs[number]
+        crew.again.clear()
         if not self._finish:
-            self._ahead.clear()
-            self._forget()
+            crew.forget()
+        return True
 
 
-_READ: Final = 0  # the task key of reading the next argument; calls are numbered from 1
+_READ: Final = 0  # the key of reading the next argument
 _END: Final = object()
+_FULL: Final = object()
 
 
 async def _read(source: AsyncIterator[Any]) -> Any:

@@ -150,8 +150,7 @@ async def test_repr_of_outcomes_says_where_they_stand(client: AlohubClient) -> N
     many = client.queues.get_many_inbound([FIRST, 5, 6], concurrency=2)
     assert repr(many) == "<Outcomes: 0 returned>"
     waiting = asyncio.ensure_future(anext(many))
-    await asyncio.sleep(0)
-    assert repr(many) == "<Outcomes: 0 returned, 2 in flight>"
+    await until(lambda: repr(many) == "<Outcomes: 0 returned, 2 in flight>")
     waiting.cancel()
     await asyncio.wait([waiting])
     assert repr(many) == "<Outcomes: 0 returned, 2 to be repeated>"
@@ -159,8 +158,8 @@ async def test_repr_of_outcomes_says_where_they_stand(client: AlohubClient) -> N
     assert repr(many).startswith("<Outcomes: 1 returned, ")
     assert len(await many.collect()) == 2
     assert repr(many) == "<Outcomes: 3 returned, ended>"
-    unmade: Outcomes[Any] = Outcomes.__new__(Outcomes)
-    assert repr(unmade) == "<Outcomes>"
+    kind: Any = Outcomes
+    assert repr(kind.__new__(kind)) == "<Outcomes>"
 
 
 async def test_wrong_ways_to_iterate_name_the_right_one(sandbox: Sandbox, client: AlohubClient) -> None:
@@ -529,6 +528,59 @@ def test_every_argument_has_one_outcome(
     assert most <= concurrency
 
 
+@pytest.mark.parametrize("ordered", [False, True], ids=["as they complete", "ordered"])
+async def test_an_error_that_is_no_outcome_is_raised_once(*, ordered: bool) -> None:
+    """The other calls have their outcomes before or after it."""
+
+    async def call(number: int) -> Outcome[int]:
+        await asyncio.sleep(0)
+        if number == 3:
+            raise LookupError(number)
+        return Succeeded(number, number, 1)
+
+    many = Outcomes(range(6), call, BulkOptions(concurrency=2, ordered=ordered), finish=False)
+    got: list[int] = []
+    with pytest.raises(LookupError):
+        await _into(many, got)
+    await _into(many, got)
+    assert (got if ordered else sorted(got)) == [0, 1, 2, 4, 5]
+
+
+async def test_a_cancelled_caller_loses_no_outcome() -> None:
+    """Not even one that was given to it in the moment in which it was cancelled."""
+
+    async def call(number: int) -> Outcome[int]:
+        await asyncio.sleep(0)
+        return Succeeded(number, number, 1)
+
+    many, got = Outcomes(range(60), call, BulkOptions(concurrency=3), finish=False), list[int]()
+    for turns in range(60):
+        caller = asyncio.create_task(_into(many, got))
+        for _ in range(turns % 8):
+            await asyncio.sleep(0)
+        caller.cancel()
+        await asyncio.wait([caller])
+    await _into(many, got)
+    assert sorted(got) == [*range(60)]
+
+
+def test_calls_in_flight_are_repeated_in_another_loop() -> None:
+    """They ended with the loop they were made in."""
+
+    async def call(number: int) -> Outcome[int]:
+        await asyncio.sleep(0.001 * number)
+        return Succeeded(number, number, 1)
+
+    many, got = Outcomes(range(3), call, BulkOptions(), finish=False), list[int]()
+
+    async def first() -> None:
+        got.append((await anext(many)).id)
+
+    asyncio.run(first())
+    asyncio.run(_into(many, got))
+    assert got == [0, 1, 2]
+
+
 async def test_an_outcome_costs_few_function_calls() -> None:
     """A call that waits once, and its outcome, cost few steps beside the call itself."""
 
@@ -544,7 +596,7 @@ async def test_an_outcome_costs_few_function_calls() -> None:
     profile.enable()
     await all_of(1000)
     profile.disable()
-    assert sum(entry.callcount for entry in profile.getstats()) <= 95 * 1000
+    assert sum(entry.callcount for entry in profile.getstats()) <= 60 * 1000
 
 
 async def test_a_million_ids_are_not_a_million_tasks(client: AlohubClient) -> None:
