@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 
 from alohub_async import AlohubClient, Endpoint, Route, Timeouts
+from alohub_async.http.network import network_of
 from alohub_async.http.requests import build_request
 from alohub_async.http.transport import USER_AGENT, Transport
 from alohub_async.secret import Secret
@@ -41,7 +42,9 @@ async def _cpu(request: Callable[[int], Awaitable[object]], pages: int) -> float
 
 
 async def _differences(url: str, pages: int, rounds: int) -> list[float]:
-    endpoint, timeouts, transport = Endpoint(url), Timeouts(), Transport(session=None, max_connections=100)
+    endpoint, timeouts = Endpoint(url), Timeouts()
+    network = network_of(endpoint.base_url, proxy=None, trust_env=False, ssl=None)
+    transport = Transport(session=None, max_connections=100, network=network)
     fields = {"Accept": "application/json", "User-Agent": USER_AGENT, "X-Api-Key": "sk_live_speed"}
     headers = Secret[Mapping[str, str]](fields)
 
