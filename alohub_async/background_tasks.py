@@ -103,14 +103,14 @@ class BackgroundTasks(Generic[K, T]):
         finally:
             waiters.remove(waiter)
 
-    def release(self, *, keep: K | None = None) -> list[K]:
-        """Cancel running tasks, forget failed ones, but not `keep`, and return their keys; none if one is awaited."""
+    def release(self) -> list[K]:
+        """Cancel running tasks, forget failed ones, and return their keys; none if one is awaited."""
         if self._waiters:
             return []
         unwanted = [
             key
             for key, task in self._tasks.items()
-            if key != keep and (not task.done() or task.cancelled() or task.exception() is not None)
+            if not task.done() or task.cancelled() or task.exception() is not None
         ]
         self._cancel([self._tasks.pop(key) for key in unwanted])
         return unwanted

@@ -27,10 +27,12 @@ _numbers: Final = itertools.count(1)
 
 def without_values(url: str) -> str:
     """A URL, or a path, without keys and the values of its query but `page` and `size`."""
-    url, _, query = url.partition("?")
-    pairs = (pair.partition("=") for pair in query.split("&") if pair)
-    shown = "&".join(f"{name}={value if name in {'page', 'size'} else 'REDACTED'}" for name, _, value in pairs)
-    return redacted(f"{url}?{shown}" if shown else url)
+    (url, _, query), shown = url.partition("?"), list[str]()
+    for pair in query.split("&") if query else ():
+        name, _, value = pair.partition("=")
+        kept = name in {"page", "size"} and value.isdigit()
+        shown.append(pair if kept else f"{redacted(name)}=REDACTED")
+    return f"{redacted(url)}?{'&'.join(shown)}" if shown else redacted(url)
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(attrs.field,))
@@ -104,7 +106,7 @@ class RateLimitWaited(CallEvent, level=logging.DEBUG, says="waited for the rate 
 
 
 class CallFinished(CallEvent, level=logging.DEBUG, says="call finished"):
-    """A call has a result, failed, or was cancelled. What the parts leave of its time went to the key and decoding."""
+    """A call has a result, failed, or was cancelled. The parts of its time add up to the whole."""
 
     attempts: int  # requests sent
     seconds: float  # in all
@@ -112,6 +114,7 @@ class CallFinished(CallEvent, level=logging.DEBUG, says="call finished"):
     connection_wait: float  # seconds that it waited for one of `max_connections`
     backoff: float  # seconds between attempts, apart from the rate limit's
     wire: float  # seconds of its attempts
+    other: float  # seconds for the provider of the key, and for decoding
     error: str | None  # name of the exception, if it failed
 
 
@@ -216,13 +219,10 @@ class CallRecorder:
         now = self._clock()
         seconds = now - self._since
         self._spent[self._part] += seconds
+        if self._part == "rate_limit_wait" and seconds >= _LEAST_WAIT:
+            self.tell(RateLimitWaited, seconds=seconds)
         self._part, self._since = part, now
         return seconds
-
-    def permitted(self) -> None:
-        """The rate limit allows the next attempt."""
-        if (seconds := self.enter("connection_wait")) >= _LEAST_WAIT:
-            self.tell(RateLimitWaited, seconds=seconds)
 
     def attempt_started(self) -> None:
         """The next attempt is sent now."""
@@ -251,5 +251,4 @@ class CallRecorder:
         """The call is over."""
         name = None if error is None else type(error).__name__
         self.attempt_finished(name)
-        del self._spent["other"]
         self.tell(CallFinished, attempts=self._attempts, seconds=self._since - self._began, error=name, **self._spent)

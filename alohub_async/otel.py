@@ -28,7 +28,7 @@ _WAITS: Final = (0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120)
 # By these, instrumentations of HTTP know that they are not wanted: the name in the API package, and that of older ones.
 _SUPPRESSED: Final = "_SUPPRESS_HTTP_INSTRUMENTATION_KEY"
 _SUPPRESSED_ALL: Final = "suppress_instrumentation"
-_PARTS: Final = ("attempts", "rate_limit_wait", "connection_wait", "backoff", "wire")
+_PARTS: Final = ("attempts", "rate_limit_wait", "connection_wait", "backoff", "wire", "other")
 _FAILED: Final = 400  # the lowest HTTP status of a failure
 
 

@@ -189,7 +189,7 @@ class Requestor:
         try:
             async with permit:
                 if recorder is not None:
-                    recorder.permitted()
+                    recorder.enter("connection_wait")
                 if connections.free_slots:
                     connections.free_slots -= 1
                 else:

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Hashable, Mapping
 from http import HTTPStatus
-from typing import Final, Self, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Final, Self, TypeAlias, TypedDict
 
 import attrs
 
@@ -19,6 +19,11 @@ from alohub_async.routes import Route
 from alohub_async.secret import Secret
 from alohub_async.unset import UNSET, UnsetType
 from alohub_async.validation import check_seconds, check_share
+
+if TYPE_CHECKING:
+    from weakref import WeakSet
+
+    from alohub_async.events import Emitter
 
 WINDOW: Final = 10.0  # seconds; the vendor's page
 BULK_LEAVES: Final = 0.2
@@ -178,7 +183,7 @@ class RateLimiter:
         self._scheduler = Scheduler(window=window, max_block=self.max_block, reader=reader, bulk_leaves=bulk_leaves)
         self._route_key = route_key
         self._acquired = 0
-        self.emitters = self._scheduler.emitters
+        self.emitters: WeakSet[Emitter] = self._scheduler.emitters
 
     def bind(self, endpoint: str, tenant_id: str | None, key: Secret[str] | None) -> None:
         """Note that a client uses it; the key is None if a provider returns it."""

@@ -99,6 +99,7 @@ class RedisRateLimiter(RateLimiter):
             bulk_leaves=bulk_leaves,
             budgets=Budgets(Lease(member), member.of_route),
         )
+        self.emitters = self._scheduler.emitters
         self._bound = False  # to the endpoint and the tenant of a client
         self._use(lambda: redis, owned=False)
 

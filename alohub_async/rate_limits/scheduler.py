@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from weakref import WeakSet
 
 from alohub_async.errors import ConfigurationError, RateLimitWaitError, in_seconds
-from alohub_async.events import Emitter, LimitReached, emit_once
+from alohub_async.events import LimitReached, emit_once
 from alohub_async.rate_limits.bucket import Bucket, Ticket
 from alohub_async.rate_limits.headers import HeaderReader, Limits, Scope
 from alohub_async.rate_limits.priorities import PriorityPolicy
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from alohub_async.errors import AlohubError
+    from alohub_async.events import Emitter
     from alohub_async.rate_limits.limiter import Permit
     from alohub_async.rate_limits.wait_queues import WaitQueue
 
@@ -79,7 +80,7 @@ class Scheduler:
         self._due_routes: Agenda[RouteQueue[Permit]] = Agenda()
         self._timer: asyncio.TimerHandle | None = None
         self._logged = False  # that the wait is long
-        self.emitters = WeakSet[Emitter]()  # of the clients
+        self.emitters: WeakSet[Emitter] = WeakSet()  # of the clients
 
     def move_to_running_loop(self) -> None:
         """Have the running event loop use it from now on; `ConfigurationError` if another one, still open, does."""

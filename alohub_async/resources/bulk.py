@@ -349,7 +349,6 @@ class ConcurrentCalls(AsyncOnly, AsyncIterable[OutcomeT]):
             crew.forget()
         return True
 
-
     def _ends(self, outcome: OutcomeT) -> BaseException | None:
         """The error of an outcome, if it ends the iteration; of none here."""
         del outcome

@@ -186,9 +186,9 @@ async def test_refusal_shows_no_credentials(certificate: Path, call: str, caplog
     assert not came
 
 
-async def test_proxy_that_is_gone_shows_no_credentials(unused_tcp_port: int) -> None:
+async def test_proxy_that_is_gone_shows_no_credentials() -> None:
     """The error of a connection that fails names the proxy at most."""
-    address = f"http://an:0therPassw0rd@127.0.0.1:{unused_tcp_port}"
+    address = "http://an:0therPassw0rd@127.0.0.1:9"
     async with AlohubClient(KEY, endpoint="https://api.example", proxy=address, retry=ONCE) as client:
         with pytest.raises(APIConnectionError, match=r"no connection to api\.example") as caught:
             await client.queues.get_inbound(FIRST)
