@@ -350,7 +350,9 @@ class _AsyncListener:
 
 
 @pytest.mark.parametrize(
-    "given", [5, "print", [None], [print, 5], _coroutine, _AsyncListener(), [_coroutine]], ids=repr
+    "given",
+    [5, "print", [None], [print, 5], _coroutine, _AsyncListener(), [_coroutine]],
+    ids=["number", "text", "None", "a number among them", "async function", "async call", "async function among them"],
 )
 def test_what_cannot_be_called_is_refused(given: Any) -> None:
     """Nor may a listener be a coroutine function: nobody would await it."""

@@ -349,7 +349,11 @@ def test_file_without_certificates_is_refused(
         AlohubClient(KEY, **options)
 
 
-@pytest.mark.parametrize("given", [False, True, 5, b"x", ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)], ids=repr)
+@pytest.mark.parametrize(
+    "given",
+    [False, True, 5, b"x", ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)],
+    ids=lambda given: type(given).__name__ + str(given)[:5],
+)
 def test_what_is_no_context_is_refused(given: Any) -> None:
     """Also `False`, by which other libraries trust everybody."""
     with pytest.raises(ConfigurationError, match="ssl must be an SSLContext for clients, or the path of a PEM file"):
