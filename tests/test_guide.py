@@ -5,14 +5,18 @@ import asyncio
 import inspect
 import re
 import shlex
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
+import distributed
 import pytest
 
 from alohub_async.cli.app import run
 from alohub_async.testing import Sandbox
+from tests.rate_limits.fleet import new_server
 
 ROOT: Final = Path(__file__).parent.parent
 GUIDE: Final = Path(str(files("alohub_async"))) / "guide"
@@ -28,18 +32,37 @@ def _run_python(block: str, where: str, names: dict[str, Any]) -> None:
         asyncio.run(result)
 
 
+@contextmanager
+def _places(text: str, sandbox: Sandbox, folder: Path) -> Generator[dict[str, str]]:
+    """What stands in for the servers that a page names."""
+    places = {"https://api.example": str(sandbox.url), "s3://bucket/queues": str(folder / "bucket")}
+    with ExitStack() as running:
+        if "redis://" in text:
+            places["redis://127.0.0.1:6379"] = running.enter_context(new_server()).connection_url
+        if "tcp://" in text:
+            new_cluster: Any = distributed.LocalCluster
+            local = new_cluster(dashboard_address=":0", silence_logs=50, n_workers=1, processes=False)
+            places["tcp://10.0.0.5:8786"] = running.enter_context(local).scheduler_address
+        yield places
+
+
 @_names
 def test_every_block_runs(page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A newcomer can go through a page from top to bottom: save its files, paste its Python, run its commands."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
     names: dict[str, Any] = {}
-    with Sandbox(queues=250, tenant_limit=None, route_limit=None) as sandbox:
-        for name, value in (sandbox.env | {"HANOI_KEY": sandbox.api_key, "HUE_KEY": sandbox.api_key}).items():
+    text = page.read_text(encoding="utf-8")
+    settings: Any = {"queues": 250, "tenant_limit": None, "route_limit": None}
+    with Sandbox(**settings) as sandbox, _places(text, sandbox, tmp_path) as places:
+        for name, value in (sandbox.env | {"HANOI_KEY": sandbox.api_key}).items():
             monkeypatch.setenv(name, value)
-        for number, (language, file, block) in enumerate(BLOCK.findall(page.read_text(encoding="utf-8"))):
+        for place, stand_in in places.items():
+            text = text.replace(place, stand_in)
+        for number, (language, file, block) in enumerate(BLOCK.findall(text)):
             where = f"{page.name}, block {number}"
             if file:
-                (tmp_path / file).write_text(block.replace("https://api.example", str(sandbox.url)), encoding="utf-8")
+                (tmp_path / file).write_text(block, encoding="utf-8")
             elif language == "python" and "def test_" not in block:
                 _run_python(block, where, names)
             elif language == "console":
