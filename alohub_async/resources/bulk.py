@@ -262,6 +262,7 @@ class _Crew(Generic[OutcomeT]):
         await self._workers.aclose()
         await self._reading.aclose()
         self.forget()
+        self._wake()
 
 
 class ConcurrentCalls(AsyncOnly, AsyncIterable[OutcomeT]):

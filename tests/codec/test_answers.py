@@ -614,6 +614,7 @@ def test_more_values_than_the_cache_holds_are_read() -> None:
     assert [item.max_wait for item in items] == [*range(1, 10_000)]
 
 
+@pytest.mark.usefixtures("no_garbage")
 @pytest.mark.parametrize(
     "record",
     [
