@@ -51,6 +51,7 @@ def test_every_block_runs(page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path:
     """A newcomer can go through a page from top to bottom: save its files, paste its Python, run its commands."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
+    monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))
     names: dict[str, Any] = {}
     text = page.read_text(encoding="utf-8")
     settings: Any = {"queues": 250, "tenant_limit": None, "route_limit": None}
