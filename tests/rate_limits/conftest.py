@@ -1,5 +1,6 @@
 """A real server for the limiter that is shared between processes."""
 
+import os
 from collections.abc import AsyncGenerator, Generator
 
 import pytest
@@ -9,7 +10,10 @@ from tests.rate_limits.fleet import Fleet, new_server, store_client
 
 @pytest.fixture(scope="session", name="store_server")
 def _store_server() -> Generator[str]:
-    """The URL of a Valkey server that all tests of the session use."""
+    """The URL of a server that all tests of the session use: of `ALOHUB_TESTS_STORE`, or a Valkey server."""
+    if url := os.environ.get("ALOHUB_TESTS_STORE"):
+        yield url
+        return
     with new_server() as server:
         yield server.connection_url
 
