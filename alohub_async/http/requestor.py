@@ -55,6 +55,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 ErrorT = TypeVar("ErrorT", bound=BaseException)
 
+_ROUNDING: Final = 1e-6  # seconds: possible error of a difference of clock readings
 _TRANSIENT: Final = (APIConnectionError, APIResponseError, APIStatusError)
 
 
@@ -215,7 +216,7 @@ class Requestor:
                 if recorder is not None:
                     recorder.answered(status, limits, asked)
         except RateLimitWaitError as error:
-            if permit.max_wait != left or error.wait < left:
+            if left - (permit.max_wait or 0.0) > _ROUNDING or error.wait < left:
                 raise  # the limiter's own bounds are narrower than the deadline
             because = "" if error.retry_after is None else f" (the server asked for {in_seconds(error.retry_after)})"
             why = f"the rate limit delays the next attempt by {in_seconds(error.wait)}{because}"
