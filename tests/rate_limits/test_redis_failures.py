@@ -90,9 +90,9 @@ async def test_without_the_store_each_process_goes_on_with_its_share(
     served = await asyncio.gather(*calls)
     assert sum(served) > 80  # of 160
     assert gateway.denied < 30
-    lines = [record.levelname for record in caplog.records if "the store of the rate limit" in record.message]
+    lines = [record.levelname for record in caplog.records if "the store of the shared rate limit" in record.message]
     assert sorted(lines) == ["INFO"] * 2 + ["WARNING"] * 2
-    assert "50% of the budget" in caplog.text
+    assert "share=0.5" in caplog.text
 
 
 async def test_a_store_that_never_was_there_stops_nothing(fleet: Fleet, proxy: Proxy) -> None:
