@@ -52,6 +52,11 @@ LOST: Final = 1
 CANCELLED: Final = 2
 
 
+def ended(how: int) -> list[Any]:
+    """What is said of a booking without an answer, after its number and time."""
+    return [how, 0, None, None, None]
+
+
 def order(entry: str) -> tuple[int, int]:
     """What the entries of the log are sorted by."""
     milliseconds, _, number = entry.partition("-")
@@ -147,8 +152,7 @@ class Replica:
         self.processes: dict[str, Process] = {}
         self._not_bulk = EventHistory(window, late=False)  # requests
         self.incomplete: bool = False  # entries were lost before they were read
-        self._was_away = self._warned = False
-        self._unwritten = 0  # bookings
+        self._warned = False
         self._expires_at = -math.inf
 
     def _jitter(self) -> float:
@@ -173,9 +177,7 @@ class Replica:
 
     def replay(self, entry: str, fields: Mapping[str, str]) -> bool:
         """Follow an entry of the log; return whether it tells of a 429."""
-        before, self.time = self.time, order(entry)[0] / 1000
-        self._was_away = self.time - before > self.tenant.bucket.window
-        self.cursor = entry
+        self.cursor, self.time = entry, order(entry)[0] / 1000
         self.expire(self.time)
         name = fields.get("p", "")
         process = self.process(name)
@@ -209,7 +211,7 @@ class Replica:
     def _book(self, name: str, route: str, count: int, number: int, route_number: int) -> None:
         budget, process = self.route(route), self.processes[name]
         for scope, first in (self.tenant, number), (budget, route_number):
-            self.incomplete |= self._was_away and scope.booked is not None and scope.booked != first
+            self.incomplete |= scope.booked not in {None, first}
             scope.booked = first + count
         for each in range(number, number + count):
             process.open[each] = budget, self.tenant.book(self.time), budget.book(self.time)
@@ -241,13 +243,10 @@ class Replica:
                 ticket, at, limit, denied=denied, retry_after=retry_after, lost=lost, elsewhere=elsewhere
             )
 
-    def book_now(self, name: str, route: str, now: float) -> int:
-        """Book a request of this process while that cannot be written; return its number, which is below 0."""
+    def book_now(self, name: str, route: str, number: int, now: float) -> None:
+        """Book a request of this process while that cannot be written; its number is below 0."""
         self.time, budget = max(self.time, now), self.route(route)
-        self._unwritten -= 1
-        tickets = self.tenant.bucket.send(now), budget.bucket.send(now)
-        self.process(name).open[self._unwritten] = budget, *tickets
-        return self._unwritten
+        self.process(name).open[number] = budget, self.tenant.bucket.send(now), budget.bucket.send(now)
 
     def settle_now(self, name: str, now: float, said: Said) -> None:
         """Note how a booking of this process ended while that cannot be written."""
@@ -256,9 +255,10 @@ class Replica:
             self._settle(self.processes[name], [said[0], 0.0, *said[2:]])
 
     def count(self, routes: list[str], booked: list[int]) -> None:
-        """Take over the totals of the store, as the whole log was read: an entry may not have been understood."""
+        """Take over the totals of the store, now that its whole log was read."""
         for budget, total in zip((self.tenant, *map(self.route, routes)), booked, strict=True):
-            budget.booked = total
+            self.incomplete |= budget.booked is not None and budget.booked < total
+            budget.booked = max(budget.booked or 0, total)
 
     def expire(self, now: float, *, alive: str = "") -> None:
         """Forget the processes that are dead, but not the one that is known to be alive."""

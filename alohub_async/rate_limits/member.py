@@ -25,7 +25,6 @@ import secrets
 import time
 from collections.abc import Hashable
 from functools import partial
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final
 
 from alohub_async.background_tasks import wait_until_done
@@ -33,9 +32,8 @@ from alohub_async.errors import RateLimiterUnavailableError
 from alohub_async.events import Event, SharedStoreLost, SharedStoreRegained, emit_once
 from alohub_async.rate_limits.bucket import MANY
 from alohub_async.rate_limits.history import EventHistory
-from alohub_async.rate_limits.leases import Flight, RouteLease
+from alohub_async.rate_limits.leases import RouteLease
 from alohub_async.rate_limits.ledger import (
-    ANSWERED,
     CANCELLED,
     LOST,
     VERSION,
@@ -43,15 +41,16 @@ from alohub_async.rate_limits.ledger import (
     Said,
     Waiting,
     Wanted,
+    ended,
     order,
     written,
 )
-from alohub_async.rate_limits.status import RateLimit
 from alohub_async.rate_limits.store import FULL, Entry, Reply, Store, StoreError
 from alohub_async.rate_limits.wait_queues import MAX_ROUTES
 
 if TYPE_CHECKING:
     from alohub_async.rate_limits.scheduler import Scheduler
+    from alohub_async.rate_limits.status import RateLimit
 
 _KEPT: Final = 8  # windows of the log
 _FORGOTTEN: Final = 3_600_000  # milliseconds after which an idle log is dropped, at least
@@ -65,7 +64,6 @@ _SOONEST: Final = 0.001  # seconds between two looks
 _CLOCK_KEPT: Final = 30.0  # seconds
 _FIRST_PAUSE: Final = 0.1  # seconds before the first attempt to come back
 _LONGEST_PAUSE: Final = 2.0
-_NOTHING: Final = LOST, 0, None, None, None
 
 
 class Member:
@@ -88,22 +86,22 @@ class Member:
         self._reader: asyncio.Task[None] | None = None
         self._leases: dict[Hashable, RouteLease] = {}
         self._jitter = random.random
+        self.taken: int = 0  # tickets
         self._start_anew()
 
     def _start_anew(self) -> None:
-        self._name = secrets.token_hex(6)
+        self.name: str = secrets.token_hex(6)
         self._life = self._epoch = ""
         self._serial = 0
         self.replica: Replica = self._new_replica()
         self.of_tenant: tuple[RateLimit | None, bool] = None, False  # what the answer said that is settled now
-        self.flights: dict[int, Flight] = {}
-        self.taken: int = 0  # tickets
+        self.flights: dict[int, tuple[RouteLease, int]] = {}  # by ticket, the numbers of what may have been sent
         self.sent: EventHistory = EventHistory(self.window, late=False)
         self.offset: float = 0.0  # seconds: the store's clock less the loop's, at least
         self._offsets = [-math.inf, -math.inf, -math.inf]  # the highest since a time, that time, and before it
         self._due: list[Said] = []  # with the loop's time instead of the age
         self._wrote_at = -math.inf
-        self._online = self._lost = self._publishing = False
+        self._online = self._lost = False
         self._lost_at = -math.inf
         self._share, self._joined_at = 1.0, -math.inf
         for lease in self._leases.values():
@@ -113,7 +111,8 @@ class Member:
         """The budget of a route."""
         name = hashlib.blake2b(str(key).encode(), digest_size=6).hexdigest()
         if len(self._leases) >= MAX_ROUTES:
-            self._leases.pop(next((old for old, each in self._leases.items() if not each.in_flight), name), None)
+            kept = self.scheduler.route_queues if self.scheduler else ()
+            self._leases = {old: lease for old, lease in self._leases.items() if lease.key in kept}
         self._leases[name] = lease = RouteLease(self, key, name)
         return lease
 
@@ -128,7 +127,7 @@ class Member:
             return now + wait if wait > 0.0 else math.inf
         if self._fails:
             return math.inf
-        self.replica.expire(at, alive=self._name)
+        self.replica.expire(at, alive=self.name)
         ready = now + max(0.0, wait)
         for budget, sent in (self.replica.tenant, self.sent), (self.replica.route(lease.name), lease.sent):
             if budget.bucket.limit is not None:
@@ -137,49 +136,22 @@ class Member:
                     ready = max(ready, sent.reached(sent.total - mine + 1) + self.window)
         return ready
 
-    def book_alone(self, lease: RouteLease, now: float) -> int:
-        """Book a request without the store; return its number."""
-        lease.unwritten += 1
-        return self.replica.book_now(self._name, lease.name, now + self.offset)
-
-    def report(
-        self,
-        flight: Flight,
-        now: float,
-        blame: int,
-        limits: tuple[RateLimit | None, RateLimit | None],
-        retry_after: float | None,
-        *,
-        lost: bool,
-    ) -> None:
-        """Note how a request ended."""
-        said: Said = [flight.number, now, LOST if lost else ANSWERED, blame, *limits, retry_after]
-        self._note(flight, [flight.number, now, *_NOTHING] if flight.late else said, said)
-        if blame:
-            for lease in self._leases.values():
-                self.give_back(lease)
-
-    def cancel(self, flight: Flight, now: float) -> None:
-        """Take back a lease whose request was not sent."""
-        lease = flight.route
-        if self._online and lease.hand and flight.number >= 0:
-            lease.hand.appendleft(flight.number)
-        else:
-            said: Said = [flight.number, now, CANCELLED, 0, None, None, None]
-            self._note(flight, said, said)
-
-    def _note(self, flight: Flight, to_write: Said, said: Said) -> None:
+    def note(self, said: Said) -> None:
+        """Note how a booking ended, and when."""
+        number, now, _, blame, *_ = said
         if not self._online:
-            self.replica.settle_now(self._name, said[1] + self.offset, said)
-        if flight.number >= 0:
-            self._due.append(to_write)
+            self.replica.settle_now(self.name, now + self.offset, said)
+        if number >= 0:
+            self._due.append(said)
             if len(self._due) == 1 or not self.flights:
                 self.poke()
+        for lease in self._leases.values() if blame else ():
+            self.give_back(lease)
 
     def give_back(self, lease: RouteLease) -> None:
         """Give back the leases of a route that are not in use."""
         now = self._now()
-        self._due += [[number, now, CANCELLED, 0, None, None, None] for number in lease.hand]
+        self._due += [[number, now, *ended(CANCELLED)] for number in lease.hand]
         lease.drop()
 
     def poke(self) -> None:
@@ -202,7 +174,8 @@ class Member:
         pause = _FIRST_PAUSE
         while self._busy():
             try:
-                await self._join()
+                if not self._online:
+                    await self._join()
                 pause = _FIRST_PAUSE
                 while self._online and self._busy():
                     self._event.clear()
@@ -240,9 +213,9 @@ class Member:
                 self.give_back(lease)
         waiting = self._waiting(now)
         ahead = {lease.name: count for lease in self._leases.values() if (count := lease.ahead(now))}
-        me = self.replica.process(self._name)
+        me = self.replica.process(self.name)
         told, me.waiting = me.waiting, waiting
-        ceiling, wanted = self.replica.allot(self._name, ahead, now + self.offset)
+        ceiling, wanted = self.replica.allot(self.name, ahead, now + self.offset)
         me.waiting = told
         told = {route: counts for route, counts in told.items() if any(counts)}
         more = any(sum(counts) > 2 * sum(told.get(route, ())) for route, counts in waiting.items())
@@ -279,8 +252,8 @@ class Member:
         """Read what the others write, while requests wait here."""
         try:
             while self._online and self.store and self._waiting(self._now()):
-                if entries := await self.store.wait(self.replica.cursor, _READ):
-                    self._follow(entries)
+                if await self.store.wait(self.replica.cursor, _READ):
+                    self._follow((await self._run_script({}, [], 0)).entries)
                     self._event.set()
                     await asyncio.sleep(self._delay / 2)
         except StoreError:  # the next exchange shows whether the store is there
@@ -313,6 +286,8 @@ class Member:
             self._follow(reply.entries)
         self._epoch = reply.epoch
         self.replica.count([route for route, *_ in wanted], reply.booked)
+        new, share = now < self._joined_at + self._lease, self.replica.share(self.name)
+        self._share = min(share, self._share) if new else share  # a new one may not have seen all others
         self._online = self._online and not self.replica.incomplete
         return before != self.replica.cursor
 
@@ -320,7 +295,7 @@ class Member:
         text = json.dumps(said, separators=(",", ":")) if said else ""
         epoch = "" if ceiling == _NO_CEILING else self._epoch
         kept = math.ceil(_KEPT * 1000 * self.replica.tenant.bucket.window)
-        state = self._name, self._serial, self._life, self.replica.cursor, epoch, int(denied), text
+        state = self.name, self._serial, self._life, self.replica.cursor, epoch, int(denied), text
         reply = await self._opened().exchange(
             *state, kept, max(_FORGOTTEN, 2 * kept), ceiling, *(part for each in wanted for part in each)
         )
@@ -339,7 +314,7 @@ class Member:
         for entry, fields in entries:
             if order(entry) > order(self.replica.cursor):
                 denied |= self.replica.replay(entry, fields)
-                if (fields.get("p"), fields.get("x")) == (self._name, str(self._serial)):
+                if (fields.get("p"), fields.get("x")) == (self.name, str(self._serial)):
                     self._wrote_at = now
                     granted |= {self._take(grant, now) for grant in fields["g"].split()}
         if now > self._offsets[1] + _CLOCK_KEPT:
@@ -355,20 +330,14 @@ class Member:
             self._wake(lease)
 
     def _take(self, grant: str, now: float) -> RouteLease:
-        """Hold what was granted; or let it stand for requests that were sent without the store."""
+        """Hold what was granted; while the log is joined, that are requests which were sent without the store."""
         route, count, first, _ = grant.split(":")
         numbers, lease = range(int(first), int(first) + int(count)), self._leases[route]
-        if not self._publishing:
+        if self._online:
             lease.grant(numbers, now, now + self._lease / 2)
-            return lease
-        alone = [flight for flight in self.flights.values() if flight.route is lease and flight.number < 0]
-        for number, flight in zip_longest(numbers, alone[: len(numbers)]):
-            if flight is None:
-                self._due.append([number, now, *_NOTHING])
-            else:
-                self.replica.settle_now(self._name, self.replica.time, [flight.number, now, CANCELLED, *_NOTHING[1:]])
-                flight.number, flight.late = number, True
-        lease.unwritten = 0
+        else:
+            self._due += [[number, now, *ended(LOST)] for number in numbers]
+            lease.unwritten = max(0, lease.unwritten - len(numbers))
         return lease
 
     def _wake(self, lease: RouteLease) -> None:
@@ -387,24 +356,17 @@ class Member:
             for lease in self._leases.values():
                 lease.drop()
                 lease.unwritten = MANY
-            for flight in self.flights.values():
-                flight.number = -1
-        self.replica = self._new_replica()
+            self.flights = {ticket: (lease, -ticket) for ticket, (lease, _) in self.flights.items()}
+        self.replica, self._joined_at = self._new_replica(), self._now()
         await self._exchange({"v": VERSION}, [], 0)
-        try:
-            self._publishing = True
-            while unwritten := self._unwritten(self._now()):
-                await self._exchange({}, unwritten, _NO_CEILING)
-        finally:
-            self._publishing = False
+        while unwritten := self._unwritten(self._now()):
+            await self._exchange({}, unwritten, _NO_CEILING)
         self.replica.incomplete = False
-        known_numbers = {flight.number for flight in self.flights.values()}
+        known_numbers = {each[0] for each in self._due}.union(number for _, number in self.flights.values())
         known_numbers.update(*(lease.hand for lease in self._leases.values()))
-        settled = {each[0] for each in self._due}
         now = self._now()
-        orphans = self.replica.processes[self._name].open.keys() - known_numbers - settled
-        self._due += [[number, now, CANCELLED, *_NOTHING[1:]] for number in orphans]
-        self._joined_at = now
+        for number in self.replica.processes[self.name].open.keys() - known_numbers:
+            self.note([number, now, *ended(CANCELLED)])
         self._leave(lost=False)
 
     def _unwritten(self, now: float) -> Wanted:
@@ -412,8 +374,7 @@ class Member:
         wanted: Wanted = []
         for lease in self._leases.values():
             recent = lease.sent.total - lease.sent.by(now - self.window)
-            alone = sum(flight.route is lease and flight.number < 0 for flight in self.flights.values())
-            lease.unwritten = min(lease.unwritten, max(recent, alone))
+            lease.unwritten = min(lease.unwritten, recent)
             if lease.unwritten:
                 wanted.append((lease.name, lease.unwritten, _NO_CEILING))
         return wanted
@@ -422,10 +383,9 @@ class Member:
         """Go on without the store, or with it again."""
         self._online = not lost
         if lost and not self._lost:
-            new = self._now() < self._joined_at + self._lease  # then it may not have seen all others
-            self._share = min(self.replica.share(self._name), self._share if new else 1.0)
+            self._serial += 1  # what is granted too late is not taken
             for each in self._due:
-                self.replica.settle_now(self._name, each[1] + self.offset, each)
+                self.replica.settle_now(self.name, each[1] + self.offset, each)
             self._lost_at = self._now()
             self._emit(SharedStoreLost(error=why, share=0.0 if self._fails else self._share))
         elif self._lost and not lost:

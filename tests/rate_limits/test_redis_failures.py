@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import signal
 import sys
 from collections.abc import AsyncGenerator
@@ -21,6 +22,7 @@ class Proxy:
         self.target_port = int(port)
         self.delay = 0.0  # seconds
         self.deaf = False
+        self.answers: float = math.inf  # of the store, until it is deaf
         self._writers: list[asyncio.StreamWriter] = []
 
     async def open(self, port: int = 0) -> None:
@@ -47,6 +49,9 @@ class Proxy:
             try:
                 while data := await source.read(65536):
                     await asyncio.sleep(self.delay)
+                    if sink is writer:
+                        self.answers -= 1
+                        self.deaf = self.deaf or self.answers < 0
                     if not self.deaf:
                         sink.write(data)
             except ConnectionError:
@@ -153,6 +158,39 @@ async def test_what_was_sent_counts_when_the_store_has_lost_its_data(fleet: Flee
     served = await asyncio.gather(*calls)
     assert gateway.denied <= 6
     assert sum(served) > 50  # of 120
+
+
+async def test_what_was_sent_is_written_to_a_log_that_the_same_process_begins(fleet: Fleet) -> None:
+    """It has begun the lost one, too; so the others know of all requests of the window."""
+    gateway = Gateway("sliding-log", 20, seconds=30.0)
+    limiter = await fleet.process(window=30.0)
+    await gateway.call(limiter)
+    [booked] = [key for key in await fleet.store.keys() if key.endswith(b":booked")]
+    for sent in (2, 3):
+        await asyncio.sleep(0.1)
+        await fleet.store.flushall()
+        await gateway.call(limiter)
+        async with asyncio.timeout(3.0):
+            while True:
+                if await fleet.store.hget(booked, "t") == b"%d" % sent:
+                    break
+                await asyncio.sleep(0.02)
+
+
+async def test_a_store_that_goes_while_the_log_is_read_leaves_the_last_share(
+    fleet: Fleet, proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A process that had to read the log anew, and could not, does not use the budget of all."""
+    gateway = Gateway("sliding-log", 20)
+    busy, idle = await fleet.process(), await fleet.process(url=proxy.url, store_timeout=0.1)
+    await gateway.call(idle)
+    await keep_busy(gateway, busy, 0.8)
+    await asyncio.sleep(WINDOW)
+    [log] = [key for key in await fleet.store.keys() if key.endswith(b":log")]
+    await fleet.store.xtrim(log, maxlen=3, approximate=False)
+    proxy.answers = 2  # the one that shows that entries are missing, and the log's name
+    await gateway.call(idle)
+    assert "share=0.5" in caplog.text
 
 
 async def test_a_log_that_was_trimmed_is_read_anew(fleet: Fleet) -> None:
