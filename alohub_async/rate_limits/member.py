@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from alohub_async.background_tasks import wait_until_done
 from alohub_async.errors import RateLimiterUnavailableError
-from alohub_async.events import Event, SharedStoreLost, SharedStoreRegained, emit_once
+from alohub_async.events import SharedStoreLost, SharedStoreRegained, emit_once
 from alohub_async.rate_limits.bucket import MANY
 from alohub_async.rate_limits.history import EventHistory
 from alohub_async.rate_limits.leases import RouteLease
@@ -45,12 +45,13 @@ from alohub_async.rate_limits.ledger import (
     order,
     written,
 )
-from alohub_async.rate_limits.store import FULL, Entry, Reply, Store, StoreError
+from alohub_async.rate_limits.store import FULL, Entry, Reply, StoreError
 from alohub_async.rate_limits.wait_queues import MAX_ROUTES
 
 if TYPE_CHECKING:
     from alohub_async.rate_limits.scheduler import Scheduler
     from alohub_async.rate_limits.status import RateLimit
+    from alohub_async.rate_limits.store import Store
 
 _KEPT: Final = 8  # windows of the log
 _FORGOTTEN: Final = 3_600_000  # milliseconds after which an idle log is dropped, at least
@@ -70,8 +71,17 @@ class Member:
     """This process; times are the loop's, unless they are given to the replica."""
 
     def __init__(
-        self, *, window: float, max_block: float, bulk_leaves: float, weight: float, lease: float, fails: bool
+        self,
+        scheduler: "Scheduler",
+        *,
+        window: float,
+        max_block: float,
+        bulk_leaves: float,
+        weight: float,
+        lease: float,
+        fails: bool,
     ) -> None:
+        self._scheduler = scheduler
         self.window: float = window
         self._weight, self._lease, self._fails = weight, lease, fails
         self._new_replica = partial(
@@ -80,11 +90,10 @@ class Member:
         self._delay = min(_LONGEST_DELAY, _DELAY * window)
         self._unused = min(_MOST_UNUSED, _UNUSED * window)
         self.store: Store | None = None  # until it is known whose budget it is
-        self.scheduler: Scheduler | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._leases: dict[Hashable, RouteLease] = {}
+        self._leases: dict[str, RouteLease] = {}  # by their names
         self._jitter = random.random
         self.taken: int = 0  # tickets
         self._start_anew()
@@ -111,7 +120,7 @@ class Member:
         """The budget of a route."""
         name = hashlib.blake2b(str(key).encode(), digest_size=6).hexdigest()
         if len(self._leases) >= MAX_ROUTES:
-            kept = self.scheduler.route_queues if self.scheduler else ()
+            kept = self._scheduler.route_queues
             self._leases = {old: lease for old, lease in self._leases.items() if lease.key in kept}
         self._leases[name] = lease = RouteLease(self, key, name)
         return lease
@@ -156,7 +165,7 @@ class Member:
 
     def poke(self) -> None:
         """Have the task look at what is due."""
-        loop = self.scheduler.loop if self.scheduler else None
+        loop = self._scheduler.loop
         if loop is None or loop.is_closed() or self.store is None:
             return
         if loop is not self._loop:
@@ -186,18 +195,18 @@ class Member:
                 await asyncio.sleep(pause * (0.5 + self._jitter()))
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
+    def _now(self) -> float:
+        return self._scheduler.clock()
+
     def _busy(self) -> bool:
         held = any(lease.hand for lease in self._leases.values())
         return bool(self._lost or self._due or self.flights or held or self._waiting(self._now()))
-
-    def _now(self) -> float:
-        return self.scheduler.clock() if self.scheduler else 0.0
 
     def _waiting(self, now: float) -> dict[str, Waiting]:
         """What waits here, by route."""
         waiting: dict[str, Waiting] = {}
         for lease in self._leases.values():
-            queue = self.scheduler.route_queues.get(lease.key) if self.scheduler else None
+            queue = self._scheduler.route_queues.get(lease.key)
             if queue is not None and queue.waiting:
                 normal = queue.queues["normal"]
                 old = (head := normal.head()) is not None and head.arrived < now - self.window
@@ -253,7 +262,9 @@ class Member:
         try:
             while self._online and self.store and self._waiting(self._now()):
                 if await self.store.wait(self.replica.cursor, _READ):
-                    self._follow((await self._run_script({}, [], 0)).entries)
+                    reply = await self._run_script({}, [], 0)
+                    if self._online:  # otherwise the log is read anew
+                        self._follow(reply.entries)
                     self._event.set()
                     await asyncio.sleep(self._delay / 2)
         except StoreError:  # the next exchange shows whether the store is there
@@ -296,53 +307,52 @@ class Member:
         epoch = "" if ceiling == _NO_CEILING else self._epoch
         kept = math.ceil(_KEPT * 1000 * self.replica.tenant.bucket.window)
         state = self.name, self._serial, self._life, self.replica.cursor, epoch, int(denied), text
-        reply = await self._opened().exchange(
+        if self.store is None:
+            raise StoreError("it is not known yet whose budget it is")
+        reply = await self.store.exchange(
             *state, kept, max(_FORGOTTEN, 2 * kept), ceiling, *(part for each in wanted for part in each)
         )
         if self._life and reply.life != self._life:
             raise StoreError("its data is lost")
         return reply
 
-    def _opened(self) -> Store:
-        if self.store is None:
-            raise StoreError("it is not known yet whose budget it is")
-        return self.store
-
     def _follow(self, entries: list[Entry]) -> None:
         """Replay entries, and take what was granted to this process."""
-        denied, granted, now = False, set[RouteLease](), self._now()
+        denied, granted, now = False, list[str](), self._now()
         for entry, fields in entries:
             if order(entry) > order(self.replica.cursor):
                 denied |= self.replica.replay(entry, fields)
                 if (fields.get("p"), fields.get("x")) == (self.name, str(self._serial)):
-                    self._wrote_at = now
-                    granted |= {self._take(grant, now) for grant in fields["g"].split()}
+                    self._wrote_at, granted = now, fields["g"].split()
+                    self._take(granted, now)
         if now > self._offsets[1] + _CLOCK_KEPT:
             self._offsets = [-math.inf, now, self._offsets[0]]
         self._offsets[0] = max(self._offsets[0], self.replica.time - now)
         self.offset = max(self._offsets[0], self._offsets[2])
-        if denied and self.scheduler:
-            self.scheduler.refuse_blocked([*self.scheduler.route_queues.values()])
+        if denied:
+            self._scheduler.refuse_blocked([*self._scheduler.route_queues.values()])
             for lease in self._leases.values():
                 if max(self.replica.tenant.bucket.blocked_until, lease.bucket.blocked_until) > self.replica.time:
                     self.give_back(lease)
-        for lease in granted:
-            self._wake(lease)
+        for lease in self._leases.values() if granted else ():
+            if lease.hand:
+                self._wake(lease)
 
-    def _take(self, grant: str, now: float) -> RouteLease:
-        """Hold what was granted; while the log is joined, that are requests which were sent without the store."""
-        route, count, first, _ = grant.split(":")
-        numbers, lease = range(int(first), int(first) + int(count)), self._leases[route]
-        if self._online:
-            lease.grant(numbers, now, now + self._lease / 2)
-        else:
+    def _take(self, grants: list[str], now: float) -> None:
+        """Hold what was granted; while the log is joined, it stands for requests that were sent without the store."""
+        for grant in grants:
+            route, count, first, _ = grant.split(":")
+            numbers, lease = range(int(first), int(first) + int(count)), self._leases.get(route)
+            if lease and self._online:
+                lease.grant(numbers, now, now + self._lease / 2)
+                continue
             self._due += [[number, now, *ended(LOST)] for number in numbers]
-            lease.unwritten = max(0, lease.unwritten - len(numbers))
-        return lease
+            if lease:
+                lease.unwritten = max(0, lease.unwritten - len(numbers))
 
     def _wake(self, lease: RouteLease) -> None:
-        if self.scheduler and (queue := self.scheduler.route_queues.get(lease.key)):
-            self.scheduler.wake(queue)
+        if queue := self._scheduler.route_queues.get(lease.key):
+            self._scheduler.wake(queue)
 
     async def _join(self) -> None:
         """Read the log from its beginning, and write what was sent without the store."""
@@ -387,20 +397,17 @@ class Member:
             for each in self._due:
                 self.replica.settle_now(self.name, each[1] + self.offset, each)
             self._lost_at = self._now()
-            self._emit(SharedStoreLost(error=why, share=0.0 if self._fails else self._share))
+            share = 0.0 if self._fails else self._share
+            emit_once(self._scheduler.emitters, SharedStoreLost(error=why, share=share))
         elif self._lost and not lost:
-            self._emit(SharedStoreRegained(seconds=self._now() - self._lost_at))
+            emit_once(self._scheduler.emitters, SharedStoreRegained(seconds=self._now() - self._lost_at))
         self._lost = lost
-        if self.scheduler and self._fails:
-            self.scheduler.unavailable = _unavailable if lost else None
-        if self.scheduler and lost:
-            if self._fails:
-                self.scheduler.refuse_all(_unavailable)
-            for lease in self._leases.values():
-                self._wake(lease)
-
-    def _emit(self, event: Event) -> None:
-        emit_once(self.scheduler.emitters if self.scheduler else (), event)
+        if self._fails:
+            self._scheduler.unavailable = _unavailable if lost else None
+            if lost:
+                self._scheduler.refuse_all(_unavailable)
+        for lease in self._leases.values() if lost else ():
+            self._wake(lease)
 
     async def aclose(self) -> None:
         """Write what is due, give back the leases, and close the connections."""

@@ -220,7 +220,7 @@ async def test_a_process_that_may_not_wait_for_entries_looks_now_and_then(fleet:
 
 
 @asynccontextmanager
-async def other_process(url: str) -> AsyncGenerator[asyncio.subprocess.Process]:
+async def other_process(url: str, seconds: float = 60.0) -> AsyncGenerator[asyncio.subprocess.Process]:
     """A process that has entered four permits and holds them."""
     code = f"""
 import asyncio
@@ -232,7 +232,9 @@ async def main():
         for _ in range(4):
             await stack.enter_async_context(limiter.acquire(Route.of("GET", "/v1/things")))
         print("held", flush=True)
-        await asyncio.sleep(60)
+        await asyncio.sleep({seconds})
+    await limiter.acquire(Route.of("GET", "/v1/things")).__aenter__()
+    await limiter.aclose()
 asyncio.run(main())
 """
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
@@ -254,6 +256,26 @@ async def test_the_permits_of_a_killed_process_come_back(fleet: Fleet) -> None:
         process.send_signal(signal.SIGKILL)
         async with asyncio.timeout(4.0):
             for _ in range(4):
+                await gateway.call(limiter)
+    assert gateway.denied == 0
+
+
+async def test_a_process_that_was_stopped_for_longer_than_its_lease_goes_on(fleet: Fleet) -> None:
+    """What it had was lost meanwhile; what it says of that later changes nothing, and it may send again."""
+    gateway = Gateway("sliding-log", 4)
+    limiter = await fleet.process(lease=1.0)
+    await gateway.call(limiter)
+    async with other_process(fleet.url, seconds=0.5) as process:
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"held\n"
+        process.send_signal(signal.SIGSTOP)
+        async with asyncio.timeout(4.0):
+            for _ in range(4):
+                await gateway.call(limiter)
+        process.send_signal(signal.SIGCONT)
+        async with asyncio.timeout(4.0):
+            assert await process.wait() == 0
+            for _ in range(8):
                 await gateway.call(limiter)
     assert gateway.denied == 0
 
