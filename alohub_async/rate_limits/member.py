@@ -423,6 +423,8 @@ class Member:
         except StoreError:
             pass  # they expire
         finally:
+            if self._lost and self._fails:
+                self._scheduler.unavailable = None
             self._start_anew()
             if self.store:
                 await self.store.aclose()

@@ -137,6 +137,18 @@ async def test_without_the_store_requests_fail_if_they_should(
     assert await gateway.call(limiter)
 
 
+async def test_a_limiter_that_was_closed_without_its_store_opens_again(fleet: Fleet, proxy: Proxy) -> None:
+    """It does not refuse the first request because the store was gone before."""
+    await proxy.close()
+    gateway = Gateway("sliding-log", 5)
+    limiter = await fleet.process(url=proxy.url, when_unavailable="fail", store_timeout=0.3)
+    with pytest.raises(RateLimiterUnavailableError):
+        await gateway.call(limiter)
+    await limiter.aclose()
+    await proxy.open(proxy.port)
+    assert await gateway.call(limiter)
+
+
 async def test_a_slow_store_costs_little(fleet: Fleet, proxy: Proxy) -> None:
     """With 20 ms for each answer, most of the budget is used."""
     gateway = Gateway("sliding-log", 20, seconds=1.0)
