@@ -9,9 +9,8 @@ from collections import deque
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Final
 
-import attrs
-
-from alohub_async.rate_limits.history import BATCH, EventHistory
+from alohub_async.rate_limits.history import EventHistory
+from alohub_async.rate_limits.ledger import ANSWERED, CANCELLED, LOST, ended
 
 if TYPE_CHECKING:
     from alohub_async.rate_limits.bucket import Bucket, Ticket
@@ -19,15 +18,6 @@ if TYPE_CHECKING:
     from alohub_async.rate_limits.status import RateLimit
 
 _RECENT: Final = 0.1  # seconds; as many leases as were used in them are held in advance
-
-
-@attrs.define(eq=False, repr=False)
-class Flight:
-    """A request that is booked, and may have been sent."""
-
-    route: "RouteLease"
-    number: int  # below 0 while the booking is not written
-    late: bool = False  # it was written after the request was sent: then its answer says nothing to the others
 
 
 class Lease:
@@ -105,8 +95,8 @@ class RouteLease(Lease):
         self.hand: deque[int] = deque()  # numbers of leases that are not in use
         self.used_at: float = -math.inf
         self.sent: EventHistory = EventHistory(member.window, late=False)
-        self.unwritten: int = 0  # bookings
-        self._flying = self._low = 0
+        self.unwritten: int = 0  # requests that were sent without the store
+        self._low = 0
 
     @property
     def bucket(self) -> "Bucket":
@@ -116,7 +106,7 @@ class RouteLease(Lease):
     @property
     def in_flight(self) -> int:
         """Requests of this process."""
-        return self._flying + len(self.hand)
+        return sum(lease is self for lease, _ in self._member.flights.values()) + len(self.hand)
 
     def ahead(self, now: float) -> int:
         """How many leases more than are waited for are of use."""
@@ -145,20 +135,19 @@ class RouteLease(Lease):
     def send(self, now: float) -> "Ticket":
         """Use a lease, or book one request by the buckets of this process."""
         member = self._member
+        member.taken += 1
         if self.hand:
             number = self.hand.popleft()
             if not self.hand:
                 self.ready_until = -math.inf
         else:
-            number = member.book_alone(self, now)
+            number = -member.taken
+            self.unwritten += 1
+            member.replica.book_now(member.name, self.name, number, now + member.offset)
         self.used_at = now
-        self._flying += 1
-        for history in self.sent, member.sent:
-            history.recent.append(now)
-            if len(history.recent) >= BATCH:
-                history.fold()
-        member.taken += 1
-        member.flights[member.taken] = Flight(self, number)
+        self.sent.add(now)
+        member.sent.add(now)
+        member.flights[member.taken] = self, number
         if len(self.hand) <= self._low:
             member.poke()
         return member.taken, now, 0
@@ -174,17 +163,14 @@ class RouteLease(Lease):
         lost: bool = False,
         **_: Any,
     ) -> None:
-        """Report how a request ended."""
-        if flight := self._landed(ticket):
-            (tenant, blamed), blame = self._member.of_tenant, 2 * denied
-            self._member.report(flight, now, blame + blamed, (tenant, snapshot), retry_after, lost=lost)
+        """Note how a request ended."""
+        (tenant, blamed), how = self._member.of_tenant, LOST if lost else ANSWERED
+        self._note(ticket, [how, 2 * denied + blamed, tenant, snapshot, retry_after], now)
 
     def cancel(self, ticket: "Ticket", now: float) -> None:
-        """Take back a lease whose request was not sent."""
-        if flight := self._landed(ticket):
-            self._member.cancel(flight, now)
+        """Give back the lease of a request that was not sent."""
+        self._note(ticket, ended(CANCELLED), now)
 
-    def _landed(self, ticket: "Ticket") -> Flight | None:
-        flight = self._member.flights.pop(ticket[0], None)
-        self._flying -= flight is not None
-        return flight
+    def _note(self, ticket: "Ticket", how: list[Any], now: float) -> None:
+        if flight := self._member.flights.pop(ticket[0], None):
+            self._member.note([flight[1], now, *how])

@@ -38,7 +38,6 @@ _STEPS: Final = 64  # in which a budget is divided
 
 Waiting: TypeAlias = tuple[int, int, int]
 """Requests that wait: interactive (or normal, and old), normal, bulk."""
-_BULK: Final = 2
 Said: TypeAlias = list[Any]
 """How a booking ended: its number, seconds before it was written, `LOST`, `CANCELLED` or `ANSWERED`, which scopes are
 to blame for a 429 (1: the tenant's, 2: the route's), what it said of the tenant's and the route's budget, and its
@@ -50,6 +49,11 @@ Wanted: TypeAlias = list[tuple[str, int, int]]
 ANSWERED: Final = 0
 LOST: Final = 1
 CANCELLED: Final = 2
+
+
+def ended(how: int) -> list[Any]:
+    """What is said of a booking without an answer, after its number and time."""
+    return [how, 0, None, None, None]
 
 
 def order(entry: str) -> tuple[int, int]:
@@ -147,8 +151,7 @@ class Replica:
         self.processes: dict[str, Process] = {}
         self._not_bulk = EventHistory(window, late=False)  # requests
         self.incomplete: bool = False  # entries were lost before they were read
-        self._was_away = self._warned = False
-        self._unwritten = 0  # bookings
+        self._warned = False
         self._expires_at = -math.inf
 
     def _jitter(self) -> float:
@@ -173,9 +176,7 @@ class Replica:
 
     def replay(self, entry: str, fields: Mapping[str, str]) -> bool:
         """Follow an entry of the log; return whether it tells of a 429."""
-        before, self.time = self.time, order(entry)[0] / 1000
-        self._was_away = self.time - before > self.tenant.bucket.window
-        self.cursor = entry
+        self.cursor, self.time = entry, order(entry)[0] / 1000
         self.expire(self.time)
         name = fields.get("p", "")
         process = self.process(name)
@@ -184,8 +185,7 @@ class Replica:
         for each in said.get("s", ()):
             self._settle(process, each)
         process.weight = said.get("w", process.weight)
-        if said.get("q", False) is not False:
-            process.waiting = said["q"]
+        process.waiting = said.get("q", process.waiting)
         for grant in fields.get("g", "").split():
             route, *numbers = grant.split(":")
             self._book(name, route, *map(int, numbers))
@@ -198,9 +198,10 @@ class Replica:
         with contextlib.suppress(AttributeError, IndexError, KeyError, TypeError, ValueError):
             said = json.loads(text)
             if said["v"] == VERSION:
-                ended = [[*each[:4], *map(_read, each[4:6]), each[6]] for each in said.get("s", ())]
-                waiting = {route: (int(a), int(b), int(c)) for route, (a, b, c) in said.get("q", {}).items()}
-                return {**said, "s": ended, "w": max(float(said["w"]), _LEAST_WEIGHT), "q": "q" in said and waiting}
+                settled = [[*each[:4], *map(_read, each[4:6]), each[6]] for each in said.get("s", ())]
+                if "q" in said:
+                    said["q"] = {route: (int(a), int(b), int(c)) for route, (a, b, c) in said["q"].items()}
+                return {**said, "s": settled, "w": max(float(said["w"]), _LEAST_WEIGHT)}
         if not self._warned:
             self._warned = True
             _logger.warning("RedisRateLimiter skips entries of another version of this SDK; use one version in a fleet")
@@ -209,45 +210,38 @@ class Replica:
     def _book(self, name: str, route: str, count: int, number: int, route_number: int) -> None:
         budget, process = self.route(route), self.processes[name]
         for scope, first in (self.tenant, number), (budget, route_number):
-            self.incomplete |= self._was_away and scope.booked is not None and scope.booked != first
+            self.incomplete |= scope.booked not in {None, first}
             scope.booked = first + count
         for each in range(number, number + count):
             process.open[each] = budget, self.tenant.book(self.time), budget.book(self.time)
             process.granted.add(self.time)
-        left = count
-        waiting = process.waiting.get(route, (0, 0, 0))
-        rest: list[int] = []
-        for kind, wanted in enumerate(waiting):
-            given = min(left, wanted)
-            left -= given
-            for _ in range(given if kind != _BULK else 0):
-                self._not_bulk.add(self.time)
-            rest.append(wanted - given)
-        process.waiting[route] = rest[0], rest[1], rest[2]
+        urgent, normal, bulk = process.waiting.get(route, (0, 0, 0))
+        first = min(urgent, count)
+        second = min(normal, count - first)
+        for _ in range(first + second):
+            self._not_bulk.add(self.time)
+        process.waiting[route] = urgent - first, normal - second, max(0, bulk - (count - first - second))
 
     def _settle(self, process: Process, said: Said) -> None:
         number, age, how, blame, tenant, route, retry_after = said
         if number not in process.open:
             return  # its booking was forgotten, or it was settled before
         budget, of_tenant, of_route = process.open.pop(number)
-        at, buckets = self.time - age + _TICK, (self.tenant.bucket, budget.bucket)
-        if how == CANCELLED:
-            buckets[0].cancel(of_tenant, at)
-            buckets[1].cancel(of_route, at)
-            return
-        for scope, ticket, limit, other in (0, of_tenant, tenant, route), (1, of_route, route, tenant):
-            denied, lost, elsewhere = bool(blame & 1 << scope), how == LOST, other is not None
-            buckets[scope].settle(
-                ticket, at, limit, denied=denied, retry_after=retry_after, lost=lost, elsewhere=elsewhere
-            )
+        at, lost, tenants = self.time - age + _TICK, how == LOST, self.tenant.bucket
+        for bucket, ticket, limit, other, denied in (
+            (tenants, of_tenant, tenant, route, bool(blame & 1)),
+            (budget.bucket, of_route, route, tenant, bool(blame & 2)),
+        ):
+            if how == CANCELLED:
+                bucket.cancel(ticket, at)
+            else:
+                elsewhere = other is not None
+                bucket.settle(ticket, at, limit, denied=denied, retry_after=retry_after, lost=lost, elsewhere=elsewhere)
 
-    def book_now(self, name: str, route: str, now: float) -> int:
-        """Book a request of this process while that cannot be written; return its number, which is below 0."""
+    def book_now(self, name: str, route: str, number: int, now: float) -> None:
+        """Book a request of this process while that cannot be written; its number is below 0."""
         self.time, budget = max(self.time, now), self.route(route)
-        self._unwritten -= 1
-        tickets = self.tenant.bucket.send(now), budget.bucket.send(now)
-        self.process(name).open[self._unwritten] = budget, *tickets
-        return self._unwritten
+        self.process(name).open[number] = budget, self.tenant.bucket.send(now), budget.bucket.send(now)
 
     def settle_now(self, name: str, now: float, said: Said) -> None:
         """Note how a booking of this process ended while that cannot be written."""
@@ -256,9 +250,10 @@ class Replica:
             self._settle(self.processes[name], [said[0], 0.0, *said[2:]])
 
     def count(self, routes: list[str], booked: list[int]) -> None:
-        """Take over the totals of the store, as the whole log was read: an entry may not have been understood."""
+        """Take over the totals of the store, now that its whole log was read."""
         for budget, total in zip((self.tenant, *map(self.route, routes)), booked, strict=True):
-            budget.booked = total
+            self.incomplete |= budget.booked is not None and budget.booked < total
+            budget.booked = max(budget.booked or 0, total)
 
     def expire(self, now: float, *, alive: str = "") -> None:
         """Forget the processes that are dead, but not the one that is known to be alive."""
@@ -282,8 +277,8 @@ class Replica:
 
     def share(self, name: str) -> float:
         """The part of the budget that a process gets while all want as much as they can get."""
-        weights = {each: process.weight for each, process in self.processes.items()}
-        return weights.get(name, 1.0) / sum(weights.values()) if name in weights else 1.0
+        process = self.processes.get(name)
+        return process.weight / sum(each.weight for each in self.processes.values()) if process else 1.0
 
     def _waiting(self, route: str, now: float) -> dict[str, Waiting]:
         """What waits for a route, without the processes that do not come."""

@@ -25,17 +25,15 @@ import secrets
 import time
 from collections.abc import Hashable
 from functools import partial
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final
 
 from alohub_async.background_tasks import wait_until_done
 from alohub_async.errors import RateLimiterUnavailableError
-from alohub_async.events import Event, SharedStoreLost, SharedStoreRegained, emit_once
+from alohub_async.events import SharedStoreLost, SharedStoreRegained, emit_once
 from alohub_async.rate_limits.bucket import MANY
 from alohub_async.rate_limits.history import EventHistory
-from alohub_async.rate_limits.leases import Flight, RouteLease
+from alohub_async.rate_limits.leases import RouteLease
 from alohub_async.rate_limits.ledger import (
-    ANSWERED,
     CANCELLED,
     LOST,
     VERSION,
@@ -43,15 +41,17 @@ from alohub_async.rate_limits.ledger import (
     Said,
     Waiting,
     Wanted,
+    ended,
     order,
     written,
 )
-from alohub_async.rate_limits.status import RateLimit
-from alohub_async.rate_limits.store import FULL, Entry, Reply, Store, StoreError
+from alohub_async.rate_limits.store import FULL, Entry, Reply, StoreError
 from alohub_async.rate_limits.wait_queues import MAX_ROUTES
 
 if TYPE_CHECKING:
     from alohub_async.rate_limits.scheduler import Scheduler
+    from alohub_async.rate_limits.status import RateLimit
+    from alohub_async.rate_limits.store import Store
 
 _KEPT: Final = 8  # windows of the log
 _FORGOTTEN: Final = 3_600_000  # milliseconds after which an idle log is dropped, at least
@@ -65,15 +65,23 @@ _SOONEST: Final = 0.001  # seconds between two looks
 _CLOCK_KEPT: Final = 30.0  # seconds
 _FIRST_PAUSE: Final = 0.1  # seconds before the first attempt to come back
 _LONGEST_PAUSE: Final = 2.0
-_NOTHING: Final = LOST, 0, None, None, None
 
 
 class Member:
     """This process; times are the loop's, unless they are given to the replica."""
 
     def __init__(
-        self, *, window: float, max_block: float, bulk_leaves: float, weight: float, lease: float, fails: bool
+        self,
+        scheduler: "Scheduler",
+        *,
+        window: float,
+        max_block: float,
+        bulk_leaves: float,
+        weight: float,
+        lease: float,
+        fails: bool,
     ) -> None:
+        self._scheduler = scheduler
         self.window: float = window
         self._weight, self._lease, self._fails = weight, lease, fails
         self._new_replica = partial(
@@ -82,28 +90,27 @@ class Member:
         self._delay = min(_LONGEST_DELAY, _DELAY * window)
         self._unused = min(_MOST_UNUSED, _UNUSED * window)
         self.store: Store | None = None  # until it is known whose budget it is
-        self.scheduler: Scheduler | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._leases: dict[Hashable, RouteLease] = {}
+        self._leases: dict[str, RouteLease] = {}  # by their names
         self._jitter = random.random
+        self.taken: int = 0  # tickets
         self._start_anew()
 
     def _start_anew(self) -> None:
-        self._name = secrets.token_hex(6)
+        self.name: str = secrets.token_hex(6)
         self._life = self._epoch = ""
         self._serial = 0
         self.replica: Replica = self._new_replica()
         self.of_tenant: tuple[RateLimit | None, bool] = None, False  # what the answer said that is settled now
-        self.flights: dict[int, Flight] = {}
-        self.taken: int = 0  # tickets
+        self.flights: dict[int, tuple[RouteLease, int]] = {}  # by ticket, the numbers of what may have been sent
         self.sent: EventHistory = EventHistory(self.window, late=False)
         self.offset: float = 0.0  # seconds: the store's clock less the loop's, at least
         self._offsets = [-math.inf, -math.inf, -math.inf]  # the highest since a time, that time, and before it
         self._due: list[Said] = []  # with the loop's time instead of the age
         self._wrote_at = -math.inf
-        self._online = self._lost = self._publishing = False
+        self._online = self._lost = False
         self._lost_at = -math.inf
         self._share, self._joined_at = 1.0, -math.inf
         for lease in self._leases.values():
@@ -113,7 +120,8 @@ class Member:
         """The budget of a route."""
         name = hashlib.blake2b(str(key).encode(), digest_size=6).hexdigest()
         if len(self._leases) >= MAX_ROUTES:
-            self._leases.pop(next((old for old, each in self._leases.items() if not each.in_flight), name), None)
+            kept = self._scheduler.route_queues
+            self._leases = {old: lease for old, lease in self._leases.items() if lease.key in kept}
         self._leases[name] = lease = RouteLease(self, key, name)
         return lease
 
@@ -128,7 +136,7 @@ class Member:
             return now + wait if wait > 0.0 else math.inf
         if self._fails:
             return math.inf
-        self.replica.expire(at, alive=self._name)
+        self.replica.expire(at, alive=self.name)
         ready = now + max(0.0, wait)
         for budget, sent in (self.replica.tenant, self.sent), (self.replica.route(lease.name), lease.sent):
             if budget.bucket.limit is not None:
@@ -137,54 +145,27 @@ class Member:
                     ready = max(ready, sent.reached(sent.total - mine + 1) + self.window)
         return ready
 
-    def book_alone(self, lease: RouteLease, now: float) -> int:
-        """Book a request without the store; return its number."""
-        lease.unwritten += 1
-        return self.replica.book_now(self._name, lease.name, now + self.offset)
-
-    def report(
-        self,
-        flight: Flight,
-        now: float,
-        blame: int,
-        limits: tuple[RateLimit | None, RateLimit | None],
-        retry_after: float | None,
-        *,
-        lost: bool,
-    ) -> None:
-        """Note how a request ended."""
-        said: Said = [flight.number, now, LOST if lost else ANSWERED, blame, *limits, retry_after]
-        self._note(flight, [flight.number, now, *_NOTHING] if flight.late else said, said)
-        if blame:
-            for lease in self._leases.values():
-                self.give_back(lease)
-
-    def cancel(self, flight: Flight, now: float) -> None:
-        """Take back a lease whose request was not sent."""
-        lease = flight.route
-        if self._online and lease.hand and flight.number >= 0:
-            lease.hand.appendleft(flight.number)
-        else:
-            said: Said = [flight.number, now, CANCELLED, 0, None, None, None]
-            self._note(flight, said, said)
-
-    def _note(self, flight: Flight, to_write: Said, said: Said) -> None:
+    def note(self, said: Said) -> None:
+        """Note how a booking ended, and when."""
+        number, now, _, blame, *_ = said
         if not self._online:
-            self.replica.settle_now(self._name, said[1] + self.offset, said)
-        if flight.number >= 0:
-            self._due.append(to_write)
+            self.replica.settle_now(self.name, now + self.offset, said)
+        if number >= 0:
+            self._due.append(said)
             if len(self._due) == 1 or not self.flights:
                 self.poke()
+        for lease in self._leases.values() if blame else ():
+            self.give_back(lease)
 
     def give_back(self, lease: RouteLease) -> None:
         """Give back the leases of a route that are not in use."""
         now = self._now()
-        self._due += [[number, now, CANCELLED, 0, None, None, None] for number in lease.hand]
+        self._due += [[number, now, *ended(CANCELLED)] for number in lease.hand]
         lease.drop()
 
     def poke(self) -> None:
         """Have the task look at what is due."""
-        loop = self.scheduler.loop if self.scheduler else None
+        loop = self._scheduler.loop
         if loop is None or loop.is_closed() or self.store is None:
             return
         if loop is not self._loop:
@@ -202,7 +183,8 @@ class Member:
         pause = _FIRST_PAUSE
         while self._busy():
             try:
-                await self._join()
+                if not self._online:
+                    await self._join()
                 pause = _FIRST_PAUSE
                 while self._online and self._busy():
                     self._event.clear()
@@ -213,18 +195,18 @@ class Member:
                 await asyncio.sleep(pause * (0.5 + self._jitter()))
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
+    def _now(self) -> float:
+        return self._scheduler.clock()
+
     def _busy(self) -> bool:
         held = any(lease.hand for lease in self._leases.values())
         return bool(self._lost or self._due or self.flights or held or self._waiting(self._now()))
-
-    def _now(self) -> float:
-        return self.scheduler.clock() if self.scheduler else 0.0
 
     def _waiting(self, now: float) -> dict[str, Waiting]:
         """What waits here, by route."""
         waiting: dict[str, Waiting] = {}
         for lease in self._leases.values():
-            queue = self.scheduler.route_queues.get(lease.key) if self.scheduler else None
+            queue = self._scheduler.route_queues.get(lease.key)
             if queue is not None and queue.waiting:
                 normal = queue.queues["normal"]
                 old = (head := normal.head()) is not None and head.arrived < now - self.window
@@ -240,9 +222,9 @@ class Member:
                 self.give_back(lease)
         waiting = self._waiting(now)
         ahead = {lease.name: count for lease in self._leases.values() if (count := lease.ahead(now))}
-        me = self.replica.process(self._name)
+        me = self.replica.process(self.name)
         told, me.waiting = me.waiting, waiting
-        ceiling, wanted = self.replica.allot(self._name, ahead, now + self.offset)
+        ceiling, wanted = self.replica.allot(self.name, ahead, now + self.offset)
         me.waiting = told
         told = {route: counts for route, counts in told.items() if any(counts)}
         more = any(sum(counts) > 2 * sum(told.get(route, ())) for route, counts in waiting.items())
@@ -279,8 +261,10 @@ class Member:
         """Read what the others write, while requests wait here."""
         try:
             while self._online and self.store and self._waiting(self._now()):
-                if entries := await self.store.wait(self.replica.cursor, _READ):
-                    self._follow(entries)
+                if await self.store.wait(self.replica.cursor, _READ):
+                    reply = await self._run_script({}, [], 0)
+                    if self._online:  # otherwise the log is read anew
+                        self._follow(reply.entries)
                     self._event.set()
                     await asyncio.sleep(self._delay / 2)
         except StoreError:  # the next exchange shows whether the store is there
@@ -313,6 +297,8 @@ class Member:
             self._follow(reply.entries)
         self._epoch = reply.epoch
         self.replica.count([route for route, *_ in wanted], reply.booked)
+        new, share = now < self._joined_at + self._lease, self.replica.share(self.name)
+        self._share = min(share, self._share) if new else share  # a new one may not have seen all others
         self._online = self._online and not self.replica.incomplete
         return before != self.replica.cursor
 
@@ -320,60 +306,53 @@ class Member:
         text = json.dumps(said, separators=(",", ":")) if said else ""
         epoch = "" if ceiling == _NO_CEILING else self._epoch
         kept = math.ceil(_KEPT * 1000 * self.replica.tenant.bucket.window)
-        state = self._name, self._serial, self._life, self.replica.cursor, epoch, int(denied), text
-        reply = await self._opened().exchange(
+        state = self.name, self._serial, self._life, self.replica.cursor, epoch, int(denied), text
+        if self.store is None:
+            raise StoreError("it is not known yet whose budget it is")
+        reply = await self.store.exchange(
             *state, kept, max(_FORGOTTEN, 2 * kept), ceiling, *(part for each in wanted for part in each)
         )
         if self._life and reply.life != self._life:
             raise StoreError("its data is lost")
         return reply
 
-    def _opened(self) -> Store:
-        if self.store is None:
-            raise StoreError("it is not known yet whose budget it is")
-        return self.store
-
     def _follow(self, entries: list[Entry]) -> None:
         """Replay entries, and take what was granted to this process."""
-        denied, granted, now = False, set[RouteLease](), self._now()
+        denied, granted, now = False, list[str](), self._now()
         for entry, fields in entries:
             if order(entry) > order(self.replica.cursor):
                 denied |= self.replica.replay(entry, fields)
-                if (fields.get("p"), fields.get("x")) == (self._name, str(self._serial)):
-                    self._wrote_at = now
-                    granted |= {self._take(grant, now) for grant in fields["g"].split()}
+                if (fields.get("p"), fields.get("x")) == (self.name, str(self._serial)):
+                    self._wrote_at, granted = now, fields["g"].split()
+                    self._take(granted, now)
         if now > self._offsets[1] + _CLOCK_KEPT:
             self._offsets = [-math.inf, now, self._offsets[0]]
         self._offsets[0] = max(self._offsets[0], self.replica.time - now)
         self.offset = max(self._offsets[0], self._offsets[2])
-        if denied and self.scheduler:
-            self.scheduler.refuse_blocked([*self.scheduler.route_queues.values()])
+        if denied:
+            self._scheduler.refuse_blocked([*self._scheduler.route_queues.values()])
             for lease in self._leases.values():
                 if max(self.replica.tenant.bucket.blocked_until, lease.bucket.blocked_until) > self.replica.time:
                     self.give_back(lease)
-        for lease in granted:
-            self._wake(lease)
+        for lease in self._leases.values() if granted else ():
+            if lease.hand:
+                self._wake(lease)
 
-    def _take(self, grant: str, now: float) -> RouteLease:
-        """Hold what was granted; or let it stand for requests that were sent without the store."""
-        route, count, first, _ = grant.split(":")
-        numbers, lease = range(int(first), int(first) + int(count)), self._leases[route]
-        if not self._publishing:
-            lease.grant(numbers, now, now + self._lease / 2)
-            return lease
-        alone = [flight for flight in self.flights.values() if flight.route is lease and flight.number < 0]
-        for number, flight in zip_longest(numbers, alone[: len(numbers)]):
-            if flight is None:
-                self._due.append([number, now, *_NOTHING])
-            else:
-                self.replica.settle_now(self._name, self.replica.time, [flight.number, now, CANCELLED, *_NOTHING[1:]])
-                flight.number, flight.late = number, True
-        lease.unwritten = 0
-        return lease
+    def _take(self, grants: list[str], now: float) -> None:
+        """Hold what was granted; while the log is joined, it stands for requests that were sent without the store."""
+        for grant in grants:
+            route, count, first, _ = grant.split(":")
+            numbers, lease = range(int(first), int(first) + int(count)), self._leases.get(route)
+            if lease and self._online:
+                lease.grant(numbers, now, now + self._lease / 2)
+                continue
+            self._due += [[number, now, *ended(LOST)] for number in numbers]
+            if lease:
+                lease.unwritten = max(0, lease.unwritten - len(numbers))
 
     def _wake(self, lease: RouteLease) -> None:
-        if self.scheduler and (queue := self.scheduler.route_queues.get(lease.key)):
-            self.scheduler.wake(queue)
+        if queue := self._scheduler.route_queues.get(lease.key):
+            self._scheduler.wake(queue)
 
     async def _join(self) -> None:
         """Read the log from its beginning, and write what was sent without the store."""
@@ -387,24 +366,17 @@ class Member:
             for lease in self._leases.values():
                 lease.drop()
                 lease.unwritten = MANY
-            for flight in self.flights.values():
-                flight.number = -1
-        self.replica = self._new_replica()
+            self.flights = {ticket: (lease, -ticket) for ticket, (lease, _) in self.flights.items()}
+        self.replica, self._joined_at = self._new_replica(), self._now()
         await self._exchange({"v": VERSION}, [], 0)
-        try:
-            self._publishing = True
-            while unwritten := self._unwritten(self._now()):
-                await self._exchange({}, unwritten, _NO_CEILING)
-        finally:
-            self._publishing = False
+        while unwritten := self._unwritten(self._now()):
+            await self._exchange({}, unwritten, _NO_CEILING)
         self.replica.incomplete = False
-        known_numbers = {flight.number for flight in self.flights.values()}
+        known_numbers = {each[0] for each in self._due}.union(number for _, number in self.flights.values())
         known_numbers.update(*(lease.hand for lease in self._leases.values()))
-        settled = {each[0] for each in self._due}
         now = self._now()
-        orphans = self.replica.processes[self._name].open.keys() - known_numbers - settled
-        self._due += [[number, now, CANCELLED, *_NOTHING[1:]] for number in orphans]
-        self._joined_at = now
+        for number in self.replica.processes[self.name].open.keys() - known_numbers:
+            self.note([number, now, *ended(CANCELLED)])
         self._leave(lost=False)
 
     def _unwritten(self, now: float) -> Wanted:
@@ -412,8 +384,7 @@ class Member:
         wanted: Wanted = []
         for lease in self._leases.values():
             recent = lease.sent.total - lease.sent.by(now - self.window)
-            alone = sum(flight.route is lease and flight.number < 0 for flight in self.flights.values())
-            lease.unwritten = min(lease.unwritten, max(recent, alone))
+            lease.unwritten = min(lease.unwritten, recent)
             if lease.unwritten:
                 wanted.append((lease.name, lease.unwritten, _NO_CEILING))
         return wanted
@@ -422,25 +393,21 @@ class Member:
         """Go on without the store, or with it again."""
         self._online = not lost
         if lost and not self._lost:
-            new = self._now() < self._joined_at + self._lease  # then it may not have seen all others
-            self._share = min(self.replica.share(self._name), self._share if new else 1.0)
+            self._serial += 1  # what is granted too late is not taken
             for each in self._due:
-                self.replica.settle_now(self._name, each[1] + self.offset, each)
+                self.replica.settle_now(self.name, each[1] + self.offset, each)
             self._lost_at = self._now()
-            self._emit(SharedStoreLost(error=why, share=0.0 if self._fails else self._share))
+            share = 0.0 if self._fails else self._share
+            emit_once(self._scheduler.emitters, SharedStoreLost(error=why, share=share))
         elif self._lost and not lost:
-            self._emit(SharedStoreRegained(seconds=self._now() - self._lost_at))
+            emit_once(self._scheduler.emitters, SharedStoreRegained(seconds=self._now() - self._lost_at))
         self._lost = lost
-        if self.scheduler and self._fails:
-            self.scheduler.unavailable = _unavailable if lost else None
-        if self.scheduler and lost:
-            if self._fails:
-                self.scheduler.refuse_all(_unavailable)
-            for lease in self._leases.values():
-                self._wake(lease)
-
-    def _emit(self, event: Event) -> None:
-        emit_once(self.scheduler.emitters if self.scheduler else (), event)
+        if self._fails:
+            self._scheduler.unavailable = _unavailable if lost else None
+            if lost:
+                self._scheduler.refuse_all(_unavailable)
+        for lease in self._leases.values() if lost else ():
+            self._wake(lease)
 
     async def aclose(self) -> None:
         """Write what is due, give back the leases, and close the connections."""
@@ -456,6 +423,8 @@ class Member:
         except StoreError:
             pass  # they expire
         finally:
+            if self._lost and self._fails:
+                self._scheduler.unavailable = None
             self._start_anew()
             if self.store:
                 await self.store.aclose()

@@ -11,8 +11,8 @@ from alohub_async.errors import ConfigurationError
 from alohub_async.rate_limits.leases import Lease
 from alohub_async.rate_limits.limiter import BULK_LEAVES, WINDOW, RateLimiter, RateLimiterOptionsDict
 from alohub_async.rate_limits.member import Member
-from alohub_async.rate_limits.scheduler import Budgets, Scheduler
 from alohub_async.rate_limits.store import RedisClient, Store
+from alohub_async.rate_limits.wait_queues import RouteQueues
 from alohub_async.secret import Secret, hide
 from alohub_async.validation import check_choice, check_instance, check_number, check_seconds, check_text
 
@@ -86,20 +86,17 @@ class RedisRateLimiter(RateLimiter):
         self._users = 0
         password = getattr(getattr(redis, "connection_pool", None), "connection_kwargs", {}).get("password")
         self._hidden = hide(password or "")  # no error or log line shows it
-        window, bulk_leaves = options.get("window", WINDOW), options.get("bulk_leaves", BULK_LEAVES)
-        fails = when_unavailable == "fail"
-        member = Member(
-            window=window, max_block=self.max_block, bulk_leaves=bulk_leaves, weight=weight, lease=lease, fails=fails
-        )
-        self._member = member
-        self._scheduler = member.scheduler = Scheduler(
-            window=window,
+        scheduler = self._scheduler
+        self._member = member = Member(
+            scheduler,
+            window=options.get("window", WINDOW),
             max_block=self.max_block,
-            reader=self._scheduler.reader,
-            bulk_leaves=bulk_leaves,
-            budgets=Budgets(Lease(member), member.of_route),
+            bulk_leaves=options.get("bulk_leaves", BULK_LEAVES),
+            weight=weight,
+            lease=lease,
+            fails=when_unavailable == "fail",
         )
-        self.emitters = self._scheduler.emitters
+        scheduler.tenant, scheduler.route_queues = Lease(member), RouteQueues(member.of_route)
         self._bound = False  # to the endpoint and the tenant of a client
         self._use(lambda: redis, owned=False)
 

@@ -10,9 +10,9 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 from weakref import WeakSet
 
 from alohub_async.errors import ConfigurationError, RateLimitWaitError, in_seconds
@@ -39,35 +39,14 @@ _SCOPES: Final[tuple[Scope, Scope]] = ("tenant", "route")
 Tickets: TypeAlias = tuple[Ticket, Ticket]  # of the tenant's bucket, and of the route's
 
 
-class Budgets(NamedTuple):
-    """The budgets that a scheduler asks."""
-
-    tenant: Budget
-    of_route: "Callable[[Hashable], Budget]"
-
-
 class Scheduler:
     """Grants permits. One event loop at a time uses it."""
 
-    def __init__(
-        self,
-        *,
-        window: float,
-        max_block: float,
-        reader: HeaderReader,
-        bulk_leaves: float,
-        budgets: "Budgets | None" = None,  # by default, buckets of its own
-    ) -> None:
+    def __init__(self, *, window: float, max_block: float, reader: HeaderReader, bulk_leaves: float) -> None:
         self.reader: HeaderReader = reader
-        if budgets is None:
-            new_bucket = partial(Bucket, window, max_block, random=random.random)
-
-            def of_route(_: Hashable) -> Bucket:
-                return new_bucket()
-
-            budgets = Budgets(new_bucket(learns=False), of_route)
-        self.tenant: Budget = budgets.tenant
-        self.route_queues: RouteQueues[Permit] = RouteQueues(budgets.of_route)
+        new_bucket = partial(Bucket, window, max_block, random=random.random)
+        self.tenant: Budget = new_bucket(learns=False)
+        self.route_queues: RouteQueues[Permit] = RouteQueues(lambda _: new_bucket())
         self.unavailable: Callable[[], AlohubError] | None = None  # the error of requests that cannot be booked
         self.waiting: set[Permit] = set()
         self.waited: WaitingTime = WaitingTime()

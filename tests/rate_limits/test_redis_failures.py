@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import signal
 import sys
 from collections.abc import AsyncGenerator
@@ -21,6 +22,7 @@ class Proxy:
         self.target_port = int(port)
         self.delay = 0.0  # seconds
         self.deaf = False
+        self.answers: float = math.inf  # of the store, until it is deaf
         self._writers: list[asyncio.StreamWriter] = []
 
     async def open(self, port: int = 0) -> None:
@@ -47,6 +49,9 @@ class Proxy:
             try:
                 while data := await source.read(65536):
                     await asyncio.sleep(self.delay)
+                    if sink is writer:
+                        self.answers -= 1
+                        self.deaf = self.deaf or self.answers < 0
                     if not self.deaf:
                         sink.write(data)
             except ConnectionError:
@@ -132,6 +137,18 @@ async def test_without_the_store_requests_fail_if_they_should(
     assert await gateway.call(limiter)
 
 
+async def test_a_limiter_that_was_closed_without_its_store_opens_again(fleet: Fleet, proxy: Proxy) -> None:
+    """It does not refuse the first request because the store was gone before."""
+    await proxy.close()
+    gateway = Gateway("sliding-log", 5)
+    limiter = await fleet.process(url=proxy.url, when_unavailable="fail", store_timeout=0.3)
+    with pytest.raises(RateLimiterUnavailableError):
+        await gateway.call(limiter)
+    await limiter.aclose()
+    await proxy.open(proxy.port)
+    assert await gateway.call(limiter)
+
+
 async def test_a_slow_store_costs_little(fleet: Fleet, proxy: Proxy) -> None:
     """With 20 ms for each answer, most of the budget is used."""
     gateway = Gateway("sliding-log", 20, seconds=1.0)
@@ -153,6 +170,39 @@ async def test_what_was_sent_counts_when_the_store_has_lost_its_data(fleet: Flee
     served = await asyncio.gather(*calls)
     assert gateway.denied <= 6
     assert sum(served) > 50  # of 120
+
+
+async def test_what_was_sent_is_written_to_a_log_that_the_same_process_begins(fleet: Fleet) -> None:
+    """It has begun the lost one, too; so the others know of all requests of the window."""
+    gateway = Gateway("sliding-log", 20, seconds=30.0)
+    limiter = await fleet.process(window=30.0)
+    await gateway.call(limiter)
+    [booked] = [key for key in await fleet.store.keys() if key.endswith(b":booked")]
+    for sent in (2, 3):
+        await asyncio.sleep(0.1)
+        await fleet.store.flushall()
+        await gateway.call(limiter)
+        async with asyncio.timeout(3.0):
+            while True:
+                if await fleet.store.hget(booked, "t") == b"%d" % sent:
+                    break
+                await asyncio.sleep(0.02)
+
+
+async def test_a_store_that_goes_while_the_log_is_read_leaves_the_last_share(
+    fleet: Fleet, proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A process that had to read the log anew, and could not, does not use the budget of all."""
+    gateway = Gateway("sliding-log", 20)
+    busy, idle = await fleet.process(), await fleet.process(url=proxy.url, store_timeout=0.1)
+    await gateway.call(idle)
+    await keep_busy(gateway, busy, 0.8)
+    await asyncio.sleep(WINDOW)
+    [log] = [key for key in await fleet.store.keys() if key.endswith(b":log")]
+    await fleet.store.xtrim(log, maxlen=3, approximate=False)
+    proxy.answers = 2  # the one that shows that entries are missing, and the log's name
+    await gateway.call(idle)
+    assert "share=0.5" in caplog.text
 
 
 async def test_a_log_that_was_trimmed_is_read_anew(fleet: Fleet) -> None:
@@ -182,7 +232,7 @@ async def test_a_process_that_may_not_wait_for_entries_looks_now_and_then(fleet:
 
 
 @asynccontextmanager
-async def other_process(url: str) -> AsyncGenerator[asyncio.subprocess.Process]:
+async def other_process(url: str, seconds: float = 60.0) -> AsyncGenerator[asyncio.subprocess.Process]:
     """A process that has entered four permits and holds them."""
     code = f"""
 import asyncio
@@ -194,7 +244,9 @@ async def main():
         for _ in range(4):
             await stack.enter_async_context(limiter.acquire(Route.of("GET", "/v1/things")))
         print("held", flush=True)
-        await asyncio.sleep(60)
+        await asyncio.sleep({seconds})
+    await limiter.acquire(Route.of("GET", "/v1/things")).__aenter__()
+    await limiter.aclose()
 asyncio.run(main())
 """
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
@@ -216,6 +268,26 @@ async def test_the_permits_of_a_killed_process_come_back(fleet: Fleet) -> None:
         process.send_signal(signal.SIGKILL)
         async with asyncio.timeout(4.0):
             for _ in range(4):
+                await gateway.call(limiter)
+    assert gateway.denied == 0
+
+
+async def test_a_process_that_was_stopped_for_longer_than_its_lease_goes_on(fleet: Fleet) -> None:
+    """What it had was lost meanwhile; what it says of that later changes nothing, and it may send again."""
+    gateway = Gateway("sliding-log", 4)
+    limiter = await fleet.process(lease=1.0)
+    await gateway.call(limiter)
+    async with other_process(fleet.url, seconds=0.5) as process:
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"held\n"
+        process.send_signal(signal.SIGSTOP)
+        async with asyncio.timeout(4.0):
+            for _ in range(4):
+                await gateway.call(limiter)
+        process.send_signal(signal.SIGCONT)
+        async with asyncio.timeout(4.0):
+            assert await process.wait() == 0
+            for _ in range(8):
                 await gateway.call(limiter)
     assert gateway.denied == 0
 

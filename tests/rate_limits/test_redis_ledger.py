@@ -187,6 +187,18 @@ def test_entries_that_were_lost_before_they_were_read_are_noticed() -> None:
     assert replica.incomplete
 
 
+def test_bookings_whose_entries_were_lost_are_noticed() -> None:
+    """The store counts more than the log tells, although what is left of the log has none."""
+    log = known(10, 9)
+    replica = new_replica(log)
+    log.write("b", later=60_000, w=1.0)
+    replica.replay(*log.entries[-1])
+    replica.count([], [1])
+    assert not replica.incomplete
+    replica.count([], [6])
+    assert replica.incomplete
+
+
 def test_a_process_without_others_has_the_whole_budget() -> None:
     """Otherwise its share is by weight."""
     replica = new_replica()

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from alohub_async import AlohubClient, ConfigurationError, RateLimitWaitError, RedisRateLimiter
+from alohub_async import AlohubClient, ConfigurationError, RateLimitWaitError, RedisRateLimiter, Route
+from alohub_async.rate_limits.store import Store
 from alohub_async.testing import Sandbox
 from tests.rate_limits.fleet import ROUTE, Fleet, Gateway, store_client
 
@@ -167,6 +168,31 @@ async def test_leases_that_are_not_used_come_back(fleet: Fleet) -> None:
     await until_none_is_held(fleet.store)
 
 
+async def test_a_request_now_and_then_needs_two_exchanges(fleet: Fleet) -> None:
+    """One for its lease, and one for its answer; also after the process was idle."""
+    gateway = Gateway("sliding-log", 1000)
+    limiter = await fleet.process()
+    await gateway.call(limiter)
+    for _ in range(3):
+        await asyncio.sleep(0.15)
+        await fleet.store.config_resetstat()
+        await gateway.call(limiter)
+    await asyncio.sleep(0.15)
+    assert (await fleet.store.info("commandstats"))["cmdstat_evalsha"]["calls"] == 2
+
+
+async def test_a_route_that_waits_is_never_forgotten(fleet: Fleet) -> None:
+    """Also if a thousand others are asked for meanwhile."""
+    gateway = Gateway("sliding-log", 2)
+    limiter = await fleet.process()
+    calls = [asyncio.create_task(gateway.call(limiter)) for _ in range(4)]
+    await asyncio.sleep(0.1)
+    for number in range(1001):
+        limiter.forecast(Route.of("GET", f"/v1/x{number}"), 1)
+    async with asyncio.timeout(5.0):
+        await asyncio.gather(*calls)
+
+
 @pytest.mark.parametrize("steps", range(12))
 async def test_a_cancelled_request_holds_nothing(fleet: Fleet, steps: int) -> None:
     """Cancelled after so many steps of the loop, its booking comes back, and the next one goes."""
@@ -181,6 +207,18 @@ async def test_a_cancelled_request_holds_nothing(fleet: Fleet, steps: int) -> No
     async with asyncio.timeout(5.0):
         await gateway.call(limiter)
     await until_none_is_held(fleet.store)
+
+
+async def test_a_429_is_written_before_anything_is_booked(store_url: str) -> None:
+    """What its process asked for in the same exchange did not know of it."""
+    async with store_client(store_url) as redis:
+        store = Store(lambda: redis, *(False, 1.0, "{b}:log", "{b}:booked"))
+        life = (await store.exchange("p", 0, "", "0-0", "", 0, "", 1000, 1000, 9)).life
+        granted: list[str] = []
+        for serial, denied in enumerate([1, 0]):
+            reply = await store.exchange("p", serial, life, "0-0", "", denied, "{}", 1000, 1000, 9, "r", 1, 9)
+            granted.append(reply.entries[-1][1]["g"])
+    assert granted == ["", "r:1:0:0"]
 
 
 async def test_a_wait_for_the_store_counts_as_a_wait(fleet: Fleet) -> None:
