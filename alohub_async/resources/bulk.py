@@ -249,6 +249,7 @@ class _Crew(Generic[OutcomeT]):
         for each in self.jobs, self.again, self.done, self.ended:
             each.clear()
         self._workers.clear()
+        self._wake()  # callers that wait, for an end
 
     def drop(self) -> None:
         """Cancel everything."""

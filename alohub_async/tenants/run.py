@@ -19,7 +19,7 @@ from alohub_async.export.run import in_thread
 from alohub_async.options import PageOptions, PageOptionsDict, check_names
 from alohub_async.pagination import Consistency
 from alohub_async.pool import AlohubPool, TenantOutcomes
-from alohub_async.tenant import Tenant, Tenants, check_tenant, read_tenants, tenants_of
+from alohub_async.tenant import FORMATS, Tenant, Tenants, check_tenant, read_tenants, tenants_of
 from alohub_async.tenants.folder import Folder
 from alohub_async.tenants.jobs import Job, OnReport, Task, audit_job, export_job, read_time
 from alohub_async.tenants.report import Status, TenantEntry, TenantsProgress, TenantsReport
@@ -122,7 +122,7 @@ async def export_tenants(
     file_format = others.pop("file_format", None)
     if file_format is None:
         file_format = read_tenants(tenants).file_format if isinstance(tenants, str | Path) else "parquet"
-    check_choice("file_format", file_format, ("jsonl", "csv", "parquet"))
+    check_choice("file_format", file_format, FORMATS)
     ExportOptions.of(others)
     return await _run(tenants, str(directory), export_job(file_format, others), mine)
 
@@ -215,6 +215,7 @@ async def _run(tenants: Tenants, directory: str | None, job: Job, options: Tenan
             if options.scheduler is None:
 
                 async def do(client: AlohubClient, tenant: Tenant) -> TenantEntry:
+                    await asyncio.sleep(0)  # the outcome of the tenant before is noted first
                     run.step(tenant.name)
                     return await task(client, tenant, partial(run.step, tenant.name))
 
