@@ -150,13 +150,13 @@ class Server:
             request = RecordedRequest(
                 now, http.method, http.path, route_name, http.query, headers, json, body, tenant_id
             )
-            number = service.arrived(request)
+            service.log[key := object()] = request
             with failure:
                 answer = check_instance("the response of a fault", service.answer(request), Answer)
         with failure:
             await asyncio.sleep(answer.delay + self._leg())
         with service.lock:
-            done = service.answered(number, answer)
+            done = service.answered(key, answer)
             with failure:
                 if done is not None and service.settings.on_answer is not None:
                     service.settings.on_answer(done)
