@@ -15,7 +15,7 @@ from alohub_async.client import AlohubClient
 from alohub_async.export import ExportProgress, export_inbound
 from alohub_async.export.run import in_thread
 from alohub_async.tenant import Tenant
-from alohub_async.tenants.folder import Folder
+from alohub_async.tenants.folder import Folder, make_folder
 from alohub_async.tenants.report import TenantEntry
 
 OnStep: TypeAlias = Callable[[ExportProgress | AuditProgress], object]
@@ -98,7 +98,7 @@ class Task:
                 return TenantEntry(tenant=tenant.name, status="skipped", result=found)
         here = folder.local / name if folder is not None and folder.local is not None and self.in_place else None
         if here is not None:
-            await in_thread(None, partial(here.mkdir, parents=True, exist_ok=True))
+            await in_thread(None, partial(make_folder, here))
         with TemporaryDirectory(prefix="alohub-") if here is None else nullcontext(here) as place:
             result = await job.work(job, client, tenant, Path(place), on_step)
             if folder is not None and (here is None or job.data is None):
