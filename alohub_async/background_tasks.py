@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Iterable, KeysView
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -143,6 +144,19 @@ class BackgroundTasks(Generic[K, T]):
 
     def __del__(self) -> None:
         self.clear()
+
+
+class Caught(AbstractContextManager["Caught"]):
+    """Keeps and suppresses the first error of its blocks, unless it is `spared`: what fails is another's code."""
+
+    error: Exception | None = None
+    spared: tuple[type[Exception], ...] = ()
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> bool:
+        if not isinstance(error, Exception) or isinstance(error, self.spared):
+            return False
+        self.error = self.error or error
+        return True
 
 
 class DroppableIterator(AsyncIterator[T]):

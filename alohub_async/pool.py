@@ -5,13 +5,12 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeAlias, TypeVar, Unpack, cast
 from weakref import WeakSet, WeakValueDictionary
 
 import attrs
 
-from alohub_async.background_tasks import wait_until_done
+from alohub_async.background_tasks import Caught, wait_until_done
 from alohub_async.client import AlohubClient
 from alohub_async.errors import ClientClosedError, ConfigurationError
 from alohub_async.http.network import network_of, read_proxy
@@ -64,20 +63,6 @@ class TenantOutcomes(ConcurrentCalls[TenantOutcome[T]]):
 
     No job starts before the first step. Leaving a loop over it cancels the running jobs; a later loop repeats them.
     """
-
-
-class _Failure:
-    """Keeps the error of a block. A job is the user's code, so any error in it concerns its tenant alone."""
-
-    error: Exception | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, _kind: object, error: BaseException | None, _traceback: TracebackType | None) -> bool:
-        if isinstance(error, Exception):
-            self.error = error
-        return self.error is not None
 
 
 @attrs.define(eq=False)
@@ -181,12 +166,12 @@ class AlohubPool:
         task, value = cast("asyncio.Task[Any]", asyncio.current_task()), None
         self._running.add(task)
         try:
-            with _Failure() as failure:
+            with Caught() as caught:
                 async with self.client(tenant) as client:
                     value = await job(client, tenant)
         finally:
             self._running.discard(task)
-        return TenantOutcome(tenant, value, failure.error)
+        return TenantOutcome(tenant, value, caught.error)
 
     def _check_open(self) -> None:
         if self._transport.closed:

@@ -5,8 +5,8 @@ import re
 import tomllib
 from collections.abc import AsyncIterable, Iterable, Mapping
 from functools import partial
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, Final, TypeAlias, cast, get_args
 
 import attrs
@@ -25,7 +25,7 @@ _PATTERNS: Final = {
     "api_key_env": (r"[A-Za-z_][A-Za-z0-9_]*", "api_key_env must be the name of an environment variable, not the key"),
     "key_provider": (r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", "key_provider must name a function: 'package.module:function'"),
 }
-_FORMATS: Final = ("jsonl", "csv", "parquet")
+FORMATS: Final = ("jsonl", "csv", "parquet")
 _NOT_IN_FILE: Final = {"name", "api_key"}
 _NO_KEY: Final = "this file must not contain the key; put it into an environment variable, and its name in api_key_env"
 
@@ -63,7 +63,10 @@ class Tenant:
         if problem := _problem(self):
             raise ConfigurationError(f"tenant {self.name!r:.60}: {problem}")
         if self.key_provider is not None:
-            return partial(_function(self.key_provider), self.name)
+            try:
+                return partial(resolve_name(self.key_provider), self.name)
+            except (ImportError, AttributeError, ValueError, TypeError) as exc:
+                raise ConfigurationError(f"key_provider {self.key_provider!r} cannot be used: {exc}") from exc
         key = self.api_key
         if self.api_key_env is not None:
             key = Secret(os.environ.get(self.api_key_env, ""))
@@ -126,8 +129,8 @@ def read_tenants(path: str | Path) -> TenantsFile:
     file_format = content.pop("format", "parquet")
     if content:
         raise ConfigurationError(f"{path}: unknown name {min(content)!r}; allowed are format and [tenants.NAME]")
-    if file_format not in _FORMATS:
-        raise ConfigurationError(f"{path}: format must be one of {', '.join(_FORMATS)}")
+    if file_format not in FORMATS:
+        raise ConfigurationError(f"{path}: format must be one of {', '.join(FORMATS)}")
     if not isinstance(tables, dict) or not tables:
         raise ConfigurationError(f"{path}: no tenants; add a table [tenants.NAME] for each tenant")
     by_name = cast("dict[str, Any]", tables)
@@ -177,15 +180,6 @@ def _problem(tenant: Tenant) -> str | None:
         (tenant.direct and url is None, "direct needs base_url, the URL of the backend"),
     )
     return next((problem for wrong, problem in problems if wrong), None)
-
-
-def _function(name: str) -> Any:
-    """The function that a name such as `package.module:function` stands for."""
-    module, _, attribute = name.partition(":")
-    try:
-        return getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as exc:
-        raise ConfigurationError(f"key_provider {name!r} cannot be imported: {exc}") from exc
 
 
 def check_tenant(tenant: object) -> Tenant:

@@ -116,8 +116,8 @@ async def test_key_of_a_named_provider() -> None:
             with pytest.raises(AuthenticationError):
                 await client.queues.list_inbound().collect()
         assert [sent.headers.get("X-Api-Key") for sent in sandbox.requests] == ["sk_live_x"]
-        for wrong in ("no_such_module:f", f"{__name__}:nope"):
-            with pytest.raises(ConfigurationError, match="cannot be imported"):
+        for wrong in ("no_such_module:f", f"{__name__}:nope", "a..b:f", "os:name"):
+            with pytest.raises(ConfigurationError, match="cannot be used"):
                 async with pool.client(Tenant("x", key_provider=wrong)):
                     pass
 

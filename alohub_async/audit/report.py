@@ -45,13 +45,9 @@ class AuditReport:
         """The findings of this severity or above."""
         return tuple(finding for finding in self.findings if finding.severity >= severity)
 
-    def of_rule(self, rule: Rule) -> tuple[Finding, ...]:
-        """The findings of this rule."""
-        return tuple(finding for finding in self.findings if finding.rule == rule.id)
-
     def by_rule(self) -> list[tuple[Rule, tuple[Finding, ...]]]:
         """The rules with findings, each with the severity of its most severe one, and the findings."""
-        found = [(rule, self.of_rule(rule)) for rule in self.rules]
+        found = [(rule, tuple(each for each in self.findings if each.rule == rule.id)) for rule in self.rules]
         groups = [(attrs.evolve(rule, severity=findings[0].severity), findings) for rule, findings in found if findings]
         return sorted(groups, key=lambda group: -group[0].severity)
 

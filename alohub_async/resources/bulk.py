@@ -1,6 +1,7 @@
 """Concurrent calls: a bounded number of tasks over any number of arguments, and an outcome for each."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Iterable
 from typing import Any, ClassVar, Final, Generic, Literal, NoReturn, Protocol, TypeAlias, TypeVar
 
@@ -113,12 +114,13 @@ class _Crew(Generic[OutcomeT]):
         self._started = 0
         self._reading: BackgroundTasks[int, Any] = BackgroundTasks()
         self._lock = asyncio.Lock()  # of reading
-        self._waiters: list[asyncio.Future[tuple[int, OutcomeT] | None]] = []  # of callers
+        self._waiters: list[asyncio.Future[None]] = []  # of callers
         self._taken = 0
         self.ended: list[int] = []  # keys of workers
         self.jobs: dict[int, Any] = {}  # arguments of calls that are not returned, by number, in order
         self.again: list[int] = []  # of these, the cancelled ones
         self.done: dict[int, tuple[OutcomeT, asyncio.Future[None] | None]] = {}  # with what the worker waits for
+        self.given = deque[OutcomeT]()  # for callers that are awake, or were cancelled then
         self.exhausted: bool = False
         self.error: BaseException | None = None  # raised after all outcomes have been returned
 
@@ -183,7 +185,8 @@ class _Crew(Generic[OutcomeT]):
             for waiter in self._waiters:
                 if not waiter.done():
                     del self.jobs[number]
-                    waiter.set_result((number, outcome))
+                    self.given.append(outcome)
+                    waiter.set_result(None)
                     return None
         room = asyncio.get_running_loop().create_future()
         self.done[number] = outcome, room
@@ -202,6 +205,8 @@ class _Crew(Generic[OutcomeT]):
             self._loop, self._waiters, self._lock = loop, [], asyncio.Lock()
             self.done = {number: (outcome, None) for number, (outcome, _) in self.done.items()}
             self.release()
+        if self.given:
+            return self.given.popleft()
         self._start()
         number = next(iter(self.jobs if self._options.ordered else self.done), None)
         if number is not None and number in self.done:
@@ -217,22 +222,15 @@ class _Crew(Generic[OutcomeT]):
             await asyncio.sleep(0)  # workers that were cancelled end now
             error, self.error = self.error, None
             raise error or StopAsyncIteration
-        return await self._wait()
-
-    async def _wait(self) -> OutcomeT | None:
-        waiter: asyncio.Future[tuple[int, OutcomeT] | None] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[None] = loop.create_future()
         self._waiters.append(waiter)
         try:
-            given = await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and (lost := waiter.result()) is not None:
-                number, outcome = lost
-                self.jobs, self.done = {number: None, **self.jobs}, {number: (outcome, None), **self.done}
-                self._wake()
-            raise
+            await waiter
         finally:
             self._waiters.remove(waiter)
-        return given and given[1]
+            if self.given:
+                self._wake()  # this caller may be cancelled
+        return None
 
     def release(self) -> None:
         """Cancel the workers, unless a caller waits for them; their calls are to be repeated."""
@@ -246,9 +244,10 @@ class _Crew(Generic[OutcomeT]):
         """Forget all calls."""
         self.exhausted = True
         self._running.clear()
-        for each in self.jobs, self.again, self.done, self.ended:
+        for each in self.jobs, self.again, self.done, self.given, self.ended:
             each.clear()
         self._workers.clear()
+        self._wake()  # callers that wait, for an end
 
     def drop(self) -> None:
         """Cancel everything."""
@@ -295,8 +294,9 @@ class ConcurrentCalls(AsyncOnly, AsyncIterable[OutcomeT]):
         if not hasattr(self, "_crew"):  # `__init__` failed, and a traceback shows this object
             return f"<{type(self).__name__}>"
         crew = self._crew
-        ready, again = len(crew.done), len(crew.again)
-        counts = {"ready": ready, "in flight": len(crew.jobs) - ready - again, "to be repeated": again}
+        done, again = len(crew.done), len(crew.again)
+        in_flight = len(crew.jobs) - done - again
+        counts = {"ready": done + len(crew.given), "in flight": in_flight, "to be repeated": again}
         where = [f"{count} {what}" for what, count in counts.items() if count]
         ended = [] if where or not crew.exhausted else ["ended"]
         return f"<{type(self).__name__}: {', '.join([f'{self._returned} returned', *where, *ended])}>"

@@ -43,8 +43,7 @@ class Folder:
         """Write a file: what was there stays until the new content is whole."""
         if self.local:
             target = self.local / name
-            with os_errors(target, doing="write"):
-                target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
             with replacing(target) as file:
                 file.write(content)
             return
@@ -66,8 +65,7 @@ class Folder:
         if self.local is None:
             yield
             return
-        with os_errors(self.local, doing="write"):
-            self.local.mkdir(parents=True, exist_ok=True)
+        make_folder(self.local)
         lock = self.local / _LOCK
         with open_locked(lock, target=self.local):
             yield
@@ -83,6 +81,12 @@ class Folder:
         except OSError as exc:
             message = f"cannot {doing} {self.root}/{name}: {exc.strerror or exc}"
             raise FileError(message, path=Path(self.root, name)) from exc
+
+
+def make_folder(path: Path) -> None:
+    """Make a local folder, and those it is in."""
+    with os_errors(path, doing="write"):
+        path.mkdir(parents=True, exist_ok=True)
 
 
 def _file_system(url: str) -> tuple[Any, str]:

@@ -15,11 +15,10 @@ from alohub_async.client import AlohubClient
 from alohub_async.export import ExportProgress, export_inbound
 from alohub_async.export.run import in_thread
 from alohub_async.tenant import Tenant
-from alohub_async.tenants.folder import Folder
+from alohub_async.tenants.folder import Folder, make_folder
 from alohub_async.tenants.report import TenantEntry
 
 OnStep: TypeAlias = Callable[[ExportProgress | AuditProgress], object]
-Work: TypeAlias = Callable[..., Awaitable[dict[str, Any]]]  # returns the record of the report
 OnReport: TypeAlias = Callable[[Tenant, AuditReport], object]
 """Is called with the report of the audit of a tenant."""
 
@@ -29,9 +28,7 @@ class Job:
     """An export or an audit of any tenant; it can be pickled."""
 
     kind: str
-    work: (
-        "Callable[[Job, AlohubClient, Tenant, Path, OnStep], Awaitable[dict[str, Any]]]"  # returns the report's record
-    )
+    work: "Work"
     options: Mapping[str, Any]
     choices: Mapping[str, Any]  # the options that make another result, as the record has them
     data: str | None  # the file that other programs read
@@ -39,21 +36,27 @@ class Job:
     on_report: OnReport | None = None
 
 
+Work: TypeAlias = Callable[[Job, AlohubClient, Tenant, Path, OnStep], Awaitable[dict[str, Any]]]
+"""Does the job for a tenant, with files in a folder; returns the record of the report."""
+
+
 def export_job(file_format: str, options: Mapping[str, Any]) -> Job:
     """The job of `export_tenants`."""
-    choices = {"details": False, "consistency": "repair"}
-    choices |= {name: options[name] for name in choices if name in options}
     data = f"queues.{file_format}"
     side = f"_{data}.report.json"  # as `export_inbound` writes it
+    choices = _choices(options, details=False, consistency="repair")
     return Job(kind="export", work=_export, options=options, choices=choices, data=data, side=side)
 
 
 def audit_job(options: Mapping[str, Any], on_report: OnReport | None) -> Job:
     """The job of `audit_tenants`."""
-    choices = {"details": True, "consistency": "detect"}
-    choices |= {name: options[name] for name in choices if name in options}
+    choices = _choices(options, details=True, consistency="detect")
     side = "_audit.json"
     return Job(kind="audit", work=_audit, options=options, choices=choices, data=None, side=side, on_report=on_report)
+
+
+def _choices(options: Mapping[str, Any], **defaults: Any) -> Mapping[str, Any]:
+    return {name: options.get(name, default) for name, default in defaults.items()}
 
 
 async def _export(job: Job, client: AlohubClient, _: Tenant, folder: Path, on_step: OnStep) -> dict[str, Any]:
@@ -95,7 +98,7 @@ class Task:
                 return TenantEntry(tenant=tenant.name, status="skipped", result=found)
         here = folder.local / name if folder is not None and folder.local is not None and self.in_place else None
         if here is not None:
-            await in_thread(None, partial(here.mkdir, parents=True, exist_ok=True))
+            await in_thread(None, partial(make_folder, here))
         with TemporaryDirectory(prefix="alohub-") if here is None else nullcontext(here) as place:
             result = await job.work(job, client, tenant, Path(place), on_step)
             if folder is not None and (here is None or job.data is None):

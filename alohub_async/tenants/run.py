@@ -11,19 +11,19 @@ from typing import Any, Final, TypeAlias, TypedDict, Unpack
 
 import attrs
 
-from alohub_async.audit import Rule
+from alohub_async.audit import DEFAULT_RULES, Rule, configure, read_config
 from alohub_async.client import AlohubClient
 from alohub_async.errors import InvalidArgumentError
 from alohub_async.export import ExportChoicesDict, ExportOptions
 from alohub_async.export.run import in_thread
-from alohub_async.options import PageOptions, PageOptionsDict, check_names
+from alohub_async.options import PageOptionsDict, WalkOptions, check_names
 from alohub_async.pagination import Consistency
 from alohub_async.pool import AlohubPool, TenantOutcomes
-from alohub_async.tenant import Tenant, Tenants, check_tenant, read_tenants, tenants_of
+from alohub_async.tenant import FORMATS, Tenant, Tenants, check_tenant, read_tenants, tenants_of
 from alohub_async.tenants.folder import Folder
 from alohub_async.tenants.jobs import Job, OnReport, Task, audit_job, export_job, read_time
 from alohub_async.tenants.report import Status, TenantEntry, TenantsProgress, TenantsReport
-from alohub_async.validation import check_choice, check_count, refuse, validator
+from alohub_async.validation import check_choice, check_count, check_iterable, refuse, validator
 
 Scheduler: TypeAlias = Any
 """A `Client` of dask.distributed, or the address of its scheduler, such as `tcp://10.0.0.5:8786`."""
@@ -122,7 +122,7 @@ async def export_tenants(
     file_format = others.pop("file_format", None)
     if file_format is None:
         file_format = read_tenants(tenants).file_format if isinstance(tenants, str | Path) else "parquet"
-    check_choice("file_format", file_format, ("jsonl", "csv", "parquet"))
+    check_choice("file_format", file_format, FORMATS)
     ExportOptions.of(others)
     return await _run(tenants, str(directory), export_job(file_format, others), mine)
 
@@ -143,8 +143,14 @@ async def audit_tenants(
     Raises:
         InvalidArgumentError, ConfigurationError, FileError: As for `export_tenants`.
     """
-    names = {"rules", "config", "details", "consistency", "on_report", *attrs.fields_dict(PageOptions)}
+    names = {"rules", "config", "details", "on_report", *attrs.fields_dict(WalkOptions)} - {"token", "ordered"}
     mine, others = _split(options, names)
+    WalkOptions.of({name: others[name] for name in attrs.fields_dict(WalkOptions) if name in others})
+    if "rules" in others:
+        check_iterable("rules", others["rules"])
+        others["rules"] = tuple(others["rules"])  # each tenant needs them
+    config = others.get("config") or {}
+    configure(others.get("rules", DEFAULT_RULES), read_config(config) if isinstance(config, Path) else config)
     job = audit_job(others, on_report=others.pop("on_report", None))
     return await _run(tenants, None if directory is None else str(directory), job, mine)
 
@@ -215,6 +221,7 @@ async def _run(tenants: Tenants, directory: str | None, job: Job, options: Tenan
             if options.scheduler is None:
 
                 async def do(client: AlohubClient, tenant: Tenant) -> TenantEntry:
+                    await asyncio.sleep(0)  # the outcome of the tenant before is noted first
                     run.step(tenant.name)
                     return await task(client, tenant, partial(run.step, tenant.name))
 

@@ -58,10 +58,7 @@ class Answer:
 
 def json_answer(payload: object, *, status: int = 200) -> Answer:
     """A response with a JSON body in UTF-8, with escapes only for lone surrogates."""
-    try:
-        return Answer(status, json.dumps(payload, ensure_ascii=False).encode())
-    except UnicodeEncodeError:
-        return Answer(status, json.dumps(payload).encode())
+    return Answer(status, json.dumps(payload, ensure_ascii=False).encode(errors="backslashreplace"))
 
 
 def gateway_page(status: int) -> Answer:

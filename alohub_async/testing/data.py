@@ -150,10 +150,6 @@ class RecordTable:
         queue, changes = self.find(queue_id), self.details.get(queue_id, {})
         return None if queue is None or changes is None else {**queue, **changes}
 
-    def free_id(self) -> int:
-        """An id that no record has."""
-        return max(self._by_id, default=FIRST_ID) + 1_000
-
     def fresh(self) -> WireRecord:
         """A new queue, not in the list yet, with an id that no record has or had."""
         self._next_id += 1

@@ -35,9 +35,6 @@ def _check_with_body(name: str, value: object) -> None:
 _WITH_BODY: Final[Any] = validation.validator(_check_with_body)
 _FLAG: Final[Any] = validation.validator(validation.check_flag)
 _TEXT: Final[Any] = validation.validator(validation.check_text, pattern="(?s:.*)", allowed="a string")
-_OPTIONAL_TEXT: Final[Any] = validation.validator(
-    validation.check_text, pattern="(?s:.*)", allowed="a string", optional=True
-)
 _HEADER: Final[Any] = validation.validator(
     validation.check_text, pattern=r"[^\x00-\x1f\x7f]*", allowed="a string without control characters", optional=True
 )
@@ -78,8 +75,8 @@ class Status(Fault):
     """
 
     status: int = field(default=500, validator=_WITH_BODY)
-    error_code: str | None = field(default=None, kw_only=True, validator=_OPTIONAL_TEXT)
-    error_message: str | None = field(default=None, kw_only=True, validator=_OPTIONAL_TEXT)
+    error_code: str | None = field(default=None, kw_only=True, validator=optional(_TEXT))
+    error_message: str | None = field(default=None, kw_only=True, validator=optional(_TEXT))
     retry_after: str | UnsetType | None = field(default=UNSET, kw_only=True, validator=_HEADER)
     limit_headers: bool = field(default=True, kw_only=True, validator=_FLAG)
     budget_left: bool = field(default=False, kw_only=True, validator=_FLAG)

@@ -1,6 +1,6 @@
 """The table of routes: the handler of each method and path. A new resource adds its `record_routes` to `ROUTES`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
@@ -39,12 +39,6 @@ class SandboxRoute:
 
     def __str__(self) -> str:
         return f"{self.method} {self.template}"
-
-
-def find_route(routes: Sequence[SandboxRoute], method: str, path: str) -> SandboxRoute | None:
-    """The route of a request; None, which means 404, for an unknown pair: the contract has no 405."""
-    fitting = (route for route in routes if route.method == method and contract.path_fits(route.template, path))
-    return next(fitting, None)
 
 
 def list_handler(table_of: Callable[[Call], RecordTable], paging: Paging | None = None) -> Callable[[Call], Answer]:

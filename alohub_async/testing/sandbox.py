@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
-from typing import Any, Final, Self, Unpack
+from typing import Any, Final, Self, Unpack, cast
 
 from attrs import define, field, fields_dict
 from yarl import URL
@@ -53,7 +53,6 @@ class Sandbox(SandboxSettings):
     port: int = field(default=0, validator=validation.validator(validation.check_count, least=0, most=65535))
     _server: Server = field(init=False, repr=False)
     tenant_keys: Mapping[str, str] = field(init=False, repr=False)
-    _foreign_queue_id: int = field(init=False, repr=False)
     _expected: list[tuple[RequestFilter, int | None]] = field(init=False, repr=False)
     _at_first: dict[str, object] = field(init=False, repr=False)
 
@@ -61,7 +60,6 @@ class Sandbox(SandboxSettings):
         make_window(self.window_kind, 0, seconds=self.window)  # refuses a length that this kind cannot have
         queues = RecordTable.of(self._given, seed=self.seed)
         self._given = self._given if isinstance(self._given, int) else deepcopy(queues.rows)
-        self._foreign_queue_id = queues.free_id()
         tenants = [self.tenant_id, *(f"{self.tenant_id}-{number}" for number in range(2, self.tenants + 1))]
         self.tenant_keys = {name: f"sk_live_{secrets.token_hex(12)}" for name in tenants}
         self._at_first = {name: getattr(self, name) for name in fields_dict(SandboxSettings)}
@@ -69,7 +67,7 @@ class Sandbox(SandboxSettings):
 
     def _make_service(self, queues: RecordTable) -> Service:
         self._expected = []
-        foreign = RecordTable([{"callinId": self._foreign_queue_id, "callinName": "Công ty khác"}])
+        foreign = RecordTable([{"callinId": queues.fresh()["callinId"], "callinName": "Công ty khác"}])
         tables = {self.tenant_id: queues, self.foreign_tenant_id: foreign}
         for number, name in enumerate([*self.tenant_keys][1:], 1):
             tables[name] = RecordTable.of(self._given, seed=self.seed + number)
@@ -116,7 +114,7 @@ class Sandbox(SandboxSettings):
     @property
     def foreign_queue_id(self) -> int:
         """The id of the other tenant's queue: NOT_FOUND to `api_key`."""
-        return self._foreign_queue_id
+        return cast("int", self._service.tables[self.foreign_tenant_id].rows[0]["callinId"])
 
     def add_key(self, *, scopes: Collection[str] = ("queue",), tenant_id: str | None = None) -> str:
         """Make another key, of the sandbox's own or another tenant; without the scope `queue` it gets 403s."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from threading import Thread
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from attrs import define, field
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
+from alohub_async.background_tasks import Caught
 from alohub_async.files.records import read_json
 from alohub_async.testing.contract import Answer, problem
 from alohub_async.testing.request_log import RecordedRequest
@@ -22,20 +23,6 @@ _SHUTDOWN: Final = 0.05  # seconds for requests in flight when the server closes
 _ROUNDS_TO_ACCEPT: Final = 3  # of the event loop, with one to spare; see `stop_listening`
 _RUNS: Final = "the sandbox is already running"
 _OTHER_LOOP: Final = "the sandbox belongs to the event loop of its `async with`; start and close it there"
-
-
-@define(eq=False)
-class _Failure(AbstractContextManager[object]):
-    """Records and suppresses an error of the server itself."""
-
-    error: Exception | None = None
-    sending: bool = False
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
-        if not isinstance(error, Exception) or (self.sending and isinstance(error, OSError)):
-            return False  # cancelled, or the client has disconnected
-        self.error = self.error or error
-        return True
 
 
 @define(eq=False)
@@ -157,23 +144,23 @@ class Server:
         json: object = None
         with suppress(ValueError):  # a body is JSON only if it is declared so, as in all the vendor's examples
             json = read_json(body) if http.content_type == "application/json" else None
-        answer, response, failure = problem(500), web.StreamResponse(status=500), _Failure()
+        answer, response, failure = problem(500), web.StreamResponse(status=500), Caught()
         with service.lock:
             tenant_id = service.tenant_of(headers)
             request = RecordedRequest(
                 now, http.method, http.path, route_name, http.query, headers, json, body, tenant_id
             )
-            number = service.arrived(request)
+            service.log[key := object()] = request
             with failure:
                 answer = check_instance("the response of a fault", service.answer(request), Answer)
         with failure:
             await asyncio.sleep(answer.delay + self._leg())
         with service.lock:
-            done = service.answered(number, answer)
+            done = service.answered(key, answer)
             with failure:
                 if done is not None and service.settings.on_answer is not None:
                     service.settings.on_answer(done)
-        failure.sending = True
+        failure.spared = (OSError,)  # the client has disconnected
         with failure:
             response = await _send(http, answer)
         if failure.error is not None:

@@ -14,7 +14,7 @@ from alohub_async.testing.data import OtherRecords, RecordTable, seed_rows
 from alohub_async.testing.faults import FaultEntry, FaultScript, JsonAnswer, Status
 from alohub_async.testing.moves import MoveScript
 from alohub_async.testing.request_log import RecordedRequest, RequestFilter
-from alohub_async.testing.routes import ROUTES, Call, SandboxRoute, find_route
+from alohub_async.testing.routes import ROUTES, Call, SandboxRoute
 from alohub_async.testing.settings import HeaderStyle, SandboxSettings
 from alohub_async.testing.windows import ServerWindow, make_window, retry_after_header
 from alohub_async.validation import check_choice, refuse
@@ -49,8 +49,7 @@ class Service:
     routes: Sequence[SandboxRoute] = ROUTES
     faults: FaultScript = field(init=False, factory=FaultScript)
     moves: MoveScript = field(init=False, factory=MoveScript)
-    log: dict[int, RecordedRequest] = field(init=False, factory=dict[int, RecordedRequest])
-    _arrivals: int = field(init=False, default=0)
+    log: dict[object, RecordedRequest] = field(init=False, factory=dict[object, RecordedRequest])
     lock: RLock = field(init=False, factory=RLock, repr=False)
     keys: dict[str, KeyGrant] = field(factory=dict[str, KeyGrant], repr=False, kw_only=True)
     _others: dict[tuple[str, str], RecordTable] = field(init=False, factory=dict[tuple[str, str], RecordTable])
@@ -67,24 +66,20 @@ class Service:
         return self._others[key]
 
     def find(self, method: str, path: str) -> SandboxRoute | None:
-        """The route of a request; None if the table has none, or not for this way of access."""
+        """The route of a request; None (404: the contract has no 405) if none is served in this way of access."""
         if self.settings.access == ("gateway" if is_backend(path) else "backend"):
             return None
-        return find_route(self.routes, method, path)
+        return next(
+            (route for route in self.routes if route.method == method and path_fits(route.template, path)), None
+        )
 
-    def arrived(self, request: RecordedRequest) -> int:
-        """Log the request, and return its number for `answered`."""
-        self._arrivals += 1
-        self.log[self._arrivals] = request
-        return self._arrivals
-
-    def answered(self, number: int, answer: Answer) -> RecordedRequest | None:
+    def answered(self, key: object, answer: Answer) -> RecordedRequest | None:
         """Log the response, unless the log was cleared since, and return the logged request."""
-        if number in self.log:
+        if key in self.log:
             status = None if answer.cut == "before" else answer.status
             tenant, route = answer.tenant_remaining, answer.route_remaining
-            self.log[number] = evolve(self.log[number], status=status, tenant_remaining=tenant, route_remaining=route)
-        return self.log.get(number)
+            self.log[key] = evolve(self.log[key], status=status, tenant_remaining=tenant, route_remaining=route)
+        return self.log.get(key)
 
     def check_filter(self, wanted: RequestFilter, *, times: int | None = None) -> None:
         """Refuse a filter that never matches: an unknown key, tenant, page of a detail, or, with `times`, path."""

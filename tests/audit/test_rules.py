@@ -275,7 +275,6 @@ def test_custom_rules() -> None:
         Finding("less than 3 letters", 2, "ab", field="name", rule="short-name", severity=Severity.INFO),
     )
     assert report.at_least(Severity.WARNING) == report.findings[:1]
-    assert report.of_rule(short_name) == report.findings[1:]
 
 
 @rule(Severity.INFO)

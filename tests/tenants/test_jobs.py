@@ -9,10 +9,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 
 from alohub_async import AlohubPool, ConfigurationError, FileError, InvalidArgumentError, RetryPolicy, Tenant
-from alohub_async.audit import AuditReport
+from alohub_async.audit import DEFAULT_RULES, AuditReport
 from alohub_async.export import ExportProgress
 from alohub_async.tenants import audit_tenants, export_tenants
 from alohub_async.testing import Delay, Sandbox
@@ -265,6 +266,40 @@ async def test_audits(served: Served, tmp_path: Path) -> None:
     assert again.counts == {"done": 0, "skipped": 3, "failed": 1}
     assert sent(served) == before
     assert (await audit_tenants(tenants, newer_than=timedelta(hours=1))).counts["done"] == 3
+
+
+async def test_rules_may_be_a_generator(served: Served) -> None:
+    """Every tenant is audited by all of them."""
+    rules = (each for each in DEFAULT_RULES)
+    report = await audit_tenants(all_of(served), rules=rules, details=False)
+    numbers = [len(entry.result["rules"]) for entry in report.entries.values() if entry.result is not None]
+    assert numbers == [len(DEFAULT_RULES)] * 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"page_size": 0}, "page_size must be"),
+        ({"consistency": "none"}, "consistency must be"),
+        ({"config": {"no-such-rule": False}}, "has no rule 'no-such-rule'"),
+        ({"config": Path("none.toml")}, "none.toml"),
+        ({"rules": 5}, "rules must be"),
+    ],
+)
+async def test_wrong_option_of_an_audit(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    """Nothing is begun, not even with a wrong rule."""
+    with pytest.raises((InvalidArgumentError, ConfigurationError, FileError), match=message):
+        await audit_tenants([], tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+async def test_file_in_the_place_of_a_tenants_folder(served: Served, tmp_path: Path) -> None:
+    """It is that tenant's failure, with an error of the package; so is a name that is too long."""
+    (tmp_path / "tenant=a").write_text("")
+    long = attrs.evolve(served["b"][0], name="b" * 300)
+    report = await export_tenants([served["a"][0], long, served["c"][0]], tmp_path)
+    assert [type(report.entries[name].exception) for name in ("a", long.name)] == [FileError, FileError]
+    assert report.entries["c"].status == "done"
 
 
 async def test_options_of_the_pool_are_used(served: Served, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from alohub_async import AlohubClient, NotFoundError
 from alohub_async.testing import Requests, Sandbox, SandboxSettings
 from alohub_async.testing.data import OtherRecords, RecordTable
-from alohub_async.testing.routes import ROUTES, find_route, record_routes
+from alohub_async.testing.routes import ROUTES, record_routes
 from alohub_async.testing.server import Server
 from alohub_async.testing.service import KeyGrant, Service
 from tests.testing.raw import open_raw
@@ -48,10 +48,11 @@ async def test_resource_added_to_the_table_is_listed_got_and_updated() -> None:
 
 def test_table_finds_a_route_by_method_and_path() -> None:
     """A route is found with or without the backend's prefix; an unknown pair of method and path has none."""
-    found = find_route(ROUTES, "GET", "/api/v1/queues/inbound/7")
+    service = Service(SandboxSettings(), {})
+    found = service.find("GET", "/api/v1/queues/inbound/7")
     assert str(found) == "GET /v1/queues/inbound/{id}"
     for method, path in (("DELETE", "/v1/queues/inbound/7"), ("GET", "/v1/queues/inbound/7/8"), ("GET", "/v1/queues")):
-        assert find_route(ROUTES, method, path) is None
+        assert service.find(method, path) is None
 
 
 # Other lists
