@@ -15,7 +15,7 @@ from alohub_async import changes
 from alohub_async.cli import output
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode, one_failure_code
-from alohub_async.cli.outcomes import JOBS, check_partitions, for_each, partition, write_failures, write_outcomes
+from alohub_async.cli.outcomes import JOBS, check_partitions, for_each, outcome_records, partition, write_failures
 from alohub_async.client import AlohubClient
 from alohub_async.errors import AlohubError
 from alohub_async.files import json_text, os_errors, read_queues
@@ -26,6 +26,7 @@ from alohub_async.tenant import Tenant
 
 _LIVE: Final = Path("live")
 _DIFFERENCES: Final = 1  # as with diff(1)
+_ROW: Final = ("tenant", "id", "name", "change", "field", "before", "after")
 _WIDEST_NAME: Final = 28  # columns; a longer name takes several lines
 Entry: TypeAlias = tuple[str, InboundQueue | changes.Change, Iterable[str]]  # a tenant, a queue and its lines
 
@@ -48,7 +49,7 @@ def diff_command(
     before: Annotated[Path, _state(metavar="A")],
     after: Annotated[Path, _state(metavar="B")],
     *,
-    as_json: Annotated[bool, Option("--json", help="Output a JSON object; with --tenants, a line each.")] = False,
+    form: output.Output = "table",
     changes_file: Annotated[Path | None, _changes] = None,
     jobs: Annotated[int | None, JOBS] = None,
     access: Access,
@@ -61,10 +62,7 @@ def diff_command(
     if access.many:
         outcomes = _diff_tenants(before, after, changes_file, access, jobs)
         diffs = [(outcome.tenant.name, outcome.unwrap()) for outcome in outcomes if outcome.ok]
-        if as_json:
-            write_outcomes(outcomes, _diff_record)
-        else:
-            _print_diffs(diffs)
+        _write_diffs(form, diffs, _ROW, outcome_records(outcomes, _diff_record))
         if write_failures(outcomes):
             raise typer.Exit(ExitCode.USAGE)
     else:
@@ -73,11 +71,8 @@ def diff_command(
         diff = changes.diff_queues(*(access.run(live) if queues is None else queues for queues in files))
         if changes_file is not None:
             _write_changes(changes_file, diff)
-        if as_json:
-            output.write_json(_diff_record(diff))
-        else:
-            _print_diffs([("", diff)])
         diffs = [("", diff)]
+        _write_diffs(form, diffs, _ROW[1:], _diff_record(diff))
     if not all(diff.is_empty for _, diff in diffs):
         raise typer.Exit(_DIFFERENCES)
 
@@ -126,6 +121,26 @@ def _diff_tenants(
         except AlohubError as error:
             outcomes.append(TenantOutcome(tenant, None, error))
     return outcomes
+
+
+def _write_diffs(
+    form: output.Form, diffs: Sequence[tuple[str, changes.QueueDiff]], columns: Sequence[str], document: object
+) -> None:
+    if form == "table":
+        _print_diffs(diffs)
+        return
+    rows: list[dict[str, object]] = []
+    for name, diff in diffs:
+        for each in diff.changed:
+            rows += [_row(name, each.after, "changed", field=field.name, **_sides(field)) for field in each.fields]
+        rows += [_row(name, queue, "removed") for queue in diff.removed]
+        rows += [_row(name, queue, "added") for queue in diff.added]
+        rows += [_row(name, left.queue, f"not compared: {left.reason}, only {left.side}") for left in diff.unmatched]
+    output.write_rows(form, columns, rows, document=document)
+
+
+def _row(tenant: str, queue: InboundQueue, change: str, /, **field: object) -> dict[str, object]:
+    return {"tenant": tenant, "id": queue.id, "name": queue.name, "change": change, **field}
 
 
 def _print_diffs(diffs: Iterable[tuple[str, changes.QueueDiff]]) -> None:

@@ -11,14 +11,23 @@ from typer import Argument, Option
 
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode, describe
-from alohub_async.cli.outcomes import JOBS, NEWER_THAN, SCHEDULER, again, print_results, results_of, run_job
+from alohub_async.cli.outcomes import (
+    JOBS,
+    NEWER_THAN,
+    SCHEDULER,
+    again,
+    print_results,
+    result_records,
+    results_of,
+    run_job,
+)
 from alohub_async.cli.output import one_line, write, write_json
 from alohub_async.cli.progress import show_progress
 from alohub_async.client import AlohubClient
 from alohub_async.errors import AlohubError, FileError
 from alohub_async.export import ExportConsistency, ExportReport, export_inbound
 from alohub_async.export.journal import journal_path
-from alohub_async.files import check_ending
+from alohub_async.files import check_ending, json_text
 from alohub_async.plurals import counted
 from alohub_async.tenants import export_tenants
 
@@ -65,7 +74,10 @@ def export_command(
         job = partial(export_tenants, found.tenants, path, file_format=found.file_format, **run)
         report = run_job(access, job, quiet=quiet, hint=again(restart=restart))
         results = results_of(report, found.tenants)
-        print_results(results, _COLUMNS, as_json=as_json)
+        if as_json:
+            write("".join(map(json_text, result_records(results))), as_json=True)
+        else:
+            print_results(results, _COLUMNS)
         codes = [code for _, code, _ in results]  # a failure is worse than what is missing
         code = max([code for code in codes if code not in {ExitCode.OK, ExitCode.INCOMPLETE}] or codes)
     else:

@@ -1,18 +1,23 @@
 """`alohub queues`: list, get and update inbound queues."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
+from fnmatch import fnmatchcase
 from typing import Annotated, Any
+from unicodedata import normalize
 
+import attrs
 import typer
 from typer import Argument, Option
 
 from alohub_async.changes.rows import STRATEGIES, parse_strategy
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode
-from alohub_async.cli.outcomes import JOBS, for_each, write_failures, write_outcomes
+from alohub_async.cli.outcomes import JOBS, for_each, outcome_records, write_failures
 from alohub_async.cli.output import (
     QUEUE_COLUMNS,
+    TABLE_COLUMNS,
+    Form,
     Output,
     one_line,
     print_queue,
@@ -24,10 +29,11 @@ from alohub_async.cli.output import (
     write_rows,
 )
 from alohub_async.client import AlohubClient
-from alohub_async.files import json_text, queue_record
+from alohub_async.files import queue_record
 from alohub_async.models import InboundQueue, InboundQueueUpdate, QueueStrategy
-from alohub_async.pool import TenantOutcome
+from alohub_async.pagination import Pager
 from alohub_async.tenant import Tenant
+from alohub_async.validation import nearest
 
 app: typer.Typer = typer.Typer(
     help="List, change, export and audit inbound queues.",
@@ -38,77 +44,7 @@ app: typer.Typer = typer.Typer(
 _id = Argument(metavar="ID", min=1, show_default=False, help="Queue id, such as 1001226.")
 
 
-@app.command("list", epilog="Example: alohub queues list --jsonl > queues.jsonl")
-@with_access
-def list_command(
-    *,
-    page_size: Annotated[int | None, Option(metavar="N", help="Queues per page.  [default: 100]")] = None,
-    as_json: Annotated[bool, Option("--json", help="Output a JSON array; with --tenants, a line each.")] = False,
-    as_jsonl: Annotated[bool, Option("--jsonl", help="Output one JSON object per line, as pages arrive.")] = False,
-    jobs: Annotated[int | None, JOBS] = None,
-    access: Access,
-) -> None:
-    """List all inbound queues, as a table or as JSON; with --tenants, those of each tenant."""
-    if as_json and as_jsonl:
-        raise CommandError("give either --json or --jsonl, not both")
-
-    async def work(client: AlohubClient, tenant: Tenant | None = None) -> tuple[list[InboundQueue], bool]:
-        whose = {} if tenant is None else {"tenant": tenant.name}
-        pager = client.queues.list_inbound(page_size=page_size, deadline=access.deadline)
-        queues: list[InboundQueue] = []
-        with nullcontext() if tenant or as_jsonl else progress() as update:
-            async for page in pager.pages():
-                if as_jsonl:
-                    write("".join(json_text({**whose, **queue_record(queue)}) for queue in page.items), as_json=True)
-                else:
-                    queues += page.items
-                if update:
-                    update(len(queues), page.total)
-        return queues, pager.complete
-
-    if access.many:
-        outcomes = for_each(access, work, jobs=jobs, label="Listing queues of tenants…")
-        code = _print_lists(outcomes, as_json=as_json, as_jsonl=as_jsonl)
-    else:
-        queues, complete = access.run(work)
-        if as_json:
-            write_json([queue_record(queue) for queue in queues])
-        elif not as_jsonl:
-            print_queues([("", queues)])
-        code = ExitCode.OK if complete else ExitCode.INCOMPLETE  # the pager has logged why
-    if code:
-        raise typer.Exit(code)
-
-
-def _print_lists(
-    outcomes: Sequence[TenantOutcome[tuple[list[InboundQueue], bool]]], *, as_json: bool, as_jsonl: bool
-) -> int:
-    """Write the queues of several tenants, and return the exit code; JSON Lines are written already."""
-    lists = [(outcome.tenant.name, *outcome.unwrap()) for outcome in outcomes if outcome.ok]
-    if as_json:
-        write_outcomes(outcomes, lambda found: {"complete": found[1], "queues": [*map(queue_record, found[0])]})
-    elif not as_jsonl:
-        print_queues([(name, queues) for name, queues, _ in lists], tenants=True)
-    complete = all(complete for _, _, complete in lists)
-    return write_failures(outcomes) or (ExitCode.OK if complete else ExitCode.INCOMPLETE)
-
-
-@app.command("get", epilog="Example: alohub queues get 1001226 --output json")
-@with_access
-def get_command(
-    queue_id: Annotated[int, _id],
-    *,
-    output: Output = "table",
-    access: Access,
-) -> None:
-    """Get one inbound queue."""
-    queue = access.run(lambda client: client.queues.get_inbound(queue_id, deadline=access.deadline))
-    if output == "table":
-        print_queue(queue)
-    elif output == "json":
-        write_json(queue_record(queue))
-    else:
-        write_rows(output, QUEUE_COLUMNS, [queue_row(queue, output)])
+_by_name = f"Queue strategy, by name or number: {STRATEGIES}."
 
 
 def _read_strategy(text: str) -> QueueStrategy:
@@ -117,11 +53,163 @@ def _read_strategy(text: str) -> QueueStrategy:
     return strategy
 
 
+def _read_listed_strategy(text: str) -> QueueStrategy:
+    """Also a number that has no name yet, since a queue can have it."""
+    return QueueStrategy(int(text)) if text.isdecimal() else _read_strategy(text)
+
+
 def _complete_strategy(incomplete: str) -> list[str]:
     return [strategy.name for strategy in QueueStrategy if strategy.name.startswith(incomplete.upper())]
 
 
-_by_name = f"Queue strategy, by name or number: {STRATEGIES}."
+_strategies = Option(
+    "--strategy",
+    parser=_read_listed_strategy,
+    metavar="NAME",
+    help=f"{_by_name} May be given several times.",
+    autocompletion=_complete_strategy,
+)
+_pattern = Option("--name", metavar="PATTERN", help="Shell pattern of the name, such as 'VIP*'; case does not matter.")
+_limit = Option(metavar="N", min=1, help="List at most N queues; with --tenants, N of each tenant.")
+_columns = Option(metavar="NAME,…", help=f"Columns to show, in this order: {', '.join(QUEUE_COLUMNS)}.")
+
+
+@app.command("list", epilog="Example: alohub queues list --strategy VIP --columns id,name --output csv > vip.csv")
+@with_access
+def list_command(
+    *,
+    strategies: Annotated[list[QueueStrategy] | None, _strategies] = None,
+    pattern: Annotated[str | None, _pattern] = None,
+    limit: Annotated[int | None, _limit] = None,
+    columns: Annotated[str | None, _columns] = None,
+    form: Output = "table",
+    page_size: Annotated[int | None, Option(metavar="N", help="Queues per page.  [default: 100]")] = None,
+    jobs: Annotated[int | None, JOBS] = None,
+    access: Access,
+) -> None:
+    """List inbound queues, by default all; with --tenants, those of each tenant.
+
+    JSON Lines and CSV are written as pages arrive.
+    """
+    wanted = strategies or (), _folded("*" if pattern is None else pattern), limit
+    listing = _Listing(form, _chosen(columns, form, many=access.many), *wanted)
+
+    async def work(client: AlohubClient, tenant: Tenant | None = None) -> _Listed:
+        # A page ahead would be a request that the limit may make superfluous.
+        ahead: Any = {} if limit is None else {"prefetch": 0}
+        pager = client.queues.list_inbound(page_size=page_size, deadline=access.deadline, **ahead)
+        return await listing.walk(pager, "" if tenant is None else tenant.name)
+
+    if access.many:
+        outcomes = for_each(access, work, jobs=jobs, label="Listing queues of tenants…")
+        lists = [(outcome.tenant.name, outcome.unwrap()) for outcome in outcomes if outcome.ok]
+        document: object = outcome_records(outcomes, listing.record)
+    else:
+        outcomes, lists = [], [("", access.run(work))]
+        document = listing.record(lists[0][1])["queues"]
+    if form == "table":
+        print_queues([(name, listed.queues) for name, listed in lists], listing.columns)
+    elif form == "json":
+        write_json(document)
+    code = write_failures(outcomes)
+    if not (code or all(listed.enough for _, listed in lists)):
+        code = ExitCode.INCOMPLETE  # the pager has logged why
+    if code:
+        raise typer.Exit(code)
+
+
+def _chosen(text: str | None, form: Form, *, many: bool) -> list[str]:
+    """The names of the columns."""
+    tenant = ["tenant"] if many else []
+    if text is None:
+        return [*tenant, *(TABLE_COLUMNS if form == "table" else QUEUE_COLUMNS)]
+    names = list(dict.fromkeys([*tenant, *(name.strip() for name in text.split(","))]))
+    for name in names:
+        if name not in {*tenant, *QUEUE_COLUMNS}:
+            raise CommandError(f"--columns: no column {name!r:.60}; {nearest(name, QUEUE_COLUMNS)}")
+    return names
+
+
+def _folded(text: str) -> str:
+    """The text without differences of case and of the form of Unicode."""
+    return normalize("NFC", normalize("NFD", text).casefold())
+
+
+@attrs.frozen
+class _Listed:
+    """The queues of one tenant; none if they are written already."""
+
+    queues: list[InboundQueue]
+    complete: bool
+    enough: bool  # complete, or as many as are wanted
+
+
+@attrs.define
+class _Listing:
+    """Which queues are listed, and in which form."""
+
+    form: Form
+    columns: Sequence[str]
+    strategies: Collection[QueueStrategy | None]
+    pattern: str
+    limit: int | None
+    _header: bool = attrs.field(default=True, init=False)  # whether it is not written yet
+
+    async def walk(self, pager: Pager[InboundQueue], tenant: str) -> _Listed:
+        """Walk until there are enough queues; JSON Lines and CSV are written meanwhile."""
+        queues: list[InboundQueue] = []
+        count = seen = 0
+        streams = self.form in {"jsonl", "csv"}
+        with nullcontext() if tenant or streams else progress() as update:
+            async for page in pager.pages():
+                found = [*filter(self._is_wanted, page.items)]
+                if self.limit is not None:
+                    del found[self.limit - count :]
+                count, seen = count + len(found), seen + len(page.items)
+                if streams:
+                    write_rows(
+                        self.form, self.columns, (self._row(queue, tenant) for queue in found), header=self._header
+                    )
+                    self._header = False
+                else:
+                    queues += found
+                if update:
+                    update(seen, page.total)
+                if count == self.limit:
+                    break
+        return _Listed(queues, pager.complete, pager.complete or count == self.limit)
+
+    def record(self, listed: _Listed) -> dict[str, Any]:
+        """The queues of a tenant as a JSON object."""
+        rows = (queue_record(queue) for queue in listed.queues)
+        queues = [{name: row[name] for name in self.columns if name in row} for row in rows]
+        return {"complete": listed.complete, "queues": queues}
+
+    def _is_wanted(self, queue: InboundQueue) -> bool:
+        has_strategy = not self.strategies or queue.strategy in self.strategies
+        return has_strategy and fnmatchcase(_folded(queue.name or ""), self.pattern)
+
+    def _row(self, queue: InboundQueue, tenant: str) -> dict[str, Any]:
+        return {"tenant": tenant, **queue_row(queue, self.form)}
+
+
+@app.command("get", epilog="Example: alohub queues get 1001226 --output json")
+@with_access
+def get_command(
+    queue_id: Annotated[int, _id],
+    *,
+    form: Output = "table",
+    access: Access,
+) -> None:
+    """Get one inbound queue."""
+    queue = access.run(lambda client: client.queues.get_inbound(queue_id, deadline=access.deadline))
+    if form == "table":
+        print_queue(queue)
+    else:
+        row = queue_row(queue, form)
+        write_rows(form, QUEUE_COLUMNS, [row], document=row)
+
+
 _strategy = Option(parser=_read_strategy, metavar="NAME", help=_by_name, autocompletion=_complete_strategy)
 _music = Option(metavar="FILE", help="Music on hold: file name without a path.")
 _announce = Option(help="Announce their position in the queue to callers.")

@@ -14,12 +14,12 @@ LONG = "x" * 100_000
 
 COMMANDS: dict[str, tuple[str, ...]] = {
     "table": ("list",),
-    "array": ("list", "--json"),
-    "lines": ("list", "--jsonl"),
+    "array": ("list", "--output", "json"),
+    "lines": ("list", "--output", "jsonl"),
     "one": ("get", str(FIRST)),
     "one as JSON": ("get", str(FIRST), "--output", "json"),
     "audit": ("audit",),
-    "audit as JSON": ("audit", "--json"),
+    "audit as JSON": ("audit", "--output", "json"),
     "difference": ("diff", "live", "live"),
 }
 

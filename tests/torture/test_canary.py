@@ -183,11 +183,11 @@ def test_keys_that_are_refused(torture: Torture) -> None:
 
 _COMMANDS: Final[Mapping[str, Sequence[str]]] = {
     "list": ["queues", "list"],
-    "list as JSON": ["queues", "list", "--json"],
+    "list as JSON": ["queues", "list", "--output", "json"],
     "get": ["queues", "get", str(FIRST)],
     "update": ["queues", "update", str(FIRST), "--max-wait", "5"],
     "export": ["queues", "export", "queues.csv"],
-    "audit": ["audit", "--html", "page.html", "--json"],
+    "audit": ["audit", "--html", "page.html", "--output", "json"],
 }
 
 
