@@ -153,7 +153,7 @@ def value_text(name: str, value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, QueueStrategy):
         return value.name if value.is_known else f"{int(value)} (?)"
-    return f"{value} s" if name == "max_wait" else one_line(str(value))
+    return f"{value} s" if name == "max_wait" and isinstance(value, int) else one_line(str(value))
 
 
 def table_with_heading(titles: Iterable[str], *, right: Container[str], folded: Container[str]) -> Table:

@@ -1,6 +1,6 @@
 """`alohub queues`: list, get and update inbound queues."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import nullcontext
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
@@ -10,8 +10,10 @@ import attrs
 import typer
 from typer import Argument, Option
 
+from alohub_async.changes import FieldChange
 from alohub_async.changes.rows import STRATEGIES, parse_strategy
 from alohub_async.cli.access import Access, with_access
+from alohub_async.cli.diff import field_change, print_table
 from alohub_async.cli.errors import CommandError, ExitCode
 from alohub_async.cli.outcomes import JOBS, for_each, outcome_records, write_failures
 from alohub_async.cli.output import (
@@ -19,19 +21,22 @@ from alohub_async.cli.output import (
     TABLE_COLUMNS,
     Form,
     Output,
-    one_line,
     print_queue,
     print_queues,
     progress,
     queue_row,
-    write,
+    value_text,
     write_json,
     write_rows,
 )
 from alohub_async.client import AlohubClient
 from alohub_async.files import queue_record
+from alohub_async.files.delimited import from_cell
+from alohub_async.files.records import columns_of
 from alohub_async.models import InboundQueue, InboundQueueUpdate, QueueStrategy
+from alohub_async.options import CallOptions, Deadline
 from alohub_async.pagination import Pager
+from alohub_async.resources.edits import Edit, conflict, value_of
 from alohub_async.tenant import Tenant
 from alohub_async.validation import nearest
 
@@ -215,7 +220,10 @@ _music = Option(metavar="FILE", help="Music on hold: file name without a path.")
 _announce = Option(help="Announce their position in the queue to callers.")
 
 
-@app.command("update", epilog="Example: alohub queues update 1001226 --max-wait 180 --strategy VIP")
+_expect = Option(metavar="FIELD=VALUE", help="Update only if the field has this value; may be given several times.")
+
+
+@app.command("update", epilog="Example: alohub queues update 1001226 --max-wait 180 --expect max_wait=60 --dry-run")
 @with_access
 def update_command(
     queue_id: Annotated[int, _id],
@@ -224,17 +232,65 @@ def update_command(
     strategy: Annotated[QueueStrategy | None, _strategy] = None,
     music_on_hold: Annotated[str | None, _music] = None,
     announce_position: Annotated[bool | None, _announce] = None,
+    expect: Annotated[list[str] | None, _expect] = None,
+    dry_run: Annotated[bool, Option("--dry-run", help="Show what would change without changing anything.")] = False,
     access: Access,
 ) -> None:
-    """Update one inbound queue.
+    """Update one inbound queue, and show each value before and after.
 
     Only the given options are changed; all other fields keep their values.
+    The queue is read before and after. A field that has neither its new value
+    nor the one of --expect is a conflict; null expects that it is not set.
     """
     names = ("max_wait", "strategy", "music_on_hold", "announce_position")
     values = (max_wait, strategy, music_on_hold, announce_position)
-    changes: dict[str, Any] = {name: value for name, value in zip(names, values, strict=True) if value is not None}
-    if not changes:
+    wanted: dict[str, Any] = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+    if not wanted:
         raise CommandError("nothing to change: give --max-wait, --strategy, --music-on-hold or --announce-position")
-    update = InboundQueueUpdate(**changes)
-    result = access.run(lambda client: client.queues.update_inbound(queue_id, update, deadline=access.deadline))
-    write(one_line(f"Updated queue {result.id}. {result.message or ''}") + "\n")
+    update, expected = InboundQueueUpdate(**wanted), _read_expected(expect or ())
+    what = f"queue {queue_id}"
+
+    async def work(client: AlohubClient) -> Edit[InboundQueue]:
+        deadline = Deadline(CallOptions(deadline=access.deadline), what=f"update of {what}")
+        edit, snapshot = client.queues.edit_inbound, None
+        if expected:
+            plan = await edit(queue_id, update, dry_run=True, **deadline.next_call().keywords())
+            missed = {name: value for name, value in expected.items() if name in plan.changed or name not in wanted}
+            if refused := conflict(what, plan.before, missed):
+                raise refused
+            snapshot = attrs.evolve(plan.before, id=queue_id)  # some responses lack the id
+        return await edit(queue_id, update, expect=snapshot, dry_run=dry_run, **deadline.next_call().keywords())
+
+    edit = access.run(work)
+    state = (
+        "unchanged" if not edit.changed else "to change" if dry_run else "not taken" if edit.not_taken else "changed"
+    )
+    changes = (_change_line(edit, name, wanted[name]) for name in edit.changed)
+    print_table([("", attrs.evolve(edit.before, id=queue_id), changes)], {state: 1})
+    if edit.not_taken:
+        message = f"the server reported success but did not change {', '.join(edit.not_taken)}"
+        raise CommandError(f"{what}: {message}", ExitCode.FAILED)
+
+
+def _change_line(edit: Edit[InboundQueue], name: str, wanted: object) -> str:
+    line = field_change(FieldChange(name, value_of(edit.before, name), wanted))
+    return f"{line} (it is {value_text(name, value_of(edit.after, name))})" if name in edit.not_taken else line
+
+
+def _read_expected(texts: Iterable[str]) -> dict[str, Any]:
+    """The values of `--expect`, by field."""
+    columns, expected = columns_of(InboundQueue), dict[str, Any]()
+    for text in texts:
+        name, equals, value = text.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals or name in expected:
+            why = "is the second one of its field" if equals else "is not FIELD=VALUE, such as max_wait=60"
+            raise CommandError(f"--expect: {text!r:.60} {why}")
+        if (kind := columns.kinds.get(name)) is None:
+            raise CommandError(f"--expect: no field {name!r:.60}; {nearest(name, columns.kinds)}")
+        try:
+            found = value if kind is str else from_cell(value, kind)
+            expected[name] = None if value == "null" else columns.checked(name, found)
+        except ValueError as exc:
+            raise CommandError(f"--expect: {exc}") from exc
+    return expected

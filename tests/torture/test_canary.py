@@ -210,7 +210,7 @@ def test_repeated_to_the_command(
         for path in tmp_path.iterdir():
             path.unlink()
         return [
-            *([] if code in range(8) else [f"exit code {code}"]),
+            *([] if code in range(9) else [f"exit code {code}"]),
             *(["a traceback"] if "Traceback" in err else []),
             *(f"in {name}" for name, text in shown.items() if reveals(text) and place not in _DATA),
         ]
