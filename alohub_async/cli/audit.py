@@ -18,16 +18,7 @@ from typer import Option
 
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode, one_failure_code
-from alohub_async.cli.outcomes import (
-    JOBS,
-    NEWER_THAN,
-    SCHEDULER,
-    again,
-    print_results,
-    result_records,
-    results_of,
-    run_job,
-)
+from alohub_async.cli.outcomes import JOBS, NEWER_THAN, SCHEDULER, again, print_results, results_of, run_job
 from alohub_async.cli.output import Form, Output, one_line, print_rich, table_with_heading, write_rows, write_stderr
 from alohub_async.cli.progress import show_progress
 from alohub_async.client import AlohubClient
@@ -198,7 +189,7 @@ def _audit_tenants(
         print_results(results, _COLUMNS)
     else:
         rows = ({"tenant": name, **each} for name, record in found.items() for each in record["findings"])
-        write_rows(outputs.form, _ROW, rows, document=result_records(results))
+        write_rows(outputs.form, _ROW, rows, document=[entry.as_record() for entry, _, _ in results])
         for name, failure in records.items():
             if isinstance(failure, str) and outputs.form != "json":
                 write_stderr(f"tenant {name}: {failure}")

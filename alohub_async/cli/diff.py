@@ -1,7 +1,7 @@
 """`alohub queues diff`, and the table of changes."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
@@ -126,35 +126,30 @@ def _diff_tenants(
 def _write_diffs(
     form: output.Form, diffs: Sequence[tuple[str, changes.QueueDiff]], columns: Sequence[str], document: object
 ) -> None:
+    """Write a line for each field that differs, and for each queue that only one state has, of each tenant."""
+    found = [(name, *each) for name, diff in diffs for each in _differences(diff)]
     if form == "table":
-        _print_diffs(diffs)
+        of_kind = Counter(change.partition(":")[0] for _, _, change, _ in found)
+        counts = {kind: of_kind[kind] for kind in ("changed", "removed", "added", "not compared")}
+        lines = [(name, queue, [*map(field_change, fields)] or [change]) for name, queue, change, fields in found]
+        print_table(lines, {**counts, "unchanged": sum(diff.unchanged for _, diff in diffs)})
         return
-    rows: list[dict[str, object]] = []
-    for name, diff in diffs:
-        for each in diff.changed:
-            rows += [_row(name, each.after, "changed", field=field.name, **_sides(field)) for field in each.fields]
-        rows += [_row(name, queue, "removed") for queue in diff.removed]
-        rows += [_row(name, queue, "added") for queue in diff.added]
-        rows += [_row(name, left.queue, f"not compared: {left.reason}, only {left.side}") for left in diff.unmatched]
+    rows = [
+        {"tenant": name, "id": queue.id, "name": queue.name, "change": change, **field}
+        for name, queue, change, fields in found
+        for field in [{"field": each.name, **_sides(each)} for each in fields] or [{}]
+    ]
     output.write_rows(form, columns, rows, document=document)
 
 
-def _row(tenant: str, queue: InboundQueue, change: str, /, **field: object) -> dict[str, object]:
-    return {"tenant": tenant, "id": queue.id, "name": queue.name, "change": change, **field}
-
-
-def _print_diffs(diffs: Iterable[tuple[str, changes.QueueDiff]]) -> None:
-    """Write a line for each field that differs, and for each queue that only one state has, of each tenant."""
-    entries, counts = list[Entry](), Counter[str]()
-    for name, diff in diffs:
-        entries += [(name, each.after, map(field_change, each.fields)) for each in diff.changed]
-        entries += [(name, queue, ["removed"]) for queue in diff.removed]
-        entries += [(name, queue, ["added"]) for queue in diff.added]
-        for each in diff.unmatched:
-            entries.append((name, each.queue, [f"not compared: {each.reason}, only {each.side}"]))
-        states = {"changed": diff.changed, "removed": diff.removed, "added": diff.added, "not compared": diff.unmatched}
-        counts.update({**{label: len(queues) for label, queues in states.items()}, "unchanged": diff.unchanged})
-    print_table(entries, counts)
+def _differences(
+    diff: changes.QueueDiff,
+) -> Iterator[tuple[InboundQueue, str, Sequence[changes.FieldChange]]]:
+    """Each queue that differs, how it does, and in which fields."""
+    yield from ((each.after, "changed", each.fields) for each in diff.changed)
+    yield from ((queue, "removed", ()) for queue in diff.removed)
+    yield from ((queue, "added", ()) for queue in diff.added)
+    yield from ((each.queue, f"not compared: {each.reason}, only {each.side}", ()) for each in diff.unmatched)
 
 
 def _diff_record(diff: changes.QueueDiff) -> dict[str, Any]:

@@ -11,16 +11,7 @@ from typer import Argument, Option
 
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode, describe
-from alohub_async.cli.outcomes import (
-    JOBS,
-    NEWER_THAN,
-    SCHEDULER,
-    again,
-    print_results,
-    result_records,
-    results_of,
-    run_job,
-)
+from alohub_async.cli.outcomes import JOBS, NEWER_THAN, SCHEDULER, again, print_results, results_of, run_job
 from alohub_async.cli.output import one_line, write, write_json
 from alohub_async.cli.progress import show_progress
 from alohub_async.client import AlohubClient
@@ -75,7 +66,7 @@ def export_command(
         report = run_job(access, job, quiet=quiet, hint=again(restart=restart))
         results = results_of(report, found.tenants)
         if as_json:
-            write("".join(map(json_text, result_records(results))), as_json=True)
+            write("".join(json_text(entry.as_record()) for entry, _, _ in results), as_json=True)
         else:
             print_results(results, _COLUMNS)
         codes = [code for _, code, _ in results]  # a failure is worse than what is missing

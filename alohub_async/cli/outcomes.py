@@ -103,15 +103,10 @@ def print_results(results: Sequence[Result], columns: Mapping[str, Callable[[Any
     print_rich(table)
 
 
-def result_records(results: Iterable[Result]) -> list[dict[str, Any]]:
-    """A JSON object for each tenant, as it is in `_report.json`."""
-    return [entry.as_record() for entry, _, _ in results]
-
-
 def outcome_records(
     outcomes: Iterable[TenantOutcome[T]], record: Callable[[T], Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """A JSON object for each tenant, in the same form."""
+    """A JSON object for each tenant, as exports and audits have it in `_report.json`."""
     entries: list[TenantEntry] = []
     for outcome in outcomes:
         name = outcome.tenant.name

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import nullcontext
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Annotated, Any
 from unicodedata import normalize
 
@@ -49,9 +50,6 @@ app: typer.Typer = typer.Typer(
 _id = Argument(metavar="ID", min=1, show_default=False, help="Queue id, such as 1001226.")
 
 
-_by_name = f"Queue strategy, by name or number: {STRATEGIES}."
-
-
 def _read_strategy(text: str) -> QueueStrategy:
     if (strategy := parse_strategy(text)) is None:
         raise typer.BadParameter(f"{text!r} is not one of {STRATEGIES}")
@@ -67,13 +65,9 @@ def _complete_strategy(incomplete: str) -> list[str]:
     return [strategy.name for strategy in QueueStrategy if strategy.name.startswith(incomplete.upper())]
 
 
-_strategies = Option(
-    "--strategy",
-    parser=_read_listed_strategy,
-    metavar="NAME",
-    help=f"{_by_name} May be given several times.",
-    autocompletion=_complete_strategy,
-)
+_by_name = f"Queue strategy, by name or number: {STRATEGIES}."
+_strategy_option = partial(Option, "--strategy", metavar="NAME", autocompletion=_complete_strategy)
+_strategies = _strategy_option(parser=_read_listed_strategy, help=f"{_by_name} May be given several times.")
 _pattern = Option("--name", metavar="PATTERN", help="Shell pattern of the name, such as 'VIP*'; case does not matter.")
 _limit = Option(metavar="N", min=1, help="List at most N queues; with --tenants, N of each tenant.")
 _columns = Option(metavar="NAME,…", help=f"Columns to show, in this order: {', '.join(QUEUE_COLUMNS)}.")
@@ -215,7 +209,7 @@ def get_command(
         write_rows(form, QUEUE_COLUMNS, [row], document=row)
 
 
-_strategy = Option(parser=_read_strategy, metavar="NAME", help=_by_name, autocompletion=_complete_strategy)
+_strategy = _strategy_option(parser=_read_strategy, help=_by_name)
 _music = Option(metavar="FILE", help="Music on hold: file name without a path.")
 _announce = Option(help="Announce their position in the queue to callers.")
 
