@@ -1,18 +1,22 @@
 """The output of the command: tables for people, JSON for programs, one line for a failure."""
 
+import io
 import os
 import sys
-from collections.abc import Callable, Container, Generator, Iterable
+from collections.abc import Callable, Container, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Final
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from rich import box
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
+from typer import Option
 
-from alohub_async.files import json_text
+from alohub_async.files import json_text, to_cell
+from alohub_async.files.delimited import write_rows as write_csv
+from alohub_async.files.records import columns_of, is_text
 from alohub_async.models import InboundQueue, QueueStrategy, wire_names
 from alohub_async.plurals import counted
 from alohub_async.printable import escaped, printable
@@ -22,7 +26,8 @@ _NO_VALUE: Final = "-"
 _UNWRAPPED: Final = 10_000  # columns; output that does not go to a terminal is not wrapped
 _MAX_TEXT: Final = 2000  # characters of a cell, or of a line
 _MAX_EXTRA: Final = 100  # fields that the SDK does not know, of one queue
-_COLUMNS: Final = {
+_TITLES: Final = {
+    "tenant": "Tenant",
     "id": "ID",
     "name": "Name",
     "strategy": "Strategy",
@@ -30,7 +35,18 @@ _COLUMNS: Final = {
     "music_on_hold": "Music\non hold",
     "announce_position": "Announce",
     "number": "Number",
+    "agent_selector": "Agent\nselector",
+    "extra": "Extra",
 }
+
+
+Form: TypeAlias = Literal["table", "json", "jsonl", "csv"]
+Output: TypeAlias = Annotated[
+    Form, Option("--output", help="A table, one JSON document, JSON Lines (an object a row), or CSV.")
+]
+"""The option `--output`."""
+QUEUE_COLUMNS: Final = columns_of(InboundQueue).names
+TABLE_COLUMNS: Final = [*_TITLES][1:-2]
 
 
 class OutputClosedError(Exception):
@@ -39,10 +55,14 @@ class OutputClosedError(Exception):
 
 def write(text: str, *, as_json: bool = False) -> None:
     """Write to stdout and flush. JSON is always UTF-8 with plain line feeds, and escapes what cannot be seen."""
+    _write(escaped(text) if as_json else text, as_utf8=as_json)
+
+
+def _write(text: str, *, as_utf8: bool) -> None:
     try:
-        if as_json and hasattr(sys.stdout, "buffer"):  # a StringIO has none
+        if as_utf8 and hasattr(sys.stdout, "buffer"):  # a StringIO has none
             sys.stdout.flush()
-            sys.stdout.buffer.write(escaped(text).encode())
+            sys.stdout.buffer.write(text.encode())
         else:
             sys.stdout.write(text)
         sys.stdout.flush()
@@ -55,6 +75,40 @@ def write(text: str, *, as_json: bool = False) -> None:
 def write_json(value: object) -> None:
     """Write one indented JSON document to stdout."""
     write(json_text(value, indent=2), as_json=True)
+
+
+def write_rows(
+    form: Form,
+    columns: Sequence[str],
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    document: object = None,
+    header: bool = True,
+) -> None:
+    """Write rows as JSON Lines, as CSV (lists and objects are JSON text) or as one JSON document.
+
+    A row may lack columns. The document is that of the rows, unless it is given.
+    """
+    if form != "csv":
+        chosen = [{name: row[name] for name in columns if name in row} for row in rows]
+        if form == "json":
+            write_json(chosen if document is None else document)
+        else:
+            write("".join(map(json_text, chosen)), as_json=True)
+        return
+    shown = one_line if sys.stdout.isatty() else str  # a file gets each value as it is, so that it can be read back
+    cells = [[shown(_csv_cell(row.get(name))) for name in columns] for row in rows]
+    if header:
+        cells.insert(0, [*columns])
+    if cells:
+        file = io.BytesIO()
+        write_csv(file, cells[0], cells[1:])
+        _write(file.getvalue().decode(), as_utf8=True)
+
+
+def _csv_cell(value: object) -> str:
+    is_plain = value is None or isinstance(value, int) or (isinstance(value, str) and is_text(value))
+    return to_cell(value if is_plain else json_text(value).rstrip("\n"))
 
 
 def write_stderr(line: str) -> None:
@@ -83,6 +137,8 @@ def print_rich(renderable: RenderableType) -> None:
 
 
 def _cell(queue: InboundQueue, name: str) -> Text:
+    if name == "extra":
+        return Text(one_line(json_text(queue.extra)))
     value, wire = getattr(queue, name), wire_names(InboundQueue)[name]
     if value is None and wire in queue.extra:  # the value that the API sent does not fit its documented type
         return Text(one_line(f"{queue.extra[wire]} (?)"))
@@ -97,7 +153,7 @@ def value_text(name: str, value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, QueueStrategy):
         return value.name if value.is_known else f"{int(value)} (?)"
-    return f"{value} s" if name == "max_wait" else one_line(str(value))
+    return f"{value} s" if name == "max_wait" and isinstance(value, int) else one_line(str(value))
 
 
 def table_with_heading(titles: Iterable[str], *, right: Container[str], folded: Container[str]) -> Table:
@@ -110,15 +166,21 @@ def table_with_heading(titles: Iterable[str], *, right: Container[str], folded: 
     return table
 
 
-def print_queues(lists: Iterable[tuple[str, Iterable[InboundQueue]]], *, tenants: bool = False) -> None:
-    """Write a table of the queues in these lists; with `tenants`, each list has the name of its tenant."""
-    titles = [*(["Tenant"] if tenants else []), *_COLUMNS.values()]
-    table = table_with_heading(titles, right={"ID", "Max\nwait"}, folded={"Tenant", "Name", "Music\non hold"})
+def print_queues(lists: Iterable[tuple[str, Iterable[InboundQueue]]], columns: Sequence[str]) -> None:
+    """Write a table of the queues in these lists, each with the name of its tenant."""
+    folded = {_TITLES[name] for name in ("tenant", "name", "music_on_hold", "agent_selector", "extra")}
+    table = table_with_heading(map(_TITLES.__getitem__, columns), right={"ID", "Max\nwait"}, folded=folded)
     for name, queues in lists:
         for queue in queues:
-            table.add_row(*([Text(name)] if tenants else []), *(_cell(queue, column) for column in _COLUMNS))
+            table.add_row(*(Text(name) if column == "tenant" else _cell(queue, column) for column in columns))
     table.caption = Text(counted(table.row_count, "queue"))
     print_rich(table)
+
+
+def queue_row(queue: InboundQueue, form: Form) -> dict[str, Any]:
+    """The queue as a row, as exports in this form have it."""
+    columns = columns_of(InboundQueue)
+    return columns.to_row(queue) if form == "csv" else columns.to_dict(queue)
 
 
 def print_queue(queue: InboundQueue) -> None:
@@ -131,7 +193,7 @@ def print_queue(queue: InboundQueue) -> None:
     for name, value in islice(queue.extra.items(), _MAX_EXTRA):
         table.add_row(Text(one_line(f"extra.{name}")), Text(one_line(json_text(value))))
     if len(queue.extra) > _MAX_EXTRA:
-        table.add_row(Text("extra"), Text(f"{len(queue.extra) - _MAX_EXTRA} more; --json shows all"))
+        table.add_row(Text("extra"), Text(f"{len(queue.extra) - _MAX_EXTRA} more; --output json shows all"))
     print_rich(table)
 
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from alohub_async.testing import JsonAnswer
 from tests.cli.command import Alohub
 from tests.support import FIRST, json_reply, queue
 
@@ -14,12 +13,12 @@ LONG = "x" * 100_000
 
 COMMANDS: dict[str, tuple[str, ...]] = {
     "table": ("list",),
-    "array": ("list", "--json"),
-    "lines": ("list", "--jsonl"),
+    "array": ("list", "--output", "json"),
+    "lines": ("list", "--output", "jsonl"),
     "one": ("get", str(FIRST)),
-    "one as JSON": ("get", str(FIRST), "--json"),
+    "one as JSON": ("get", str(FIRST), "--output", "json"),
     "audit": ("audit",),
-    "audit as JSON": ("audit", "--json"),
+    "audit as JSON": ("audit", "--output", "json"),
     "difference": ("diff", "live", "live"),
 }
 
@@ -44,17 +43,16 @@ def test_tables_have_a_most_length(alohub: Alohub, name: str) -> None:
     outcome = alohub("queues", *COMMANDS[name])
     assert max(map(len, outcome.out.splitlines())) < 10_000
     assert len(outcome.out) < 1_000_000
-    assert ("200 more; --json shows all" in outcome.out) == (name == "one")
+    assert ("200 more; --output json shows all" in outcome.out) == (name == "one")
 
 
 @pytest.mark.parametrize("text", [HOSTILE, LONG])
-@pytest.mark.parametrize("answer", ["failure", "shape", "success"])
+@pytest.mark.parametrize("answer", ["failure", "shape", "updated"])
 def test_messages_have_a_most_length(alohub: Alohub, answer: str, text: str) -> None:
-    """The message of a failure, an unknown shape, and a confirmed update."""
-    if answer == "success":
-        alohub.sandbox.fail(JsonAnswer({"success": "1", "error_message": text}))
-        outcome = alohub("queues", "update", str(FIRST), "--max-wait", "5")
-        shown = outcome.out
+    """The message of a failure, an unknown shape, and a value that an update replaces."""
+    if answer == "updated":
+        alohub.sandbox.fail(json_reply(queue(timeWait=text)))
+        shown = alohub("queues", "update", str(FIRST), "--max-wait", "5").out.splitlines()[2]
     else:
         body: dict[str, Any] = {"success": "0", "error_message": text} if answer == "failure" else {text: {}}
         alohub.sandbox.fail(json_reply(body, status=404 if answer == "failure" else 200))
@@ -66,6 +64,6 @@ def test_messages_have_a_most_length(alohub: Alohub, answer: str, text: str) -> 
 def test_json_is_read_back_as_it_was(alohub: Alohub) -> None:
     """Letters of every language stay as they are."""
     alohub.sandbox.fail(json_reply(queue(callinName="Hàng đợi \u202e日本")))
-    out = alohub("queues", "get", str(FIRST), "--json").out
+    out = alohub("queues", "get", str(FIRST), "--output", "json").out
     assert "Hàng đợi \\u202e日本" in out
     assert json.loads(out)["name"] == "Hàng đợi \u202e日本"

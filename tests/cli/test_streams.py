@@ -34,8 +34,8 @@ def _cases(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         (): 2,
         ("nope",): 2,
         ("queues", "list"): 0,
-        ("queues", "list", "--json"): 0,
-        ("queues", "list", "--jsonl", "--verbose"): 0,
+        ("queues", "list", "--output", "json"): 0,
+        ("queues", "list", "--output", "jsonl", "--verbose"): 0,
         ("queues", "get", "999"): ExitCode.NOT_FOUND,
         ("queues", "get", "1001226", "--deadline", "0.000001"): ExitCode.TIMED_OUT,
         ("queues", "diff", a, a): 0,
@@ -93,7 +93,7 @@ def test_stdout_without_bytes(cases: dict[tuple[str, ...], int]) -> None:
     """JSON can be caught by a program that puts a text stream in the place of stdout."""
     assert cases
     with redirect_stdout(io.StringIO()) as caught:
-        assert run(("queues", "get", "1001226", "--json")) == 0
+        assert run(("queues", "get", "1001226", "--output", "json")) == 0
     assert '"id": 1001226' in caught.getvalue()
 
 
