@@ -1,8 +1,9 @@
 """Files of changes: CSV with a header line, or JSON Lines; `rows.py` describes the rows."""
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from alohub_async.changes.rows import COLUMNS, EXPECT, Change, Problem, read_rows
 from alohub_async.errors import FileError
@@ -22,8 +23,12 @@ class ChangesFileError(FileError):
         self.problems = problems
 
 
-def read_changes(path: Path) -> list[Change]:
-    """Read and check a whole file of changes: `.csv` (UTF-8, commas, an empty cell is no value) or `.jsonl`.
+def read_changes(path: Path, *, opened: BinaryIO | None = None) -> list[Change]:
+    """Read and check a whole file of changes: `.csv` (UTF-8, an empty cell is no value) or `.jsonl`.
+
+    Args:
+        path: The file. Its ending is the format.
+        opened: Where to read it from instead, such as stdin; the path then only names it.
 
     Raises:
         InvalidArgumentError: The file has another ending.
@@ -31,7 +36,7 @@ def read_changes(path: Path) -> list[Change]:
         FileError: The file cannot be read.
     """
     ending = check_ending(path, _ENDINGS)
-    with reading(path) as file:
+    with reading(path) if opened is None else nullcontext(opened) as file:
         rows = csv_rows(file, COLUMNS, ["id"], null="null") if ending == ".csv" else json_rows(file)
         changes, problems = read_rows(rows)
     if problems:

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import attrs
 import typer
@@ -43,7 +43,10 @@ Exit codes, in addition to those of alohub --help:
     2  the file has problems; all are listed, nothing was sent"""
 
 
-_file = Argument(metavar="FILE", show_default=False, help="Changes, as .csv or .jsonl; with --tenants, a folder.")
+_file = Argument(
+    metavar="FILE", show_default=False, help="Changes, as .csv or .jsonl; with --tenants, a folder; - is stdin."
+)
+_format = Option("--format", help="Format of stdin.  [default: csv]")
 _concurrency = Option(metavar="N", min=1, max=1000, help="Queues processed at the same time.")
 
 
@@ -51,6 +54,7 @@ _concurrency = Option(metavar="N", min=1, max=1000, help="Queues processed at th
 def apply_command(
     file: Annotated[Path, _file],
     *,
+    file_format: Annotated[Literal["csv", "jsonl"] | None, _format] = None,
     yes: Annotated[bool, Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     dry_run: Annotated[bool, Option("--dry-run", help="Show the plan without changing anything.")] = False,
     concurrency: Annotated[int, _concurrency] = 16,
@@ -71,9 +75,12 @@ def apply_command(
         check_partitions(file, tenants)
         found = [tenant for tenant in tenants if (file / f"tenant={tenant.name}").is_dir()]
         files = {tenant: partition(file, tenant, _CHANGES) for tenant in found}
-    wanted = _read_changes(files)
-    if not (yes or dry_run or sys.stdin.isatty()):
+    piped = file == output.STANDARD_STREAM
+    if not (yes or dry_run or (sys.stdin.isatty() and not piped)):
         raise CommandError("cannot ask to confirm: stdin is not a terminal; give --yes, or --dry-run to see the plan")
+    if file_format is not None and not piped:
+        raise CommandError("--format is for stdin; the ending of a file is its format")
+    wanted = _read_changes({None: Path(f"stdin.{file_format or 'csv'}")} if piped else files, piped=piped)
     apply = _Apply(yes=yes, dry_run=dry_run, concurrency=concurrency, deadline=access.deadline)
     if access.many:
         by_tenant = {tenant: rows for tenant, rows in wanted.items() if tenant}
@@ -84,12 +91,12 @@ def apply_command(
         raise typer.Exit(code)
 
 
-def _read_changes(files: Mapping[Tenant | None, Path]) -> dict[Tenant | None, list[changes.Change]]:
+def _read_changes(files: Mapping[Tenant | None, Path], *, piped: bool) -> dict[Tenant | None, list[changes.Change]]:
     """The changes of each file; the problems of all of them are written to stderr."""
     wanted, problems = dict[Tenant | None, list[changes.Change]](), Counter[Path]()
     for key, file in files.items():
         try:
-            wanted[key] = changes.read_changes(file)
+            wanted[key] = changes.read_changes(file, opened=sys.stdin.buffer if piped else None)
         except changes.ChangesFileError as exc:
             problems[file] = len(exc.problems)
             for problem in exc.problems:
