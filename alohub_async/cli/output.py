@@ -1,19 +1,23 @@
 """The output of the command: tables for people, JSON for programs, one line for a failure."""
 
+import io
 import os
 import sys
-from collections.abc import Callable, Container, Generator, Iterable
+from collections.abc import Callable, Container, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from rich import box
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
+from typer import Option
 
-from alohub_async.files import json_text
+from alohub_async.files import json_text, to_cell
+from alohub_async.files.delimited import write_rows as write_csv
+from alohub_async.files.records import columns_of, is_text
 from alohub_async.models import InboundQueue, QueueStrategy, wire_names
 from alohub_async.plurals import counted
 from alohub_async.printable import escaped, printable
@@ -37,16 +41,26 @@ _COLUMNS: Final = {
 }
 
 
+Form: TypeAlias = Literal["table", "json", "jsonl", "csv"]
+Output: TypeAlias = Annotated[Form, Option(help="A table, one JSON document, JSON Lines (an object a row), or CSV.")]
+"""The option `--output`."""
+QUEUE_COLUMNS: Final = columns_of(InboundQueue).names
+
+
 class OutputClosedError(Exception):
     """The reader of the output closed it; Typer would exit with 1 for a `BrokenPipeError`."""
 
 
 def write(text: str, *, as_json: bool = False) -> None:
     """Write to stdout and flush. JSON is always UTF-8 with plain line feeds, and escapes what cannot be seen."""
+    _write(escaped(text) if as_json else text, as_utf8=as_json)
+
+
+def _write(text: str, *, as_utf8: bool) -> None:
     try:
-        if as_json and hasattr(sys.stdout, "buffer"):  # a StringIO has none
+        if as_utf8 and hasattr(sys.stdout, "buffer"):  # a StringIO has none
             sys.stdout.flush()
-            sys.stdout.buffer.write(escaped(text).encode())
+            sys.stdout.buffer.write(text.encode())
         else:
             sys.stdout.write(text)
         sys.stdout.flush()
@@ -59,6 +73,29 @@ def write(text: str, *, as_json: bool = False) -> None:
 def write_json(value: object) -> None:
     """Write one indented JSON document to stdout."""
     write(json_text(value, indent=2), as_json=True)
+
+
+def write_rows(form: Form, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, header: bool = True) -> None:
+    """Write rows as JSON Lines, or as CSV, where lists and objects are JSON text. A row may lack columns."""
+    if form == "jsonl":
+        write("".join(json_text({name: row[name] for name in columns if name in row}) for row in rows), as_json=True)
+        return
+    cells = [[_csv_cell(row.get(name)) for name in columns] for row in rows]
+    if header:
+        cells.insert(0, [*columns])
+    if not cells:
+        return
+    file = io.BytesIO()
+    write_csv(file, cells[0], cells[1:])
+    text = file.getvalue().decode()
+    if sys.stdout.isatty():  # a file gets the values as they are, so that it can be read back
+        text = escaped(text.replace("\r\n", "\n"))
+    _write(text, as_utf8=True)
+
+
+def _csv_cell(value: object) -> str:
+    is_plain = value is None or isinstance(value, int) or (isinstance(value, str) and is_text(value))
+    return to_cell(value if is_plain else json_text(value).rstrip("\n"))
 
 
 def write_stderr(line: str) -> None:
@@ -125,6 +162,12 @@ def print_queues(lists: Iterable[tuple[str, Iterable[InboundQueue]]], *, tenants
     print_rich(table)
 
 
+def queue_row(queue: InboundQueue, form: Form) -> dict[str, Any]:
+    """The queue as a row, as exports in this form have it."""
+    columns = columns_of(InboundQueue)
+    return columns.to_row(queue) if form == "csv" else columns.to_dict(queue)
+
+
 def print_queue(queue: InboundQueue) -> None:
     """Write one queue, one attribute per line, including the fields that the SDK does not know."""
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -135,7 +178,7 @@ def print_queue(queue: InboundQueue) -> None:
     for name, value in islice(queue.extra.items(), _MAX_EXTRA):
         table.add_row(Text(one_line(f"extra.{name}")), Text(one_line(json_text(value))))
     if len(queue.extra) > _MAX_EXTRA:
-        table.add_row(Text("extra"), Text(f"{len(queue.extra) - _MAX_EXTRA} more; --json shows all"))
+        table.add_row(Text("extra"), Text(f"{len(queue.extra) - _MAX_EXTRA} more; --output json shows all"))
     print_rich(table)
 
 

@@ -11,7 +11,18 @@ from alohub_async.changes.rows import STRATEGIES, parse_strategy
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode
 from alohub_async.cli.outcomes import JOBS, for_each, write_failures, write_outcomes
-from alohub_async.cli.output import one_line, print_queue, print_queues, progress, write, write_json
+from alohub_async.cli.output import (
+    QUEUE_COLUMNS,
+    Output,
+    one_line,
+    print_queue,
+    print_queues,
+    progress,
+    queue_row,
+    write,
+    write_json,
+    write_rows,
+)
 from alohub_async.client import AlohubClient
 from alohub_async.files import json_text, queue_record
 from alohub_async.models import InboundQueue, InboundQueueUpdate, QueueStrategy
@@ -82,20 +93,22 @@ def _print_lists(
     return write_failures(outcomes) or (ExitCode.OK if complete else ExitCode.INCOMPLETE)
 
 
-@app.command("get", epilog="Example: alohub queues get 1001226 --json")
+@app.command("get", epilog="Example: alohub queues get 1001226 --output json")
 @with_access
 def get_command(
     queue_id: Annotated[int, _id],
     *,
-    as_json: Annotated[bool, Option("--json", help="Output a JSON object.")] = False,
+    output: Output = "table",
     access: Access,
 ) -> None:
     """Get one inbound queue."""
     queue = access.run(lambda client: client.queues.get_inbound(queue_id, deadline=access.deadline))
-    if as_json:
+    if output == "table":
+        print_queue(queue)
+    elif output == "json":
         write_json(queue_record(queue))
     else:
-        print_queue(queue)
+        write_rows(output, QUEUE_COLUMNS, [queue_row(queue, output)])
 
 
 def _read_strategy(text: str) -> QueueStrategy:

@@ -185,7 +185,7 @@ def test_a_terminal_that_knows_no_vietnamese(start: Callable[..., Process]) -> N
 
 def test_json_is_utf8(start: Callable[..., Process]) -> None:
     """JSON is UTF-8 with any encoding of the terminal."""
-    process = start("queues", "get", "1001226", "--json", "--sandbox", PYTHONIOENCODING="ascii")
+    process = start("queues", "get", "1001226", "--output", "json", "--sandbox", PYTHONIOENCODING="ascii")
     assert "Đặt bàn nhà hàng" in process.communicate(timeout=PATIENCE)[0]
 
 

@@ -1,8 +1,11 @@
 """`alohub queues get` and `alohub queues update`."""
 
+from pathlib import Path
+
 import pytest
 
 from alohub_async.cli.errors import ExitCode
+from alohub_async.files import queue_record, read_queues
 from alohub_async.testing import JsonAnswer, WireQueue
 from tests.cli.command import Alohub, records
 
@@ -32,8 +35,28 @@ def test_get_shows_unknown_fields(alohub: Alohub) -> None:
 
 
 def test_get_json(alohub: Alohub) -> None:
-    """`get --json` writes the record of the SDK."""
-    assert alohub(*GET, "--json").json == records([_stored(alohub)])[0]
+    """JSON is the record of the SDK, in a document or in a line."""
+    text = alohub(*GET, "--output", "json")
+    assert text.json == alohub(*GET, "--output", "jsonl").json == records([_stored(alohub)])[0]
+    assert text.out.count("\n") > alohub(*GET, "--output", "jsonl").out.count("\n") == 1
+
+
+def test_get_csv(alohub: Alohub, tmp_path: Path) -> None:
+    """CSV is the same as in an export, so that files of both can be read back."""
+    _stored(alohub).update(callinName="=1+1", timeWait="soon", other={"tên": ["Huế"]})
+    path = tmp_path / "queue.csv"
+    path.write_bytes(alohub(*GET, "--output", "csv").out.encode())
+    [queue] = read_queues(path)
+    assert queue_record(queue) == records([_stored(alohub)])[0]
+    assert b"'=1+1" in path.read_bytes()
+
+
+def test_an_unknown_form(alohub: Alohub) -> None:
+    """The message lists what is allowed, and nothing is sent."""
+    outcome = alohub(*GET, "--output", "yaml")
+    assert outcome.code == ExitCode.USAGE
+    assert "'csv'" in outcome.error
+    assert alohub.sandbox.requests == []
 
 
 def test_update_sets_all_fields(alohub: Alohub) -> None:

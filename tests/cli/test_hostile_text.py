@@ -17,7 +17,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "array": ("list", "--json"),
     "lines": ("list", "--jsonl"),
     "one": ("get", str(FIRST)),
-    "one as JSON": ("get", str(FIRST), "--json"),
+    "one as JSON": ("get", str(FIRST), "--output", "json"),
     "audit": ("audit",),
     "audit as JSON": ("audit", "--json"),
     "difference": ("diff", "live", "live"),
@@ -44,7 +44,7 @@ def test_tables_have_a_most_length(alohub: Alohub, name: str) -> None:
     outcome = alohub("queues", *COMMANDS[name])
     assert max(map(len, outcome.out.splitlines())) < 10_000
     assert len(outcome.out) < 1_000_000
-    assert ("200 more; --json shows all" in outcome.out) == (name == "one")
+    assert ("200 more; --output json shows all" in outcome.out) == (name == "one")
 
 
 @pytest.mark.parametrize("text", [HOSTILE, LONG])
@@ -66,6 +66,6 @@ def test_messages_have_a_most_length(alohub: Alohub, answer: str, text: str) -> 
 def test_json_is_read_back_as_it_was(alohub: Alohub) -> None:
     """Letters of every language stay as they are."""
     alohub.sandbox.fail(json_reply(queue(callinName="Hàng đợi \u202e日本")))
-    out = alohub("queues", "get", str(FIRST), "--json").out
+    out = alohub("queues", "get", str(FIRST), "--output", "json").out
     assert "Hàng đợi \\u202e日本" in out
     assert json.loads(out)["name"] == "Hàng đợi \u202e日本"

@@ -93,7 +93,7 @@ def test_stdout_without_bytes(cases: dict[tuple[str, ...], int]) -> None:
     """JSON can be caught by a program that puts a text stream in the place of stdout."""
     assert cases
     with redirect_stdout(io.StringIO()) as caught:
-        assert run(("queues", "get", "1001226", "--json")) == 0
+        assert run(("queues", "get", "1001226", "--output", "json")) == 0
     assert '"id": 1001226' in caught.getvalue()
 
 
