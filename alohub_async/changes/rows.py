@@ -167,7 +167,7 @@ def changes_of(diff: QueueDiff) -> tuple[list[Change], list[str]]:
     for changed in diff.changed:
         wanted: dict[str, Any] = {}
         for field in changed.fields:
-            if reason := _reason_not_settable(field):
+            if reason := reason_not_settable(field):
                 skipped.append(f"queue {changed.before.id}: {field.name} stays unchanged: {reason}")
             else:
                 wanted[field.name] = field.after
@@ -179,7 +179,7 @@ def changes_of(diff: QueueDiff) -> tuple[list[Change], list[str]]:
     return changes, skipped
 
 
-def _reason_not_settable(field: FieldChange) -> str | None:
+def reason_not_settable(field: FieldChange) -> str | None:
     """Why the field cannot be set to its value after; None if it can."""
     if field.name not in WRITABLE:
         return "it cannot be set"
