@@ -35,6 +35,7 @@ Columns of the CSV file, or keys in JSON Lines:
                       new value; an empty cell leaves the field unchanged
   expect.max_wait, …  expected current value, null for none; if the queue
                       has another value, the row is a conflict
+  name, number, …     expected, too: these fields cannot be changed
 
 \b
 Exit codes, in addition to those of alohub --help:
@@ -70,6 +71,9 @@ def apply_command(
     Writes only the fields that differ. A queue that somebody else changes in
     the meantime is a conflict and is not written. The command can be run
     again: queues that already have the values are left unchanged.
+
+    FILE may also be an edited export, best one of export --excel: what was not
+    edited is not written. Any CSV may have ; or tabs between its cells.
 
     With --tenants, FILE is a folder as diff --tenants --changes writes it.
     """

@@ -32,10 +32,17 @@ _COLUMNS: Final[dict[str, Callable[[Any], str]]] = {
     "Seconds": lambda result: f"{result['seconds']:.1f}",
 }
 
+EXPORT_EPILOG: Final = """Example: alohub queues export queues.parquet
+
+\b
+Edit in a spreadsheet:   alohub queues export queues.csv --excel
+                         alohub queues apply queues.csv --log changes.log
+To another program:      alohub queues export - --format csv | program"""
+
 FileFormat: TypeAlias = Literal["jsonl", "csv", "parquet"]
 _path_help = "A .jsonl, .csv or .parquet file; with --tenants, a folder; - is stdout."
 _path = Argument(metavar="PATH", show_default=False, help=_path_help)
-_format = Option("--format", help="Format of stdout, or of the files of --tenants.  [default: jsonl]")
+_format = Option("--format", help="Format of stdout, by default jsonl; or of the files of --tenants.")
 _consistency = Option(metavar="HOW", help="repair: walk until proven complete; detect: one pass.")
 
 
@@ -44,6 +51,9 @@ def export_command(
     path: Annotated[Path, _path],
     *,
     file_format: Annotated[FileFormat | None, _format] = None,
+    excel: Annotated[
+        bool, Option("--excel", help="Write a CSV to edit in a spreadsheet; apply takes it back.")
+    ] = False,
     details: Annotated[bool, Option("--details", help="Export the details of each queue.")] = False,
     page_size: Annotated[int | None, Option(metavar="N", help="Queues per page.  [default: 100]")] = None,
     prefetch: Annotated[int, Option(metavar="N", help="Pages requested at the same time.")] = 4,
@@ -66,13 +76,15 @@ def export_command(
     With - for PATH, the file goes to stdout once it is whole, and the summary
     to stderr. Such an export cannot be resumed.
     """
+    if excel and (file_format or "csv") != "csv":
+        raise CommandError("--excel writes CSV; leave out --format")
     walk: Any = {"page_size": page_size, "prefetch": prefetch, "consistency": consistency, "max_passes": max_passes}
-    export: Any = {"details": details, "restart": restart, "deadline": access.deadline, **walk}
+    export: Any = {"details": details, "excel": excel, "restart": restart, "deadline": access.deadline, **walk}
     if access.many:
         if path == STANDARD_STREAM:
             raise CommandError("with --tenants, PATH must be a folder, not stdout")
         found = access.read_tenants()
-        form = file_format or found.file_format
+        form = file_format or ("csv" if excel else found.file_format)
         check_ending(Path(f"queues.{form}"))  # before each tenant fails for the same reason
         run: Any = {"newer_than": newer_than, "concurrency": jobs, "scheduler": scheduler, **export}
         job = partial(export_tenants, found.tenants, path, file_format=form, **run)
@@ -85,7 +97,9 @@ def export_command(
         if newer_than is not None or scheduler is not None:
             raise CommandError("--newer-than and --scheduler are for --tenants")
         if path == STANDARD_STREAM:
-            code = _export_to_stdout(file_format or "jsonl", export, access, quiet=quiet, as_json=as_json)
+            code = _export_to_stdout(
+                file_format or ("csv" if excel else "jsonl"), export, access, quiet=quiet, as_json=as_json
+            )
         elif file_format is not None:
             raise CommandError("--format is for stdout and --tenants; the ending of a file is its format")
         else:
@@ -127,7 +141,7 @@ def _run(
     path: Path, options: Mapping[str, Any], access: Access, *, quiet: bool, hint: Callable[[], str]
 ) -> ExportReport:
     """Export to a file; the hint is added to the message of a failure."""
-    check_ending(path)  # before the user is asked for a key
+    check_ending(path, *([[".csv"]] if options["excel"] else []))  # before the user is asked for a key
 
     async def work(client: AlohubClient) -> ExportReport:
         with show_progress("Exporting", quiet=quiet) as show:

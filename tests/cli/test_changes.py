@@ -87,15 +87,6 @@ def test_a_difference_that_looks_like_none(alohub: Alohub, tmp_path: Path) -> No
     assert "extra.màu: 'đỏ' -> 'đỏ '" in outcome.out
 
 
-def test_a_separator_is_explained(alohub: Alohub, tmp_path: Path) -> None:
-    """The same in files of queues and of changes."""
-    queues, changes = _file(tmp_path, "id;name\n1;a\n", "a.csv"), _file(tmp_path, "id;max_wait\n1;60\n", "b.csv")
-    for words in (("diff", queues, queues), ("apply", changes, "--yes")):
-        outcome = alohub("queues", *words)
-        assert "line 1: " in outcome.err
-        assert "the separator is ';', not a comma" in outcome.err
-
-
 def test_differences_as_json(alohub: Alohub, tmp_path: Path) -> None:
     """The JSON has no value for a field that one state does not have."""
     export = str(_export(alohub, tmp_path / "a.jsonl"))

@@ -204,6 +204,19 @@ def test_options_that_do_not_fit_stdout(alohub: Alohub, arguments: tuple[str, ..
     assert alohub.sandbox.requests == []
 
 
+@pytest.mark.parametrize("arguments", [("a.jsonl",), ("-", "--format", "jsonl")])
+def test_excel_is_csv(alohub: Alohub, arguments: tuple[str, ...]) -> None:
+    """Another format is refused, and nothing is sent."""
+    assert alohub(*EXPORT, *arguments, "--excel").code == ExitCode.USAGE
+    assert alohub.sandbox.requests == []
+
+
+def test_tenants_for_excel(command: Alohub, tmp_path: Path) -> None:
+    """Their files are CSV, too."""
+    assert command(*EXPORT, "out", *TENANTS, "--excel").code == 0
+    assert (tmp_path / "out/tenant=a/queues.csv").read_bytes().startswith(b"\xef\xbb\xbfid;name;")
+
+
 def test_tenants_need_a_folder(command: Alohub) -> None:
     """Their files cannot all be on stdout."""
     assert "must be a folder" in command(*EXPORT, "-", *TENANTS).error
