@@ -19,7 +19,7 @@ from typer import Option
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode, one_failure_code
 from alohub_async.cli.outcomes import JOBS, NEWER_THAN, SCHEDULER, again, print_results, results_of, run_job
-from alohub_async.cli.output import one_line, print_rich, table_with_heading, write_json
+from alohub_async.cli.output import Form, Output, one_line, print_rich, table_with_heading, write_rows, write_stderr
 from alohub_async.cli.progress import show_progress
 from alohub_async.client import AlohubClient
 from alohub_async.files import os_errors, replacing
@@ -40,6 +40,7 @@ Exit codes, instead of those of the other commands:
     2  the audit failed, for any reason; see stderr"""
 _FINDINGS: Final = 1
 _PROJECT: Final = Path("pyproject.toml")
+_ROW: Final = ("tenant", "severity", "rule", "queue_id", "queue_name", "field", "message")
 _STYLES: Final = {"error": "bold red", "warning": "bold yellow", "info": "bold blue"}
 _WIDEST_NAME: Final = 32  # columns; a longer name takes several lines
 
@@ -62,7 +63,7 @@ _rules = Option(metavar="MODULE", help="Also run the rules of this module or fil
 def audit_command(
     *,
     fail_on: Annotated[Literal["info", "warning", "error"], _fail_on] = "warning",
-    as_json: Annotated[bool, Option("--json", help="Output a JSON object; with --tenants, a line each.")] = False,
+    form: Output = "table",
     html: Annotated[Path | None, _file(help="Also write an HTML page.")] = None,
     junit: Annotated[Path | None, _file(help="Also write JUnit XML for CI.")] = None,
     details: Annotated[bool, _details] = True,
@@ -100,7 +101,7 @@ def audit_command(
         for path in (html, junit):  # before the audit, as that can take many minutes
             if path is not None and not path.parent.is_dir():
                 raise CommandError(f"cannot write {path}: folder {path.parent} does not exist")
-        outputs = _Outputs(html, junit, audit.Severity[fail_on.upper()], as_json=as_json)
+        outputs = _Outputs(html, junit, audit.Severity[fail_on.upper()], form)
         options: Any = {"rules": chosen, "details": details, "deadline": access.deadline}
         run: Any = {"newer_than": newer_than, "concurrency": jobs, "scheduler": scheduler}
         if access.many:
@@ -120,7 +121,7 @@ class _Outputs:
     html: Path | None
     junit: Path | None
     threshold: "Severity"
-    as_json: bool = attrs.field(kw_only=True)
+    form: Form
 
     @property
     def pages(self) -> Path | None:
@@ -147,10 +148,11 @@ def _audit_one(access: Access, outputs: _Outputs, options: Mapping[str, Any], *,
 
     report = access.run(work)
     outputs.write(lambda: audit.html_page(report), lambda: audit.junit_xml(report, fail_on=outputs.threshold))
-    if outputs.as_json:
-        write_json(report.as_record())
-    else:
+    if outputs.form == "table":
         _print_report(report)
+    else:
+        record = report.as_record()
+        write_rows(outputs.form, _ROW[1:], record["findings"], document=record)
     return bool(report.at_least(outputs.threshold))
 
 
@@ -183,7 +185,14 @@ def _audit_tenants(
         lambda: audit.tenants_page(records, started=report.started, links=links),
         lambda: audit.tenants_junit_xml(records, fail_on=outputs.threshold),
     )
-    print_results(results, _COLUMNS, as_json=outputs.as_json)
+    if outputs.form == "table":
+        print_results(results, _COLUMNS)
+    else:
+        rows = ({"tenant": name, **each} for name, record in found.items() for each in record["findings"])
+        write_rows(outputs.form, _ROW, rows, document=[entry.as_record() for entry, _, _ in results])
+        for name, failure in records.items():
+            if isinstance(failure, str) and outputs.form != "json":
+                write_stderr(f"tenant {name}: {failure}")
     if len(found) < len(results):
         raise typer.Exit(ExitCode.USAGE)
     worst = [severity.label for severity in audit.Severity if severity >= outputs.threshold]

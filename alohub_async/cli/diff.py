@@ -1,7 +1,7 @@
 """`alohub queues diff`, and the table of changes."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
@@ -15,7 +15,7 @@ from alohub_async import changes
 from alohub_async.cli import output
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode, one_failure_code
-from alohub_async.cli.outcomes import JOBS, check_partitions, for_each, partition, write_failures, write_outcomes
+from alohub_async.cli.outcomes import JOBS, check_partitions, for_each, outcome_records, partition, write_failures
 from alohub_async.client import AlohubClient
 from alohub_async.errors import AlohubError
 from alohub_async.files import json_text, os_errors, read_queues
@@ -26,6 +26,7 @@ from alohub_async.tenant import Tenant
 
 _LIVE: Final = Path("live")
 _DIFFERENCES: Final = 1  # as with diff(1)
+_ROW: Final = ("tenant", "id", "name", "change", "field", "before", "after")
 _WIDEST_NAME: Final = 28  # columns; a longer name takes several lines
 Entry: TypeAlias = tuple[str, InboundQueue | changes.Change, Iterable[str]]  # a tenant, a queue and its lines
 
@@ -48,7 +49,7 @@ def diff_command(
     before: Annotated[Path, _state(metavar="A")],
     after: Annotated[Path, _state(metavar="B")],
     *,
-    as_json: Annotated[bool, Option("--json", help="Output a JSON object; with --tenants, a line each.")] = False,
+    form: output.Output = "table",
     changes_file: Annotated[Path | None, _changes] = None,
     jobs: Annotated[int | None, JOBS] = None,
     access: Access,
@@ -61,10 +62,7 @@ def diff_command(
     if access.many:
         outcomes = _diff_tenants(before, after, changes_file, access, jobs)
         diffs = [(outcome.tenant.name, outcome.unwrap()) for outcome in outcomes if outcome.ok]
-        if as_json:
-            write_outcomes(outcomes, _diff_record)
-        else:
-            _print_diffs(diffs)
+        _write_diffs(form, diffs, _ROW, outcome_records(outcomes, _diff_record))
         if write_failures(outcomes):
             raise typer.Exit(ExitCode.USAGE)
     else:
@@ -73,11 +71,8 @@ def diff_command(
         diff = changes.diff_queues(*(access.run(live) if queues is None else queues for queues in files))
         if changes_file is not None:
             _write_changes(changes_file, diff)
-        if as_json:
-            output.write_json(_diff_record(diff))
-        else:
-            _print_diffs([("", diff)])
         diffs = [("", diff)]
+        _write_diffs(form, diffs, _ROW[1:], _diff_record(diff))
     if not all(diff.is_empty for _, diff in diffs):
         raise typer.Exit(_DIFFERENCES)
 
@@ -128,18 +123,33 @@ def _diff_tenants(
     return outcomes
 
 
-def _print_diffs(diffs: Iterable[tuple[str, changes.QueueDiff]]) -> None:
+def _write_diffs(
+    form: output.Form, diffs: Sequence[tuple[str, changes.QueueDiff]], columns: Sequence[str], document: object
+) -> None:
     """Write a line for each field that differs, and for each queue that only one state has, of each tenant."""
-    entries, counts = list[Entry](), Counter[str]()
-    for name, diff in diffs:
-        entries += [(name, each.after, map(field_change, each.fields)) for each in diff.changed]
-        entries += [(name, queue, ["removed"]) for queue in diff.removed]
-        entries += [(name, queue, ["added"]) for queue in diff.added]
-        for each in diff.unmatched:
-            entries.append((name, each.queue, [f"not compared: {each.reason}, only {each.side}"]))
-        states = {"changed": diff.changed, "removed": diff.removed, "added": diff.added, "not compared": diff.unmatched}
-        counts.update({**{label: len(queues) for label, queues in states.items()}, "unchanged": diff.unchanged})
-    print_table(entries, counts)
+    found = [(name, *each) for name, diff in diffs for each in _differences(diff)]
+    if form == "table":
+        of_kind = Counter(change.partition(":")[0] for _, _, change, _ in found)
+        counts = {kind: of_kind[kind] for kind in ("changed", "removed", "added", "not compared")}
+        lines = [(name, queue, [*map(field_change, fields)] or [change]) for name, queue, change, fields in found]
+        print_table(lines, {**counts, "unchanged": sum(diff.unchanged for _, diff in diffs)})
+        return
+    rows = [
+        {"tenant": name, "id": queue.id, "name": queue.name, "change": change, **field}
+        for name, queue, change, fields in found
+        for field in [{"field": each.name, **_sides(each)} for each in fields] or [{}]
+    ]
+    output.write_rows(form, columns, rows, document=document)
+
+
+def _differences(
+    diff: changes.QueueDiff,
+) -> Iterator[tuple[InboundQueue, str, Sequence[changes.FieldChange]]]:
+    """Each queue that differs, how it does, and in which fields."""
+    yield from ((each.after, "changed", each.fields) for each in diff.changed)
+    yield from ((queue, "removed", ()) for queue in diff.removed)
+    yield from ((queue, "added", ()) for queue in diff.added)
+    yield from ((each.queue, f"not compared: {each.reason}, only {each.side}", ()) for each in diff.unmatched)
 
 
 def _diff_record(diff: changes.QueueDiff) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class ExitCode(enum.IntEnum):
     NOT_FOUND = 5, "queue not found"
     TIMED_OUT = 6, "timed out: rate limit, timeout or deadline"
     NOT_INSTALLED = 7, "the extra 'cli' is not installed"
+    CONFLICT = 8, "the queue has other values than expected"
     INTERRUPTED = 130, "interrupted (Ctrl-C)"
     OUTPUT_CLOSED = 141, "the reader closed the output (| head)"
 
@@ -42,6 +43,7 @@ _CODES: Final[tuple[tuple[ExitCode, tuple[type[errors.AlohubError], ...]], ...]]
     (ExitCode.USAGE, (errors.ConfigurationError, errors.InvalidArgumentError, errors.BadRequestError)),
     (ExitCode.DENIED, (errors.AuthenticationError, errors.PermissionDeniedError)),
     (ExitCode.NOT_FOUND, (errors.NotFoundError,)),
+    (ExitCode.CONFLICT, (errors.ConflictError,)),
     (ExitCode.TIMED_OUT, (errors.RateLimitError, errors.RateLimitWaitError, errors.APITimeoutError)),
 )
 
@@ -85,6 +87,8 @@ def describe(error: Exception, *, tenant: Tenant | None = None) -> tuple[int, st
         code = next((code for code, kinds in _CODES if isinstance(error, kinds)), ExitCode.FAILED)
         variable = KEY_VARIABLE if tenant is None else tenant.api_key_env or tenant.key_provider
         hint = next((hint for kind, hint in _HINTS if isinstance(error, kind)), "").format(variable=variable)
+        if error.maybe_written:
+            hint += "; the update may be done all the same: look with alohub queues get"
         message = str(error) if tenant is None else str(error).removeprefix(f"tenant {tenant.name!r}: ")
         for argument, option in (_OPTIONS if tenant is None else _SETTINGS).items():
             message = message.replace(argument, option)

@@ -21,7 +21,7 @@ from alohub_async.client import AlohubClient
 from alohub_async.errors import AlohubError, FileError
 from alohub_async.export import ExportConsistency, ExportReport, export_inbound
 from alohub_async.export.journal import journal_path
-from alohub_async.files import check_ending
+from alohub_async.files import check_ending, json_text
 from alohub_async.plurals import counted
 from alohub_async.tenants import export_tenants
 
@@ -90,7 +90,10 @@ def export_command(
         job = partial(export_tenants, found.tenants, path, file_format=form, **run)
         report = run_job(access, job, quiet=quiet, hint=again(restart=restart))
         results = results_of(report, found.tenants)
-        print_results(results, _COLUMNS, as_json=as_json)
+        if as_json:
+            write("".join(json_text(entry.as_record()) for entry, _, _ in results), as_json=True)
+        else:
+            print_results(results, _COLUMNS)
         codes = [code for _, code, _ in results]  # a failure is worse than what is missing
         code = max([code for code in codes if code not in {ExitCode.OK, ExitCode.INCOMPLETE}] or codes)
     else:

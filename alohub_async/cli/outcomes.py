@@ -12,18 +12,9 @@ from typer import Option
 
 from alohub_async.cli.access import Access
 from alohub_async.cli.errors import CommandError, ExitCode, describe
-from alohub_async.cli.output import (
-    OutputClosedError,
-    one_line,
-    print_rich,
-    progress,
-    table_with_heading,
-    write,
-    write_stderr,
-)
+from alohub_async.cli.output import OutputClosedError, one_line, print_rich, progress, table_with_heading, write_stderr
 from alohub_async.cli.progress import show_tenants
 from alohub_async.errors import FileError
-from alohub_async.files import json_text
 from alohub_async.plurals import counted
 from alohub_async.pool import AlohubPool, Job, TenantOutcome
 from alohub_async.tenant import Tenant
@@ -101,11 +92,8 @@ def results_of(report: TenantsReport, tenants: Iterable[Tenant]) -> list[Result]
     return results
 
 
-def print_results(results: Sequence[Result], columns: Mapping[str, Callable[[Any], str]], *, as_json: bool) -> None:
-    """Write a table with a row for each tenant, whose columns are made from the results; or JSON in lines."""
-    if as_json:
-        write_entries(entry for entry, _, _ in results)
-        return
+def print_results(results: Sequence[Result], columns: Mapping[str, Callable[[Any], str]]) -> None:
+    """Write a table with a row for each tenant, whose columns are made from the results."""
     table = table_with_heading(["Tenant", *columns, "Result"], right=columns, folded={"Tenant", "Result"})
     for entry, _, text in results:
         cells = ("-" if entry.result is None else column(entry.result) for column in columns.values())
@@ -115,20 +103,18 @@ def print_results(results: Sequence[Result], columns: Mapping[str, Callable[[Any
     print_rich(table)
 
 
-def write_entries(entries: Iterable[TenantEntry]) -> None:
-    """Write a JSON object in a line for each tenant, as it is in `_report.json`."""
-    for entry in entries:
-        write(json_text(entry.as_record()), as_json=True)
-
-
-def write_outcomes(outcomes: Iterable[TenantOutcome[T]], record: Callable[[T], Mapping[str, Any]]) -> None:
-    """Write a JSON object in a line for each tenant, in the same form."""
+def outcome_records(
+    outcomes: Iterable[TenantOutcome[T]], record: Callable[[T], Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """A JSON object for each tenant, as exports and audits have it in `_report.json`."""
+    entries: list[TenantEntry] = []
     for outcome in outcomes:
         name = outcome.tenant.name
         if outcome.error is not None:
-            write_entries([TenantEntry.of_error(name, outcome.error)])
+            entries.append(TenantEntry.of_error(name, outcome.error))
         else:
-            write_entries([TenantEntry(tenant=name, status="done", result=record(outcome.unwrap()))])
+            entries.append(TenantEntry(tenant=name, status="done", result=record(outcome.unwrap())))
+    return [entry.as_record() for entry in entries]
 
 
 def write_failures(outcomes: Iterable[TenantOutcome[Any]]) -> int:

@@ -30,7 +30,8 @@ _NO_VALUE: Final = "-"
 _UNWRAPPED: Final = 10_000  # columns; output that does not go to a terminal is not wrapped
 _MAX_TEXT: Final = 2000  # characters of a cell, or of a line
 _MAX_EXTRA: Final = 100  # fields that the SDK does not know, of one queue
-_COLUMNS: Final = {
+_TITLES: Final = {
+    "tenant": "Tenant",
     "id": "ID",
     "name": "Name",
     "strategy": "Strategy",
@@ -38,13 +39,18 @@ _COLUMNS: Final = {
     "music_on_hold": "Music\non hold",
     "announce_position": "Announce",
     "number": "Number",
+    "agent_selector": "Agent\nselector",
+    "extra": "Extra",
 }
 
 
 Form: TypeAlias = Literal["table", "json", "jsonl", "csv"]
-Output: TypeAlias = Annotated[Form, Option(help="A table, one JSON document, JSON Lines (an object a row), or CSV.")]
+Output: TypeAlias = Annotated[
+    Form, Option("--output", help="A table, one JSON document, JSON Lines (an object a row), or CSV.")
+]
 """The option `--output`."""
 QUEUE_COLUMNS: Final = columns_of(InboundQueue).names
+TABLE_COLUMNS: Final = [*_TITLES][1:-2]
 
 
 class OutputClosedError(Exception):
@@ -75,22 +81,33 @@ def write_json(value: object) -> None:
     write(json_text(value, indent=2), as_json=True)
 
 
-def write_rows(form: Form, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, header: bool = True) -> None:
-    """Write rows as JSON Lines, or as CSV, where lists and objects are JSON text. A row may lack columns."""
-    if form == "jsonl":
-        write("".join(json_text({name: row[name] for name in columns if name in row}) for row in rows), as_json=True)
+def write_rows(
+    form: Form,
+    columns: Sequence[str],
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    document: object = None,
+    header: bool = True,
+) -> None:
+    """Write rows as JSON Lines, as CSV (lists and objects are JSON text) or as one JSON document.
+
+    A row may lack columns. The document is that of the rows, unless it is given.
+    """
+    if form != "csv":
+        chosen = [{name: row[name] for name in columns if name in row} for row in rows]
+        if form == "json":
+            write_json(chosen if document is None else document)
+        else:
+            write("".join(map(json_text, chosen)), as_json=True)
         return
-    cells = [[_csv_cell(row.get(name)) for name in columns] for row in rows]
+    shown = one_line if sys.stdout.isatty() else str  # a file gets each value as it is, so that it can be read back
+    cells = [[shown(_csv_cell(row.get(name))) for name in columns] for row in rows]
     if header:
         cells.insert(0, [*columns])
-    if not cells:
-        return
-    file = io.BytesIO()
-    write_csv(file, cells[0], cells[1:])
-    text = file.getvalue().decode()
-    if sys.stdout.isatty():  # a file gets the values as they are, so that it can be read back
-        text = escaped(text.replace("\r\n", "\n"))
-    _write(text, as_utf8=True)
+    if cells:
+        file = io.BytesIO()
+        write_csv(file, cells[0], cells[1:])
+        _write(file.getvalue().decode(), as_utf8=True)
 
 
 def _csv_cell(value: object) -> str:
@@ -124,6 +141,8 @@ def print_rich(renderable: RenderableType) -> None:
 
 
 def _cell(queue: InboundQueue, name: str) -> Text:
+    if name == "extra":
+        return Text(one_line(json_text(queue.extra)))
     value, wire = getattr(queue, name), wire_names(InboundQueue)[name]
     if value is None and wire in queue.extra:  # the value that the API sent does not fit its documented type
         return Text(one_line(f"{queue.extra[wire]} (?)"))
@@ -138,7 +157,7 @@ def value_text(name: str, value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, QueueStrategy):
         return value.name if value.is_known else f"{int(value)} (?)"
-    return f"{value} s" if name == "max_wait" else one_line(str(value))
+    return f"{value} s" if name == "max_wait" and isinstance(value, int) else one_line(str(value))
 
 
 def table_with_heading(titles: Iterable[str], *, right: Container[str], folded: Container[str]) -> Table:
@@ -151,13 +170,13 @@ def table_with_heading(titles: Iterable[str], *, right: Container[str], folded: 
     return table
 
 
-def print_queues(lists: Iterable[tuple[str, Iterable[InboundQueue]]], *, tenants: bool = False) -> None:
-    """Write a table of the queues in these lists; with `tenants`, each list has the name of its tenant."""
-    titles = [*(["Tenant"] if tenants else []), *_COLUMNS.values()]
-    table = table_with_heading(titles, right={"ID", "Max\nwait"}, folded={"Tenant", "Name", "Music\non hold"})
+def print_queues(lists: Iterable[tuple[str, Iterable[InboundQueue]]], columns: Sequence[str]) -> None:
+    """Write a table of the queues in these lists, each with the name of its tenant."""
+    folded = {_TITLES[name] for name in ("tenant", "name", "music_on_hold", "agent_selector", "extra")}
+    table = table_with_heading(map(_TITLES.__getitem__, columns), right={"ID", "Max\nwait"}, folded=folded)
     for name, queues in lists:
         for queue in queues:
-            table.add_row(*([Text(name)] if tenants else []), *(_cell(queue, column) for column in _COLUMNS))
+            table.add_row(*(Text(name) if column == "tenant" else _cell(queue, column) for column in columns))
     table.caption = Text(counted(table.row_count, "queue"))
     print_rich(table)
 

@@ -1,33 +1,45 @@
 """`alohub queues`: list, get and update inbound queues."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import nullcontext
+from fnmatch import fnmatchcase
+from functools import partial
 from typing import Annotated, Any
+from unicodedata import normalize
 
+import attrs
 import typer
 from typer import Argument, Option
 
+from alohub_async.changes import FieldChange
 from alohub_async.changes.rows import STRATEGIES, parse_strategy
 from alohub_async.cli.access import Access, with_access
+from alohub_async.cli.diff import field_change, print_table
 from alohub_async.cli.errors import CommandError, ExitCode
-from alohub_async.cli.outcomes import JOBS, for_each, write_failures, write_outcomes
+from alohub_async.cli.outcomes import JOBS, for_each, outcome_records, write_failures
 from alohub_async.cli.output import (
     QUEUE_COLUMNS,
+    TABLE_COLUMNS,
+    Form,
     Output,
-    one_line,
     print_queue,
     print_queues,
     progress,
     queue_row,
-    write,
+    value_text,
     write_json,
     write_rows,
 )
 from alohub_async.client import AlohubClient
-from alohub_async.files import json_text, queue_record
+from alohub_async.files import queue_record
+from alohub_async.files.delimited import from_cell
+from alohub_async.files.records import columns_of
 from alohub_async.models import InboundQueue, InboundQueueUpdate, QueueStrategy
-from alohub_async.pool import TenantOutcome
+from alohub_async.options import CallOptions, Deadline
+from alohub_async.pagination import Pager
+from alohub_async.resources.edits import Edit, conflict, value_of
 from alohub_async.tenant import Tenant
+from alohub_async.validation import nearest
 
 app: typer.Typer = typer.Typer(
     help="List, change, export and audit inbound queues.",
@@ -38,83 +50,15 @@ app: typer.Typer = typer.Typer(
 _id = Argument(metavar="ID", min=1, show_default=False, help="Queue id, such as 1001226.")
 
 
-@app.command("list", epilog="Example: alohub queues list --jsonl > queues.jsonl")
-@with_access
-def list_command(
-    *,
-    page_size: Annotated[int | None, Option(metavar="N", help="Queues per page.  [default: 100]")] = None,
-    as_json: Annotated[bool, Option("--json", help="Output a JSON array; with --tenants, a line each.")] = False,
-    as_jsonl: Annotated[bool, Option("--jsonl", help="Output one JSON object per line, as pages arrive.")] = False,
-    jobs: Annotated[int | None, JOBS] = None,
-    access: Access,
-) -> None:
-    """List all inbound queues, as a table or as JSON; with --tenants, those of each tenant."""
-    if as_json and as_jsonl:
-        raise CommandError("give either --json or --jsonl, not both")
-
-    async def work(client: AlohubClient, tenant: Tenant | None = None) -> tuple[list[InboundQueue], bool]:
-        whose = {} if tenant is None else {"tenant": tenant.name}
-        pager = client.queues.list_inbound(page_size=page_size, deadline=access.deadline)
-        queues: list[InboundQueue] = []
-        with nullcontext() if tenant or as_jsonl else progress() as update:
-            async for page in pager.pages():
-                if as_jsonl:
-                    write("".join(json_text({**whose, **queue_record(queue)}) for queue in page.items), as_json=True)
-                else:
-                    queues += page.items
-                if update:
-                    update(len(queues), page.total)
-        return queues, pager.complete
-
-    if access.many:
-        outcomes = for_each(access, work, jobs=jobs, label="Listing queues of tenants…")
-        code = _print_lists(outcomes, as_json=as_json, as_jsonl=as_jsonl)
-    else:
-        queues, complete = access.run(work)
-        if as_json:
-            write_json([queue_record(queue) for queue in queues])
-        elif not as_jsonl:
-            print_queues([("", queues)])
-        code = ExitCode.OK if complete else ExitCode.INCOMPLETE  # the pager has logged why
-    if code:
-        raise typer.Exit(code)
-
-
-def _print_lists(
-    outcomes: Sequence[TenantOutcome[tuple[list[InboundQueue], bool]]], *, as_json: bool, as_jsonl: bool
-) -> int:
-    """Write the queues of several tenants, and return the exit code; JSON Lines are written already."""
-    lists = [(outcome.tenant.name, *outcome.unwrap()) for outcome in outcomes if outcome.ok]
-    if as_json:
-        write_outcomes(outcomes, lambda found: {"complete": found[1], "queues": [*map(queue_record, found[0])]})
-    elif not as_jsonl:
-        print_queues([(name, queues) for name, queues, _ in lists], tenants=True)
-    complete = all(complete for _, _, complete in lists)
-    return write_failures(outcomes) or (ExitCode.OK if complete else ExitCode.INCOMPLETE)
-
-
-@app.command("get", epilog="Example: alohub queues get 1001226 --output json")
-@with_access
-def get_command(
-    queue_id: Annotated[int, _id],
-    *,
-    output: Output = "table",
-    access: Access,
-) -> None:
-    """Get one inbound queue."""
-    queue = access.run(lambda client: client.queues.get_inbound(queue_id, deadline=access.deadline))
-    if output == "table":
-        print_queue(queue)
-    elif output == "json":
-        write_json(queue_record(queue))
-    else:
-        write_rows(output, QUEUE_COLUMNS, [queue_row(queue, output)])
-
-
 def _read_strategy(text: str) -> QueueStrategy:
     if (strategy := parse_strategy(text)) is None:
         raise typer.BadParameter(f"{text!r} is not one of {STRATEGIES}")
     return strategy
+
+
+def _read_listed_strategy(text: str) -> QueueStrategy:
+    """Also a number that has no name yet, since a queue can have it."""
+    return QueueStrategy(int(text)) if text.isdecimal() else _read_strategy(text)
 
 
 def _complete_strategy(incomplete: str) -> list[str]:
@@ -122,12 +66,158 @@ def _complete_strategy(incomplete: str) -> list[str]:
 
 
 _by_name = f"Queue strategy, by name or number: {STRATEGIES}."
-_strategy = Option(parser=_read_strategy, metavar="NAME", help=_by_name, autocompletion=_complete_strategy)
+_strategy_option = partial(Option, "--strategy", metavar="NAME", autocompletion=_complete_strategy)
+_strategies = _strategy_option(parser=_read_listed_strategy, help=f"{_by_name} May be given several times.")
+_pattern = Option("--name", metavar="PATTERN", help="Shell pattern of the name, such as 'VIP*'; case does not matter.")
+_limit = Option(metavar="N", min=1, help="List at most N queues; with --tenants, N of each tenant.")
+_columns = Option(metavar="NAME,…", help=f"Columns to show, in this order: {', '.join(QUEUE_COLUMNS)}.")
+
+
+@app.command("list", epilog="Example: alohub queues list --strategy VIP --columns id,name --output csv > vip.csv")
+@with_access
+def list_command(
+    *,
+    strategies: Annotated[list[QueueStrategy] | None, _strategies] = None,
+    pattern: Annotated[str | None, _pattern] = None,
+    limit: Annotated[int | None, _limit] = None,
+    columns: Annotated[str | None, _columns] = None,
+    form: Output = "table",
+    page_size: Annotated[int | None, Option(metavar="N", help="Queues per page.  [default: 100]")] = None,
+    jobs: Annotated[int | None, JOBS] = None,
+    access: Access,
+) -> None:
+    """List inbound queues, by default all; with --tenants, those of each tenant.
+
+    JSON Lines and CSV are written as pages arrive.
+    """
+    wanted = strategies or (), _folded("*" if pattern is None else pattern), limit
+    listing = _Listing(form, _chosen(columns, form, many=access.many), *wanted)
+
+    async def work(client: AlohubClient, tenant: Tenant | None = None) -> _Listed:
+        # A page ahead would be a request that the limit may make superfluous.
+        ahead: Any = {} if limit is None else {"prefetch": 0}
+        pager = client.queues.list_inbound(page_size=page_size, deadline=access.deadline, **ahead)
+        return await listing.walk(pager, "" if tenant is None else tenant.name)
+
+    if access.many:
+        outcomes = for_each(access, work, jobs=jobs, label="Listing queues of tenants…")
+        lists = [(outcome.tenant.name, outcome.unwrap()) for outcome in outcomes if outcome.ok]
+        document: object = outcome_records(outcomes, listing.record)
+    else:
+        outcomes, lists = [], [("", access.run(work))]
+        document = listing.record(lists[0][1])["queues"]
+    if form == "table":
+        print_queues([(name, listed.queues) for name, listed in lists], listing.columns)
+    elif form == "json":
+        write_json(document)
+    code = write_failures(outcomes)
+    if not (code or all(listed.enough for _, listed in lists)):
+        code = ExitCode.INCOMPLETE  # the pager has logged why
+    if code:
+        raise typer.Exit(code)
+
+
+def _chosen(text: str | None, form: Form, *, many: bool) -> list[str]:
+    """The names of the columns."""
+    tenant = ["tenant"] if many else []
+    if text is None:
+        return [*tenant, *(TABLE_COLUMNS if form == "table" else QUEUE_COLUMNS)]
+    names = list(dict.fromkeys([*tenant, *(name.strip() for name in text.split(","))]))
+    for name in names:
+        if name not in {*tenant, *QUEUE_COLUMNS}:
+            raise CommandError(f"--columns: no column {name!r:.60}; {nearest(name, QUEUE_COLUMNS)}")
+    return names
+
+
+def _folded(text: str) -> str:
+    """The text without differences of case and of the form of Unicode."""
+    return normalize("NFC", normalize("NFD", text).casefold())
+
+
+@attrs.frozen
+class _Listed:
+    """The queues of one tenant; none if they are written already."""
+
+    queues: list[InboundQueue]
+    complete: bool
+    enough: bool  # complete, or as many as are wanted
+
+
+@attrs.define
+class _Listing:
+    """Which queues are listed, and in which form."""
+
+    form: Form
+    columns: Sequence[str]
+    strategies: Collection[QueueStrategy | None]
+    pattern: str
+    limit: int | None
+    _header: bool = attrs.field(default=True, init=False)  # whether it is not written yet
+
+    async def walk(self, pager: Pager[InboundQueue], tenant: str) -> _Listed:
+        """Walk until there are enough queues; JSON Lines and CSV are written meanwhile."""
+        queues: list[InboundQueue] = []
+        count = seen = 0
+        streams = self.form in {"jsonl", "csv"}
+        with nullcontext() if tenant or streams else progress() as update:
+            async for page in pager.pages():
+                found = [*filter(self._is_wanted, page.items)]
+                if self.limit is not None:
+                    del found[self.limit - count :]
+                count, seen = count + len(found), seen + len(page.items)
+                if streams:
+                    write_rows(
+                        self.form, self.columns, (self._row(queue, tenant) for queue in found), header=self._header
+                    )
+                    self._header = False
+                else:
+                    queues += found
+                if update:
+                    update(seen, page.total)
+                if count == self.limit:
+                    break
+        return _Listed(queues, pager.complete, pager.complete or count == self.limit)
+
+    def record(self, listed: _Listed) -> dict[str, Any]:
+        """The queues of a tenant as a JSON object."""
+        rows = (queue_record(queue) for queue in listed.queues)
+        queues = [{name: row[name] for name in self.columns if name in row} for row in rows]
+        return {"complete": listed.complete, "queues": queues}
+
+    def _is_wanted(self, queue: InboundQueue) -> bool:
+        has_strategy = not self.strategies or queue.strategy in self.strategies
+        return has_strategy and fnmatchcase(_folded(queue.name or ""), self.pattern)
+
+    def _row(self, queue: InboundQueue, tenant: str) -> dict[str, Any]:
+        return {"tenant": tenant, **queue_row(queue, self.form)}
+
+
+@app.command("get", epilog="Example: alohub queues get 1001226 --output json")
+@with_access
+def get_command(
+    queue_id: Annotated[int, _id],
+    *,
+    form: Output = "table",
+    access: Access,
+) -> None:
+    """Get one inbound queue."""
+    queue = access.run(lambda client: client.queues.get_inbound(queue_id, deadline=access.deadline))
+    if form == "table":
+        print_queue(queue)
+    else:
+        row = queue_row(queue, form)
+        write_rows(form, QUEUE_COLUMNS, [row], document=row)
+
+
+_strategy = _strategy_option(parser=_read_strategy, help=_by_name)
 _music = Option(metavar="FILE", help="Music on hold: file name without a path.")
 _announce = Option(help="Announce their position in the queue to callers.")
 
 
-@app.command("update", epilog="Example: alohub queues update 1001226 --max-wait 180 --strategy VIP")
+_expect = Option(metavar="FIELD=VALUE", help="Update only if the field has this value; may be given several times.")
+
+
+@app.command("update", epilog="Example: alohub queues update 1001226 --max-wait 180 --expect max_wait=60 --dry-run")
 @with_access
 def update_command(
     queue_id: Annotated[int, _id],
@@ -136,17 +226,65 @@ def update_command(
     strategy: Annotated[QueueStrategy | None, _strategy] = None,
     music_on_hold: Annotated[str | None, _music] = None,
     announce_position: Annotated[bool | None, _announce] = None,
+    expect: Annotated[list[str] | None, _expect] = None,
+    dry_run: Annotated[bool, Option("--dry-run", help="Show what would change without changing anything.")] = False,
     access: Access,
 ) -> None:
-    """Update one inbound queue.
+    """Update one inbound queue, and show each value before and after.
 
     Only the given options are changed; all other fields keep their values.
+    The queue is read before and after. A field that has neither its new value
+    nor the one of --expect is a conflict; null expects that it is not set.
     """
     names = ("max_wait", "strategy", "music_on_hold", "announce_position")
     values = (max_wait, strategy, music_on_hold, announce_position)
-    changes: dict[str, Any] = {name: value for name, value in zip(names, values, strict=True) if value is not None}
-    if not changes:
+    wanted: dict[str, Any] = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+    if not wanted:
         raise CommandError("nothing to change: give --max-wait, --strategy, --music-on-hold or --announce-position")
-    update = InboundQueueUpdate(**changes)
-    result = access.run(lambda client: client.queues.update_inbound(queue_id, update, deadline=access.deadline))
-    write(one_line(f"Updated queue {result.id}. {result.message or ''}") + "\n")
+    update, expected = InboundQueueUpdate(**wanted), _read_expected(expect or ())
+    what = f"queue {queue_id}"
+
+    async def work(client: AlohubClient) -> Edit[InboundQueue]:
+        deadline = Deadline(CallOptions(deadline=access.deadline), what=f"update of {what}")
+        edit, snapshot = client.queues.edit_inbound, None
+        if expected:
+            plan = await edit(queue_id, update, dry_run=True, **deadline.next_call().keywords())
+            missed = {name: value for name, value in expected.items() if name in plan.changed or name not in wanted}
+            if refused := conflict(what, plan.before, missed):
+                raise refused
+            snapshot = attrs.evolve(plan.before, id=queue_id)  # some responses lack the id
+        return await edit(queue_id, update, expect=snapshot, dry_run=dry_run, **deadline.next_call().keywords())
+
+    edit = access.run(work)
+    state = (
+        "unchanged" if not edit.changed else "to change" if dry_run else "not taken" if edit.not_taken else "changed"
+    )
+    changes = (_change_line(edit, name, wanted[name]) for name in edit.changed)
+    print_table([("", attrs.evolve(edit.before, id=queue_id), changes)], {state: 1})
+    if edit.not_taken:
+        message = f"the server reported success but did not change {', '.join(edit.not_taken)}"
+        raise CommandError(f"{what}: {message}", ExitCode.FAILED)
+
+
+def _change_line(edit: Edit[InboundQueue], name: str, wanted: object) -> str:
+    line = field_change(FieldChange(name, value_of(edit.before, name), wanted))
+    return f"{line} (it is {value_text(name, value_of(edit.after, name))})" if name in edit.not_taken else line
+
+
+def _read_expected(texts: Iterable[str]) -> dict[str, Any]:
+    """The values of `--expect`, by field."""
+    columns, expected = columns_of(InboundQueue), dict[str, Any]()
+    for text in texts:
+        name, equals, value = text.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals or name in expected:
+            why = "is the second one of its field" if equals else "is not FIELD=VALUE, such as max_wait=60"
+            raise CommandError(f"--expect: {text!r:.60} {why}")
+        if (kind := columns.kinds.get(name)) is None:
+            raise CommandError(f"--expect: no field {name!r:.60}; {nearest(name, columns.kinds)}")
+        try:
+            found = value if kind is str else from_cell(value, kind)
+            expected[name] = None if value == "null" else columns.checked(name, found)
+        except ValueError as exc:
+            raise CommandError(f"--expect: {exc}") from exc
+    return expected

@@ -97,8 +97,8 @@ def test_the_sandbox(alohub: Alohub) -> None:
 
 
 def test_json(serve: Callable[..., Sandbox], alohub: Alohub) -> None:
-    """`--json` writes one object with the whole report."""
-    outcome = alohub(*audit(serve, record(strategy=99)), "--json")
+    """JSON is one object with the whole report."""
+    outcome = alohub(*audit(serve, record(strategy=99)), "--output", "json")
     found = outcome.json
     assert (found["queues"], found["complete"], found["total"], found["details"]) == (1, True, 1, True)
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", found["address"])
@@ -117,11 +117,21 @@ def test_json(serve: Callable[..., Sandbox], alohub: Alohub) -> None:
     assert [rule["id"] for rule in found["rules"]] == [rule.id for rule in DEFAULT_RULES]
 
 
+def test_rows(serve: Callable[..., Sandbox], alohub: Alohub) -> None:
+    """JSON Lines and CSV have a row for each finding."""
+    command = audit(serve, record(strategy=99, callinName="a,b"))
+    found = alohub(*command, "--output", "jsonl").json
+    assert [*found] == ["severity", "rule", "queue_id", "queue_name", "field", "message"]
+    header, row = alohub(*command, "--output", "csv").out.splitlines()
+    assert header.split(",") == [*found]
+    assert row == f'warning,locked,{FIRST},"a,b",strategy,the queue is locked'
+
+
 def test_files(serve: Callable[..., Sandbox], alohub: Alohub, tmp_path: Path) -> None:
     """`--html` and `--junit` write or replace files in addition to the normal output, and leave no other files."""
     (tmp_path / "a.html").write_text("old")
     command = audit(serve, record(callinName="Huế", strategy=99))
-    outcome = alohub(*command, "--html", "a.html", "--junit", "a.xml", "--json")
+    outcome = alohub(*command, "--html", "a.html", "--junit", "a.xml", "--output", "json")
     assert outcome.code == 1
     assert outcome.json["queues"] == 1
     assert "Huế" in (tmp_path / "a.html").read_text(encoding="utf-8")
@@ -148,12 +158,12 @@ def test_a_file_that_cannot_be_written(alohub: Alohub) -> None:
     assert alohub.sandbox.requests == []
 
 
-@pytest.mark.parametrize("form", [(), ("--json",), ("--html", "a.html"), ("--junit", "a.xml")])
+@pytest.mark.parametrize("form", [(), ("--output", "json"), ("--html", "a.html"), ("--junit", "a.xml")])
 def test_hostile_names(serve: Callable[..., Sandbox], alohub: Alohub, tmp_path: Path, form: tuple[str, ...]) -> None:
     """A name that could control a terminal or break a file is harmless in each output."""
     outcome = alohub(*audit(serve, record(callinName=HOSTILE, strategy=99)), *form)
     assert outcome.code == 1
-    if form == ("--json",):
+    if form == ("--output", "json"):
         assert outcome.json["findings"][0]["queue_name"] == HOSTILE
     else:
         assert "<b>�[2J" in outcome.out
@@ -340,11 +350,11 @@ def test_an_incomplete_list(alohub: Alohub) -> None:
     assert outcome.code == 1
     assert "received 1 queue; the server reports a total of 5" in outcome.out
     assert outcome.out.splitlines()[-1].startswith("Not provably complete")
-    assert json.loads(alohub(*AUDIT, "--json").out)["complete"] is False
+    assert json.loads(alohub(*AUDIT, "--output", "json").out)["complete"] is False
 
 
 def test_progress_on_a_terminal(alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal a bar shows the progress, but not with `--quiet`."""
     monkeypatch.setenv("FORCE_COLOR", "1")
-    assert "45/45" in alohub(*AUDIT, "--json").err
-    assert alohub(*AUDIT, "--json", "--no-details", "--quiet").err == ""
+    assert "45/45" in alohub(*AUDIT, "--output", "json").err
+    assert alohub(*AUDIT, "--output", "json", "--no-details", "--quiet").err == ""

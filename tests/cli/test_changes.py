@@ -12,7 +12,7 @@ import pytest
 
 from alohub_async.cli.errors import ExitCode
 from alohub_async.testing import Delay, Sandbox
-from tests.cli.command import PATIENCE, Alohub, Process, answer_prompt, records
+from tests.cli.command import PATIENCE, Alohub, Process, answer_prompt, lines, records
 from tests.support import FIRST
 
 NAME = "\x1b[2JHàng chờ\nđêm"
@@ -92,12 +92,32 @@ def test_differences_as_json(alohub: Alohub, tmp_path: Path) -> None:
     export = str(_export(alohub, tmp_path / "a.jsonl"))
     was = records(alohub.sandbox.queues)[0]["max_wait"]
     alohub.sandbox.queues[0].update(timeWait="777", x=None)
-    outcome = alohub("queues", "diff", export, "live", "--json")
+    outcome = alohub("queues", "diff", export, "live", "--output", "json")
     assert outcome.code == 1
     [change] = outcome.json["changed"]
     assert change["fields"] == {"max_wait": {"before": was, "after": 777}, "extra.x": {"after": None}}
     assert (outcome.json["added"], outcome.json["removed"], outcome.json["unmatched"]) == ([], [], [])
     assert outcome.json["unchanged"] == 44
+
+
+def test_differences_as_rows(alohub: Alohub, tmp_path: Path) -> None:
+    """JSON Lines and CSV have a row for each field that differs, and for each queue of one state alone."""
+    export = str(_export(alohub, tmp_path / "a.jsonl"))
+    gone = alohub.sandbox.queues[1]
+    alohub.sandbox.remove_queue(FIRST + 1)
+    was = records(alohub.sandbox.queues)[0]
+    alohub.sandbox.queues[0].update(timeWait="777", x={"a": [1]})
+    diff = ("queues", "diff", export, "live", "--output")
+    one = {"id": FIRST, "name": was["name"], "change": "changed"}
+    assert lines(alohub(*diff, "jsonl").out) == [
+        {**one, "field": "max_wait", "before": was["max_wait"], "after": 777},
+        {**one, "field": "extra.x", "after": {"a": [1]}},
+        {"id": gone["callinId"], "name": gone["callinName"], "change": "removed"},
+    ]
+    header, _, extra, removed = alohub(*diff, "csv").out.splitlines()
+    assert header == "id,name,change,field,before,after"
+    assert extra.endswith(',changed,extra.x,,"{""a"": [1]}"')
+    assert removed.endswith(",removed,,,")
 
 
 def test_two_files_need_no_key(alohub: Alohub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +159,7 @@ def test_diff_can_be_rolled_back(alohub: Alohub, tmp_path: Path, name: str) -> N
     assert outcome.code == 1
     assert f"not in {changes}: queue {FIRST}: name stays unchanged" in outcome.err
     assert alohub("queues", "apply", changes, "--yes").code == ExitCode.OK
-    [left] = alohub("queues", "diff", "live", export, "--json").json["changed"]
+    [left] = alohub("queues", "diff", "live", export, "--output", "json").json["changed"]
     assert [*left["fields"]] == ["name"]
     alohub.sandbox.clear()
     again = alohub("queues", "apply", changes, "--yes")

@@ -140,7 +140,9 @@ def test_completion(start: Callable[..., Process]) -> None:
 def test_the_reader_closes_the_output(start: Callable[..., Process], serve: Callable[..., Sandbox]) -> None:
     """`| head` ends the command without a message."""
     sandbox = serve(queues=3000, tenant_limit=None, route_limit=None)
-    process = start("queues", "list", "--jsonl", ALOHUB_BASE_URL=str(sandbox.url), ALOHUB_API_KEY=sandbox.api_key)
+    process = start(
+        "queues", "list", "--output", "jsonl", ALOHUB_BASE_URL=str(sandbox.url), ALOHUB_API_KEY=sandbox.api_key
+    )
     assert process.stdout is not None
     assert process.stderr is not None
     assert process.stdout.readline().startswith('{"id": 1001226,')
@@ -150,7 +152,13 @@ def test_the_reader_closes_the_output(start: Callable[..., Process], serve: Call
     assert len(sandbox.requests) < 30
 
 
-@pytest.mark.parametrize("form", [(), ("--json",)])
+@pytest.mark.parametrize(
+    "form",
+    [
+        (),
+        ("--output", "json"),
+    ],
+)
 def test_a_pipe_without_a_reader(alohub: Alohub, monkeypatch: pytest.MonkeyPatch, form: tuple[str, ...]) -> None:
     """A write without a reader ends the command without a message, in every format."""
     with monkeypatch.context() as patched:
@@ -224,7 +232,7 @@ def test_sandbox(start: Callable[..., Process]) -> None:
     exported = dict(word.split("=") for word in lines[-1].removeprefix("export ").split())
     assert f"Sandbox with 7 queues listening on {exported['ALOHUB_BASE_URL']};" in lines[0]
     assert "40 for the tenant, 30 for each route" in lines[1]
-    listing = start("queues", "list", "--json", **exported)
+    listing = start("queues", "list", "--output", "json", **exported)
     assert listing.communicate(timeout=PATIENCE)[0].count('"id":') == 7
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=PATIENCE) == ("", "")

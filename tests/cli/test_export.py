@@ -28,7 +28,7 @@ def test_a_file(alohub: Alohub, tmp_path: Path) -> None:
     assert outcome.out.startswith(f"{path}: 45 queues, complete: ")
     assert outcome.out.count("\n") == 1
     assert "6 requests, 0 denied" in outcome.out
-    assert path.read_text(encoding="utf-8") == alohub("queues", "list", "--jsonl").out
+    assert path.read_text(encoding="utf-8") == alohub("queues", "list", "--output", "jsonl").out
     assert [json.loads(line) for line in path.read_bytes().splitlines()] == records(alohub.sandbox.queues)
 
 

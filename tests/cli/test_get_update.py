@@ -1,21 +1,29 @@
 """`alohub queues get` and `alohub queues update`."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from alohub_async.cli.errors import ExitCode
 from alohub_async.files import queue_record, read_queues
-from alohub_async.testing import JsonAnswer, WireQueue
-from tests.cli.command import Alohub, records
+from alohub_async.testing import DropConnection, JsonAnswer, Status, WireQueue
+from tests.cli.command import PATIENCE, Alohub, Process, records
 
 ID = "1001226"
 GET = ("queues", "get", ID)
 UPDATE = ("queues", "update", ID)
+SET = ("--max-wait", "77")
 
 
 def _stored(alohub: Alohub) -> WireQueue:
     return alohub.sandbox.queues[0]
+
+
+def _bodies(alohub: Alohub) -> list[object]:
+    """The updates that were sent."""
+    return [request.json for request in alohub.sandbox.requests.of(method="PUT")]
 
 
 def test_get(alohub: Alohub) -> None:
@@ -60,15 +68,131 @@ def test_an_unknown_form(alohub: Alohub) -> None:
 
 
 def test_update_sets_all_fields(alohub: Alohub) -> None:
-    """`update` sets all four fields, in the formats of the API, and confirms it in one line."""
+    """`update` sets all four fields, in the formats of the API, and shows each before and after."""
+    _stored(alohub).update(timeWait="60", strategy=2, musicinQueue=None, nguongRanhRoi="0")
     outcome = alohub(
         *UPDATE, "--max-wait", "77", "--strategy", "divert", "--music-on-hold", "tết.wav", "--announce-position"
     )
-    assert outcome.code == 0
-    assert outcome.out == "Updated queue 1001226. Inbound queue updated successfully\n"
+    assert (outcome.code, outcome.err) == (0, "")
+    *_, first, second, third, fourth, counts = outcome.out.splitlines()
+    assert first.startswith(ID)
+    assert first.endswith(" music_on_hold: - -> tết.wav")
+    assert second.strip() == "max_wait: 60 s -> 77 s"
+    assert third.strip() == "strategy: VIP -> DIVERT"
+    assert fourth.strip() == "announce_position: no -> yes"
+    assert counts == "1 changed"
     stored = _stored(alohub)
     assert (stored["timeWait"], stored["strategy"]) == ("77", 4)
     assert (stored["musicinQueue"], stored["nguongRanhRoi"]) == ("tết.wav", "1")
+
+
+def test_update_of_what_is_so_already(alohub: Alohub) -> None:
+    """Nothing is sent if the queue has the values."""
+    _stored(alohub).update(timeWait="77")
+    outcome = alohub(*UPDATE, "--max-wait", "77")
+    assert (outcome.code, outcome.out.splitlines()[-1]) == (0, "1 unchanged")
+    assert _bodies(alohub) == []
+
+
+@pytest.mark.parametrize("options", [(), ("--expect", "max_wait=60")])
+def test_update_dry_run(alohub: Alohub, options: tuple[str, ...]) -> None:
+    """`--dry-run` shows what would change, and sends no update."""
+    _stored(alohub).update(timeWait="60")
+    outcome = alohub(*UPDATE, "--max-wait", "77", "--dry-run", *options)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "max_wait: 60 s -> 77 s\n1 to change\n" in outcome.out
+    assert _bodies(alohub) == []
+
+
+@pytest.mark.parametrize(
+    "expect",
+    [
+        "max_wait=60",
+        "max-wait= 60 ",
+        "strategy=VIP",
+        "strategy=2",
+        "music_on_hold=null",
+        "announce_position=yes",
+        "name=a=b",
+        "number=0912",
+    ],
+)
+def test_update_as_expected(alohub: Alohub, expect: str) -> None:
+    """`--expect` takes any field, with values as in files of changes; after the update it holds again."""
+    stored = _stored(alohub)
+    stored.update(
+        timeWait="60", strategy=2, musicinQueue=None, nguongRanhRoi="1", callinName="a=b", callinNumber="0912"
+    )
+    for state in ("changed", "unchanged"):
+        outcome = alohub(*UPDATE, "--max-wait", "77", "--expect", expect)
+        assert (outcome.code, outcome.err, outcome.out.splitlines()[-1]) == (0, "", f"1 {state}")
+
+
+@pytest.mark.parametrize(
+    ("expect", "message"),
+    [
+        (("max_wait=61",), "max_wait is 60, not 61"),
+        (("max_wait=null",), "max_wait is 60, not None"),
+        (("max_wait=60", "strategy=NORMAL"), "strategy is <QueueStrategy.VIP: 2>, not <QueueStrategy.NORMAL: 1>"),
+        (("name=b",), "name is 'a', not 'b'"),
+    ],
+)
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+def test_update_conflicts(alohub: Alohub, expect: tuple[str, ...], message: str, options: tuple[str, ...]) -> None:
+    """Another value is a conflict with its own exit code, and nothing is written."""
+    _stored(alohub).update(timeWait="60", strategy=2, callinName="a")
+    words = [word for each in expect for word in ("--expect", each)]
+    outcome = alohub(*UPDATE, "--max-wait", "77", *words, *options)
+    assert outcome.code == ExitCode.CONFLICT
+    assert message in outcome.error
+    assert "nothing was written" in outcome.error
+    assert _bodies(alohub) == []
+
+
+def test_update_conflicts_with_a_change_meanwhile(alohub: Alohub) -> None:
+    """Between the look and the update, others change the field."""
+    _stored(alohub).update(timeWait="60")
+    alohub.sandbox.fail(JsonAnswer({"callinId": int(ID), "callinName": "a", "timeWait": "61"}))
+    outcome = alohub(*UPDATE, "--max-wait", "77", "--expect", "max_wait=61")
+    assert outcome.code == ExitCode.CONFLICT
+    assert "max_wait is 60, not 61" in outcome.error
+    assert _bodies(alohub) == []
+
+
+def test_update_that_is_not_taken(alohub: Alohub) -> None:
+    """A value that the server confirms and does not set is a failure."""
+    _stored(alohub).update(timeWait="60")
+    alohub.sandbox.fail(JsonAnswer({"success": "1"}), method="PUT")
+    outcome = alohub(*UPDATE, "--max-wait", "77")
+    assert outcome.code == ExitCode.FAILED
+    assert "max_wait: 60 s -> 77 s (it is 60 s)\n1 not taken\n" in outcome.out
+    assert outcome.err == f"alohub: queue {ID}: the server reported success but did not change max_wait\n"
+
+
+def test_update_that_may_be_done(alohub: Alohub) -> None:
+    """The message of a failure says so if the update was sent."""
+    _stored(alohub).update(timeWait="60")
+    alohub.sandbox.fail(DropConnection(processed=True), method="PUT")
+    alohub.sandbox.fail(Status(400), method="GET", after=1)
+    assert "the update may be done all the same" in alohub(*UPDATE, "--max-wait", "77").error
+
+
+@pytest.mark.parametrize("color", [{}, {"NO_COLOR": "1"}])
+def test_update_in_a_pipe(start: Callable[..., Process], alohub: Alohub, color: dict[str, str]) -> None:
+    """The table is plain text, and fits a terminal of 80 columns."""
+    _stored(alohub).update(timeWait="60", callinName="dài " * 40)
+    process = start(*UPDATE, "--max-wait", "77", "--dry-run", COLUMNS="80", **color)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert err == ""
+    assert "\x1b" not in out
+    assert "max_wait: 60 s -> 77 s" in out
+    assert max(map(cell_len, out.splitlines())) <= 80
+
+
+def test_help_has_examples(alohub: Alohub) -> None:
+    """`--help` of each command has one."""
+    for command in ("list", "get", "update"):
+        assert f"Example: alohub queues {command} " in " ".join(alohub("queues", command, "--help").out.split())
 
 
 @pytest.mark.parametrize(
@@ -83,8 +207,9 @@ def test_update_sets_all_fields(alohub: Alohub) -> None:
 )
 def test_update_sends_only_given_fields(alohub: Alohub, option: tuple[str, ...], body: dict[str, object]) -> None:
     """`update` sends the given fields and nothing else."""
+    _stored(alohub).update(timeWait="60", strategy=1, musicinQueue=None, nguongRanhRoi="1")
     assert alohub(*UPDATE, *option).code == 0
-    assert [request.json for request in alohub.sandbox.requests] == [body]
+    assert _bodies(alohub) == [body]
 
 
 @pytest.mark.parametrize(
@@ -97,6 +222,13 @@ def test_update_sends_only_given_fields(alohub: Alohub, option: tuple[str, ...],
         (("--strategy", "5"), "'5' is not one of"),
         (("--music-on-hold", "../a.wav"), "plain file name"),
         (("--music-on-hold", ""), "plain file name"),
+        ((*SET, "--expect", "max_wait"), "'max_wait' is not FIELD=VALUE"),
+        ((*SET, "--expect", "wait=1"), "no field 'wait'; did you mean 'max_wait'?"),
+        ((*SET, "--expect", "extra={}"), "no field 'extra'"),
+        ((*SET, "--expect", "max_wait=soon"), "max_wait must be a whole number or null; 'soon' was found"),
+        ((*SET, "--expect", "max_wait="), "max_wait must be a whole number or null"),
+        ((*SET, "--expect", "strategy=gold"), "one of NORMAL, VIP"),
+        ((*SET, "--expect", "max_wait=1", "--expect", "max-wait=2"), "'max-wait=2' is the second one of its field"),
     ],
 )
 def test_update_refuses(alohub: Alohub, options: tuple[str, ...], message: str) -> None:

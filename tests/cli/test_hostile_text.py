@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from alohub_async.testing import JsonAnswer
 from tests.cli.command import Alohub
 from tests.support import FIRST, json_reply, queue
 
@@ -14,12 +13,12 @@ LONG = "x" * 100_000
 
 COMMANDS: dict[str, tuple[str, ...]] = {
     "table": ("list",),
-    "array": ("list", "--json"),
-    "lines": ("list", "--jsonl"),
+    "array": ("list", "--output", "json"),
+    "lines": ("list", "--output", "jsonl"),
     "one": ("get", str(FIRST)),
     "one as JSON": ("get", str(FIRST), "--output", "json"),
     "audit": ("audit",),
-    "audit as JSON": ("audit", "--json"),
+    "audit as JSON": ("audit", "--output", "json"),
     "difference": ("diff", "live", "live"),
 }
 
@@ -48,13 +47,12 @@ def test_tables_have_a_most_length(alohub: Alohub, name: str) -> None:
 
 
 @pytest.mark.parametrize("text", [HOSTILE, LONG])
-@pytest.mark.parametrize("answer", ["failure", "shape", "success"])
+@pytest.mark.parametrize("answer", ["failure", "shape", "updated"])
 def test_messages_have_a_most_length(alohub: Alohub, answer: str, text: str) -> None:
-    """The message of a failure, an unknown shape, and a confirmed update."""
-    if answer == "success":
-        alohub.sandbox.fail(JsonAnswer({"success": "1", "error_message": text}))
-        outcome = alohub("queues", "update", str(FIRST), "--max-wait", "5")
-        shown = outcome.out
+    """The message of a failure, an unknown shape, and a value that an update replaces."""
+    if answer == "updated":
+        alohub.sandbox.fail(json_reply(queue(timeWait=text)))
+        shown = alohub("queues", "update", str(FIRST), "--max-wait", "5").out.splitlines()[2]
     else:
         body: dict[str, Any] = {"success": "0", "error_message": text} if answer == "failure" else {text: {}}
         alohub.sandbox.fail(json_reply(body, status=404 if answer == "failure" else 200))

@@ -28,7 +28,7 @@ def test_where_the_file_is(command: Alohub, monkeypatch: pytest.MonkeyPatch, tmp
     if place == "usual":
         usual.parent.mkdir(parents=True)
         Path("tenants.toml").rename(usual)
-    assert command("queues", "list", "--tenant", "b", "--jsonl", *options).code == 0
+    assert command("queues", "list", "--tenant", "b", "--output", "jsonl", *options).code == 0
     assert command("queues", "get", "1001226", "--tenant", "b", *options).code == 0
     assert {request.headers["X-Tenant-ID"] for request in command.sandbox.requests} == {"T-2"}
 
@@ -80,14 +80,14 @@ def test_export_and_audit_of_one_tenant(command: Alohub) -> None:
     tenant = ("--tenants", "tenants.toml", "--tenant", "b")
     assert command("queues", "export", "queues.jsonl", *tenant).code == 0
     assert len([*read_queues(Path("queues.jsonl"))]) == QUEUES
-    assert command("queues", "audit", "--json", *tenant).json["tenant"] == "b"
+    assert command("queues", "audit", "--output", "json", *tenant).json["tenant"] == "b"
 
 
 # list
 
 
 def test_list(command: Alohub) -> None:
-    """The table has a column of tenants, JSON a line for each tenant, and JSON Lines the tenant in each line."""
+    """The table has a column of tenants, JSON an object for each tenant, and JSON Lines the tenant in each line."""
     listing = ("queues", "list", "--tenants", "tenants.toml")
     table = command(*listing)
     assert (table.code, table.err) == (0, "")
@@ -96,15 +96,32 @@ def test_list(command: Alohub) -> None:
     assert table.out.splitlines()[-1] == "27 queues"
     by_tenant = [
         (each["tenant"], each["result"]["complete"], len(each["result"]["queues"]))
-        for each in lines(command(*listing, "--json").out)
+        for each in command(*listing, "--output", "json").json
     ]
     assert by_tenant == [(name, True, QUEUES) for name in "abc"]
-    found = lines(command(*listing, "--jsonl", "--jobs", "1").out)
+    found = lines(command(*listing, "--output", "jsonl", "--jobs", "1").out)
     assert found[:QUEUES] == [{"tenant": "a", **queue} for queue in records(command.sandbox.queues)]
     assert len(found) == 3 * QUEUES
 
 
-@pytest.mark.parametrize("form", [(), ("--json",), ("--jsonl",)])
+def test_a_list_of_parts(command: Alohub) -> None:
+    """Filters, the limit and the columns are for each tenant; CSV has one header, and the tenant in each row."""
+    for options in (("--columns", "id"), ("--columns", "tenant,id")):
+        outcome = command("queues", "list", *TENANTS, "--limit", "2", "--output", "csv", "--jobs", "1", *options)
+        assert (outcome.code, outcome.err) == (0, "")
+        assert outcome.out.splitlines() == ["tenant,id", *(f"{name},{FIRST + i}" for name in "abc" for i in range(2))]
+    found = command("queues", "list", *TENANTS, "--strategy", "VIP", "--columns", "strategy", "--output", "json").json
+    assert [{row["strategy"] for row in each["result"]["queues"]} for each in found] == [{2}] * 3
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        (),
+        ("--output", "json"),
+        ("--output", "jsonl"),
+    ],
+)
 def test_a_failure_does_not_stop_the_others(
     command: Alohub, monkeypatch: pytest.MonkeyPatch, form: tuple[str, ...]
 ) -> None:
@@ -117,8 +134,8 @@ def test_a_failure_does_not_stop_the_others(
     assert denied.startswith("alohub: tenant a: ")
     assert "is KEY_a the key" in denied
     assert no_key == "alohub: tenant b: no API key: set KEY_b"
-    if form == ("--json",):
-        found = lines(outcome.out)
+    if form[1:] == ("json",):
+        found = outcome.json
         assert found[0]["error"]["class"] == "AuthenticationError"
         assert (found[1]["tenant"], found[1]["status"], found[1]["result"]) == ("b", "failed", None)
         assert len(found[2]["result"]["queues"]) == QUEUES
@@ -129,7 +146,7 @@ def test_a_failure_does_not_stop_the_others(
 @pytest.mark.usefixtures("fleet")
 def test_a_reader_that_is_gone(start: Callable[..., Process]) -> None:
     """The command ends as usual when the reader has closed the output."""
-    process = start("queues", "list", "--jsonl", "--tenants", "tenants.toml")
+    process = start("queues", "list", "--output", "jsonl", "--tenants", "tenants.toml")
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.close()
@@ -177,7 +194,7 @@ def test_diff(exported: Alohub) -> None:
     assert row.split()[:2] == ["b", str(FIRST)]
     assert row.endswith("max_wait: 60 s -> 177 s")
     assert counts == "1 changed, 26 unchanged"
-    found = lines(exported("queues", "diff", "monday", "live", "--json", *TENANTS).out)
+    found = exported("queues", "diff", "monday", "live", "--output", "json", *TENANTS).json
     assert [(each["tenant"], len(each["result"]["changed"]), each["result"]["unchanged"]) for each in found] == [
         ("a", 0, QUEUES),
         ("b", 1, QUEUES - 1),
@@ -197,11 +214,11 @@ def test_diff_of_files(exported: Alohub, monkeypatch: pytest.MonkeyPatch) -> Non
         Path(f"sunday/tenant={name}").rename(f"monday/tenant={name}")
         Path(f"sunday/tenant={name}").mkdir()
     Path("sunday/tenant=c/queues.parquet").write_bytes(Path("monday/tenant=c/queues.parquet").read_bytes())
-    outcome = exported("queues", "diff", "sunday", "monday", "--json", *TENANTS)
+    outcome = exported("queues", "diff", "sunday", "monday", "--output", "json", *TENANTS)
     assert outcome.code == 2
     assert [line.split(": ")[1] for line in outcome.err.splitlines()] == ["tenant a", "tenant b"]
     assert "tenant=b must have one file that ends in .jsonl, .csv, .parquet; it has none" in outcome.err
-    assert lines(outcome.out)[2]["result"]["unchanged"] == QUEUES
+    assert outcome.json[2]["result"]["unchanged"] == QUEUES
     assert exported.sandbox.requests == []
 
 

@@ -232,12 +232,12 @@ def test_a_cluster(command: Alohub, tmp_path: Path) -> None:
     distributed: Any = importlib.import_module("distributed")
     cluster = distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None, silence_logs=50)
     with cluster as found:
-        on_cluster = (*TENANTS, "--scheduler", found.scheduler_address, "--json")
-        exported = command(*EXPORT, str(tmp_path / "out"), *on_cluster)
-        audited = command(*AUDIT, "--html", "audit.html", *on_cluster)
+        on_cluster = (*TENANTS, "--scheduler", found.scheduler_address)
+        exported = command(*EXPORT, str(tmp_path / "out"), *on_cluster, "--json")
+        audited = command(*AUDIT, "--html", "audit.html", *on_cluster, "--output", "json")
     assert (exported.code, audited.code) == (0, 1)
     assert [each["result"]["written"] for each in lines(exported.out)] == [QUEUES] * 3
-    assert [each["result"]["tenant"] for each in lines(audited.out)] == [*"abc"]
+    assert [each["result"]["tenant"] for each in audited.json] == [*"abc"]
     assert "Audit of 3 tenants" in Path("audit.html").read_text(encoding="utf-8")
     assert not Path("audit-tenants").exists()
 
@@ -334,13 +334,22 @@ def test_no_findings(command: Alohub, serve: Callable[..., Sandbox], monkeypatch
         monkeypatch.setenv(f"KEY_{name}", key)
     assert command(*AUDIT, *TENANTS).code == 0
     monkeypatch.delenv("KEY_b")
-    outcome = command(*AUDIT, *TENANTS, "--json", "--html", "a.html", "--junit", "a.xml")
+    outcome = command(*AUDIT, *TENANTS, "--output", "json", "--html", "a.html", "--junit", "a.xml")
     assert outcome.code == 2
-    assert [each["status"] for each in lines(outcome.out)] == ["done", "failed", "done"]
+    assert [each["status"] for each in outcome.json] == ["done", "failed", "done"]
     page = Path("a.html").read_text(encoding="utf-8")
     assert "no API key: set KEY_b" in page
     assert 'href="a-tenants/b.html"' not in page
     assert '<error message="no API key: set KEY_b"' in Path("a.xml").read_text(encoding="utf-8")
+
+
+def test_findings_as_rows(command: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """JSON Lines have the tenant in each row; a tenant that failed has a line on stderr."""
+    monkeypatch.delenv("KEY_b")
+    outcome = command(*AUDIT, *TENANTS, "--output", "jsonl", "--quiet")
+    assert outcome.code == 2
+    assert {each["tenant"] for each in lines(outcome.out)} == {*"ac"}
+    assert outcome.err == "alohub: tenant b: no API key: set KEY_b\n"
 
 
 def test_an_audit_goes_on(command: Alohub) -> None:
@@ -359,7 +368,7 @@ def test_an_audit_goes_on(command: Alohub) -> None:
 def test_an_audit_after_ctrl_c(fleet: Sandbox, start: Callable[..., Process]) -> None:
     """After Ctrl-C, the same command audits the tenants that are left."""
     fleet.latency = 0.05
-    command = (*AUDIT, *TENANTS, "--folder", "out", "--jobs", "1", "--json")
+    command = (*AUDIT, *TENANTS, "--folder", "out", "--jobs", "1", "--output", "json")
     process = start(*command)
     deadline = time.monotonic() + PATIENCE
     while not Path("out/tenant=a/_audit.json").exists():
@@ -371,5 +380,4 @@ def test_an_audit_after_ctrl_c(fleet: Sandbox, start: Callable[..., Process]) ->
     assert err == "alohub: interrupted; run the same command again to go on; tenants that are done are not done again\n"
     fleet.latency = 0.0
     out = start(*command).communicate(timeout=PATIENCE)[0]
-    assert lines(out)[0]["status"] == "skipped"
-    assert lines(out)[2]["status"] == "done"
+    assert [each["status"] for each in json.loads(out)][::2] == ["skipped", "done"]

@@ -183,11 +183,11 @@ def test_keys_that_are_refused(torture: Torture) -> None:
 
 _COMMANDS: Final[Mapping[str, Sequence[str]]] = {
     "list": ["queues", "list"],
-    "list as JSON": ["queues", "list", "--json"],
+    "list as JSON": ["queues", "list", "--output", "json"],
     "get": ["queues", "get", str(FIRST)],
     "update": ["queues", "update", str(FIRST), "--max-wait", "5"],
     "export": ["queues", "export", "queues.csv"],
-    "audit": ["audit", "--html", "page.html", "--json"],
+    "audit": ["audit", "--html", "page.html", "--output", "json"],
 }
 
 
@@ -210,7 +210,7 @@ def test_repeated_to_the_command(
         for path in tmp_path.iterdir():
             path.unlink()
         return [
-            *([] if code in range(8) else [f"exit code {code}"]),
+            *([] if code in range(9) else [f"exit code {code}"]),
             *(["a traceback"] if "Traceback" in err else []),
             *(f"in {name}" for name, text in shown.items() if reveals(text) and place not in _DATA),
         ]
