@@ -1,13 +1,15 @@
 """Files of changes: CSV with a header line, or JSON Lines; `rows.py` describes the rows."""
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
-from alohub_async.changes.rows import COLUMNS, EXPECT, Change, Problem, read_rows
+from alohub_async.changes.rows import COLUMNS, WRITABLE, Change, Problem, read_rows
 from alohub_async.errors import FileError
 from alohub_async.files import check_ending, reading, replacing, to_cell
 from alohub_async.files.delimited import csv_rows, json_rows, write_objects, write_rows
+from alohub_async.files.sheets import EXPECT
 from alohub_async.plurals import counted
 
 _ENDINGS: Final = (".csv", ".jsonl")  # of files that people edit
@@ -22,8 +24,12 @@ class ChangesFileError(FileError):
         self.problems = problems
 
 
-def read_changes(path: Path) -> list[Change]:
-    """Read and check a whole file of changes: `.csv` (UTF-8, commas, an empty cell is no value) or `.jsonl`.
+def read_changes(path: Path, *, opened: BinaryIO | None = None) -> list[Change]:
+    """Read and check a whole file of changes: `.csv` (UTF-8, an empty cell is no value) or `.jsonl`.
+
+    Args:
+        path: The file. Its ending is the format.
+        opened: Where to read it from instead, such as stdin; the path then only names it.
 
     Raises:
         InvalidArgumentError: The file has another ending.
@@ -31,7 +37,7 @@ def read_changes(path: Path) -> list[Change]:
         FileError: The file cannot be read.
     """
     ending = check_ending(path, _ENDINGS)
-    with reading(path) as file:
+    with reading(path) if opened is None else nullcontext(opened) as file:
         rows = csv_rows(file, COLUMNS, ["id"], null="null") if ending == ".csv" else json_rows(file)
         changes, problems = read_rows(rows)
     if problems:
@@ -56,7 +62,11 @@ def write_changes(path: Path, changes: Iterable[Change]) -> None:
 
 
 def _values(change: Change) -> dict[str, Any]:
-    return {"id": change.id, **change.wanted, **{EXPECT + name: value for name, value in change.expect.items()}}
+    return {"id": change.id, **change.wanted, **{_column(name): value for name, value in change.expect.items()}}
+
+
+def _column(name: str) -> str:
+    return EXPECT + name if name in WRITABLE else name
 
 
 def _to_cell(value: object) -> str:

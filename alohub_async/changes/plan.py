@@ -6,7 +6,7 @@ from typing import Final, Unpack
 import attrs
 
 from alohub_async.changes.diff import FieldChange
-from alohub_async.changes.rows import Change
+from alohub_async.changes.rows import WRITABLE, Change
 from alohub_async.client import AlohubClient
 from alohub_async.errors import AlohubError, InvalidArgumentError, NotFoundError
 from alohub_async.models import InboundQueue
@@ -128,5 +128,8 @@ def plan_step(change: Change, found: InboundQueue | None, error: AlohubError | N
         return Step(change, None, error=error)
     wanted = differing(found, change.wanted)
     fields = tuple(FieldChange(name, value_of(found, name), value) for name, value in wanted.items())
-    expected = {name: change.expect[name] for name in wanted if name in change.expect}
-    return Step(change, found, fields, conflict(f"queue {change.id}", found, expected))
+    expected = {name: value for name, value in change.expect.items() if name in wanted}
+    others = [name for name in change.expect if name not in WRITABLE and value_of(found, name) is not None]
+    edited = {name: change.expect[name] for name in others if value_of(found, name) != change.expect[name]}
+    only = f", of which only {', '.join(WRITABLE)} can be changed," if edited else ""
+    return Step(change, found, fields, conflict(f"queue {change.id}{only}", found, {**expected, **edited}))

@@ -2,6 +2,9 @@
 
 A row has the `id` and the fields to set, by their names in `InboundQueueUpdate`. It may also have the expected current
 value of a field, such as `expect.max_wait`; in CSV, where an empty cell is no value, `null` expects it not to be set.
+
+The row of a whole queue, as exports have it, has other fields, too. They are expected to be as in the row, if the queue
+has them. Its fields that equal their expected values were not edited, so they are not set.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -14,16 +17,19 @@ from alohub_async.changes.diff import FieldChange, QueueDiff
 from alohub_async.errors import InvalidArgumentError
 from alohub_async.files.delimited import Row, from_cell
 from alohub_async.files.records import columns_of
+from alohub_async.files.sheets import EXPECT
 from alohub_async.models import InboundQueue, InboundQueueUpdate, QueueStrategy
 from alohub_async.resources.edits import require_changes, value_of, wanted_values
 from alohub_async.validation import check_id, check_instance, nearest
 
 WRITABLE: Final = tuple(field.name for field in attrs.fields(InboundQueueUpdate))
-EXPECT: Final = "expect."
 STRATEGIES: Final = ", ".join(f"{strategy.name} ({int(strategy)})" for strategy in QueueStrategy)  # for messages
 _QUEUE: Final = columns_of(InboundQueue)
 _FIELDS: Final = {name: _QUEUE.kinds[name] for name in WRITABLE}
-COLUMNS: Final[dict[str, type]] = {"id": int, **_FIELDS, **{EXPECT + name: kind for name, kind in _FIELDS.items()}}
+_EXPECTED: Final = {EXPECT + name: kind for name, kind in _FIELDS.items()}
+_READ_ONLY: Final = tuple(name for name in _QUEUE.kinds if name not in {"id", *WRITABLE})
+_CHECKED: Final = (*WRITABLE, *_READ_ONLY)
+COLUMNS: Final[dict[str, type]] = {"id": int, **_FIELDS, **_EXPECTED, **_QUEUE.kinds, "extra": str}
 """The kind of the values in each column."""
 
 
@@ -34,10 +40,12 @@ class Change:
     Attributes:
         update: The fields to set, at least one.
         expect: Expected current values of these fields, None for not set. A field without one may have any value. A
-            field that has neither its expected nor its wanted value is a conflict.
+            field that has neither its expected nor its wanted value is a conflict, and so is a queue that has other
+            values of fields that cannot be set.
 
     Raises:
-        InvalidArgumentError: A value is not allowed, no field is set, or an expectation is not about a field to set.
+        InvalidArgumentError: A value is not allowed, an expectation is about a field that is not set but could be, or
+            there is neither a field to set nor one that cannot be set.
     """
 
     id: int
@@ -46,8 +54,10 @@ class Change:
 
     def __attrs_post_init__(self) -> None:
         check_id("id", self.id)
-        wanted = require_changes(self.update, InboundQueueUpdate)
         expect: Mapping[Any, Any] = check_instance("expect", self.expect, cast("type[Mapping[Any, Any]]", Mapping))
+        if not any(name in _READ_ONLY for name in expect):
+            require_changes(self.update, InboundQueueUpdate)
+        wanted = wanted_values(check_instance("update", self.update, InboundQueueUpdate))
         if problems := _unchecked(expect, wanted):
             raise InvalidArgumentError("; ".join(problems))
         checked = {name: _expected(name, value) for name, value in expect.items()}
@@ -61,7 +71,7 @@ class Change:
 
 def _unchecked(expect: Iterable[Any], wanted: Iterable[str]) -> list[str]:
     """Why expectations of these fields would not be looked at."""
-    unknown = {name: nearest(str(name).removeprefix(EXPECT), WRITABLE) for name in expect if name not in WRITABLE}
+    unknown = {name: nearest(str(name).removeprefix(EXPECT), WRITABLE) for name in expect if name not in _CHECKED}
     unset = [name for name in expect if name in WRITABLE and name not in wanted]
     problems = [f"no field {name!r:.60} to expect; {advice}" for name, advice in unknown.items()]
     return problems + [f"the expected {name} is not checked unless it is set, too" for name in unset]
@@ -106,9 +116,15 @@ def read_rows(rows: Iterable[Row]) -> tuple[list[Change], list[Problem]]:
 def _read_row(values: Mapping[str, Any]) -> tuple[Change | None, list[str]]:
     """The change of a row, or else all its problems."""
     problems = [f"unknown column {name!r:.60}; {nearest(name, COLUMNS)}" for name in values if name not in COLUMNS]
-    wanted = [name for name in WRITABLE if name in values]
+    whole = any(name in values for name in (*_READ_ONLY, "extra"))
+    wanted = [name for name in WRITABLE if name in values and not (whole and values[name] is None)]
     expect = [name for name in WRITABLE if EXPECT + name in values]
-    if not wanted:
+    if whole:
+        emptied = [name for name in expect if name not in wanted and values[EXPECT + name] is not None]
+        problems += [f"{name} is empty, which changes nothing; put its value back" for name in emptied]
+        unedited = {name for name in expect if name not in wanted or values[name] == values[EXPECT + name]}
+        wanted, expect = ([name for name in names if name not in unedited] for names in (wanted, expect))
+    elif not wanted:
         problems.append(f"no field to set; give at least one of {', '.join(WRITABLE)}")
     else:
         problems += _unchecked(expect, wanted)
@@ -123,9 +139,12 @@ def _read_row(values: Mapping[str, Any]) -> tuple[Change | None, list[str]]:
     queue_id: Any = collect(_id, "id", values.get("id"))
     fields = {name: collect(_wanted, name, values[name]) for name in wanted}
     expected = {name: collect(_expected, name, values[EXPECT + name]) for name in expect}
+    others = {name: collect(_QUEUE.checked, name, values[name]) for name in _READ_ONLY if values.get(name) is not None}
     if problems:
         return None, problems
-    return Change(queue_id, InboundQueueUpdate(**fields), expected), []
+    if whole and not (fields or others):
+        return None, ["nothing to compare or to set"]
+    return Change(queue_id, InboundQueueUpdate(**fields), {**expected, **others}), []
 
 
 def _id(name: str, value: Any) -> int:
@@ -167,7 +186,7 @@ def changes_of(diff: QueueDiff) -> tuple[list[Change], list[str]]:
     for changed in diff.changed:
         wanted: dict[str, Any] = {}
         for field in changed.fields:
-            if reason := _reason_not_settable(field):
+            if reason := reason_not_settable(field):
                 skipped.append(f"queue {changed.before.id}: {field.name} stays unchanged: {reason}")
             else:
                 wanted[field.name] = field.after
@@ -179,7 +198,7 @@ def changes_of(diff: QueueDiff) -> tuple[list[Change], list[str]]:
     return changes, skipped
 
 
-def _reason_not_settable(field: FieldChange) -> str | None:
+def reason_not_settable(field: FieldChange) -> str | None:
     """Why the field cannot be set to its value after; None if it can."""
     if field.name not in WRITABLE:
         return "it cannot be set"

@@ -14,9 +14,10 @@ from alohub_async.cli.apply import APPLY_EPILOG, apply_command
 from alohub_async.cli.audit import AUDIT_EPILOG, audit_command
 from alohub_async.cli.diff import DIFF_EPILOG, diff_command
 from alohub_async.cli.errors import KEY_VARIABLE, ExitCode, describe, print_traceback_of_bug
-from alohub_async.cli.export import export_command
+from alohub_async.cli.export import EXPORT_EPILOG, export_command
 from alohub_async.cli.guide import guide_command
 from alohub_async.cli.output import OutputClosedError, write, write_stderr
+from alohub_async.cli.rollback import ROLLBACK_EPILOG, rollback_command
 from alohub_async.cli.sandbox import sandbox_command
 from alohub_async.cli.streams import discard, usable_streams
 from alohub_async.secret import Secret
@@ -42,8 +43,9 @@ app: typer.Typer = typer.Typer(
 )
 queues.app.command("diff", epilog=DIFF_EPILOG)(diff_command)
 queues.app.command("apply", epilog=APPLY_EPILOG)(apply_command)
+queues.app.command("rollback", epilog=ROLLBACK_EPILOG)(rollback_command)
 queues.app.command("audit", epilog=AUDIT_EPILOG)(audit_command)
-queues.app.command("export", epilog="Example: alohub queues export queues.parquet")(export_command)
+queues.app.command("export", epilog=EXPORT_EPILOG)(export_command)
 app.add_typer(queues.app, name="queues")
 app.command("guide", epilog="Example: alohub guide tutorial")(guide_command)
 app.command("sandbox", epilog="Example: alohub sandbox --port 8080 --queues 1000 --tenant-limit 20")(sandbox_command)

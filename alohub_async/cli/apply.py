@@ -4,9 +4,9 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, Literal
 
 import attrs
 import typer
@@ -35,6 +35,7 @@ Columns of the CSV file, or keys in JSON Lines:
                       new value; an empty cell leaves the field unchanged
   expect.max_wait, …  expected current value, null for none; if the queue
                       has another value, the row is a conflict
+  name, number, …     expected, too: these fields cannot be changed
 
 \b
 Exit codes, in addition to those of alohub --help:
@@ -43,17 +44,25 @@ Exit codes, in addition to those of alohub --help:
     2  the file has problems; all are listed, nothing was sent"""
 
 
-_file = Argument(metavar="FILE", show_default=False, help="Changes, as .csv or .jsonl; with --tenants, a folder.")
-_concurrency = Option(metavar="N", min=1, max=1000, help="Queues processed at the same time.")
+_file = Argument(
+    metavar="FILE", show_default=False, help="Changes, as .csv or .jsonl; with --tenants, a folder; - is stdin."
+)
+_format = Option("--format", help="Format of stdin.  [default: csv]")
+CONCURRENCY: Final[Any] = Option(metavar="N", min=1, max=1000, help="Queues processed at the same time.")
+LOG: Final[Any] = Option("--log", metavar="FILE", help="Append what is changed to this log, for rollback.")
+YES: Final[Any] = Option("--yes", "-y", help="Do not ask for confirmation.")
+DRY_RUN: Final[Any] = Option("--dry-run", help="Show the plan without changing anything.")
 
 
 @with_access
 def apply_command(
     file: Annotated[Path, _file],
     *,
-    yes: Annotated[bool, Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
-    dry_run: Annotated[bool, Option("--dry-run", help="Show the plan without changing anything.")] = False,
-    concurrency: Annotated[int, _concurrency] = 16,
+    file_format: Annotated[Literal["csv", "jsonl"] | None, _format] = None,
+    yes: Annotated[bool, YES] = False,
+    dry_run: Annotated[bool, DRY_RUN] = False,
+    log: Annotated[Path | None, LOG] = None,
+    concurrency: Annotated[int, CONCURRENCY] = 16,
     jobs: Annotated[int | None, JOBS] = None,
     access: Access,
 ) -> None:
@@ -63,6 +72,9 @@ def apply_command(
     the meantime is a conflict and is not written. The command can be run
     again: queues that already have the values are left unchanged.
 
+    FILE may also be an edited export, best one of export --excel: what was not
+    edited is not written. Any CSV may have ; or tabs between its cells.
+
     With --tenants, FILE is a folder as diff --tenants --changes writes it.
     """
     files: dict[Tenant | None, Path] = {None: file}
@@ -71,25 +83,26 @@ def apply_command(
         check_partitions(file, tenants)
         found = [tenant for tenant in tenants if (file / f"tenant={tenant.name}").is_dir()]
         files = {tenant: partition(file, tenant, _CHANGES) for tenant in found}
-    wanted = _read_changes(files)
-    if not (yes or dry_run or sys.stdin.isatty()):
-        raise CommandError("cannot ask to confirm: stdin is not a terminal; give --yes, or --dry-run to see the plan")
-    apply = _Apply(yes=yes, dry_run=dry_run, concurrency=concurrency, deadline=access.deadline)
-    if access.many:
-        by_tenant = {tenant: rows for tenant, rows in wanted.items() if tenant}
-        code = access.run_without_client(lambda: apply.tenants(access.pool(), by_tenant, jobs))
-    else:
-        code = ExitCode.OK if access.run(lambda client: apply.one(client, wanted[None])) else ExitCode.FAILED
-    if code:
+    piped = file == output.STANDARD_STREAM
+    if file_format is not None and not piped:
+        raise CommandError("--format is for stdin; the ending of a file is its format")
+    how: Any = {"yes": yes, "dry_run": dry_run, "can_ask": not piped, "concurrency": concurrency}
+    apply = Apply(access, _plan, log=None if log is None else changes.ChangeLog(log), **how)
+    wanted = _read_changes({None: Path(f"stdin.{file_format or 'csv'}")} if piped else files, piped=piped)
+    if code := apply.run(wanted, jobs):
         raise typer.Exit(code)
 
 
-def _read_changes(files: Mapping[Tenant | None, Path]) -> dict[Tenant | None, list[changes.Change]]:
+async def _plan(client: AlohubClient, _: str | None, wanted: Sequence[Any], **options: Any) -> changes.Plan:
+    return await changes.plan_changes(client, wanted, **options)
+
+
+def _read_changes(files: Mapping[Tenant | None, Path], *, piped: bool) -> dict[Tenant | None, list[changes.Change]]:
     """The changes of each file; the problems of all of them are written to stderr."""
     wanted, problems = dict[Tenant | None, list[changes.Change]](), Counter[Path]()
     for key, file in files.items():
         try:
-            wanted[key] = changes.read_changes(file)
+            wanted[key] = changes.read_changes(file, opened=sys.stdin.buffer if piped else None)
         except changes.ChangesFileError as exc:
             problems[file] = len(exc.problems)
             for problem in exc.problems:
@@ -100,32 +113,48 @@ def _read_changes(files: Mapping[Tenant | None, Path]) -> dict[Tenant | None, li
     return wanted
 
 
-@attrs.frozen(kw_only=True)
-class _Apply:
-    """How plans are made and applied."""
+@attrs.frozen
+class Apply:
+    """How plans are made from what is wanted, and applied."""
 
-    yes: bool
-    dry_run: bool
-    concurrency: int
-    deadline: float | None
+    access: Access
+    plan: Callable[..., Awaitable[changes.Plan]]  # of a client, the name of its tenant, and what is wanted
+    yes: bool = attrs.field(kw_only=True)
+    dry_run: bool = attrs.field(kw_only=True)
+    concurrency: int = attrs.field(kw_only=True)
+    log: changes.ChangeLog | None = attrs.field(kw_only=True)
+    can_ask: bool = attrs.field(default=True, kw_only=True)
 
-    async def one(self, client: AlohubClient, wanted: list[changes.Change]) -> bool:
+    def __attrs_post_init__(self) -> None:
+        if not (self.yes or self.dry_run or (self.can_ask and sys.stdin.isatty())):
+            message = "cannot ask to confirm: stdin is not a terminal; give --yes, or --dry-run to see the plan"
+            raise CommandError(message)
+
+    def run(self, wanted: Mapping[Tenant | None, Sequence[Any]], jobs: int | None) -> int:
+        """Do it for each tenant, or for the one that is None, and return the exit code."""
+        access = self.access
+        if access.many:
+            by_tenant = {tenant: rows for tenant, rows in wanted.items() if tenant}
+            return access.run_without_client(lambda: self._tenants(access.pool(), by_tenant, jobs))
+        return ExitCode.OK if access.run(lambda client: self._one(client, wanted[None])) else ExitCode.FAILED
+
+    async def _one(self, client: AlohubClient, wanted: Sequence[Any]) -> bool:
         """Plan and apply the changes of one tenant; whether every queue has its values."""
         started = time.monotonic()
-        plan = await self._plan(client, wanted)
+        plan = await self._plan(client, self.access.tenant, wanted)
         remaining = self._remaining(started)
         if not self._shall_apply([("", plan)]):
             return not plan.impossible
-        return await self._apply(client, plan, "", remaining)
+        return await self._apply(client, plan, self.access.tenant, remaining)
 
-    async def tenants(self, pool: AlohubPool, wanted: Mapping[Tenant, list[changes.Change]], jobs: int | None) -> int:
+    async def _tenants(self, pool: AlohubPool, wanted: Mapping[Tenant, Sequence[Any]], jobs: int | None) -> int:
         """Plan the changes of all tenants, ask once, apply them, and return the exit code."""
 
         async def plan(client: AlohubClient, tenant: Tenant) -> changes.Plan:
-            return await self._plan(client, wanted[tenant])
+            return await self._plan(client, tenant.name, wanted[tenant])
 
         async def apply(client: AlohubClient, tenant: Tenant) -> bool:
-            return await self._apply(client, plans[tenant], f"{tenant.name}  ", remaining)
+            return await self._apply(client, plans[tenant], tenant.name, remaining)
 
         started = time.monotonic()
         async with pool:
@@ -140,11 +169,12 @@ class _Apply:
                 good = good and all(outcome.value for outcome in applied)
         return code or (ExitCode.OK if good else ExitCode.FAILED)
 
-    async def _plan(self, client: AlohubClient, wanted: list[changes.Change]) -> changes.Plan:
-        return await changes.plan_changes(client, wanted, concurrency=self.concurrency, deadline=self.deadline)
+    async def _plan(self, client: AlohubClient, name: str | None, wanted: Sequence[Any]) -> changes.Plan:
+        return await self.plan(client, name, wanted, concurrency=self.concurrency, deadline=self.access.deadline)
 
     def _remaining(self, started: float) -> float | None:
-        return None if self.deadline is None else max(started + self.deadline - time.monotonic(), 0.001)
+        deadline = self.access.deadline
+        return None if deadline is None else max(started + deadline - time.monotonic(), 0.001)
 
     def _shall_apply(self, plans: Sequence[tuple[str, changes.Plan]]) -> bool:
         """Show the plans, and ask if need be."""
@@ -158,12 +188,20 @@ class _Apply:
             _confirm(count)
         return True
 
-    async def _apply(self, client: AlohubClient, plan: changes.Plan, whose: str, deadline: float | None) -> bool:
+    async def _apply(self, client: AlohubClient, plan: changes.Plan, name: str | None, deadline: float | None) -> bool:
         """Whether every queue has its values. The results so far are written even if it ends early."""
-        results = list[changes.Result]()
+        results, whose = list[changes.Result](), f"{name}  " if self.access.many else ""
+
+        def note(steps: Iterable[changes.Step], status: changes.Status) -> None:
+            if self.log is not None:
+                self.log.note(client, name, [(step.change.id, step.fields) for step in steps], status)
+
+        note(plan.to_write, changes.Status.UNKNOWN)  # so that a crash leaves nothing out
         try:
             async for result in changes.apply_plan(client, plan, concurrency=self.concurrency, deadline=deadline):
                 results.append(result)
+                if result.step.fields and result.step.error is None:
+                    note([result.step], result.status)
                 if result.step.fields or result.error is not None:
                     output.write(whose + _result_line(result))
         finally:

@@ -1,10 +1,13 @@
 """`alohub queues export`: all queues to a file, or the queues of several tenants to a folder."""
 
+import shutil
+import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import typer
 from typer import Argument, Option
@@ -12,7 +15,7 @@ from typer import Argument, Option
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode, describe
 from alohub_async.cli.outcomes import JOBS, NEWER_THAN, SCHEDULER, again, print_results, results_of, run_job
-from alohub_async.cli.output import one_line, write, write_json
+from alohub_async.cli.output import STANDARD_STREAM, one_line, write, write_json, write_stderr
 from alohub_async.cli.progress import show_progress
 from alohub_async.client import AlohubClient
 from alohub_async.errors import AlohubError, FileError
@@ -29,7 +32,17 @@ _COLUMNS: Final[dict[str, Callable[[Any], str]]] = {
     "Seconds": lambda result: f"{result['seconds']:.1f}",
 }
 
-_path = Argument(metavar="PATH", show_default=False, help="A .jsonl, .csv or .parquet file; with --tenants, a folder.")
+EXPORT_EPILOG: Final = """Example: alohub queues export queues.parquet
+
+\b
+Edit in a spreadsheet:   alohub queues export queues.csv --excel
+                         alohub queues apply queues.csv --log changes.log
+To another program:      alohub queues export - --format csv | program"""
+
+FileFormat: TypeAlias = Literal["jsonl", "csv", "parquet"]
+_path_help = "A .jsonl, .csv or .parquet file; with --tenants, a folder; - is stdout."
+_path = Argument(metavar="PATH", show_default=False, help=_path_help)
+_format = Option("--format", help="Format of stdout, by default jsonl; or of the files of --tenants.")
 _consistency = Option(metavar="HOW", help="repair: walk until proven complete; detect: one pass.")
 
 
@@ -37,6 +50,10 @@ _consistency = Option(metavar="HOW", help="repair: walk until proven complete; d
 def export_command(
     path: Annotated[Path, _path],
     *,
+    file_format: Annotated[FileFormat | None, _format] = None,
+    excel: Annotated[
+        bool, Option("--excel", help="Write a CSV to edit in a spreadsheet; apply takes it back.")
+    ] = False,
     details: Annotated[bool, Option("--details", help="Export the details of each queue.")] = False,
     page_size: Annotated[int | None, Option(metavar="N", help="Queues per page.  [default: 100]")] = None,
     prefetch: Annotated[int, Option(metavar="N", help="Pages requested at the same time.")] = 4,
@@ -55,14 +72,22 @@ def export_command(
     To resume an interrupted export, run the same command again. With --tenants,
     the queues of each tenant are in PATH/tenant=NAME/, and the results in
     PATH/_report.json.
+
+    With - for PATH, the file goes to stdout once it is whole, and the summary
+    to stderr. Such an export cannot be resumed.
     """
+    if excel and (file_format or "csv") != "csv":
+        raise CommandError("--excel writes CSV; leave out --format")
     walk: Any = {"page_size": page_size, "prefetch": prefetch, "consistency": consistency, "max_passes": max_passes}
-    export: Any = {"details": details, "restart": restart, "deadline": access.deadline, **walk}
+    export: Any = {"details": details, "excel": excel, "restart": restart, "deadline": access.deadline, **walk}
     if access.many:
+        if path == STANDARD_STREAM:
+            raise CommandError("with --tenants, PATH must be a folder, not stdout")
         found = access.read_tenants()
-        check_ending(Path(f"queues.{found.file_format}"))  # before each tenant fails for the same reason
+        form = file_format or ("csv" if excel else found.file_format)
+        check_ending(Path(f"queues.{form}"))  # before each tenant fails for the same reason
         run: Any = {"newer_than": newer_than, "concurrency": jobs, "scheduler": scheduler, **export}
-        job = partial(export_tenants, found.tenants, path, file_format=found.file_format, **run)
+        job = partial(export_tenants, found.tenants, path, file_format=form, **run)
         report = run_job(access, job, quiet=quiet, hint=again(restart=restart))
         results = results_of(report, found.tenants)
         if as_json:
@@ -74,34 +99,70 @@ def export_command(
     else:
         if newer_than is not None or scheduler is not None:
             raise CommandError("--newer-than and --scheduler are for --tenants")
-        code = _export_one(path, export, access, quiet=quiet, as_json=as_json)
+        if path == STANDARD_STREAM:
+            code = _export_to_stdout(
+                file_format or ("csv" if excel else "jsonl"), export, access, quiet=quiet, as_json=as_json
+            )
+        elif file_format is not None:
+            raise CommandError("--format is for stdout and --tenants; the ending of a file is its format")
+        else:
+            code = _export_one(path, export, access, quiet=quiet, as_json=as_json)
     if code:
         raise typer.Exit(code)
 
 
 def _export_one(path: Path, options: Mapping[str, Any], access: Access, *, quiet: bool, as_json: bool) -> int:
-    check_ending(path)  # before the user is asked for a key
+    can_resume = journal_path(path).exists
+    hint = f"; {again(restart=options['restart'], tenants=False)} to resume"
+    report = _run(path, options, access, quiet=quiet, hint=lambda: hint if can_resume() else "")
+    if as_json:
+        write_json(report.as_record())
+    else:
+        write(_summary(str(path), report) + "\n")
+    return ExitCode.OK if report.complete else ExitCode.INCOMPLETE
+
+
+def _export_to_stdout(
+    file_format: str, options: Mapping[str, Any], access: Access, *, quiet: bool, as_json: bool
+) -> int:
+    if as_json or options["restart"]:
+        raise CommandError("--json and --restart are for files; an export to stdout begins anew, and reports on stderr")
+    if sys.stdout.isatty():
+        raise CommandError("stdout is a terminal; redirect it to a file or a program, or use alohub queues list")
+    with tempfile.TemporaryDirectory(prefix="alohub-") as folder:
+        path = Path(folder) / f"queues.{file_format}"
+        hint = "; nothing was written, and an export to stdout cannot be resumed"
+        report = _run(path, options, access, quiet=quiet, hint=lambda: hint)
+        with path.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+        sys.stdout.flush()
+    write_stderr(_summary("stdout", report))
+    return ExitCode.OK if report.complete else ExitCode.INCOMPLETE
+
+
+def _run(
+    path: Path, options: Mapping[str, Any], access: Access, *, quiet: bool, hint: Callable[[], str]
+) -> ExportReport:
+    """Export to a file; the hint is added to the message of a failure."""
+    check_ending(path, *([[".csv"]] if options["excel"] else []))  # before the user is asked for a key
 
     async def work(client: AlohubClient) -> ExportReport:
         with show_progress("Exporting", quiet=quiet) as show:
             return await export_inbound(client, path, on_progress=show, **options)
 
     try:
-        report = access.run(work)
+        return access.run(work)
     except (AlohubError, CommandError, KeyboardInterrupt) as error:
-        can_resume = not isinstance(error.__cause__ or error, FileError) and journal_path(path).exists()
-        hint = f"; {again(restart=options['restart'], tenants=False)} to resume" if can_resume else ""
+        how = "" if isinstance(error.__cause__ or error, FileError) else hint()
         if isinstance(error, KeyboardInterrupt):
-            raise CommandError(f"interrupted{hint}", ExitCode.INTERRUPTED) from error
+            raise CommandError(f"interrupted{how}", ExitCode.INTERRUPTED) from error
         code, line = describe(error)
-        raise CommandError(line + hint, code) from error
-    summary = (
-        f"{path}: {counted(report.written, 'queue')}, {'' if report.complete else 'NOT '}complete: {report.reason};"
+        raise CommandError(line + how, code) from error
+
+
+def _summary(where: str, report: ExportReport) -> str:
+    return one_line(
+        f"{where}: {counted(report.written, 'queue')}, {'' if report.complete else 'NOT '}complete: {report.reason};"
         f" {report.seconds:.1f} s; {counted(report.requests, 'request')}, {report.denied:,} denied,"
         f" waited {report.waited:.1f} s for the rate limit"
     )
-    if as_json:
-        write_json(report.as_record())
-    else:
-        write(one_line(summary) + "\n")
-    return ExitCode.OK if report.complete else ExitCode.INCOMPLETE

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Container, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from rich import box
@@ -21,6 +22,9 @@ from alohub_async.models import InboundQueue, QueueStrategy, wire_names
 from alohub_async.plurals import counted
 from alohub_async.printable import escaped, printable
 from alohub_async.secret import redacted
+
+STANDARD_STREAM: Final = Path("-")
+"""Stands for stdin or stdout where a file is expected."""
 
 _NO_VALUE: Final = "-"
 _UNWRAPPED: Final = 10_000  # columns; output that does not go to a terminal is not wrapped

@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from alohub_async.export.run import ExportOptions, ExportOptionsDict, ExportRun,
 from alohub_async.export.state import State, verdict
 from alohub_async.files import check_ending, json_text, os_errors, remove_leftovers, replacing, side_path, write_records
 from alohub_async.files.records import record_from_dict
+from alohub_async.models import wire_names
 from alohub_async.options import DEFAULT_PAGE_SIZE, CallOptions, Deadline
 from alohub_async.resources import Resource
 from alohub_async.resources.records import RecordT
@@ -60,7 +61,8 @@ async def export_resource(
     """
     chosen = ExportOptions.of({"priority": "bulk", **options})
     target = Path(path)
-    check_ending(target)
+    editable = wire_names(resource.spec.update) if chosen.excel else None
+    check_ending(target, *([] if editable is None else [[".csv"]]))
     header = {
         "journal": journal_path(target).name,
         "page_size": chosen.page_size or DEFAULT_PAGE_SIZE,
@@ -75,7 +77,7 @@ async def export_resource(
         export = ExportRun(client, journal, resource, chosen)
         await export.run(deadline)
         state, cls = attrs.evolve(export.state, spent=export.spent()), resource.spec.record
-        return await in_thread(journal.thread, lambda: _finish(journal, target, cls, state))
+        return await in_thread(journal.thread, lambda: _finish(journal, target, cls, state, editable))
 
 
 async def _match(journal: Journal, client: AlohubClient, wanted: dict[str, Any]) -> None:
@@ -92,7 +94,9 @@ async def _match(journal: Journal, client: AlohubClient, wanted: dict[str, Any])
         journal.begin({**wanted, "salt": salt})
 
 
-def _finish(journal: Journal, target: Path, cls: type[RecordT], state: State) -> ExportReport:
+def _finish(
+    journal: Journal, target: Path, cls: type[RecordT], state: State, editable: Collection[str] | None
+) -> ExportReport:
     """Write the file and the report, and remove the journal. If it is killed in between, it is done again."""
     written = 0
 
@@ -106,7 +110,7 @@ def _finish(journal: Journal, target: Path, cls: type[RecordT], state: State) ->
                 message = f"{journal.path} does not fit: {exc}; start anew with restart=True"
                 raise FileError(message, path=journal.path) from exc
 
-    write_records(target, cls, counted())
+    write_records(target, cls, counted(), editable=editable)
     with os_errors(target, doing="read"), target.open("rb") as result:
         digest = hashlib.file_digest(result, "sha256").hexdigest()
         size = result.tell()

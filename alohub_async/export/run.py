@@ -37,6 +37,7 @@ class ExportChoicesDict(PageOptionsDict, total=False):
     details: bool
     consistency: ExportConsistency
     restart: bool
+    excel: bool
 
 
 class ExportOptionsDict(ExportChoicesDict, total=False):
@@ -54,6 +55,7 @@ class ExportOptions(PageOptions):
         consistency: `"repair"` walks the list at least twice, until it is proven whole (see `WalkOptions`);
             `"detect"` walks it once and reports signs that it moved.
         restart: Discard what an interrupted export has.
+        excel: Write a CSV that a spreadsheet opens right, and that `read_changes` takes back after editing.
         on_progress: Called at the beginning, and after each page and each pass.
 
     Raises:
@@ -63,6 +65,7 @@ class ExportOptions(PageOptions):
     details: bool = False
     consistency: ExportConsistency = "repair"
     restart: bool = False
+    excel: bool = False
     on_progress: OnProgress | None = None
 
     def __attrs_post_init__(self) -> None:

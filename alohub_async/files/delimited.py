@@ -1,5 +1,7 @@
 """CSV (RFC 4180, UTF-8, a header line) and JSON Lines: the rows of files that programs wrote and people edited.
 
+Cells are separated by commas, or as the header is: by semicolons, tabs or vertical bars.
+
 An empty cell is null. Text has an apostrophe before it, which reading removes, if it is empty, begins with an
 apostrophe, a tab or a line break, could be a formula (its first visible character is one of `= + - @`, in any width),
 or looks like a number that a spreadsheet has damaged. Blank lines, rows and columns are skipped.
@@ -7,6 +9,7 @@ or looks like a number that a spreadsheet has damaged. Blank lines, rows and col
 
 import csv
 import io
+import itertools
 import re
 import threading
 import unicodedata
@@ -24,14 +27,15 @@ _UNSEEN: Final = frozenset({"Cc", "Cf", "Mn", "Zs", "Zl", "Zp"})
 _MOST: Final = 2**31 - 1  # characters of a cell; the default is less than a record can have
 _limit_lock: Final = threading.Lock()
 _FLAGS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-_NUMBER: Final = re.compile(r"\s*(-?[0-9]{1,100})(?:\.0+)?\s*")
+_NUMBER: Final = re.compile(r"\s*(-?[0-9]{1,100})(?:\.0{1,2})?\s*")  # 1.000 may be a thousand
 _SHORTENED: Final = r"-?[0-9](?:[.,][0-9]+)?[Ee]\+[0-9]+|[0-9]{5,}\.0"
 _NO_ZERO: Final = "[35789][0-9]{8}|2[0-9]{9}"  # Vietnamese numbers, of mobiles and of cities
 _DAMAGED: Final = re.compile(rf"\s*(?:({_SHORTENED})|{_NO_ZERO})\s*\Z")
 _SUSPECT: Final = re.compile(rf"[^\w{{]|_|\Z|{_DAMAGED.pattern}")  # most text is not, such as `extra`
 _NOT_TEXT: Final = "not UTF-8; save the file as UTF-8"
 _ADVICE: Final = "as spreadsheets do; format the column as text and enter it again, or write"
-_SEPARATOR: Final = re.compile(r"sep=|[^,]*([;\t|])")
+_SEPARATORS: Final = ",;\t|"
+_SEPARATOR_LINE: Final = re.compile(r"sep=([,;\t|])\s*\Z")
 
 
 class Row(NamedTuple):
@@ -59,6 +63,8 @@ def _needs_shield(text: str) -> bool:
 
 def from_cell(cell: str, kind: type) -> Any:
     """The value of a cell that is not empty; its text if it is not of that kind; a ValueError if it is damaged."""
+    if kind is int:
+        cell = cell.removeprefix("'")
     if kind is int and cell.isdecimal() and cell.isascii() and len(cell) <= MAX_DIGITS:
         return int(cell)
     if kind is int and (number := _NUMBER.fullmatch(cell)):
@@ -76,11 +82,11 @@ def write(file: BinaryIO, columns: Columns[RecordT], records: Iterable[RecordT])
     write_rows(file, columns.names, (map(to_cell, columns.to_row(record).values()) for record in records))
 
 
-def write_rows(file: BinaryIO, header: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+def write_rows(file: BinaryIO, header: Iterable[str], rows: Iterable[Iterable[str]], *, separator: str = ",") -> None:
     """Write a CSV file of cells."""
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
     try:
-        writer = csv.writer(text)
+        writer = csv.writer(text, delimiter=separator)
         writer.writerow(header)
         writer.writerows(rows)
         text.flush()
@@ -122,7 +128,8 @@ def csv_rows(
 ) -> Generator[Row]:
     """The rows of a CSV file of such columns; the last may have the problem of the rest. Cells of `null` are None."""
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    reader = csv.reader(text, strict=True)
+    first, separator = _first_lines(text)
+    reader = csv.reader(itertools.chain(first, text), delimiter=separator, strict=True)
     header: list[tuple[str, type]] = []
     line = 1
     try:
@@ -132,7 +139,7 @@ def csv_rows(
                 yield Row(line, {}, (_NOT_TEXT,))
                 return
             if header and joined:
-                yield _csv_row(line, header, cells, null)
+                yield _csv_row(line, header, cells, null, separator)
             elif joined:
                 names = [name.strip() for name in _without_blanks(cells, 1)]
                 if problems := _header_problems(names, kinds, required):
@@ -146,6 +153,17 @@ def csv_rows(
         yield Row(line, {}, (f"not CSV: {exc}",))
     finally:
         text.detach()
+
+
+def _first_lines(text: Iterable[str]) -> tuple[list[str], str]:
+    """The lines up to the header, and its separator; a line that only names the separator becomes blank."""
+    lines, named = list[str](), None
+    for line in text:
+        named = _SEPARATOR_LINE.match(line)
+        lines.append("\n" if named else line)
+        if line.strip() and not named:
+            return lines, max(_SEPARATORS, key=line.count)
+    return lines, ","
 
 
 def _next_row(rows: Iterator[list[str]]) -> list[str] | None:
@@ -169,17 +187,15 @@ def _header_problems(header: list[str], known: Collection[str], required: Iterab
     problems = [f"unknown column {name!r:.60}; {nearest(name, known)}" for name in header if name not in known]
     problems += [f"duplicate column {name!r:.60}" for name in dict.fromkeys(header) if header.count(name) > 1]
     problems += [f"no column {name!r}" for name in required if name not in header]
-    if problems and (found := _SEPARATOR.match(header[0])) is not None:
-        separator = found[1] or header[0].removeprefix("sep=")
-        return (f"the separator is {separator!r:.9}, not a comma; save the file as CSV separated by commas",)
     return tuple(problems)
 
 
-def _csv_row(line: int, header: list[tuple[str, type]], cells: list[str], null: str | None) -> Row:
+def _csv_row(line: int, header: list[tuple[str, type]], cells: list[str], null: str | None, separator: str) -> Row:
     if len(cells) != len(header):
         cells = _without_blanks(cells, len(header))
     if len(cells) != len(header):
-        hint = "; cells are separated by commas" if len(cells) == 1 and _SEPARATOR.match(cells[0]) else ""
+        others = len(cells) == 1 and any(char in cells[0] for char in _SEPARATORS)
+        hint = f"; cells must be separated by {separator!r}, as in the header" if others else ""
         return Row(line, {}, (f"{counted(len(cells), 'cell')}, but the header has {len(header)}{hint}",))
     values: dict[str, Any] = {}
     problems: list[str] = []

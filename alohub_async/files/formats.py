@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
@@ -9,6 +10,7 @@ from alohub_async.errors import AlohubError, ConfigurationError, FileError, Inva
 from alohub_async.files import delimited, parquet
 from alohub_async.files.atomic import reading, replacing
 from alohub_async.files.records import Columns, RecordT, columns_of
+from alohub_async.files.sheets import write_sheet
 from alohub_async.models import InboundQueue
 
 
@@ -43,19 +45,24 @@ def check_ending(path: Path, allowed: Collection[str] = tuple(_FORMATS)) -> str:
     return ending
 
 
-def write_records(path: Path, cls: type[RecordT], records: Iterable[RecordT]) -> None:
+def write_records(
+    path: Path, cls: type[RecordT], records: Iterable[RecordT], *, editable: Collection[str] | None = None
+) -> None:
     """Write a file of records of one class, whole or not at all: until it is, what was at `path` stays.
 
     Its ending is the format. The records are taken one by one, so that they need not be in memory together.
+
+    If `editable` is given, the file is a CSV for spreadsheets in which these columns can be edited; see `sheets.py`.
 
     Raises:
         InvalidArgumentError: No format has this ending.
         ConfigurationError: The format's package is not installed.
         FileError: It cannot be written; what `records` raises is raised as it is.
     """
-    form = _FORMATS[check_ending(path)]
+    form = _FORMATS[check_ending(path, _FORMATS if editable is None else [".csv"])]
+    write = form.write if editable is None else partial(write_sheet, editable=editable)
     with replacing(path) as file:
-        form.write(file, columns_of(cls), records)
+        write(file, columns_of(cls), records)
 
 
 def read_records(path: Path, cls: type[RecordT]) -> Iterator[RecordT]:

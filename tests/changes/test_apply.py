@@ -92,7 +92,7 @@ UPDATE = InboundQueueUpdate(max_wait=60)
         ((1, UPDATE, {"expect.max_wait": 3}), "no field 'expect.max_wait' to expect; did you mean 'max_wait'?"),
         ((1, UPDATE, {"zzz": 3}), "no field 'zzz' to expect; choose from music_on_hold, max_wait, strategy, announ"),
         ((1, UPDATE, {3: 3}), "no field 3 to expect"),
-        ((1, UPDATE, {"name": "x"}), "no field 'name' to expect"),
+        ((1, UPDATE, {"extra": "x"}), "no field 'extra' to expect"),
         ((1, UPDATE, {"strategy": 1}), "strategy is not checked unless it is set, too"),
         ((1, UPDATE, {"max_wait": "60"}), "expect.max_wait must be a whole number or null; '60' was found"),
         ((1, UPDATE, {"max_wait": True}), "expect.max_wait must be a whole number or null; True was found"),

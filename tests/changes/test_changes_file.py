@@ -99,7 +99,6 @@ def test_every_problem_of_a_csv_file_is_reported(tmp_path: Path) -> None:
         ("", "line 1: the file is empty; it needs a header line"),
         ("id,maxwait\n1,2\n", "line 1: unknown column 'maxwait'; did you mean 'max_wait'?"),
         ("max_wait\n1\n", "line 1: no column 'id'"),
-        ("id;max_wait\n1;2\n", "line 1: the separator is ';', not a comma; save the file as CSV separated by commas"),
         ("id,id,max_wait\n1,1,1\n", "line 1: duplicate column 'id'"),
         ('id,max_wait\n1,60\n2,"6\n', "line 3: not CSV: unexpected end of data"),
         (b"id,max_wait\n1,60\n2,\xff\n", "line 3: not UTF-8; save the file as UTF-8"),
@@ -117,7 +116,7 @@ def test_every_problem_of_json_lines_is_reported(tmp_path: Path) -> None:
         "[1]",
         "{",
         '{"id": 1, "id": 2, "max_wait": 1}',
-        '{"id": true, "max_wait": 1.5, "name": "x"}',
+        '{"id": true, "max_wait": 1.5, "zzz": "x"}',
         '{"id": 7, "music_on_hold": 5, "expect.music_on_hold": 6}',
         '{"id": 8, "max_wait": 1}',
         '{"id": 12345678901234567890, "strategy": []}',
@@ -130,7 +129,7 @@ def test_every_problem_of_json_lines_is_reported(tmp_path: Path) -> None:
     assert "line 4: not a JSON object: duplicate key 'id'" in problems
     assert "line 6: expect.music_on_hold must be a string or null; 6 was found" in problems
     assert any(
-        problem.startswith("line 5: unknown column 'name'; choose from id, music_on_hold") for problem in problems
+        problem.startswith("line 5: unknown column 'zzz'; choose from id, music_on_hold") for problem in problems
     )
 
 

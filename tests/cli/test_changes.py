@@ -1,7 +1,9 @@
 """`alohub queues diff` and `alohub queues apply`."""
 
+import io
 import json
 import signal
+import sys
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -83,15 +85,6 @@ def test_a_difference_that_looks_like_none(alohub: Alohub, tmp_path: Path) -> No
     assert "music_on_hold: '-' -> null" in outcome.out
     assert r"agent_selector: 'a' -> 'a\u200b'" in outcome.out
     assert "extra.màu: 'đỏ' -> 'đỏ '" in outcome.out
-
-
-def test_a_separator_is_explained(alohub: Alohub, tmp_path: Path) -> None:
-    """The same in files of queues and of changes."""
-    queues, changes = _file(tmp_path, "id;name\n1;a\n", "a.csv"), _file(tmp_path, "id;max_wait\n1;60\n", "b.csv")
-    for words in (("diff", queues, queues), ("apply", changes, "--yes")):
-        outcome = alohub("queues", *words)
-        assert "line 1: " in outcome.err
-        assert "the separator is ';', not a comma" in outcome.err
 
 
 def test_differences_as_json(alohub: Alohub, tmp_path: Path) -> None:
@@ -238,6 +231,33 @@ def test_file_that_cannot_be_read(alohub: Alohub, tmp_path: Path) -> None:
     """The message is one line, and nothing is sent."""
     assert "no such file" in alohub("queues", "apply", str(tmp_path / "a.csv"), "--yes").error
     assert "must end in" in alohub("queues", "apply", str(tmp_path / "a.xlsx"), "--yes").error
+    assert alohub.sandbox.requests == []
+
+
+def _type(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Give the command this stdin."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [(_rows(f"{FIRST},777"), ()), (f'{{"id": {FIRST}, "max_wait": 777}}', ("--format", "jsonl"))],
+)
+def test_apply_from_stdin(alohub: Alohub, monkeypatch: pytest.MonkeyPatch, text: str, options: tuple[str, ...]) -> None:
+    """CSV, or JSON Lines if so given."""
+    _type(monkeypatch, text)
+    assert alohub("queues", "apply", "-", "--yes", *options).code == ExitCode.OK
+    assert alohub.sandbox.queues[0]["timeWait"] == "777"
+
+
+def test_problems_of_stdin(alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have lines, as those of a file."""
+    _type(monkeypatch, _rows("x,1"))
+    assert "alohub: stdin.csv, line 2: id must be" in alohub("queues", "apply", "-", "--yes").err
+    _type(monkeypatch, _rows(f"{FIRST},777"))
+    assert "give --yes, or --dry-run" in alohub("queues", "apply", "-").error
+    file_format = alohub("queues", "apply", "a.csv", "--yes", "--format", "csv")
+    assert "the ending of a file is its format" in file_format.error
     assert alohub.sandbox.requests == []
 
 

@@ -1,18 +1,21 @@
 """`alohub queues export`."""
 
+import io
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
 
+from alohub_async.cli.app import run
 from alohub_async.cli.errors import ExitCode
 from alohub_async.cli.progress import progress_text
 from alohub_async.export import ExportProgress
 from alohub_async.files import read_queues
 from alohub_async.testing import Sandbox
-from tests.cli.command import Alohub, Process, interrupt, records
+from tests.cli.command import TENANTS, Alohub, Process, interrupt, records
 
 EXPORT = ("queues", "export")
 
@@ -147,3 +150,79 @@ def test_a_damaged_journal(alohub: Alohub, tmp_path: Path) -> None:
     assert outcome.code == ExitCode.FAILED
     assert outcome.error.endswith("start anew with --restart")
     assert alohub(*EXPORT, str(path), "--page-size", "20", "--restart").code == 0
+
+
+def test_to_stdout(alohub: Alohub, tmp_path: Path) -> None:
+    """Stdout has what a file would have, and stderr the summary."""
+    path = tmp_path / "queues.csv"
+    assert alohub(*EXPORT, str(path)).code == 0
+    outcome = alohub(*EXPORT, "-", "--format", "csv")
+    assert (outcome.code, outcome.out) == (0, path.read_bytes().decode())
+    assert outcome.err.startswith("alohub: stdout: 45 queues, complete: ")
+    assert alohub(*EXPORT, "-").out == alohub("queues", "list", "--jsonl").out
+
+
+def test_parquet_to_stdout(alohub: Alohub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its bytes are not text."""
+    del alohub
+    path, output = tmp_path / "queues.parquet", io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(output))
+    assert run([*EXPORT, "-", "--format", "parquet"]) == 0
+    path.write_bytes(output.getvalue())
+    assert len([*read_queues(path)]) == 45
+
+
+def test_stdout_not_complete(alohub: Alohub) -> None:
+    """The queues are written, and the exit code says that some may be missing."""
+    alohub.sandbox.insert_queue(after_page=0)
+    outcome = alohub(*EXPORT, "-", "--page-size", "20", "--consistency", "detect", "--prefetch", "0")
+    assert outcome.code == ExitCode.INCOMPLETE
+    assert "NOT complete" in outcome.err
+    assert outcome.out.count("\n") >= 45
+
+
+def test_a_failed_export_to_stdout(alohub: Alohub) -> None:
+    """Nothing is written, and the message says that it cannot be resumed."""
+    alohub.sandbox.fail(status=400, page=1)
+    outcome = alohub(*EXPORT, "-", "--page-size", "20")
+    assert outcome.error.endswith("; nothing was written, and an export to stdout cannot be resumed")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("-", "--json"), "--json and --restart are for files"),
+        (("-", "--restart"), "--json and --restart are for files"),
+        (("a.csv", "--format", "csv"), "the ending of a file is its format"),
+    ],
+)
+def test_options_that_do_not_fit_stdout(alohub: Alohub, arguments: tuple[str, ...], message: str) -> None:
+    """They are refused, and nothing is sent."""
+    outcome = alohub(*EXPORT, *arguments)
+    assert outcome.code == ExitCode.USAGE
+    assert message in outcome.error
+    assert alohub.sandbox.requests == []
+
+
+@pytest.mark.parametrize("arguments", [("a.jsonl",), ("-", "--format", "jsonl")])
+def test_excel_is_csv(alohub: Alohub, arguments: tuple[str, ...]) -> None:
+    """Another format is refused, and nothing is sent."""
+    assert alohub(*EXPORT, *arguments, "--excel").code == ExitCode.USAGE
+    assert alohub.sandbox.requests == []
+
+
+def test_tenants_for_excel(command: Alohub, tmp_path: Path) -> None:
+    """Their files are CSV, too."""
+    assert command(*EXPORT, "out", *TENANTS, "--excel").code == 0
+    assert (tmp_path / "out/tenant=a/queues.csv").read_bytes().startswith(b"\xef\xbb\xbfid;name;")
+
+
+def test_tenants_need_a_folder(command: Alohub) -> None:
+    """Their files cannot all be on stdout."""
+    assert "must be a folder" in command(*EXPORT, "-", *TENANTS).error
+
+
+def test_the_format_of_tenants(command: Alohub, tmp_path: Path) -> None:
+    """It is an option, too."""
+    assert command(*EXPORT, "out", *TENANTS, "--format", "csv").code == 0
+    assert len([*read_queues(tmp_path / "out/tenant=a/queues.csv")]) == 9
