@@ -43,7 +43,6 @@ def export_command(
     consistency: Annotated[ExportConsistency, _consistency] = "repair",
     max_passes: Annotated[int, Option(metavar="N", help="Maximum number of passes with repair.")] = 5,
     restart: Annotated[bool, Option("--restart", help="Start again instead of resuming.")] = False,
-    quiet: Annotated[bool, Option("--quiet", "-q", help="Show no progress.")] = False,
     as_json: Annotated[bool, Option("--json", help="Output the report as JSON; with --tenants, a line each.")] = False,
     newer_than: Annotated[timedelta | None, NEWER_THAN] = None,
     jobs: Annotated[int | None, JOBS] = None,
@@ -63,7 +62,7 @@ def export_command(
         check_ending(Path(f"queues.{found.file_format}"))  # before each tenant fails for the same reason
         run: Any = {"newer_than": newer_than, "concurrency": jobs, "scheduler": scheduler, **export}
         job = partial(export_tenants, found.tenants, path, file_format=found.file_format, **run)
-        report = run_job(access, job, quiet=quiet, hint=again(restart=restart))
+        report = run_job(access, job, hint=again(restart=restart))
         results = results_of(report, found.tenants)
         print_results(results, _COLUMNS, as_json=as_json)
         codes = [code for _, code, _ in results]  # a failure is worse than what is missing
@@ -71,16 +70,16 @@ def export_command(
     else:
         if newer_than is not None or scheduler is not None:
             raise CommandError("--newer-than and --scheduler are for --tenants")
-        code = _export_one(path, export, access, quiet=quiet, as_json=as_json)
+        code = _export_one(path, export, access, as_json=as_json)
     if code:
         raise typer.Exit(code)
 
 
-def _export_one(path: Path, options: Mapping[str, Any], access: Access, *, quiet: bool, as_json: bool) -> int:
+def _export_one(path: Path, options: Mapping[str, Any], access: Access, *, as_json: bool) -> int:
     check_ending(path)  # before the user is asked for a key
 
     async def work(client: AlohubClient) -> ExportReport:
-        with show_progress("Exporting", quiet=quiet) as show:
+        with show_progress("Exporting", client, quiet=access.quiet, details=options["details"]) as show:
             return await export_inbound(client, path, on_progress=show, **options)
 
     try:
