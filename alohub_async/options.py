@@ -29,7 +29,7 @@ from alohub_async.http.network import read_proxy, read_ssl
 from alohub_async.http.requests import encode_json
 from alohub_async.http.retries import RetryPolicy
 from alohub_async.http.timeouts import Timeouts
-from alohub_async.http.transport import USER_AGENT, Session
+from alohub_async.http.transport import USER_AGENT, Session, is_ours
 from alohub_async.pagination import MAX_PAGE_SIZE, Consistency
 from alohub_async.rate_limits import RateLimiter
 from alohub_async.rate_limits.priorities import Priority
@@ -373,7 +373,8 @@ class ClientOptions(CallOptions):
     on_event: tuple[Listener, ...] = attrs.field(default=None, converter=_listeners)
 
     def __attrs_post_init__(self) -> None:
-        if self.session is not None and (self.proxy or self.trust_env or self.ssl):
+        its_own = self.session is not None and not is_ours(self.session)
+        if its_own and (self.proxy or self.trust_env or self.ssl):
             raise ConfigurationError("a session has its own proxies and certificates: leave out proxy, trust_env, ssl")
 
 

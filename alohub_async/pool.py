@@ -112,6 +112,7 @@ class AlohubPool:
         chosen = ClientOptions(**self._options)
         self._endpoint = server = chosen.endpoint
         network = network_of(server.base_url, proxy=chosen.proxy, trust_env=chosen.trust_env, ssl=chosen.ssl)
+        self._ssl = network.ssl
         self._transport = Transport(session=chosen.session, max_connections=1, network=network)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._clients: dict[Tenant, _Entry] = {}
@@ -183,8 +184,8 @@ class AlohubPool:
         self._enter(asyncio.get_running_loop())
         if (entry := self._clients.get(tenant)) is None:
             key, endpoint = tenant.key(), tenant.endpoint(self._endpoint)
-            of_session: Any = {"session": session, "proxy": None, "trust_env": False, "ssl": None}
-            options: Any = {**self._options, **of_session, "tenant_id": tenant.tenant_id, "endpoint": endpoint}
+            options: Any = {**self._options, "session": session, "ssl": self._ssl}
+            options |= {"tenant_id": tenant.tenant_id, "endpoint": endpoint}
             budget = attrs.evolve(tenant, api_key=None, api_key_env=None, key_provider=None)
             if (limiter := self._limiters.get(budget)) is None:
                 limiter = self._limiters[budget] = self._rate_limiter(tenant) if self._rate_limiter else RateLimiter()

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, settings
 from alohub_async import AlohubClient
 from alohub_async.testing import Sandbox
 
-pytest_plugins = ["pytester", "tests.torture.plugin"]
+pytest_plugins = ["pytester", "tests.tls", "tests.torture.plugin"]
 
 
 def pytest_configure() -> None:

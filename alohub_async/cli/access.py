@@ -6,6 +6,7 @@ import inspect
 import logging
 import os
 import sys
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from functools import partial
@@ -21,13 +22,26 @@ from alohub_async.cli.output import message_line, write_stderr
 from alohub_async.client import AlohubClient
 from alohub_async.config import Endpoint, Environment
 from alohub_async.errors import AlohubError
+from alohub_async.events import (
+    AttemptFinished,
+    AttemptStarted,
+    BudgetSeen,
+    CallEvent,
+    Event,
+    LimitReached,
+    RateLimitWaited,
+    RetryScheduled,
+)
 from alohub_async.http.retries import RetryPolicy
+from alohub_async.options import PoolOptionsDict
+from alohub_async.plurals import counted
 from alohub_async.pool import AlohubPool
 from alohub_async.tenant import Tenant, TenantsFile, read_tenants
 from alohub_async.validation import check_seconds, nearest
 
 T = TypeVar("T")
 TENANTS_VARIABLE: Final = "ALOHUB_TENANTS"
+_LONG_WAIT: Final = 1.0  # seconds; a longer wait is reported
 
 _option = partial(Option, rich_help_panel="Access")
 _url = _option(metavar="URL", help="Base URL of the API, without /v1.  [default: $ALOHUB_BASE_URL]")
@@ -39,6 +53,9 @@ _tenants = _option(metavar="FILE", help="File of tenants.  [default: $ALOHUB_TEN
 _tenant = _option(metavar="NAME", help="The tenant of this name in the file of tenants.")
 _deadline = _option(metavar="SECONDS", help="Time limit for the whole command, including waits.")
 _retries = _option(metavar="N", help="Maximum number of retries per request.  [default: 3]")
+_ca_file = _option(metavar="FILE", help="Trust only the certificate authorities of this PEM file.")
+_quiet = _option("--quiet", "-q", help="Show no progress, and no waits.")
+_verbose = _option("--verbose", "-v", count=True, help="Log each call and retry; -vv also each request and budget.")
 
 
 @attrs.frozen(kw_only=True)
@@ -55,18 +72,20 @@ class Access:
     tenant: Annotated[str | None, _tenant] = None
     deadline: Annotated[float | None, _deadline] = None
     retries: Annotated[int | None, _retries] = None
-    verbose: Annotated[bool, _option("--verbose", "-v", help="Log each request and retry to stderr.")] = False
+    ca_file: Annotated[Path | None, _ca_file] = None
+    quiet: Annotated[bool, _quiet] = False
+    verbose: Annotated[int, _verbose] = 0
 
     def run(self, work: Callable[[AlohubClient], Awaitable[T]]) -> T:
         """Open a client, run the work with it in an event loop, and close the client."""
         tenant = None if self.tenants is None and self.tenant is None else self._one_tenant()
-        opening = self._client_of(tenant) if tenant else self._sandbox() if self.sandbox else self._service()
 
         async def work_with_client() -> T:
             async with opening as client:
                 return await work(client)
 
         try:
+            opening = self._client_of(tenant) if tenant else self._sandbox() if self.sandbox else self._service()
             return self.run_without_client(work_with_client)
         except AlohubError as error:
             if tenant is None:
@@ -80,9 +99,11 @@ class Access:
             return asyncio.run(work())
 
     @property
-    def retry(self) -> RetryPolicy:
-        """The retry policy of clients."""
-        return RetryPolicy() if self.retries is None else RetryPolicy(max_retries=self.retries)
+    def options(self) -> PoolOptionsDict:
+        """The options of clients that all commands have."""
+        retry = RetryPolicy() if self.retries is None else RetryPolicy(max_retries=self.retries)
+        reporter = _Reporter(self.verbose, quiet=self.quiet)
+        return {"retry": retry, "trust_env": True, "ssl": self.ca_file, "on_event": reporter}
 
     @property
     def many(self) -> bool:
@@ -109,7 +130,7 @@ class Access:
 
     def pool(self) -> AlohubPool:
         """A pool for the tenants of the file."""
-        return AlohubPool(retry=self.retry)
+        return AlohubPool(**self.options)
 
     def read_tenants(self) -> TenantsFile:
         """The file of tenants; options that contradict it are refused."""
@@ -134,10 +155,9 @@ class Access:
             raise CommandError(f"{self.tenants_path} has no tenant {self.tenant!r}; {nearest(self.tenant, tenants)}")
         return tenants[self.tenant]
 
-    @asynccontextmanager
-    async def _client_of(self, tenant: Tenant) -> AsyncGenerator[AlohubClient]:
-        async with self.pool() as pool, pool.client(tenant) as client:
-            yield client
+    def _client_of(self, tenant: Tenant) -> AlohubClient:
+        endpoint: Any = {"endpoint": tenant.endpoint(Endpoint.production())}
+        return AlohubClient(tenant.key(), tenant_id=tenant.tenant_id, **endpoint, **self.options)
 
     @asynccontextmanager
     async def _sandbox(self) -> AsyncGenerator[AlohubClient]:
@@ -147,7 +167,7 @@ class Access:
 
         # Without limits: nothing else uses this sandbox, so they would only slow the command down.
         sandbox = Sandbox(tenant_limit=None, route_limit=None)
-        async with sandbox, sandbox.client(direct=self.direct, retry=self.retry) as client:
+        async with sandbox, sandbox.client(direct=self.direct, **self.options) as client:
             yield client
 
     def _service(self) -> AbstractAsyncContextManager[AlohubClient]:
@@ -160,7 +180,8 @@ class Access:
         if url:
             endpoint = (Endpoint.direct if self.direct else Endpoint)(url, allow_http=self.allow_http)
         key = None if os.environ.get(KEY_VARIABLE) else _ask_for_key()
-        return AlohubClient.from_env(key, tenant_id=self.tenant_id, endpoint=endpoint, retry=self.retry)
+        options: Any = {**self.options, "endpoint": endpoint}
+        return AlohubClient.from_env(key, tenant_id=self.tenant_id, **options)
 
 
 def with_access(command: Callable[..., None]) -> Callable[..., None]:
@@ -193,14 +214,16 @@ class _StderrHandler(logging.Handler):
     """Writes each log record of the SDK as one line, in the form of the command's own messages."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        write_stderr(message_line(record.getMessage()))
+        is_wait = getattr(record, "alohub_event", None) == LimitReached.__name__  # which the reporter reports
+        if self.level or not is_wait:
+            write_stderr(message_line(record.getMessage()))
 
 
 @contextmanager
-def _logging_to_stderr(*, verbose: bool) -> Generator[None]:
+def _logging_to_stderr(*, verbose: int) -> Generator[None]:
     """Show the SDK's warnings, such as an exhausted rate limit; with `verbose` all of its log."""
     logger = logging.getLogger("alohub_async")
-    handler, level = _StderrHandler(), logger.level
+    handler, level = _StderrHandler(logging.DEBUG if verbose else logging.NOTSET), logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
     try:
@@ -208,3 +231,42 @@ def _logging_to_stderr(*, verbose: bool) -> Generator[None]:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
+
+
+@attrs.define
+class _Reporter:
+    """Writes long waits to stderr, unless the log has them; with `-vv` each request, and what its answer says."""
+
+    verbose: int
+    quiet: bool = attrs.field(kw_only=True)
+    _until: float = attrs.field(default=0.0, init=False)  # when the last wait that was reported ends
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case AttemptStarted() if self.verbose > 1:
+                _trace(event, f"> {event.route.method} {event.url}")
+            case BudgetSeen() if self.verbose > 1:
+                _trace(event, f"< {event.scope} budget: {event.remaining} of {event.limit} requests left")
+            case AttemptFinished() if self.verbose > 1:
+                _trace(event, f"< {event.status or event.error} in {event.seconds:.3f} s")
+            case LimitReached():
+                waiting = counted(event.waiting, "request waits", "requests wait")
+                self._report(f"the rate limit is used up: {waiting} {event.seconds:.1f} s", event.seconds)
+            case RateLimitWaited():
+                said = f"{event.operation} waited {event.seconds:.1f} s for the rate limit"
+                self._report(said, event.seconds, over=True)
+            case RetryScheduled():
+                self._report(f"{event.reason}: {event.operation} is retried in {event.seconds:.1f} s", event.seconds)
+            case _:
+                pass
+
+    def _report(self, what: str, seconds: float, *, over: bool = False) -> None:
+        """Report a wait that begins now, or is over; of those at the same time only the first."""
+        begins = time.monotonic() - (seconds if over else 0.0)
+        if seconds > _LONG_WAIT and begins >= self._until and not (self.quiet or self.verbose):
+            self._until = begins + seconds
+            write_stderr(what)
+
+
+def _trace(event: CallEvent, what: str) -> None:
+    write_stderr(message_line(f"[{event.call}] {what}"))

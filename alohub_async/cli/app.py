@@ -13,6 +13,7 @@ from alohub_async.cli import queues
 from alohub_async.cli.apply import APPLY_EPILOG, apply_command
 from alohub_async.cli.audit import AUDIT_EPILOG, audit_command
 from alohub_async.cli.diff import DIFF_EPILOG, diff_command
+from alohub_async.cli.doctor import DOCTOR_EPILOG, doctor_command
 from alohub_async.cli.errors import KEY_VARIABLE, ExitCode, describe, print_traceback_of_bug
 from alohub_async.cli.export import EXPORT_EPILOG, export_command
 from alohub_async.cli.guide import guide_command
@@ -47,6 +48,7 @@ queues.app.command("rollback", epilog=ROLLBACK_EPILOG)(rollback_command)
 queues.app.command("audit", epilog=AUDIT_EPILOG)(audit_command)
 queues.app.command("export", epilog=EXPORT_EPILOG)(export_command)
 app.add_typer(queues.app, name="queues")
+app.command("doctor", epilog=DOCTOR_EPILOG)(doctor_command)
 app.command("guide", epilog="Example: alohub guide tutorial")(guide_command)
 app.command("sandbox", epilog="Example: alohub sandbox --port 8080 --queues 1000 --tenant-limit 20")(sandbox_command)
 
@@ -84,7 +86,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             if isinstance(error, OSError):
                 discard(sys.stdout)  # it may be the stream that failed
             code, line = describe(error)
-            if "--verbose" in words or "-v" in words:
+            if {"--verbose", "-v", "-vv"} & {*words}:
                 print_traceback_of_bug(error)
             if line:
                 write_stderr(line)

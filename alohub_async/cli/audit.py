@@ -72,7 +72,6 @@ def audit_command(
     list_rules: Annotated[bool, Option("--list-rules", help="Show the configured rules and exit.")] = False,
     folder: Annotated[Path | None, _folder] = None,
     newer_than: Annotated[timedelta | None, NEWER_THAN] = None,
-    quiet: Annotated[bool, Option("--quiet", "-q", help="Show no progress.")] = False,
     jobs: Annotated[int | None, JOBS] = None,
     scheduler: Annotated[str | None, SCHEDULER] = None,
     access: Access,
@@ -105,11 +104,11 @@ def audit_command(
         options: Any = {"rules": chosen, "details": details, "deadline": access.deadline}
         run: Any = {"newer_than": newer_than, "concurrency": jobs, "scheduler": scheduler}
         if access.many:
-            has_findings = _audit_tenants(access, outputs, {**run, **options}, folder, quiet=quiet)
+            has_findings = _audit_tenants(access, outputs, {**run, **options}, folder)
         elif folder or newer_than or scheduler:
             raise CommandError("--folder, --newer-than and --scheduler are for --tenants")
         else:
-            has_findings = _audit_one(access, outputs, options, quiet=quiet)
+            has_findings = _audit_one(access, outputs, options)
     if has_findings:
         raise typer.Exit(_FINDINGS)
 
@@ -137,12 +136,12 @@ class _Outputs:
             _write_file(self.junit, junit())
 
 
-def _audit_one(access: Access, outputs: _Outputs, options: Mapping[str, Any], *, quiet: bool) -> bool:
+def _audit_one(access: Access, outputs: _Outputs, options: Mapping[str, Any]) -> bool:
     """Audit one tenant; whether there are findings."""
     from alohub_async import audit
 
     async def work(client: AlohubClient) -> "AuditReport":
-        with show_progress("Auditing", quiet=quiet) as show:
+        with show_progress("Auditing", client, quiet=access.quiet, details=options["details"]) as show:
             report = await audit.audit_inbound(client, on_progress=show, **options)
         return attrs.evolve(report, tenant=access.tenant)
 
@@ -156,9 +155,7 @@ def _audit_one(access: Access, outputs: _Outputs, options: Mapping[str, Any], *,
     return bool(report.at_least(outputs.threshold))
 
 
-def _audit_tenants(
-    access: Access, outputs: _Outputs, options: dict[str, Any], folder: Path | None, *, quiet: bool
-) -> bool:
+def _audit_tenants(access: Access, outputs: _Outputs, options: dict[str, Any], folder: Path | None) -> bool:
     """Audit the tenants of the file; whether there are findings. A failure of a tenant exits with 2."""
     from alohub_async import audit
 
@@ -175,7 +172,7 @@ def _audit_tenants(
         options["on_report"] = write_page
     tenants = access.read_tenants().tenants
     job = partial(audit_tenants, tenants, folder, **options)
-    report = run_job(access, job, quiet=quiet, hint=again(tenants=folder is not None))
+    report = run_job(access, job, hint=again(tenants=folder is not None))
     results = results_of(report, tenants)
     records = {entry.tenant: text if entry.result is None else entry.result for entry, _, text in results}
     found = {name: record for name, record in records.items() if not isinstance(record, str)}

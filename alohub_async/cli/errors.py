@@ -54,7 +54,7 @@ _HINTS: Final[tuple[tuple[type[errors.AlohubError], str], ...]] = (
 
 # Arguments that the SDK's messages name, and the options, or the settings in a file of tenants, that stand for them.
 _ALLOW_HTTP: Final = "Endpoint(…, allow_http=True)"
-_OPTIONS: Final = {_ALLOW_HTTP: "--allow-http", "restart=True": "--restart"}
+_OPTIONS: Final = {_ALLOW_HTTP: "--allow-http", "restart=True": "--restart", "ssl must": "--ca-file must"}
 _SETTINGS: Final = {**_OPTIONS, _ALLOW_HTTP: "allow_http = true"}
 KEY_VARIABLE: Final = "ALOHUB_API_KEY"
 _MAX_USAGE_ERROR: Final = 200  # characters

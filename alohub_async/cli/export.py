@@ -60,7 +60,6 @@ def export_command(
     consistency: Annotated[ExportConsistency, _consistency] = "repair",
     max_passes: Annotated[int, Option(metavar="N", help="Maximum number of passes with repair.")] = 5,
     restart: Annotated[bool, Option("--restart", help="Start again instead of resuming.")] = False,
-    quiet: Annotated[bool, Option("--quiet", "-q", help="Show no progress.")] = False,
     as_json: Annotated[bool, Option("--json", help="Output the report as JSON; with --tenants, a line each.")] = False,
     newer_than: Annotated[timedelta | None, NEWER_THAN] = None,
     jobs: Annotated[int | None, JOBS] = None,
@@ -88,7 +87,7 @@ def export_command(
         check_ending(Path(f"queues.{form}"))  # before each tenant fails for the same reason
         run: Any = {"newer_than": newer_than, "concurrency": jobs, "scheduler": scheduler, **export}
         job = partial(export_tenants, found.tenants, path, file_format=form, **run)
-        report = run_job(access, job, quiet=quiet, hint=again(restart=restart))
+        report = run_job(access, job, hint=again(restart=restart))
         results = results_of(report, found.tenants)
         if as_json:
             write("".join(json_text(entry.as_record()) for entry, _, _ in results), as_json=True)
@@ -100,21 +99,19 @@ def export_command(
         if newer_than is not None or scheduler is not None:
             raise CommandError("--newer-than and --scheduler are for --tenants")
         if path == STANDARD_STREAM:
-            code = _export_to_stdout(
-                file_format or ("csv" if excel else "jsonl"), export, access, quiet=quiet, as_json=as_json
-            )
+            code = _export_to_stdout(file_format or ("csv" if excel else "jsonl"), export, access, as_json=as_json)
         elif file_format is not None:
             raise CommandError("--format is for stdout and --tenants; the ending of a file is its format")
         else:
-            code = _export_one(path, export, access, quiet=quiet, as_json=as_json)
+            code = _export_one(path, export, access, as_json=as_json)
     if code:
         raise typer.Exit(code)
 
 
-def _export_one(path: Path, options: Mapping[str, Any], access: Access, *, quiet: bool, as_json: bool) -> int:
+def _export_one(path: Path, options: Mapping[str, Any], access: Access, *, as_json: bool) -> int:
     can_resume = journal_path(path).exists
     hint = f"; {again(restart=options['restart'], tenants=False)} to resume"
-    report = _run(path, options, access, quiet=quiet, hint=lambda: hint if can_resume() else "")
+    report = _run(path, options, access, hint=lambda: hint if can_resume() else "")
     if as_json:
         write_json(report.as_record())
     else:
@@ -122,9 +119,7 @@ def _export_one(path: Path, options: Mapping[str, Any], access: Access, *, quiet
     return ExitCode.OK if report.complete else ExitCode.INCOMPLETE
 
 
-def _export_to_stdout(
-    file_format: str, options: Mapping[str, Any], access: Access, *, quiet: bool, as_json: bool
-) -> int:
+def _export_to_stdout(file_format: str, options: Mapping[str, Any], access: Access, *, as_json: bool) -> int:
     if as_json or options["restart"]:
         raise CommandError("--json and --restart are for files; an export to stdout begins anew, and reports on stderr")
     if sys.stdout.isatty():
@@ -132,7 +127,7 @@ def _export_to_stdout(
     with tempfile.TemporaryDirectory(prefix="alohub-") as folder:
         path = Path(folder) / f"queues.{file_format}"
         hint = "; nothing was written, and an export to stdout cannot be resumed"
-        report = _run(path, options, access, quiet=quiet, hint=lambda: hint)
+        report = _run(path, options, access, hint=lambda: hint)
         with path.open("rb") as file:
             shutil.copyfileobj(file, sys.stdout.buffer)
         sys.stdout.flush()
@@ -140,14 +135,12 @@ def _export_to_stdout(
     return ExitCode.OK if report.complete else ExitCode.INCOMPLETE
 
 
-def _run(
-    path: Path, options: Mapping[str, Any], access: Access, *, quiet: bool, hint: Callable[[], str]
-) -> ExportReport:
+def _run(path: Path, options: Mapping[str, Any], access: Access, *, hint: Callable[[], str]) -> ExportReport:
     """Export to a file; the hint is added to the message of a failure."""
     check_ending(path, *([[".csv"]] if options["excel"] else []))  # before the user is asked for a key
 
     async def work(client: AlohubClient) -> ExportReport:
-        with show_progress("Exporting", quiet=quiet) as show:
+        with show_progress("Exporting", client, quiet=access.quiet, details=options["details"]) as show:
             return await export_inbound(client, path, on_progress=show, **options)
 
     try:

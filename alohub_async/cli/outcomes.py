@@ -64,9 +64,9 @@ def for_each(access: Access, job: Job[T], *, jobs: int | None, label: str) -> li
     return access.run_tenants(lambda pool: each_tenant(pool, job, tenants, jobs=jobs, label=label))
 
 
-def run_job(access: Access, job: Callable[..., Awaitable[TenantsReport]], *, quiet: bool, hint: str) -> TenantsReport:
+def run_job(access: Access, job: Callable[..., Awaitable[TenantsReport]], *, hint: str) -> TenantsReport:
     """Run `export_tenants` or `audit_tenants` and show its progress; after an interruption, the hint says how on."""
-    with show_tenants(quiet=quiet) as show:
+    with show_tenants(quiet=access.quiet) as show:
         return access.run_tenants(lambda pool: job(pool=pool, on_progress=show), hint=hint)
 
 

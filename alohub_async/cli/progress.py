@@ -10,20 +10,44 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from alohub_async.audit import AuditProgress
 from alohub_async.cli.output import one_line, write_stderr
+from alohub_async.client import AlohubClient
 from alohub_async.export import ExportProgress
 from alohub_async.plurals import counted
+from alohub_async.rate_limits import RateLimitStatus
+from alohub_async.rate_limits.limiter import WINDOW
 from alohub_async.tenants import OnTenants, TenantsProgress
 
 Step: TypeAlias = ExportProgress | AuditProgress
+OnStep: TypeAlias = Callable[[Step], object]
 _LINE_INTERVAL: Final = 5.0  # seconds between two lines of progress
 _BAR: Final = 14  # columns
+_DETAIL: Final = "GET /v1/queues/inbound/{id}"
 
 
 @contextmanager
-def show_progress(name: str, *, quiet: bool) -> Generator[Callable[[Step], object]]:
-    """Show the progress of one export or audit."""
+def show_progress(name: str, client: AlohubClient, *, quiet: bool, details: bool) -> Generator[OnStep]:
+    """Show the progress of one export or audit; with details first what they cost, once their limit is known."""
+    cost_is_due = details and not quiet
+
+    def step(now: Step) -> None:
+        nonlocal cost_is_due
+        if cost_is_due and (cost := _cost(client.rate_limits, now.total)):
+            cost_is_due = False
+            write_stderr(cost)
+        show(TenantsProgress(tenant=name, status="running", progress=now, finished=0, total=1))
+
     with show_tenants(quiet=quiet) as show:
-        yield lambda now: show(TenantsProgress(tenant=name, status="running", progress=now, finished=0, total=1))
+        yield step
+
+
+def _cost(limits: RateLimitStatus, total: int | None) -> str | None:
+    """What the details of a list cost; None if that is not known, or one window has room for all."""
+    route = limits.routes.get(_DETAIL)
+    known = [scope.limit for scope in (limits.tenant, route) if scope is not None and scope.limit]
+    if not total or route is None or route.limit is None or total <= min(known):
+        return None
+    rate = min(known) / WINDOW
+    return f"{counted(total, 'detail')}, {rate:g} a second: {total / rate:.0f} s"
 
 
 @contextmanager

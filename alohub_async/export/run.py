@@ -56,7 +56,7 @@ class ExportOptions(PageOptions):
             `"detect"` walks it once and reports signs that it moved.
         restart: Discard what an interrupted export has.
         excel: Write a CSV that a spreadsheet opens right, and that `read_changes` takes back after editing.
-        on_progress: Called at the beginning, and after each page and each pass.
+        on_progress: Called at the beginning, and after each detail, each page and each pass.
 
     Raises:
         InvalidArgumentError: A value out of range, or an unknown name.
@@ -95,6 +95,7 @@ class ExportRun(Generic[RecordT]):
         self._found: dict[Key, RecordT | None] = {}  # details of records whose page has not come; None if one is gone
         self._spent_before = journal.state.spent
         self._limits_before = client.rate_limits
+        self._pager: Pager[RecordT] | None = None  # of the pass
         self._started = asyncio.get_running_loop().time()
 
     async def run(self, deadline: Deadline) -> None:
@@ -113,7 +114,7 @@ class ExportRun(Generic[RecordT]):
     async def _pass(self, deadline: Deadline) -> None:
         """Walk the list, or resume the walk, and conclude the pass."""
         options, prove = self._options, self._options.consistency == "repair"
-        pager = self._resource.list(
+        self._pager = pager = self._resource.list(
             details=self._keeping if options.details else False,
             prove=prove,
             token=self.state.token,
@@ -137,6 +138,7 @@ class ExportRun(Generic[RecordT]):
                     found[record_id], _ = await look_up(record_id, options)
                 except NotFoundError:
                     found[record_id] = None
+                self._report()
             return None, 0
 
         return keep
@@ -164,8 +166,7 @@ class ExportRun(Generic[RecordT]):
         state = attrs.evolve(state, spent=self.spent())
         await in_thread(self._journal.thread, lambda: self._journal.add([*map(record_to_dict, records)], known, state))
         self.state = state
-        if self._options.on_progress is not None:
-            self._options.on_progress(self._progress())
+        self._report()
 
     def spent(self) -> Spent:
         """Return what the export has cost until now."""
@@ -177,12 +178,17 @@ class ExportRun(Generic[RecordT]):
             seconds=before.seconds + asyncio.get_running_loop().time() - self._started,
         )
 
+    def _report(self) -> None:
+        if self._options.on_progress is not None:
+            self._options.on_progress(self._progress())
+
     def _progress(self) -> ExportProgress:
+        total = self.state.total if self._pager is None or self._pager.total is None else self._pager.total
         tenant, elapsed = self._client.rate_limits.tenant, self.state.spent.seconds - self._spent_before.seconds
         return ExportProgress(
             number=self.state.passes.number,
             written=self._passes.count,
-            total=self.state.total,
+            total=total,
             seconds=self.state.spent.seconds,
             rate=self._count / elapsed if elapsed else 0.0,
             free=tenant.free,

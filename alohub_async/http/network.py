@@ -26,10 +26,10 @@ _ALLOWED: Final = "must be a URL of http:// or https:// with a host, and no more
 class Network(NamedTuple):
     """How connections are made."""
 
-    proxy: URL | None  # without credentials
-    proxy_headers: Secret[Mapping[str, str]] | None  # what only the proxy gets
-    ssl: SSLContext | None  # None for what Python trusts
-    password: Secret[str]  # kept, so that errors do not show it
+    proxy: URL | None = None  # without credentials
+    proxy_headers: Secret[Mapping[str, str]] | None = None  # what only the proxy gets
+    ssl: SSLContext | None = None  # None for what Python trusts
+    password: Secret[str] = Secret("")  # kept, so that errors do not show it
 
 
 def network_of(server: URL, *, proxy: Secret[URL] | None, trust_env: bool, ssl: SSLContext | None) -> Network:

@@ -68,6 +68,7 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
     raise error
 
 
+_DIRECT: Final = Network()
 _attempt: ContextVar[TimeLimit] = ContextVar("_attempt")
 """The time limit of the attempt that the running task is in, or was in last."""
 
@@ -79,6 +80,11 @@ class _Connector(aiohttp.TCPConnector):
         connection = await super().connect(*args, **kwargs)
         _attempt.get().alive()
         return connection
+
+
+def is_ours(session: Any) -> bool:
+    """Whether a session was made here, perhaps for a pool of clients: then each client has a proxy of its own."""
+    return isinstance(session.connector, _Connector)
 
 
 async def _closing(session: aiohttp.ClientSession, *, lent: bool) -> AsyncGenerator[None]:
@@ -102,7 +108,7 @@ class Connections:
     """
 
     def __init__(
-        self, session: aiohttp.ClientSession, max_connections: int, *, lent: bool, proxy_headers: Headers | None = None
+        self, session: aiohttp.ClientSession, max_connections: int, network: Network = _DIRECT, *, lent: bool
     ) -> None:
         self.free_slots: int = max_connections
         self._released = asyncio.Semaphore(0)  # slots that go straight to a waiter
@@ -110,8 +116,8 @@ class Connections:
         self.session = session
         # The middlewares of a request replace the session's own, so a user's session keeps its own this way.
         self._middlewares = (_send_once, *getattr(session, "_middlewares", ()))
-        self._foreign = not isinstance(session.connector, _Connector)
-        self._proxy_headers = proxy_headers
+        self._foreign = not is_ours(session)
+        self._network = network
         self._timeouts = Timeouts()
         connector = session.connector
         limits = () if connector is None else (connector.limit, connector.limit_per_host)
@@ -150,6 +156,7 @@ class Connections:
         """
         if timeouts is not self._timeouts:
             self._timeouts, self._aiohttp_timeouts = timeouts, self._for_aiohttp(timeouts)
+        proxy, proxy_headers, *_ = self._network
         attempt = TimeLimit(self._limits, timeouts.total, idle=timeouts.read)
         _attempt.set(attempt)
         sent = self._foreign  # a user's connector does not report when it has a connection
@@ -164,7 +171,8 @@ class Connections:
                     raise_for_status=False,
                     timeout=self._aiohttp_timeouts,
                     middlewares=self._middlewares,
-                    proxy_headers=None if self._proxy_headers is None else self._proxy_headers.revealed,
+                    proxy=proxy,
+                    proxy_headers=proxy_headers and proxy_headers.revealed,
                     auto_decompress=False,  # that decompresses whole chunks, to any size
                 )
                 # Read to its end, or broken off, a response returns its connection by itself.
@@ -250,11 +258,9 @@ class Transport:
             # Not limited: we enforce max_connections, since waiting in the connector would count in the timeouts.
             network, lent = self._network, given is not None
             session = given or aiohttp.ClientSession(
-                connector=_Connector(limit=0, ssl=network.ssl or True),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                proxy=network.proxy,
+                connector=_Connector(limit=0, ssl=network.ssl or True), cookie_jar=aiohttp.DummyCookieJar()
             )
-            opened = Connections(session, self._max_connections, lent=lent, proxy_headers=network.proxy_headers)
+            opened = Connections(session, self._max_connections, network, lent=lent)
             self._open[loop] = opened
             await opened.open()
         return self._open[loop]

@@ -1,15 +1,21 @@
 """API access of the command: key, URL, tenant and log."""
 
+import asyncio
 import getpass
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from yarl import URL
 
 from alohub_async import AlohubClient, Endpoint
+from alohub_async.cli import access
 from alohub_async.cli.errors import ExitCode
-from alohub_async.testing import Sandbox
+from alohub_async.testing import Sandbox, Status
 from tests.cli.command import Alohub
+from tests.http.test_proxies import Proxy, api
 
 GET = ("queues", "get", "1001226")
 
@@ -175,8 +181,79 @@ def test_verbose(alohub: Alohub) -> None:
     outcome = alohub(*GET, "--verbose")
     assert outcome.out == plain.out
     assert plain.err == ""
-    assert "alohub: GET /v1/queues/inbound/1001226: HTTP 502, attempt 1\n" in outcome.err
-    assert "retrying in" in outcome.err
+    kinds = [line.removeprefix("alohub: ").partition(":")[0] for line in outcome.err.splitlines()]
+    assert kinds == ["attempt finished", "retrying", "attempt finished", "call finished"]
+
+
+def test_verbose_twice(alohub: Alohub) -> None:
+    """`-vv` also shows each request and its answer, with the budgets and without the values of the query."""
+    alohub.sandbox.fail(status=502)
+    shown = re.sub(r"\[[0-9]+\]|in [0-9.]+ s", "…", alohub(*GET, "-vv").err)
+    request = f"alohub: … > GET {alohub.sandbox.url.join(URL('v1/queues/inbound/1001226'))}\n"
+    assert shown.count(request) == len(alohub.sandbox.requests) == 2
+    for answer in ("502 …", "200 …", "tenant budget: 99 of 100 requests left", "route budget: 49 of 50 requests left"):
+        assert f"alohub: … < {answer}\n" in shown
+
+
+@pytest.mark.parametrize("status", [429, 502])
+def test_long_wait_is_reported(alohub: Alohub, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    """Of a wait, stderr says why and how long, once; not with `--quiet`."""
+    monkeypatch.setattr(access, "_LONG_WAIT", 0.01)
+    alohub.sandbox.fail(Status(status, retry_after="0.02"))
+    outcome = alohub(*GET)
+    assert re.fullmatch(r"alohub: \w+Error: get_inbound is retried in [0-9.]+ s\n", outcome.err)
+    alohub.sandbox.fail(Status(status, retry_after="0.02"))
+    assert alohub(*GET, "--quiet").err == ""
+
+
+@pytest.mark.parametrize("command", [("audit",), ("export", "queues.csv", "--details")])
+def test_cost_of_details_is_said_before(
+    alohub: Alohub, serve: Callable[..., Sandbox], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str]
+) -> None:
+    """As soon as the limit is known: how many details, how fast, how long."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ALOHUB_BASE_URL", str(serve(queues=45, route_limit=40).url))
+    cost = "alohub: 45 details, 4 a second: 11 s\n"
+    assert alohub("queues", *command, "--deadline", "0.8").err.startswith(cost)
+    assert cost not in alohub("queues", *command, "--deadline", "0.8", "--quiet").err
+
+
+# Proxies and certificates
+
+
+async def test_authority_of_a_file(alohub: Alohub, certificate: Path) -> None:
+    """`--ca-file` names whom to trust; without it, a certificate of one's own is refused."""
+    async with api(certificate) as (url, came):
+        assert (await asyncio.to_thread(alohub, *GET, "--base-url", url)).code == ExitCode.FAILED
+        assert came == []
+        outcome = await asyncio.to_thread(alohub, *GET, "--base-url", url, "--ca-file", str(certificate))
+        assert (outcome.code, len(came)) == (0, 1)
+
+
+def test_file_without_authorities(alohub: Alohub, tmp_path: Path) -> None:
+    """The message names the option."""
+    outcome = alohub(*GET, "--ca-file", str(tmp_path / "none.pem"))
+    assert outcome.code == ExitCode.USAGE
+    assert outcome.error.startswith("--ca-file must name a PEM file")
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+async def test_proxy_and_authorities_of_the_environment(
+    alohub: Alohub, certificate: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, by_name: bool
+) -> None:
+    """`HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE` are honoured, also for a tenant of a file."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    options = ("--tenants", str(tmp_path / "tenants.toml"), "--tenant", "an") if by_name else ()
+    async with api(certificate) as (url, came), Proxy(credentials="an:word") as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://an:word@127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("ALOHUB_BASE_URL", url)
+        table = f'[tenants.an]\napi_key_env = "ALOHUB_API_KEY"\nbase_url = "{url}"'
+        (tmp_path / "tenants.toml").write_text(table, encoding="utf-8")
+        for excluded, tunnels in (("other.example", 1), ("localhost", 1)):
+            monkeypatch.setenv("NO_PROXY", excluded)
+            assert (await asyncio.to_thread(alohub, *GET, *options)).code == 0
+            assert len(proxy.heads) == tunnels
+    assert len(came) == 2
 
 
 def test_the_client_is_closed(alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,9 @@ import pytest
 from attrs import define, field
 from yarl import URL
 
-from alohub_async import AlohubClient, APIConnectionError, ConfigurationError, Endpoint, RetryPolicy
+from alohub_async import AlohubClient, AlohubPool, APIConnectionError, ConfigurationError, Endpoint, RetryPolicy, Tenant
 from alohub_async.http.network import network_of, read_proxy
+from alohub_async.testing import Sandbox
 from tests.support import CALLS, FIRST, QUEUE, http
 
 KEY: Final = "sk_live_0123456789abcdef"
@@ -373,3 +374,34 @@ async def test_folder_of_certificates_is_trusted(
     async with api(certificate) as (url, came):
         await get(url, trust_env=True)
     assert len(came) == 2
+
+
+# Pools
+
+
+async def test_pool_reaches_each_tenant_as_a_client_would(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenant of `http://`, or of `NO_PROXY`, is reached without the proxy, which never gets a key."""
+    async with api(certificate) as (url, came), Proxy(credentials="an:word") as proxy, Sandbox() as sandbox:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://an:word@127.0.0.1:{proxy.port}")
+        tenants = {
+            "secure": Tenant("secure", api_key=KEY, base_url=url),
+            "plain": Tenant("plain", api_key=sandbox.api_key, base_url=str(sandbox.url)),
+        }
+        for excluded, tunnels in (("other.example", 1), ("localhost", 1)):
+            monkeypatch.setenv("NO_PROXY", excluded)
+            async with AlohubPool(trust_env=True, ssl=certificate, retry=ONCE) as pool:
+                outcomes = await pool.each(lambda client, _: client.queues.get_inbound(FIRST), tenants).collect()
+            assert [outcome.error for outcome in outcomes] == [None, None]
+            assert len(proxy.heads) == tunnels
+        assert (len(came), len(sandbox.requests)) == (2, 2)
+        assert KEY not in "".join(proxy.heads)
+
+
+async def test_pool_with_a_proxy_refuses_http() -> None:
+    """As a client does."""
+    async with Proxy() as proxy, AlohubPool(proxy=f"http://127.0.0.1:{proxy.port}") as pool:
+        tenant = Tenant("plain", api_key=KEY, base_url="http://127.0.0.1:1")
+        with pytest.raises(ConfigurationError, match="proxy is for https:// only"):
+            async with pool.client(tenant) as client:
+                await client.queues.get_inbound(FIRST)
+        assert proxy.heads == []

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.fixture(name="certificate", scope="package")
+@pytest.fixture(name="certificate", scope="session")
 def _certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for localhost that its own key signed, and this key."""
     path = tmp_path_factory.mktemp("tls") / "localhost.pem"
