@@ -261,10 +261,9 @@ class Member:
         """Read what the others write, while requests wait here."""
         try:
             while self._online and self.store and self._waiting(self._now()):
-                if await self.store.wait(self.replica.cursor, _READ):
-                    reply = await self._run_script({}, [], 0)
-                    if self._online:  # otherwise the log is read anew
-                        self._follow(reply.entries)
+                entries = await self.store.wait(self.replica.cursor, _READ)
+                if entries and self._online:  # otherwise the log is read anew
+                    self._follow(entries)
                     self._event.set()
                     await asyncio.sleep(self._delay / 2)
         except StoreError:  # the next exchange shows whether the store is there

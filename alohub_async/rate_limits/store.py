@@ -14,6 +14,7 @@ import asyncio
 import hashlib
 import math
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 import attrs
@@ -119,11 +120,15 @@ class Store:
         life, epoch, booked, entries = reply
         return Reply(_text(life), _text(epoch), booked, [_entry(*each) for each in entries])
 
-    async def wait(self, cursor: str, seconds: float) -> bool:
-        """Wait for an entry after that one; whether it came in time."""
-        milliseconds = math.ceil(seconds * 1000)
-        command = ("XREAD", "COUNT", 1, "BLOCK", milliseconds, "STREAMS", self.log, cursor)
-        return bool(await self._run(*command, wait=seconds))
+    async def wait(self, cursor: str, seconds: float) -> list[Entry]:
+        """Wait for entries after that one; none if there are none in time."""
+        command = ("XREAD", "COUNT", FULL, "BLOCK", math.ceil(seconds * 1000), "STREAMS", self.log, cursor)
+        reply = await self._run(*command, wait=seconds)
+        streams: list[Any] = [each[1] for each in (reply.items() if hasattr(reply, "items") else reply or ())]
+        entries = [each for stream in streams for each in stream]
+        if entries and isinstance(entries[0][0], (list, tuple)):  # RESP3
+            entries = [each for some in entries for each in some]
+        return [_entry(*each) for each in entries]
 
     async def _run(self, *command: str | int, wait: float = 0.0) -> Any:
         import redis.exceptions
@@ -146,6 +151,7 @@ def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _entry(entry: Any, fields: list[Any]) -> Entry:
-    texts = [_text(each) for each in fields]
+def _entry(entry: Any, fields: Any) -> Entry:
+    flat: Any = fields if hasattr(fields, "append") else chain.from_iterable(fields.items())
+    texts = [_text(each) for each in flat]
     return _text(entry), dict(zip(texts[::2], texts[1::2], strict=True))
