@@ -40,8 +40,8 @@ def _xml(results: Mapping[str, Mapping[str, Any] | str], fail_on: Severity) -> b
     root = ET.Element("testsuites", name="alohub audit", time="0")
     for whose, result in results.items():
         if isinstance(result, str):
-            suite = _add_suite(root, whose.rstrip("."), tests=1, failures=0, errors=1, skipped=0)
-            case = _add_case(suite, whose.rstrip("."), "the audit")
+            suite = _add_suite(root, whose.removesuffix("."), tests=1, failures=0, errors=1, skipped=0)
+            case = _add_case(suite, whose.removesuffix("."), "the audit")
             ET.SubElement(case, "error", message=legal(result), type="failed")
         else:
             for rule in result["rules"]:

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Iterable
-from typing import Any, ClassVar, Final, Generic, Literal, NoReturn, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, Generic, Literal, NoReturn, TypeAlias, TypeVar
 
 import attrs
 
@@ -20,14 +20,8 @@ from alohub_async.options import BulkOptions, Deadline
 
 A = TypeVar("A")
 T = TypeVar("T")
-
-
-class _Outcome(Protocol):
-    @property
-    def error(self) -> BaseException | None: ...
-
-
-OutcomeT = TypeVar("OutcomeT", bound=_Outcome)
+OutcomeT = TypeVar("OutcomeT")
+"""What calls return: a value or an error, which is in its attribute `error`."""
 
 
 @attrs.frozen
@@ -179,7 +173,7 @@ class _Crew(Generic[OutcomeT]):
             self._reading.start(_READ, _read(source))
         return await self._reading.take(_READ)
 
-    def _deliver(self, number: int, outcome: OutcomeT) -> asyncio.Future[None] | None:
+    def _deliver(self, number: int, outcome: Any) -> asyncio.Future[None] | None:
         """Give a caller the outcome; if none waits for it, return what its worker has to wait for."""
         if outcome.error is None and (not self._options.ordered or number == next(iter(self.jobs))):
             for waiter in self._waiters:
@@ -265,11 +259,7 @@ class _Crew(Generic[OutcomeT]):
 
 
 class ConcurrentCalls(AsyncOnly, AsyncIterable[OutcomeT]):
-    """The outcomes of many calls, in the order of completion or of the arguments.
-
-    Nothing is sent before the first step. Leaving a loop over it cancels the calls in flight; iterating again after
-    `break` repeats the cancelled calls.
-    """
+    """The outcomes of many calls, as in `Outcomes`, which may be of any kind."""
 
     def __init__(
         self,

@@ -149,7 +149,7 @@ async def audit_tenants(
     if "rules" in others:
         check_iterable("rules", others["rules"])
         others["rules"] = tuple(others["rules"])  # each tenant needs them
-    config = others.get("config") or {}
+    config: Any = others.get("config") or {}
     configure(others.get("rules", DEFAULT_RULES), read_config(config) if isinstance(config, Path) else config)
     job = audit_job(others, on_report=others.pop("on_report", None))
     return await _run(tenants, None if directory is None else str(directory), job, mine)

@@ -149,7 +149,7 @@ class Sandbox(SandboxSettings):
         """A list of all transmissions, in order of arrival. `requests.of(page=3)` selects some of them."""
         with self._service.lock:
             requests = Requests(self._service.log.values())
-        requests.check = partial(self._check, times=0)
+        requests.check = partial(self._service.check_filter, times=0)
         return requests
 
     def clear(self) -> None:
@@ -176,12 +176,8 @@ class Sandbox(SandboxSettings):
         validation.check_count("times", times, least=0, optional=True)
         validation.check_text("method", method, pattern="(?s:.+)", allowed="a method")
         wanted = RequestFilter(method=method, path=path, json=json)
-        self._check(wanted, times=times)
+        self._service.check_filter(wanted, times=times)
         return wanted
-
-    def _check(self, wanted: RequestFilter, *, times: int | None = None) -> None:
-        with self._service.lock:
-            self._service.check_filter(wanted, times=times)
 
     def assert_no_429(self) -> None:
         """Assert that no request was refused for the rate limit."""
@@ -326,7 +322,7 @@ class Sandbox(SandboxSettings):
         chosen = Status(**status) if fault is None else validation.check_instance("fault", fault, Fault)
         wanted = RequestFilter(**script)
         with self._service.lock:
-            self._check(wanted)
+            self._service.check_filter(wanted)
             self._service.faults.add(FaultEntry(chosen, wanted, **timing))
 
     @property

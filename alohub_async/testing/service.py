@@ -85,7 +85,9 @@ class Service:
         """Refuse a filter that never matches: an unknown key, tenant, page of a detail, or, with `times`, path."""
         if wanted.api_key is not None and wanted.api_key not in self.keys:
             raise InvalidArgumentError("api_key must be a key of this sandbox (see add_key); another one was given")
-        tenants = {*self.tables, *(request.tenant_id for request in self.log.values())}
+        with self.lock:
+            logged, scripted = [*self.log.values()], {*self.faults.paths}
+        tenants = {*self.tables, *(request.tenant_id for request in logged)}
         if wanted.tenant_id is not None and wanted.tenant_id not in tenants:
             raise refuse("tenant_id", f"one of {tuple(self.tables)}, or one that a request named", wanted.tenant_id)
         path = wanted.path or ROUTES[0].template
@@ -94,7 +96,7 @@ class Service:
         if wanted.page is not None and (no_list or (wanted.method or "GET").upper() not in {"GET", "POST"}):
             raise refuse("page", "for requests of a list: GET or POST, and not the path of a detail", wanted.page)
         if times is not None and not served:
-            known = {*self.faults.paths, *(strip_prefix(request.path) for request in self.log.values())}
+            known = {*scripted, *(strip_prefix(request.path) for request in logged)}
             if not any(path_fits(path, name) or path_fits(name, path) for name in known):
                 paths = ", ".join(dict.fromkeys(route.template for route in self.routes))
                 raise refuse("path", f"one that the sandbox serves ({paths}), or that was scripted or requested", path)

@@ -564,6 +564,42 @@ async def test_a_cancelled_caller_loses_no_outcome() -> None:
     assert sorted(got) == [*range(60)]
 
 
+async def test_another_caller_gets_what_a_cancelled_one_leaves() -> None:
+    """It does not wait for the calls that still run."""
+
+    async def call(number: int) -> Outcome[int]:
+        await asyncio.sleep(3600 if number else 0)
+        asyncio.get_running_loop().call_soon(callers[0].cancel)  # runs before the caller that gets the outcome
+        return Succeeded(number, number, 1)
+
+    many = Outcomes(range(3), call, BulkOptions(concurrency=2), finish=False)
+
+    async def step() -> int:
+        return (await anext(many)).id
+
+    callers = [asyncio.create_task(step()) for _ in range(2)]
+    async with asyncio.timeout(5):
+        assert await callers[1] == 0
+    assert callers[0].cancelled()
+    await many.aclose()
+
+
+async def test_close_ends_a_caller_that_waits() -> None:
+    """Another task may close them."""
+    forever = asyncio.Event()
+
+    async def call(_: int) -> Outcome[int]:
+        await forever.wait()
+        raise AssertionError
+
+    many = Outcomes(range(2), call, BulkOptions(), finish=False)
+    caller = asyncio.create_task(_into(many, []))
+    await asyncio.sleep(0)
+    await many.aclose()
+    async with asyncio.timeout(5):
+        await caller
+
+
 def test_calls_in_flight_are_repeated_in_another_loop() -> None:
     """They ended with the loop they were made in."""
 
