@@ -62,6 +62,7 @@ def apply_command(
     yes: Annotated[bool, YES] = False,
     dry_run: Annotated[bool, DRY_RUN] = False,
     log: Annotated[Path | None, LOG] = None,
+    form: output.Output = "table",
     concurrency: Annotated[int, CONCURRENCY] = 16,
     jobs: Annotated[int | None, JOBS] = None,
     access: Access,
@@ -86,7 +87,7 @@ def apply_command(
     piped = file == output.STANDARD_STREAM
     if file_format is not None and not piped:
         raise CommandError("--format is for stdin; the ending of a file is its format")
-    how: Any = {"yes": yes, "dry_run": dry_run, "can_ask": not piped, "concurrency": concurrency}
+    how: Any = {"yes": yes, "dry_run": dry_run, "can_ask": not piped, "concurrency": concurrency, "form": form}
     apply = Apply(access, _plan, log=None if log is None else changes.ChangeLog(log), **how)
     wanted = _read_changes({None: Path(f"stdin.{file_format or 'csv'}")} if piped else files, piped=piped)
     if code := apply.run(wanted, jobs):
@@ -113,6 +114,9 @@ def _read_changes(files: Mapping[Tenant | None, Path], *, piped: bool) -> dict[T
     return wanted
 
 
+_ROW: Final = ("tenant", "id", "name", "result", "fields", "error")
+
+
 @attrs.frozen
 class Apply:
     """How plans are made from what is wanted, and applied."""
@@ -123,15 +127,26 @@ class Apply:
     dry_run: bool = attrs.field(kw_only=True)
     concurrency: int = attrs.field(kw_only=True)
     log: changes.ChangeLog | None = attrs.field(kw_only=True)
+    form: output.Form = attrs.field(kw_only=True)
     can_ask: bool = attrs.field(default=True, kw_only=True)
+    rows: list[dict[str, Any]] = attrs.field(factory=list[dict[str, Any]], init=False)  # of other forms than tables
 
     def __attrs_post_init__(self) -> None:
-        if not (self.yes or self.dry_run or (self.can_ask and sys.stdin.isatty())):
-            message = "cannot ask to confirm: stdin is not a terminal; give --yes, or --dry-run to see the plan"
-            raise CommandError(message)
+        if not (self.yes or self.dry_run or (self.can_ask and self.form == "table" and sys.stdin.isatty())):
+            why = "stdin is not a terminal" if self.form == "table" else f"{self.form} shows no plan before"
+            raise CommandError(f"cannot ask to confirm: {why}; give --yes, or --dry-run to see the plan")
 
     def run(self, wanted: Mapping[Tenant | None, Sequence[Any]], jobs: int | None) -> int:
         """Do it for each tenant, or for the one that is None, and return the exit code."""
+        code: int | None = None
+        try:
+            code = self._run(wanted, jobs)
+        finally:
+            if self.form != "table" and (self.rows or code is not None):
+                output.write_rows(self.form, _ROW[not self.access.many :], self.rows)
+        return code
+
+    def _run(self, wanted: Mapping[Tenant | None, Sequence[Any]], jobs: int | None) -> int:
         access = self.access
         if access.many:
             by_tenant = {tenant: rows for tenant, rows in wanted.items() if tenant}
@@ -179,14 +194,22 @@ class Apply:
     def _shall_apply(self, plans: Sequence[tuple[str, changes.Plan]]) -> bool:
         """Show the plans, and ask if need be."""
         count = sum(len(plan.to_write) for _, plan in plans)
-        _print_plans(plans)
-        if not count:
-            output.write("Nothing to change.\n")
+        self._show(plans)
         if self.dry_run or not count:
             return False
         if not self.yes:
             _confirm(count)
         return True
+
+    def _show(self, plans: Sequence[tuple[str, changes.Plan]]) -> None:
+        if self.form == "table":
+            _print_plans(plans)
+            if not any(plan.to_write for _, plan in plans):
+                output.write("Nothing to change.\n")
+            return
+        for name, plan in plans:
+            if self.dry_run or not plan.to_write:  # it will have no results
+                self.rows.extend(_row(name, step, _planned(step), step.error) for step in plan.steps)
 
     async def _apply(self, client: AlohubClient, plan: changes.Plan, name: str | None, deadline: float | None) -> bool:
         """Whether every queue has its values. The results so far are written even if it ends early."""
@@ -202,11 +225,14 @@ class Apply:
                 results.append(result)
                 if result.step.fields and result.step.error is None:
                     note([result.step], result.status)
-                if result.step.fields or result.error is not None:
-                    output.write(whose + _result_line(result))
+                if self.form != "table":
+                    self.rows.append(_row(name, result.step, result.status, _reason(result)))
+                elif result.step.fields or result.error is not None:
+                    output.write(f"{whose}{result.id}  {': '.join(filter(None, (result.status, _reason(result))))}\n")
         finally:
             counts = Counter(result.status for result in results)
-            output.write(whose + counts_text({status.value: counts[status] for status in changes.Status}) + "\n")
+            if self.form == "table":
+                output.write(whose + counts_text({status.value: counts[status] for status in changes.Status}) + "\n")
             if left := len(plan.steps) - len(results):
                 hint = "without a result; run the same command again to finish"
                 output.write_stderr(f"{whose}{counted(left, 'queue')} {hint}")
@@ -240,8 +266,17 @@ def _print_plans(plans: Iterable[tuple[str, changes.Plan]]) -> None:
     print_table(entries, counts)
 
 
-def _result_line(result: changes.Result) -> str:
-    reason = f": {output.message_line(result.error)}" if result.error is not None else ""
+def _reason(result: changes.Result) -> str | None:
     if result.not_taken:
-        reason = f": the server reported success but did not change {', '.join(result.not_taken)}"
-    return f"{result.id}  {result.status}{reason}\n"
+        return f"the server reported success but did not change {', '.join(result.not_taken)}"
+    return None if result.error is None else output.message_line(result.error)
+
+
+def _planned(step: changes.Step) -> str:
+    return "impossible" if step.error is not None else "to change" if step.fields else "unchanged"
+
+
+def _row(name: str | None, step: changes.Step, result: str, error: object) -> dict[str, Any]:
+    fields = {field.name: {"before": field.before, "after": field.after} for field in step.fields}
+    found, why = step.found and step.found.name, None if error is None else output.message_line(error)
+    return {"tenant": name, "id": step.change.id, "name": found, "result": result, "fields": fields, "error": why}

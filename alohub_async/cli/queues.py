@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import nullcontext
 from fnmatch import fnmatchcase
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 from unicodedata import normalize
 
@@ -11,9 +12,10 @@ import attrs
 import typer
 from typer import Argument, Option
 
-from alohub_async.changes import FieldChange
+from alohub_async.changes import ChangeLog, FieldChange, Status
 from alohub_async.changes.rows import STRATEGIES, parse_strategy
 from alohub_async.cli.access import Access, with_access
+from alohub_async.cli.apply import LOG
 from alohub_async.cli.diff import field_change, print_table
 from alohub_async.cli.errors import CommandError, ExitCode
 from alohub_async.cli.outcomes import JOBS, for_each, outcome_records, write_failures
@@ -226,6 +228,7 @@ def update_command(
     announce_position: Annotated[bool | None, _announce] = None,
     expect: Annotated[list[str] | None, _expect] = None,
     dry_run: Annotated[bool, Option("--dry-run", help="Show what would change without changing anything.")] = False,
+    log_file: Annotated[Path | None, LOG] = None,
     access: Access,
 ) -> None:
     """Update one inbound queue, and show each value before and after.
@@ -240,12 +243,12 @@ def update_command(
     if not wanted:
         raise CommandError("nothing to change: give --max-wait, --strategy, --music-on-hold or --announce-position")
     update, expected = InboundQueueUpdate(**wanted), _read_expected(expect or ())
-    what = f"queue {queue_id}"
+    what, log = f"queue {queue_id}", None if log_file is None or dry_run else ChangeLog(log_file)
 
     async def work(client: AlohubClient) -> Edit[InboundQueue]:
         deadline = Deadline(CallOptions(deadline=access.deadline), what=f"update of {what}")
-        edit, snapshot = client.queues.edit_inbound, None
-        if expected or dry_run:
+        edit, snapshot, fields = client.queues.edit_inbound, None, list[FieldChange]()
+        if expected or dry_run or log:
             plan = await edit(queue_id, update, dry_run=True, **deadline.next_call().keywords())
             missed = {name: value for name, value in expected.items() if name in plan.changed or name not in wanted}
             if refused := conflict(what, plan.before, missed):
@@ -253,7 +256,13 @@ def update_command(
             if dry_run:
                 return plan
             snapshot = attrs.evolve(plan.before, id=queue_id)  # some responses lack the id
-        return await edit(queue_id, update, expect=snapshot, **deadline.next_call().keywords())
+            fields = [FieldChange(name, value_of(plan.before, name), getattr(update, name)) for name in plan.changed]
+            if log and fields:
+                log.note(client, access.tenant, [(queue_id, fields)], Status.UNKNOWN)
+        edited = await edit(queue_id, update, expect=snapshot, **deadline.next_call().keywords())
+        if log and fields:
+            log.note(client, access.tenant, [(queue_id, fields)], Status.NOT_TAKEN if edited.not_taken else Status.DONE)
+        return edited
 
     edit = access.run(work)
     done = "not taken" if edit.not_taken else "changed" if edit.sent else "to change"

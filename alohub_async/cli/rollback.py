@@ -12,7 +12,7 @@ from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.apply import CONCURRENCY, DRY_RUN, YES, Apply
 from alohub_async.cli.errors import ExitCode
 from alohub_async.cli.outcomes import JOBS
-from alohub_async.cli.output import write_stderr
+from alohub_async.cli.output import Output, write_stderr
 from alohub_async.client import AlohubClient
 from alohub_async.plurals import counted
 
@@ -33,6 +33,7 @@ def rollback_command(
     yes: Annotated[bool, YES] = False,
     dry_run: Annotated[bool, DRY_RUN] = False,
     concurrency: Annotated[int, CONCURRENCY] = 16,
+    form: Output = "table",
     jobs: Annotated[int | None, JOBS] = None,
     access: Access,
 ) -> None:
@@ -52,7 +53,8 @@ def rollback_command(
         left.difference_update(mine)
         return await changes.plan_rollback(client, [logged[index] for index in mine], **options)
 
-    apply = Apply(access, plan, yes=yes, dry_run=dry_run, concurrency=concurrency, log=changes.ChangeLog(log))
+    how: Any = {"yes": yes, "dry_run": dry_run, "concurrency": concurrency, "form": form}
+    apply = Apply(access, plan, log=changes.ChangeLog(log), **how)
     code = apply.run(dict.fromkeys(access.read_tenants().tenants if access.many else [None], logged), jobs)
     if left:
         write_stderr(f"{counted(len(left), 'change')} of other tenants or addresses left alone")

@@ -1,5 +1,6 @@
 """`alohub queues diff` and `alohub queues apply`."""
 
+import csv
 import io
 import json
 import signal
@@ -7,6 +8,7 @@ import sys
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -184,6 +186,33 @@ def test_apply(alohub: Alohub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert outcome.out.endswith("\n2 done\n")
     assert "\x1b" not in outcome.out
     assert (alohub.sandbox.queues[0]["timeWait"], alohub.sandbox.queues[1]["timeWait"]) == ("777", "778")
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "csv"])
+@pytest.mark.parametrize(
+    ("option", "results"), [("--yes", ("done", "failed")), ("--dry-run", ("to change", "impossible"))]
+)
+def test_results_as_rows(alohub: Alohub, tmp_path: Path, form: str, option: str, results: tuple[str, str]) -> None:
+    """Each queue has a row, with its values before and after, and the reason of a failure."""
+    alohub.sandbox.queues[0]["timeWait"] = "60"
+    outcome = alohub("queues", "apply", _file(tmp_path, _rows(f"{FIRST},777", "5,1")), option, "--output", form)
+    assert outcome.code == ExitCode.FAILED
+    rows = outcome.json if form == "json" else lines(outcome.out) if form == "jsonl" else _csv(outcome.out)
+    by_id = {int(row["id"]): row for row in rows}
+    assert (by_id[FIRST]["result"], by_id[5]["result"]) == results
+    assert by_id[FIRST]["fields"] == {"max_wait": {"before": 60, "after": 777}}
+    assert "HTTP 404" in by_id[5]["error"]
+
+
+def _csv(text: str) -> list[dict[str, Any]]:
+    rows = csv.DictReader(io.StringIO(text))
+    return [{**row, "fields": json.loads(row["fields"])} for row in rows]
+
+
+def test_rows_need_no_question(alohub: Alohub, tmp_path: Path) -> None:
+    """The plan would not be seen before it."""
+    outcome = alohub("queues", "apply", _file(tmp_path, _rows(f"{FIRST},777")), "--output", "json")
+    assert "json shows no plan before; give --yes" in outcome.error
 
 
 def test_dry_run_sends_no_update(alohub: Alohub, tmp_path: Path) -> None:

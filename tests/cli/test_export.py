@@ -159,7 +159,7 @@ def test_to_stdout(alohub: Alohub, tmp_path: Path) -> None:
     outcome = alohub(*EXPORT, "-", "--format", "csv")
     assert (outcome.code, outcome.out) == (0, path.read_bytes().decode())
     assert outcome.err.startswith("alohub: stdout: 45 queues, complete: ")
-    assert alohub(*EXPORT, "-").out == alohub("queues", "list", "--jsonl").out
+    assert alohub(*EXPORT, "-").out == alohub("queues", "list", "--output", "jsonl").out
 
 
 def test_parquet_to_stdout(alohub: Alohub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

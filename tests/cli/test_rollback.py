@@ -144,16 +144,41 @@ def test_a_log_that_cannot_be_written(alohub: Alohub, tmp_path: Path) -> None:
 def test_tenants(command: Alohub, tmp_path: Path) -> None:
     """One log has the changes of all tenants, and of one alone; each is undone where it was made."""
     wanted = tmp_path / "wanted"
-    before = command("queues", "list", *TENANTS, "--jsonl").out
+    before = command("queues", "list", *TENANTS, "--output", "jsonl").out
     for queue in {queue["tenant"]: queue for queue in lines(before)}.values():
         folder = wanted / f"tenant={queue['tenant']}"
         folder.mkdir(parents=True)
         (folder / "changes.csv").write_text(f"id,max_wait\n{queue['id']},777\n", encoding="utf-8")
     assert command(*APPLY, str(wanted), *TENANTS, "--yes", "--log", "a.log").code == ExitCode.OK
-    assert command("queues", "list", *TENANTS, "--jsonl").out.count("777") == 3
+    assert command("queues", "list", *TENANTS, "--output", "jsonl").out.count("777") == 3
     one = command(*ROLLBACK, "a.log", *TENANTS, "--tenant", "a", "--yes")
     assert one.err == "alohub: 2 changes of other tenants or addresses left alone\n"
     outcome = command(*ROLLBACK, "a.log", *TENANTS, "--yes")
     assert (outcome.code, outcome.err) == (ExitCode.OK, "")
-    after = command("queues", "list", *TENANTS, "--jsonl").out
+    after = command("queues", "list", *TENANTS, "--output", "jsonl").out
     assert sorted(after.splitlines()) == sorted(before.splitlines())
+
+
+def test_an_update(alohub: Alohub, tmp_path: Path) -> None:
+    """It is logged like applied changes, and undone like them; a dry run and an unchanged queue are not logged."""
+    alohub.sandbox.queues[0]["timeWait"] = "60"
+    log = tmp_path / "a.log"
+    update = ("queues", "update", str(FIRST), "--log", str(log), "--max-wait")
+    assert alohub(*update, "90", "--dry-run").code == alohub(*update, "60").code == ExitCode.OK
+    assert not log.exists()
+    assert alohub(*update, "90").code == ExitCode.OK
+    assert [line["result"] for line in lines(log.read_text(encoding="utf-8"))] == ["unknown", "done"]
+    assert alohub(*ROLLBACK, str(log), "--yes").code == ExitCode.OK
+    assert alohub.sandbox.queues[0]["timeWait"] == "60"
+
+
+def test_an_update_of_unknown_result(alohub: Alohub, tmp_path: Path) -> None:
+    """It is undone if it was made."""
+    alohub.sandbox.queues[0]["timeWait"] = "60"
+    log = tmp_path / "a.log"
+    alohub.sandbox.fail(status=400, method="PUT")
+    assert alohub("queues", "update", str(FIRST), "--log", str(log), "--max-wait", "90").code != ExitCode.OK
+    assert [line["result"] for line in lines(log.read_text(encoding="utf-8"))] == ["unknown"]
+    alohub.sandbox.queues[0]["timeWait"] = "90"
+    assert alohub(*ROLLBACK, str(log), "--yes").code == ExitCode.OK
+    assert alohub.sandbox.queues[0]["timeWait"] == "60"
