@@ -214,8 +214,6 @@ def get_command(
 _strategy = _strategy_option(parser=_read_strategy, help=_by_name)
 _music = Option(metavar="FILE", help="Music on hold: file name without a path.")
 _announce = Option(help="Announce their position in the queue to callers.")
-
-
 _expect = Option(metavar="FIELD=VALUE", help="Update only if the field has this value; may be given several times.")
 
 
@@ -239,9 +237,9 @@ def update_command(
     The queue is read before and after. A field that has neither its new value
     nor the one of --expect is a conflict; null expects that it is not set.
     """
-    names = ("max_wait", "strategy", "music_on_hold", "announce_position")
-    values = (max_wait, strategy, music_on_hold, announce_position)
-    wanted: dict[str, Any] = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+    fields: dict[str, Any] = {"max_wait": max_wait, "strategy": strategy, "music_on_hold": music_on_hold}
+    fields["announce_position"] = announce_position
+    wanted = {name: value for name, value in fields.items() if value is not None}
     if not wanted:
         raise CommandError("nothing to change: give --max-wait, --strategy, --music-on-hold or --announce-position")
     update, expected = InboundQueueUpdate(**wanted), _read_expected(expect or ())
@@ -250,24 +248,25 @@ def update_command(
     async def work(client: AlohubClient) -> Edit[InboundQueue]:
         deadline = Deadline(CallOptions(deadline=access.deadline), what=f"update of {what}")
         edit, snapshot, fields = client.queues.edit_inbound, None, list[FieldChange]()
-        if expected or log:
+        if expected or dry_run or log:
             plan = await edit(queue_id, update, dry_run=True, **deadline.next_call().keywords())
             missed = {name: value for name, value in expected.items() if name in plan.changed or name not in wanted}
             if refused := conflict(what, plan.before, missed):
                 raise refused
+            if dry_run:
+                return plan
             snapshot = attrs.evolve(plan.before, id=queue_id)  # some responses lack the id
             fields = [FieldChange(name, value_of(plan.before, name), getattr(update, name)) for name in plan.changed]
             if log and fields:
                 log.note(client, access.tenant, [(queue_id, fields)], Status.UNKNOWN)
-        edited = await edit(queue_id, update, expect=snapshot, dry_run=dry_run, **deadline.next_call().keywords())
+        edited = await edit(queue_id, update, expect=snapshot, **deadline.next_call().keywords())
         if log and fields:
             log.note(client, access.tenant, [(queue_id, fields)], Status.NOT_TAKEN if edited.not_taken else Status.DONE)
         return edited
 
     edit = access.run(work)
-    state = (
-        "unchanged" if not edit.changed else "to change" if dry_run else "not taken" if edit.not_taken else "changed"
-    )
+    done = "not taken" if edit.not_taken else "changed" if edit.sent else "to change"
+    state = done if edit.changed else "unchanged"
     changes = (_change_line(edit, name, wanted[name]) for name in edit.changed)
     print_table([("", attrs.evolve(edit.before, id=queue_id), changes)], {state: 1})
     if edit.not_taken:
