@@ -138,11 +138,11 @@ class Apply:
 
     def run(self, wanted: Mapping[Tenant | None, Sequence[Any]], jobs: int | None) -> int:
         """Do it for each tenant, or for the one that is None, and return the exit code."""
-        code: int | None = None
+        code = -1  # until there is one
         try:
             code = self._run(wanted, jobs)
         finally:
-            if self.form != "table" and (self.rows or code is not None):
+            if self.form != "table" and (self.rows or code >= 0):
                 output.write_rows(self.form, _ROW[not self.access.many :], self.rows)
         return code
 
