@@ -71,7 +71,7 @@ def doctor_command(
     except (errors.AlohubError, CommandError) as error:
         code, line = describe(error)
         cause = error.__cause__ if isinstance(error, CommandError) and error.__cause__ else error
-        usual = ("key" if code == ExitCode.DENIED else "settings", "see alohub doctor --help")
+        usual = ("key" if code == int(ExitCode.DENIED) else "settings", "see alohub doctor --help")
         part, advice = next(((part, do) for kind, part, do in _BLAMED if isinstance(cause, kind)), usual)
         checks.append(_Check(part, "FAILED", line, advice))
     if as_json:

@@ -50,7 +50,7 @@ def export_job(file_format: str, options: Mapping[str, Any]) -> Job:
 
 def audit_job(options: Mapping[str, Any], on_report: OnReport | None) -> Job:
     """The job of `audit_tenants`."""
-    choices = {"details": True, "consistency": "detect"}
+    choices = {"details": True, "agents": False, "consistency": "detect"}
     choices |= {name: options[name] for name in choices if name in options}
     side = "_audit.json"
     return Job(kind="audit", work=_audit, options=options, choices=choices, data=None, side=side, on_report=on_report)
