@@ -31,10 +31,7 @@ if TYPE_CHECKING:
 
     from alohub_async.audit import AuditReport, Finding, Rule, Severity
 
-AUDIT_EPILOG: Final = """\b
-Examples:
-    alohub queues audit --html audit.html --junit audit.xml
-    alohub queues audit --agents
+AUDIT_EPILOG: Final = """Example: alohub queues audit --agents --html audit.html --junit audit.xml
 
 \b
 Exit codes, instead of those of the other commands:

@@ -93,8 +93,8 @@ async def _examine(client: AlohubClient, access: Access, checks: list[_Check]) -
     await client.request("GET", _PATH, **ask)  # opens the connection, and wakes up what sleeps
     asked = time.time()
     answer = await client.request("GET", _PATH, **ask)
-    name = f"tenant {client.tenant_id or 'of the key'}"
-    checks.append(_Check("key", "ok", f"accepted for {name}; it has the scope 'queue'"))
+    whose = f" for tenant {client.tenant_id}" if client.tenant_id else ""
+    checks.append(_Check("key", "ok", f"accepted{whose}; it has the scope 'queue'"))
     checks.append(await _certificate(client, network))
     slow = answer.elapsed > _SLOW
     advice = "check the network, or whether the service is busy" if slow else _NOTHING
