@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from alohub_async.audit.rules import WIRE_NAMES, AuditedList, AuditedQueue, Finding, Rule, Severity, list_rule, rule
+from alohub_async.errors import PermissionDeniedError
 from alohub_async.models import InboundQueue, QueueStrategy
 from alohub_async.plurals import counted
 from alohub_async.resources.edits import looks, told_apart
@@ -181,6 +182,31 @@ def unknown_strategy(queue: AuditedQueue) -> Iterator[Finding]:
     if strategy is not None and not strategy.is_known:
         yield queue.finding(f"strategy {int(strategy)} is not documented", field="strategy")
 
+
+@rule(Severity.WARNING)
+def no_agents(queue: AuditedQueue) -> Iterator[Finding]:
+    """No active agent serves the queue.
+
+    It runs if agents are counted: with agents=True, or --agents.
+    """
+    if queue.agents == 0:
+        yield queue.finding("no active agent")
+
+
+@list_rule(Severity.WARNING)
+def agents_not_counted(audited: AuditedList) -> Iterator[Finding]:
+    """The active agents of queues could not be counted.
+
+    It runs if agents are counted: with agents=True, or --agents.
+    """
+    if errors := audited.agents_errors:
+        denied = isinstance(errors[0], PermissionDeniedError)
+        whose, advice = ("all queues", "; ask for a key with the scope 'agent'") if denied else ("", "")
+        yield Finding(f"counting the agents of {whose or counted(len(errors), 'queue')} failed: {errors[0]}{advice}")
+
+
+OF_AGENTS: Final = frozenset({no_agents.id, agents_not_counted.id})
+"""The rules that need the number of agents."""
 
 DEFAULT_RULES: Final[tuple[Rule, ...]] = tuple(each for each in globals().values() if isinstance(each, Rule))
 """All rules of the package, in the order of reports, which is the order of their definitions."""

@@ -60,12 +60,13 @@ class Finding:
 class AuditedQueue:
     """A queue as returned by the list (`listed`) and by `get_inbound` (`detail`, or the `error` if it failed).
 
-    If the details were not requested, both are None.
+    If the details were not requested, both are None. `agents` is the number of its active agents, if that is known.
     """
 
     listed: InboundQueue
     detail: InboundQueue | None = None
     error: AlohubError | None = None
+    agents: int | None = None
 
     @property
     def queue(self) -> InboundQueue:
@@ -99,6 +100,8 @@ class AuditedList:
         total: The number of queues that the server reported last; None if it reported none.
         drift: The changes of the list that the walk noticed.
         details: Whether details were requested.
+        agents_errors: Why active agents could not be counted: the first error for a scope that is missing, or one for
+            each queue.
     """
 
     queues: tuple[AuditedQueue, ...]
@@ -106,6 +109,7 @@ class AuditedList:
     total: int | None = None
     drift: Drift = attrs.field(factory=Drift)
     details: bool = True
+    agents_errors: tuple[AlohubError, ...] = ()
 
 
 @attrs.frozen

@@ -4,21 +4,23 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeAlias, Unpack
+from typing import Final, TypeAlias, Unpack
 
 import attrs
 
-from alohub_async.audit.builtin import DEFAULT_RULES
+from alohub_async.audit.builtin import DEFAULT_RULES, OF_AGENTS
 from alohub_async.audit.config import check_needs, configure, read_config
 from alohub_async.audit.report import AuditReport, make_report
 from alohub_async.audit.rules import AuditedList, AuditedQueue, Rule
 from alohub_async.client import AlohubClient
-from alohub_async.errors import AlohubError, NotFoundError
+from alohub_async.errors import AlohubError, NotFoundError, PermissionDeniedError
 from alohub_async.models import InboundQueue
 from alohub_async.options import DEFAULT_CONCURRENCY, BulkOptions, CallOptions, PageOptionsDict
 from alohub_async.pagination import Consistency
 from alohub_async.resources.bulk import COMMON_ERRORS
 from alohub_async.resources.paging import LookUp
+
+_AGENTS: Final = "/v1/agents"
 
 
 @attrs.frozen(kw_only=True)
@@ -51,8 +53,11 @@ OnProgress: TypeAlias = Callable[[AuditProgress], object]
 class _Collected:
     """The details of queues, each looked up once, and the progress."""
 
-    def __init__(self, client: AlohubClient, on_progress: OnProgress | None) -> None:
+    def __init__(self, client: AlohubClient, on_progress: OnProgress | None, *, details: bool, agents: bool) -> None:
+        self._details, self._agents = details, agents  # whether they are wanted
         self.found: dict[int | None, tuple[InboundQueue | None, AlohubError | None]] = {}  # by id: one of both
+        self.agents: dict[int | None, int | None] = {}  # active ones, by id
+        self.agents_errors: list[AlohubError] = []
         self.total: Callable[[], int | None] = lambda: None  # as the list's pages report it
         self._client = client
         self._on_progress = on_progress
@@ -64,7 +69,9 @@ class _Collected:
         found = self.found
 
         async def collect(queue_id: int, options: CallOptions) -> tuple[None, int]:
-            if queue_id not in found:
+            if self._agents and queue_id not in self.agents:
+                self.agents[queue_id] = await self._count_agents(queue_id, options)
+            if self._details and queue_id not in found:
                 try:
                     found[queue_id] = (await look_up(queue_id, options))[0], None
                 except COMMON_ERRORS:
@@ -75,6 +82,21 @@ class _Collected:
             return None, 0
 
         return collect
+
+    async def _count_agents(self, queue_id: int, options: CallOptions) -> int | None:
+        """The number of a queue's active agents; what concerns agents alone is no error of the walk."""
+        if any(isinstance(error, PermissionDeniedError) for error in self.agents_errors[:1]):
+            return None
+        active = {"queue_id": queue_id, "status": 1}
+        try:
+            return await self._client.paginate(_AGENTS, params=active, page_size=1, **options.keywords()).count()
+        except PermissionDeniedError as error:
+            self.agents_errors.insert(0, error)
+        except COMMON_ERRORS:
+            raise
+        except AlohubError as error:
+            self.agents_errors.append(error)
+        return None
 
     def report(self, done: int) -> None:
         """Report the progress."""
@@ -99,6 +121,7 @@ async def audit_inbound(
     rules: Iterable[Rule] = DEFAULT_RULES,
     config: Mapping[str, object] | Path | None = None,
     details: bool = True,
+    agents: bool = False,
     consistency: Consistency = "detect",
     concurrency: int = DEFAULT_CONCURRENCY,
     on_progress: OnProgress | None = None,
@@ -114,6 +137,7 @@ async def audit_inbound(
         rules: The rules to run.
         config: The settings of the rules: a table for `configure`, or a TOML file for `read_config`.
         details: Whether to request the details of each queue; without them, an audit needs far fewer requests.
+        agents: Whether to count the active agents of each queue, one request for each. It needs the scope `agent`.
         consistency: How to treat a list that changes during the walk; see `list_inbound`.
         concurrency: Maximum number of requests for details at the same time, 1 to 1,000.
         on_progress: Called at the beginning, and after each queue.
@@ -124,10 +148,11 @@ async def audit_inbound(
         AlohubError: The list, or the details of every queue, could not be retrieved.
     """
     enabled = configure(rules, read_config(config) if isinstance(config, Path) else config or {})
+    enabled = tuple(rule for rule in enabled if agents or rule.id not in OF_AGENTS)
     check_needs(enabled)
-    started, collected = datetime.now(UTC), _Collected(client, on_progress)
+    started, collected = datetime.now(UTC), _Collected(client, on_progress, details=details, agents=agents)
     pager = client.queues.inbound.list(
-        details=collected.looking_up if details else False,
+        details=collected.looking_up if details or agents else False,
         at_once=BulkOptions(concurrency=concurrency).concurrency,
         consistency=consistency,
         **options,
@@ -136,14 +161,20 @@ async def audit_inbound(
     collected.report(0)
     queues: list[AuditedQueue] = []
     async for queue in pager:
-        queues.append(AuditedQueue(queue, *collected.found.get(queue.id, (None, None))))
+        found = collected.found.get(queue.id, (None, None))
+        queues.append(AuditedQueue(queue, *found, collected.agents.get(queue.id)))
         if not details:
             collected.report(len(queues))
     errors = [error for _, error in collected.found.values() if error and not isinstance(error, NotFoundError)]
     if errors and len(errors) == len(collected.found):
         raise errors[0]
     audited = AuditedList(
-        queues=tuple(queues), complete=pager.complete, total=pager.total, drift=pager.drift, details=details
+        queues=tuple(queues),
+        complete=pager.complete,
+        total=pager.total,
+        drift=pager.drift,
+        details=details,
+        agents_errors=tuple(collected.agents_errors),
     )
     address = str(client.endpoint.base_url)
     return make_report(audited, enabled, started=started, tenant_id=client.tenant_id, address=address)

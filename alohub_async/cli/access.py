@@ -55,7 +55,9 @@ _deadline = _option(metavar="SECONDS", help="Time limit for the whole command, i
 _retries = _option(metavar="N", help="Maximum number of retries per request.  [default: 3]")
 _ca_file = _option(metavar="FILE", help="Trust only the certificate authorities of this PEM file.")
 _quiet = _option("--quiet", "-q", help="Show no progress, and no waits.")
-_verbose = _option("--verbose", "-v", count=True, help="Log each call and retry; -vv also each request and budget.")
+_verbose = _option(
+    "--verbose", "-v", count=True, show_default=False, help="Log each call and retry; -vv also each request and budget."
+)
 
 
 @attrs.frozen(kw_only=True)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from alohub_async.audit import AuditReport, Finding, Rule, Severity
 
-AUDIT_EPILOG: Final = """Example: alohub queues audit --html audit.html --junit audit.xml
+AUDIT_EPILOG: Final = """Example: alohub queues audit --agents --html audit.html --junit audit.xml
 
 \b
 Exit codes, instead of those of the other commands:
@@ -53,6 +53,7 @@ _COLUMNS: Final[dict[str, Callable[[Any], str]]] = {
 
 _fail_on = Option(metavar="SEVERITY", help="Lowest severity that exits with 1: info, warning or error.")
 _details = Option("--details/--no-details", help="Get the details of each queue, or only the list.")
+_agents = Option("--agents", help="Count the active agents of each queue; needs the scope agent.")
 _file = partial(Option, metavar="FILE", dir_okay=False)
 _config = _file(help="TOML file with settings of the rules.  [default: [tool.alohub.audit] in ./pyproject.toml]")
 _folder = Option(metavar="FOLDER", help="With --tenants, also write the results and _report.json to this folder.")
@@ -67,6 +68,7 @@ def audit_command(
     html: Annotated[Path | None, _file(help="Also write an HTML page.")] = None,
     junit: Annotated[Path | None, _file(help="Also write JUnit XML for CI.")] = None,
     details: Annotated[bool, _details] = True,
+    agents: Annotated[bool, _agents] = False,
     config: Annotated[Path | None, _config] = None,
     rules: Annotated[list[str] | None, _rules] = None,
     list_rules: Annotated[bool, Option("--list-rules", help="Show the configured rules and exit.")] = False,
@@ -101,7 +103,7 @@ def audit_command(
             if path is not None and not path.parent.is_dir():
                 raise CommandError(f"cannot write {path}: folder {path.parent} does not exist")
         outputs = _Outputs(html, junit, audit.Severity[fail_on.upper()], form)
-        options: Any = {"rules": chosen, "details": details, "deadline": access.deadline}
+        options: Any = {"rules": chosen, "details": details, "agents": agents, "deadline": access.deadline}
         run: Any = {"newer_than": newer_than, "concurrency": jobs, "scheduler": scheduler}
         if access.many:
             has_findings = _audit_tenants(access, outputs, {**run, **options}, folder)

@@ -71,7 +71,7 @@ def doctor_command(
     except (errors.AlohubError, CommandError) as error:
         code, line = describe(error)
         cause = error.__cause__ if isinstance(error, CommandError) and error.__cause__ else error
-        usual = ("key" if code == ExitCode.DENIED else "settings", "see alohub doctor --help")
+        usual = ("key" if code == int(ExitCode.DENIED) else "settings", "see alohub doctor --help")
         part, advice = next(((part, do) for kind, part, do in _BLAMED if isinstance(cause, kind)), usual)
         checks.append(_Check(part, "FAILED", line, advice))
     if as_json:
@@ -93,8 +93,8 @@ async def _examine(client: AlohubClient, access: Access, checks: list[_Check]) -
     await client.request("GET", _PATH, **ask)  # opens the connection, and wakes up what sleeps
     asked = time.time()
     answer = await client.request("GET", _PATH, **ask)
-    name = f"tenant {client.tenant_id or 'of the key'}"
-    checks.append(_Check("key", "ok", f"accepted for {name}; it has the scope 'queue'"))
+    whose = f" for tenant {client.tenant_id}" if client.tenant_id else ""
+    checks.append(_Check("key", "ok", f"accepted{whose}; it has the scope 'queue'"))
     checks.append(await _certificate(client, network))
     slow = answer.elapsed > _SLOW
     advice = "check the network, or whether the service is busy" if slow else _NOTHING

@@ -50,7 +50,7 @@ def export_job(file_format: str, options: Mapping[str, Any]) -> Job:
 
 def audit_job(options: Mapping[str, Any], on_report: OnReport | None) -> Job:
     """The job of `audit_tenants`."""
-    choices = _choices(options, details=True, consistency="detect")
+    choices = _choices(options, details=True, agents=False, consistency="detect")
     side = "_audit.json"
     return Job(kind="audit", work=_audit, options=options, choices=choices, data=None, side=side, on_report=on_report)
 

@@ -58,6 +58,7 @@ class AuditTenantsDict(TenantsOptionsDict, PageOptionsDict, total=False):
     rules: Iterable[Rule]
     config: Mapping[str, object] | Path | None
     details: bool
+    agents: bool
     consistency: Consistency
     restart: bool
     on_report: OnReport | None
@@ -136,14 +137,17 @@ async def audit_tenants(
         tenants: See `Tenants`.
         directory: A folder, or a URL that fsspec knows, for `tenant=NAME/_audit.json` and `_report.json`; None writes
             nothing, and the results are only in the report that is returned.
-        rules: See `audit_inbound`, as for `config`, `details` and `consistency`.
+        rules: See `audit_inbound`, as for `config`, `details`, `agents` and `consistency`.
         on_report: Called with each tenant and its `AuditReport`, where the audit ran; to write a page, for example.
         options: See `TenantsOptions`, and `PageOptions` for each audit.
 
     Raises:
         InvalidArgumentError, ConfigurationError, FileError: As for `export_tenants`.
     """
-    names = {"rules", "config", "details", "on_report", *attrs.fields_dict(WalkOptions)} - {"token", "ordered"}
+    names = {"rules", "config", "details", "agents", "on_report", *attrs.fields_dict(WalkOptions)} - {
+        "token",
+        "ordered",
+    }
     mine, others = _split(options, names)
     WalkOptions.of({name: others[name] for name in attrs.fields_dict(WalkOptions) if name in others})
     if "rules" in others:

@@ -17,7 +17,7 @@ from alohub_async.cli.app import run
 from alohub_async.cli.errors import ExitCode
 from alohub_async.testing import JsonAnswer, Sandbox, Status
 from tests.audit.support import record
-from tests.cli.command import Alohub, Process
+from tests.cli.command import TENANTS, Alohub, Process, lines
 from tests.support import FIRST, LIST
 
 AUDIT = ("queues", "audit")
@@ -114,7 +114,7 @@ def test_json(serve: Callable[..., Sandbox], alohub: Alohub) -> None:
             "message": "the queue is locked",
         }
     ]
-    assert [rule["id"] for rule in found["rules"]] == [rule.id for rule in DEFAULT_RULES]
+    assert [rule["id"] for rule in found["rules"]] == [rule.id for rule in DEFAULT_RULES if "agents" not in rule.id]
 
 
 def test_rows(serve: Callable[..., Sandbox], alohub: Alohub) -> None:
@@ -358,3 +358,17 @@ def test_progress_on_a_terminal(alohub: Alohub, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert "45/45" in alohub(*AUDIT, "--output", "json").err
     assert alohub(*AUDIT, "--output", "json", "--no-details", "--quiet").err == ""
+
+
+def test_agents(alohub: Alohub) -> None:
+    """`--agents` finds the queues that nobody serves."""
+    alohub.sandbox.records("agents").clear()
+    report = alohub(*AUDIT, "--agents", "--output", "json").json
+    assert [finding["rule"] for finding in report["findings"]].count("no-agents") == report["queues"]
+    assert "no-agents" not in alohub(*AUDIT, "--output", "json").out
+
+
+def test_agents_of_tenants(command: Alohub) -> None:
+    """With `--tenants`, those of each tenant."""
+    for result in command(*AUDIT, *TENANTS, "--agents", "--output", "json").json:
+        assert "no-agents" in {rule["id"] for rule in result["result"]["rules"]}
