@@ -17,7 +17,7 @@ from alohub_async.cli.app import run
 from alohub_async.cli.errors import ExitCode
 from alohub_async.testing import JsonAnswer, Sandbox, Status
 from tests.audit.support import record
-from tests.cli.command import TENANTS, Alohub, Process, lines
+from tests.cli.command import TENANTS, Alohub, Process
 from tests.support import FIRST, LIST
 
 AUDIT = ("queues", "audit")

@@ -270,10 +270,10 @@ async def test_audits(served: Served, tmp_path: Path) -> None:
 
 async def test_rules_may_be_a_generator(served: Served) -> None:
     """Every tenant is audited by all of them."""
-    rules = (each for each in DEFAULT_RULES)
+    rules = (each for each in DEFAULT_RULES[:3])
     report = await audit_tenants(all_of(served), rules=rules, details=False)
     numbers = [len(entry.result["rules"]) for entry in report.entries.values() if entry.result is not None]
-    assert numbers == [len(DEFAULT_RULES)] * 3
+    assert numbers == [3] * 3
 
 
 @pytest.mark.parametrize(
