@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import inspect
+import logging
 import re
 import shlex
 from collections.abc import Generator
@@ -30,6 +31,16 @@ def _run_python(block: str, where: str, names: dict[str, Any]) -> None:
     result = eval(code, names)  # noqa: S307  (our own pages)
     if inspect.iscoroutine(result):
         asyncio.run(result)
+
+
+@pytest.fixture(autouse=True)
+def _logs() -> Generator[None]:
+    """A page may set up the logs."""
+    logger = logging.getLogger("alohub_async")
+    level, handlers = logger.level, [*logger.handlers]
+    yield
+    logger.setLevel(level)
+    logger.handlers[:] = handlers
 
 
 @contextmanager
