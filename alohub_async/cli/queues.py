@@ -68,6 +68,7 @@ def _complete_strategy(incomplete: str) -> list[str]:
 
 
 _by_name = f"Queue strategy, by name or number: {STRATEGIES}."
+# Annotated as numbers: older versions of Typer read an enum once more, by its text.
 _strategy_option = partial(Option, "--strategy", metavar="NAME", autocompletion=_complete_strategy)
 _strategies = _strategy_option(parser=_read_listed_strategy, help=f"{_by_name} May be given several times.")
 _pattern = Option("--name", metavar="PATTERN", help="Shell pattern of the name, such as 'VIP*'; case does not matter.")
@@ -79,7 +80,7 @@ _columns = Option(metavar="NAME,…", help=f"Columns to show, in this order: {',
 @with_access
 def list_command(
     *,
-    strategies: Annotated[list[QueueStrategy] | None, _strategies] = None,
+    strategies: Annotated[list[int] | None, _strategies] = None,
     pattern: Annotated[str | None, _pattern] = None,
     limit: Annotated[int | None, _limit] = None,
     columns: Annotated[str | None, _columns] = None,
@@ -151,7 +152,7 @@ class _Listing:
 
     form: Form
     columns: Sequence[str]
-    strategies: Collection[QueueStrategy | None]
+    strategies: Collection[int | None]
     pattern: str
     limit: int | None
     _header: bool = attrs.field(default=True, init=False)  # whether it is not written yet
@@ -223,7 +224,7 @@ def update_command(
     queue_id: Annotated[int, _id],
     *,
     max_wait: Annotated[int | None, Option(metavar="SECONDS", min=0, help="Maximum wait of a caller.")] = None,
-    strategy: Annotated[QueueStrategy | None, _strategy] = None,
+    strategy: Annotated[int | None, _strategy] = None,
     music_on_hold: Annotated[str | None, _music] = None,
     announce_position: Annotated[bool | None, _announce] = None,
     expect: Annotated[list[str] | None, _expect] = None,
