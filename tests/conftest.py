@@ -12,6 +12,8 @@ from alohub_async.testing import Sandbox
 
 pytest_plugins = ["pytester", "tests.tls", "tests.torture.plugin"]
 
+LONGEST = ("test_killed", "TestMovingList", "test_costs_are", "test_spread", "test_dlt", "/torture/")
+
 
 def pytest_configure() -> None:
     """Prevent the event loop policy from creating a loop on request.
@@ -32,6 +34,12 @@ def pytest_configure() -> None:
         database=None,
     )
     settings.load_profile("any machine")  # pytest loads the profile of the option afterwards
+
+
+@pytest.hookimpl(trylast=True)  # after the order was made random
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests, so that no process works alone at the end."""
+    items.sort(key=lambda item: not any(name in item.nodeid for name in LONGEST))
 
 
 @pytest.fixture(autouse=True)
