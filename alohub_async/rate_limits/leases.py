@@ -91,7 +91,7 @@ class RouteLease(Lease):
         super().__init__(member)
         self.key: Hashable = key
         self.name: str = name  # in the log
-        self.ready_until = -math.inf
+        self.ready_until: float = -math.inf
         self.hand: deque[int] = deque()  # numbers of leases that are not in use
         self.used_at: float = -math.inf
         self.sent: EventHistory = EventHistory(member.window, late=False)
