@@ -1,4 +1,4 @@
-"""What listeners and the log are told of a call: in order, with times that add up, and without secrets."""
+"""What listeners and the log get from a call: in order, with times that add up, and without secrets."""
 
 import asyncio
 import json

@@ -7,7 +7,7 @@ nothing else: each process says up to which total its buckets allow to book. So 
 subtracted, and two processes never both get the last request. It takes O(log n) and the entries that it returns.
 
 A 429 raises `epoch`: then a process must have read it before it gets more. `life` identifies the log. A process that
-knows another one is told so, and nothing is written: the store has lost the log.
+knows another one gets its name back, and nothing is written: the store has lost the log.
 """
 
 import asyncio
