@@ -7,8 +7,8 @@ from typing import Any, Final, Self, TypeVar, Unpack, overload
 import attrs
 
 from alohub_async.config import ApiKey, Endpoint, check_key, hidden, read_environment
+from alohub_async.emitter import Emitter
 from alohub_async.errors import ClientClosedError, ConfigurationError, InvalidArgumentError
-from alohub_async.events import Emitter
 from alohub_async.http.network import network_of, read_proxy
 from alohub_async.http.requestor import Requestor
 from alohub_async.http.requests import HeaderCache, build_request, check_path
@@ -28,7 +28,8 @@ from alohub_async.options import (
     check_names,
 )
 from alohub_async.pagination import Pager
-from alohub_async.rate_limits import RateLimiter, RateLimitStatus
+from alohub_async.rate_limits.limiter import RateLimiter
+from alohub_async.rate_limits.status import RateLimitStatus
 from alohub_async.resources.inbound_queues import INBOUND_QUEUES, Queues
 from alohub_async.resources.paging import Listing, make_pager
 from alohub_async.resources.records import page_of_models

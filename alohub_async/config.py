@@ -3,7 +3,7 @@
 import ipaddress
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Literal, TypeAlias, cast, get_args
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast, get_args
 
 import attrs
 from yarl import URL
@@ -141,8 +141,7 @@ def _unfit_for_header(value: object) -> str | None:
     return None
 
 
-@attrs.frozen
-class EnvironmentSettings:
+class EnvironmentSettings(NamedTuple):
     """The values of the environment variables; None for a variable that is missing or empty."""
 
     api_key: Secret[str] | None

@@ -7,22 +7,14 @@ The logger `alohub_async` has attempts and calls at DEBUG, retries at INFO, and 
 and lists that move. Each record has the fields of its event as attributes, such as `alohub_route`, for JSON formatters.
 """
 
-import functools
-import itertools
 import logging
-from collections.abc import Callable, Iterable
-from http import HTTPStatus
-from typing import Any, ClassVar, Final, Literal, TypeAlias, dataclass_transform
+from typing import Literal
 
 import attrs
-from yarl import URL
 
+from alohub_async.emitter import Event
 from alohub_async.routes import Route
 from alohub_async.secret import redacted
-
-_logger = logging.getLogger("alohub_async")
-_LEAST_WAIT: Final = 0.001  # seconds; a shorter wait for the rate limit is no event
-_numbers: Final = itertools.count(1)
 
 
 def without_values(url: str) -> str:
@@ -33,19 +25,6 @@ def without_values(url: str) -> str:
         kept = name in {"page", "size"} and value.isdigit()
         shown.append(pair if kept else f"{redacted(name)}=REDACTED")
     return f"{redacted(url)}?{'&'.join(shown)}" if shown else redacted(url)
-
-
-@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(attrs.field,))
-class Event:
-    """Something that happened in a client; its subclasses are frozen attrs classes."""
-
-    level: ClassVar[int] = logging.NOTSET  # of the log; this one is not logged
-    text: ClassVar[str] = ""  # of the log
-
-    def __init_subclass__(cls, *, level: int = logging.NOTSET, says: str = "") -> None:
-        made: Any = attrs.frozen(cls, kw_only=True, slots=False)
-        cls.level = level
-        cls.text = f"{says}: {' '.join(f'{name}=%({name})s' for name in attrs.fields_dict(made))}"
 
 
 class CallEvent(Event):
@@ -144,111 +123,3 @@ class SharedStoreRegained(Event, level=logging.INFO, says="the store of the shar
     """The store of a shared rate limit answers again."""
 
     seconds: float  # without it
-
-
-Listener: TypeAlias = Callable[[Event], object]
-"""Called with each event; what it returns is ignored."""
-
-
-@attrs.define(eq=False)
-class Emitter:
-    """Emits the events of a client."""
-
-    listeners: tuple[Listener, ...] = ()
-    tenant_id: str | None = None
-    failed: set[int] = attrs.field(factory=set[int])  # listeners that raised, by `id`
-
-    def __call__(self, event: Event) -> None:
-        """Log an event, and call the listeners."""
-        emit_once([self], event)
-
-
-def emit_once(emitters: Iterable[Emitter], event: Event) -> None:
-    """Emit an event of what several clients may share: one line in the log, and one call of each listener."""
-    if event.level and _logger.isEnabledFor(event.level):
-        values = {name: _plain(value) for name, value in vars(event).items()}
-        extra = {f"alohub_{name}": value for name, value in values.items()}
-        _logger.log(event.level, event.text, values, extra={"alohub_event": type(event).__name__, **extra})
-    called = {id(listener): (listener, each) for each in emitters for listener in each.listeners}
-    for key, (listener, emitter) in called.items():
-        try:
-            listener(event)
-        except Exception as error:
-            if key not in emitter.failed:
-                emitter.failed.add(key)
-                _logger.warning("a listener of events raised %s", type(error).__name__, exc_info=True)
-
-
-def _plain(value: object) -> object:
-    return round(value, 6) if isinstance(value, float) else str(value) if isinstance(value, Route) else value
-
-
-@functools.lru_cache(maxsize=1024)
-def _operation(route: Route, *, paged: bool) -> str:
-    verb = {"GET": "list" if paged else "get", "PUT": "update"}.get(route.method, route.method.lower())
-    names = [segment for segment in route.template.split("/") if segment and not segment.startswith("{")]
-    return "_".join([verb, *names[-1:]])
-
-
-class CallRecorder:
-    """Measures one call and emits its events. One part of its time ends where the next begins, so they add up."""
-
-    def __init__(self, emit: Emitter, route: Route, url: URL, clock: Callable[[], float]) -> None:
-        self._emit, self._clock = emit, clock
-        shown = without_values(str(url))
-        if "redacted" in shown:
-            route = Route(route.method, redacted(route.template))
-        operation = _operation(route, paged="page" in url.query)
-        about = {"call": next(_numbers), "operation": operation, "route": route, "url": shown}
-        self._about: dict[str, Any] = {**about, "tenant_id": emit.tenant_id}
-        self._began = self._since = clock()  # the call, and the part that is running
-        self._part = "rate_limit_wait"
-        self._spent: dict[str, float] = dict.fromkeys(
-            ("rate_limit_wait", "connection_wait", "backoff", "wire", "other"), 0.0
-        )
-        self._attempts, self._wire = 0, 0.0  # seconds of the last attempt
-        self._status: int | None = None  # of its answer
-        self._open = False  # whether it has not finished
-
-    def tell(self, kind: type[CallEvent], **fields: Any) -> None:
-        """Emit an event of this call."""
-        self._emit(kind(**self._about, **fields))
-
-    def enter(self, part: str) -> float:
-        """Begin a part of the call's time; returns the seconds of the part that ends."""
-        now = self._clock()
-        seconds = now - self._since
-        self._spent[self._part] += seconds
-        if self._part == "rate_limit_wait" and seconds >= _LEAST_WAIT:
-            self.tell(RateLimitWaited, seconds=seconds)
-        self._part, self._since = part, now
-        return seconds
-
-    def attempt_started(self) -> None:
-        """The next attempt is sent now."""
-        self._open, self._status = True, None
-        self.tell(AttemptStarted, resend_count=self._attempts)
-        self._attempts += 1
-        self.enter("wire")
-
-    def answered(self, status: int, budgets: Any, retry_after: float | None) -> None:
-        """The attempt was answered; `budgets` are `Limits`."""
-        self._wire, self._status = self.enter("other"), status
-        for scope, budget in budgets.items():
-            self.tell(BudgetSeen, scope=scope, limit=budget.limit, remaining=budget.remaining)
-        if status == HTTPStatus.TOO_MANY_REQUESTS:
-            self.tell(RateLimited, retry_after=retry_after)
-
-    def attempt_finished(self, error: str | None) -> None:
-        """The attempt, if one is open, succeeded or failed."""
-        seconds = self.enter("backoff")
-        if self._open:
-            self._open = False
-            seconds, resent = seconds if self._status is None else self._wire, self._attempts - 1
-            self.tell(AttemptFinished, resend_count=resent, seconds=seconds, status=self._status, error=error)
-
-    def finish(self, error: BaseException | None) -> None:
-        """The call is over."""
-        name = None if error is None else type(error).__name__
-        self.attempt_finished(name)
-        self.tell(CallFinished, attempts=self._attempts, seconds=self._since - self._began, error=name, **self._spent)

@@ -18,20 +18,20 @@ from yarl import URL
 
 from alohub_async import validation
 from alohub_async.config import Endpoint, check_header_value
+from alohub_async.emitter import Listener
 from alohub_async.errors import (
     ConfigurationError,
     DeadlineExceededError,
     InvalidArgumentError,
     InvalidArgumentTypeError,
 )
-from alohub_async.events import Listener
 from alohub_async.http.network import read_proxy, read_ssl
 from alohub_async.http.requests import encode_json
 from alohub_async.http.retries import RetryPolicy
 from alohub_async.http.timeouts import Timeouts
 from alohub_async.http.transport import USER_AGENT, Session, is_ours
 from alohub_async.pagination import MAX_PAGE_SIZE, Consistency
-from alohub_async.rate_limits import RateLimiter
+from alohub_async.rate_limits.limiter import RateLimiter
 from alohub_async.rate_limits.priorities import Priority
 from alohub_async.secret import Secret, repr_of_fields
 from alohub_async.unset import UNSET, UnsetType

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from alohub_async import events
 from alohub_async._version import __version__
+from alohub_async.emitter import Event
 from alohub_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class OpenTelemetry:
         self._retries = meter.create_counter("alohub.retries", "{retry}", "Retries that were scheduled.")
         self._rate_limited = meter.create_counter("alohub.rate_limited", "{response}", "Answers with status 429.")
 
-    def __call__(self, event: events.Event) -> None:
+    def __call__(self, event: Event) -> None:
         """Make an event a part of a span or of a metric."""
         if not isinstance(event, events.CallEvent):
             return

@@ -116,6 +116,15 @@ def test_threads_may_ask_for_the_same_name_at_once() -> None:
     )
 
 
+@pytest.mark.parametrize("package", [*ROOT.rglob("__init__.py")], ids=lambda path: path.parent.name)
+def test_a_package_imports_none_of_its_own_modules(package: Path) -> None:
+    """Otherwise two threads that import at once would wait for each other, and Python would show one a half of it."""
+    name = ".".join(["alohub_async", *package.parent.relative_to(ROOT).parts])
+    imported = {node.module or "" for node in ast.parse(package.read_text()).body if isinstance(node, ast.ImportFrom)}
+    own = {module for module in imported if module.startswith(f"{name}.")}
+    assert own <= {"alohub_async._lazy", "alohub_async._version"}
+
+
 def _classes_in(hint: object) -> Iterator[type]:
     if inspect.isclass(hint) and hint.__module__.startswith("alohub_async"):
         yield hint

@@ -11,7 +11,7 @@ from alohub_async.client import AlohubClient
 from alohub_async.errors import AlohubError, AuthenticationError, ClientClosedError, ConflictError
 from alohub_async.models import InboundQueueUpdate
 from alohub_async.options import DEFAULT_CONCURRENCY, BulkOptions, CallOptions, CallOptionsDict, Deadline
-from alohub_async.resources import Failed, Outcome, Outcomes, Succeeded
+from alohub_async.resources.bulk import Failed, Outcome, Outcomes, Succeeded
 from alohub_async.resources.edits import differing
 
 _HOPELESS: Final = (AuthenticationError, ClientClosedError)

@@ -3,14 +3,14 @@
 import sys
 from typing import Final
 
-from alohub_async.cli.streams import usable_streams
-
 _EXTRA: Final = frozenset({"platformdirs", "rich", "typer"})
 _NOT_INSTALLED: Final = 7  # ExitCode.NOT_INSTALLED, whose module cannot be imported without the extra
 
 
 def main() -> None:
     """Run the command line of this process and exit; `alohub --help` explains the exit codes."""
+    from alohub_async.cli.streams import usable_streams
+
     with usable_streams():
         try:
             from alohub_async.cli.app import run

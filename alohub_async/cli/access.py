@@ -21,13 +21,13 @@ from alohub_async.cli.errors import KEY_VARIABLE, CommandError, ExitCode, descri
 from alohub_async.cli.output import message_line, write_stderr
 from alohub_async.client import AlohubClient
 from alohub_async.config import Endpoint, Environment
+from alohub_async.emitter import Event
 from alohub_async.errors import AlohubError
 from alohub_async.events import (
     AttemptFinished,
     AttemptStarted,
     BudgetSeen,
     CallEvent,
-    Event,
     LimitReached,
     RateLimitWaited,
     RetryScheduled,

@@ -19,9 +19,9 @@ from alohub_async.cli.errors import KEY_VARIABLE, CommandError, ExitCode, descri
 from alohub_async.cli.output import one_line, print_rich, table_with_heading, write_json
 from alohub_async.client import AlohubClient
 from alohub_async.http.network import Network, network_of, read_ssl
-from alohub_async.rate_limits import ScopeStatus
 from alohub_async.rate_limits.headers import HeaderReader
 from alohub_async.rate_limits.limiter import WINDOW
+from alohub_async.rate_limits.status import ScopeStatus
 from alohub_async.resources.inbound_queues import INBOUND_QUEUES
 
 DOCTOR_EPILOG: Final = "Example: alohub doctor --json > doctor.json"

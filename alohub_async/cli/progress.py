@@ -13,8 +13,8 @@ from alohub_async.cli.output import one_line, write_stderr
 from alohub_async.client import AlohubClient
 from alohub_async.export import ExportProgress
 from alohub_async.plurals import counted
-from alohub_async.rate_limits import RateLimitStatus
 from alohub_async.rate_limits.limiter import WINDOW
+from alohub_async.rate_limits.status import RateLimitStatus
 from alohub_async.tenants import OnTenants, TenantsProgress
 
 Step: TypeAlias = ExportProgress | AuditProgress

@@ -22,8 +22,8 @@ from alohub_async.files import check_ending, json_text, os_errors, remove_leftov
 from alohub_async.files.records import record_from_dict
 from alohub_async.models import wire_names
 from alohub_async.options import DEFAULT_PAGE_SIZE, CallOptions, Deadline
-from alohub_async.resources import Resource
 from alohub_async.resources.records import RecordT
+from alohub_async.resources.resource import Resource
 
 
 async def export_inbound(client: AlohubClient, path: str | Path, **options: Unpack[ExportOptionsDict]) -> ExportReport:

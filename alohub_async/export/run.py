@@ -17,9 +17,9 @@ from alohub_async.export.state import Spent, State
 from alohub_async.files import record_to_dict
 from alohub_async.options import CallOptions, Deadline, PageOptions, PageOptionsDict
 from alohub_async.pagination import Page, Pager
-from alohub_async.resources import Resource
 from alohub_async.resources.paging import LookUp
 from alohub_async.resources.records import RecordT
+from alohub_async.resources.resource import Resource
 from alohub_async.validation import check_choice
 
 T = TypeVar("T")

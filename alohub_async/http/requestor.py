@@ -9,11 +9,12 @@ import sys
 import time
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 import attrs
 
 from alohub_async.config import KeyProvider, check_key
+from alohub_async.emitter import Emitter
 from alohub_async.errors import (
     AlohubError,
     APIConnectionError,
@@ -25,7 +26,6 @@ from alohub_async.errors import (
     RateLimitWaitError,
     in_seconds,
 )
-from alohub_async.events import CallRecorder, CallStarted, Emitter, RetryScheduled
 from alohub_async.http.redaction import bare
 from alohub_async.http.requests import HeaderCache, Request
 from alohub_async.http.responses import ApiResponse, Decode, Response, decode_response, retry_after_seconds
@@ -33,9 +33,12 @@ from alohub_async.http.retries import MAX_REFUSALS, RetryQuota
 from alohub_async.http.transport import Transport
 from alohub_async.options import CallOptions, ClientOptions, whole_deadline
 from alohub_async.plurals import counted
-from alohub_async.rate_limits import Permit, RateLimiter
+from alohub_async.rate_limits.limiter import Permit, RateLimiter
 from alohub_async.secret import Secret, hide, redacted
 from alohub_async.unset import UNSET
+
+if TYPE_CHECKING:
+    from alohub_async.recorder import CallRecorder
 
 _logger = logging.getLogger("alohub_async")
 
@@ -73,7 +76,7 @@ class Call:
     patient_until: float = math.inf  # later 429s use up retries; in the loop's seconds
     maybe_sent: bool = False  # see `transport.Call`
     error: AlohubError | None = None  # of the last attempt, if it failed
-    recorder: CallRecorder | None = None  # if anybody listens
+    recorder: "CallRecorder | None" = None  # if anybody listens
     next_key: Secret[str] | None = None  # of the next attempt, if the provider returned it after a 401
     asked_again: bool = False  # whether the provider was asked after a 401
     key: Secret[str] = attrs.field(init=False)  # of the last attempt
@@ -125,7 +128,7 @@ class Requestor:
         call = Call(request, decode, permit, None if deadline is UNSET else deadline)
         if self.events.listeners or _logger.isEnabledFor(logging.DEBUG):
             call.recorder = self._recorder(request)
-            call.recorder.tell(CallStarted)
+            call.recorder.call_started()
         timeout: asyncio.Timeout | None = None
         error: Any = None
         done = False
@@ -254,10 +257,12 @@ class Requestor:
     def _retry(self, call: Call, delay: float, error: AlohubError) -> None:
         """Emit that the call will be tried again."""
         if call.recorder is not None or _logger.isEnabledFor(logging.INFO):
-            recorder, reason = call.recorder or self._recorder(call.request), type(error).__name__
-            recorder.tell(RetryScheduled, seconds=delay, reason=reason, attempts=call.attempts)
+            recorder = call.recorder or self._recorder(call.request)
+            recorder.retry_scheduled(delay, error, call.attempts)
 
-    def _recorder(self, request: Request) -> CallRecorder:
+    def _recorder(self, request: Request) -> "CallRecorder":
+        from alohub_async.recorder import CallRecorder  # most clients need none
+
         return CallRecorder(self.events, request.route, request.url, asyncio.get_running_loop().time)
 
     async def _has_another_key(self, call: Call) -> bool:

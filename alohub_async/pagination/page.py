@@ -34,7 +34,7 @@ class Page(Generic[T]):
     total: int | None
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class FetchedPage(Generic[T]):
     """The result of fetching a page: its records, and the total; None if the server does not report it."""
 

@@ -16,7 +16,7 @@ from alohub_async.pagination.progress import PageProgress
 T = TypeVar("T")
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Fetches(Generic[T]):
     """Fetches pages, and notes what came. A separate object, so that running fetches do not keep the pager."""
 

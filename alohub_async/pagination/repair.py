@@ -6,12 +6,12 @@ from typing import Generic, TypeVar
 
 import attrs
 
-from alohub_async.events import DriftNoticed, Emitter
+from alohub_async.emitter import Emitter
 from alohub_async.pagination.cursor import PageCursor
 from alohub_async.pagination.page import Drift, Enrich, Fetch, FetchedPage, LoadedPage, StopReason
 from alohub_async.pagination.passes import Passes
 from alohub_async.pagination.token import PageToken
-from alohub_async.pagination.walking import WalkingSource
+from alohub_async.pagination.walking import WalkingSource, emit_drift
 
 T = TypeVar("T")
 
@@ -125,7 +125,7 @@ class RepairingSource(Generic[T]):
                 self._walk, self._suspects = self._new_walk(), None
         if not passes.state.settled:
             what = f"the list moved during each of {passes.finished} passes"
-            self._events(DriftNoticed(listed=self.start.listed, tenant_id=self._events.tenant_id, what=what))
+            emit_drift(self._events, self.start.listed, what)
 
     async def _step(self) -> bool:
         """Fetch a page; False at the end of the pass."""

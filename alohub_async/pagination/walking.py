@@ -3,8 +3,8 @@
 from collections.abc import Coroutine, Hashable, Sequence
 from typing import Any, Generic, TypeVar
 
+from alohub_async.emitter import Emitter
 from alohub_async.errors import AlohubError, APIResponseError, APIStatusError
-from alohub_async.events import DriftNoticed, Emitter
 from alohub_async.pagination.cursor import PageCursor
 from alohub_async.pagination.page import Drift, Enrich, Fetch, FetchedPage, LoadedPage, StopReason
 from alohub_async.pagination.prefetch import Prefetcher
@@ -197,7 +197,7 @@ class WalkingSource(Generic[T]):
         if drift.moved or self._is_short:
             short = f"{progress.received} records of {progress.total} came, by an unexpected end: {progress.stopped_by}"
             what = f"the list moved while it was walked ({drift!s:.500})" if drift.moved else short
-            self._events(DriftNoticed(listed=self.start.listed, tenant_id=self._events.tenant_id, what=what))
+            emit_drift(self._events, self.start.listed, what)
 
     def release(self) -> None:
         """Cancel the fetches that nobody waits for; keep the pages that have arrived."""
@@ -206,3 +206,10 @@ class WalkingSource(Generic[T]):
     async def aclose(self) -> None:
         """Cancel all fetches, wait until they have ended, and drop the pages that have arrived."""
         await self._prefetcher.tasks.aclose()
+
+
+def emit_drift(events: Emitter, listed: str, what: str) -> None:
+    """Emit that a walk has ended, and records may be missing."""
+    from alohub_async.events import DriftNoticed  # most walks notice nothing
+
+    events(DriftNoticed(listed=listed, tenant_id=events.tenant_id, what=what))

@@ -23,7 +23,7 @@ from alohub_async.validation import check_seconds, check_share
 if TYPE_CHECKING:
     from weakref import WeakSet
 
-    from alohub_async.events import Emitter
+    from alohub_async.emitter import Emitter
 
 WINDOW: Final = 10.0  # seconds; the vendor's page
 BULK_LEAVES: Final = 0.2

@@ -28,8 +28,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from alohub_async.background_tasks import wait_until_done
+from alohub_async.emitter import emit_once
 from alohub_async.errors import RateLimiterUnavailableError
-from alohub_async.events import SharedStoreLost, SharedStoreRegained, emit_once
+from alohub_async.events import SharedStoreLost, SharedStoreRegained
 from alohub_async.rate_limits.bucket import MANY
 from alohub_async.rate_limits.history import EventHistory
 from alohub_async.rate_limits.leases import RouteLease

@@ -15,8 +15,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 from weakref import WeakSet
 
+from alohub_async.emitter import emit_once
 from alohub_async.errors import ConfigurationError, RateLimitWaitError, in_seconds
-from alohub_async.events import LimitReached, emit_once
 from alohub_async.rate_limits.bucket import Bucket, Ticket
 from alohub_async.rate_limits.headers import HeaderReader, Limits, Scope
 from alohub_async.rate_limits.priorities import PriorityPolicy
@@ -26,8 +26,8 @@ from alohub_async.rate_limits.wait_queues import Agenda, Budget, RouteQueue, Rou
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from alohub_async.emitter import Emitter
     from alohub_async.errors import AlohubError
-    from alohub_async.events import Emitter
     from alohub_async.rate_limits.limiter import Permit
     from alohub_async.rate_limits.wait_queues import WaitQueue
 
@@ -242,6 +242,8 @@ class Scheduler:
             if due < math.inf and self.loop is not None:
                 self._timer = self.loop.call_at(due, self._time_has_come)
         if _LONG_WAIT < due - now < math.inf and not self._logged:
+            from alohub_async.events import LimitReached
+
             self._logged = True
             waiting = sum(route_queue.waiting for route_queue in self.route_queues.values())
             emit_once(self.emitters, LimitReached(waiting=waiting, seconds=due - now))

@@ -13,7 +13,7 @@ from alohub_async import validation
 from alohub_async.client import AlohubClient
 from alohub_async.config import Endpoint
 from alohub_async.errors import InvalidArgumentError
-from alohub_async.rate_limits import RateLimiter
+from alohub_async.rate_limits.limiter import RateLimiter
 from alohub_async.testing.data import OtherRecords, RecordTable, WireQueue, copy_record
 from alohub_async.testing.faults import Fault, FaultEntry, FaultOptions, Status
 from alohub_async.testing.moves import Change

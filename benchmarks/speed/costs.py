@@ -1,6 +1,7 @@
 """Other costs of a client: function calls, memory of a long walk, CPU time over the bare transport, import time."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -76,7 +77,11 @@ def added_cpu(url: str, cores: Cores, rounds: int) -> Estimate:
 
 def _import_seconds(module: str) -> float:
     code = f"import time; begun = time.perf_counter(); import {module}; print(time.perf_counter() - begun)"
-    return float(subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE).stdout)
+    kept = {
+        **os.environ,
+        "PYTHONDONTWRITEBYTECODE": "",
+    }  # an installed package has byte code, made by the first import
+    return float(subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, env=kept).stdout)
 
 
 def imports(rounds: int) -> tuple[Mapping[str, Estimate], Estimate]:

@@ -1,0 +1,63 @@
+"""The one place that events come from: a line in the log, and a call of each listener.
+
+It is apart from the events themselves, which are imported when the first one is made.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, Final, TypeAlias, dataclass_transform
+
+import attrs
+
+from alohub_async.routes import Route
+
+LOGGER: Final = logging.getLogger("alohub_async")
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(attrs.field,))
+class Event:
+    """Something that happened in a client; its subclasses are frozen attrs classes."""
+
+    level: ClassVar[int] = logging.NOTSET  # of the log; this one is not logged
+    text: ClassVar[str] = ""  # of the log
+
+    def __init_subclass__(cls, *, level: int = logging.NOTSET, says: str = "") -> None:
+        made: Any = attrs.frozen(cls, kw_only=True, slots=False)
+        cls.level = level
+        cls.text = f"{says}: {' '.join(f'{name}=%({name})s' for name in attrs.fields_dict(made))}"
+
+
+Listener: TypeAlias = Callable[[Event], object]
+"""Called with each event; what it returns is ignored."""
+
+
+class Emitter:
+    """Emits the events of a client."""
+
+    def __init__(self, listeners: tuple[Listener, ...] = (), tenant_id: str | None = None) -> None:
+        self.listeners, self.tenant_id = listeners, tenant_id
+        self.failed = set[int]()  # listeners that raised, by `id`
+
+    def __call__(self, event: Event) -> None:
+        """Log an event, and call the listeners."""
+        emit_once([self], event)
+
+
+def emit_once(emitters: Iterable[Emitter], event: Event) -> None:
+    """Emit an event of what several clients may share: one line in the log, and one call of each listener."""
+    if event.level and LOGGER.isEnabledFor(event.level):
+        values = {name: _plain(value) for name, value in vars(event).items()}
+        extra = {f"alohub_{name}": value for name, value in values.items()}
+        LOGGER.log(event.level, event.text, values, extra={"alohub_event": type(event).__name__, **extra})
+    called = {id(listener): (listener, each) for each in emitters for listener in each.listeners}
+    for key, (listener, emitter) in called.items():
+        try:
+            listener(event)
+        except Exception as error:
+            if key not in emitter.failed:
+                emitter.failed.add(key)
+                LOGGER.warning("a listener of events raised %s", type(error).__name__, exc_info=True)
+
+
+def _plain(value: object) -> object:
+    return round(value, 6) if isinstance(value, float) else str(value) if isinstance(value, Route) else value
