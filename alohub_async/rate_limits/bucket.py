@@ -55,7 +55,7 @@ if a 429 says that something is left, because then headers do not tell of the li
 
 **Other clients** (`rivals.py`). A 429 means that somebody else spends, or that the server counts in some other way.
 None can avoid all 429s: what others spend between an answer and our next request is not known. After more than three in
-a row the bucket stays away for up to two windows, as refused requests may count.
+a row the bucket stays away for up to two windows more, as refused requests may count.
 
 **A longer window.** A server whose window is longer than the bucket's is exceeded about once per window. Two 429s with
 requests served between them, whose `Retry-After` no window of the assumed length explains, make the bucket use the
@@ -542,7 +542,8 @@ class Bucket:
             self._learn_window(now, retry_after)
         if self._denied_in_row > _IN_ROW and self.limit:  # the 429s themselves may count
             longer = min(2.0, 0.25 * 2.0 ** (self._denied_in_row - _IN_ROW))
-            retry_after = max(retry_after, self.window * longer * (0.75 + self.random() / 2))
+            # Whole windows: who comes in the middle of one finds what others have left, and that is nothing.
+            retry_after += self.window * int(longer * (0.75 + self.random() / 2))
         self.blocked_until = now + min(retry_after, self._max_block)
         self.asked_until = now + retry_after if retry_after > self._max_block else -math.inf
         blind = self.blind
