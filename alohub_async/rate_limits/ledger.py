@@ -31,7 +31,8 @@ from alohub_async.rate_limits.wait_queues import MAX_ROUTES
 _logger = logging.getLogger("alohub_async")
 
 VERSION: Final = 1  # of what an entry says
-_TICK: Final = 0.001  # seconds: the precision of the log's times
+FIRST: Final = "0-0"  # before the first entry
+TICK: Final = 0.001  # seconds: the precision of the log's times
 _PATIENCE: Final = 0.05  # windows for which budget is left to a process that does not come
 _LEAST_WEIGHT: Final = 1e-9
 _STEPS: Final = 64  # in which a budget is divided
@@ -144,7 +145,7 @@ class Replica:
         self._new_bucket = partial(Bucket, window, max_block, random=self._jitter)
         self._lease = lease  # seconds
         self._bulk_leaves = bulk_leaves
-        self.cursor: str = "0-0"  # the last entry
+        self.cursor: str = FIRST  # the last entry
         self.time: float = -math.inf  # of it
         self.tenant: SharedBudget = SharedBudget(self._new_bucket(learns=False))
         self.routes: dict[str, SharedBudget] = {}
@@ -227,7 +228,7 @@ class Replica:
         if number not in process.open:
             return  # its booking was forgotten, or it was settled before
         budget, of_tenant, of_route = process.open.pop(number)
-        at, lost, tenants = self.time - age + _TICK, how == LOST, self.tenant.bucket
+        at, lost, tenants = self.time - age + TICK, how == LOST, self.tenant.bucket
         for bucket, ticket, limit, other, denied in (
             (tenants, of_tenant, tenant, route, bool(blame & 1)),
             (budget.bucket, of_route, route, tenant, bool(blame & 2)),
