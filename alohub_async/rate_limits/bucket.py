@@ -29,9 +29,7 @@ and more once a 429 has confirmed it.
 **Several windows** of one scope (50 per 10 s and 10 per second): each has a bucket of its own, and a request needs all
 of them. `window_length.py` says how long each is.
 
-**No headers.** Where no answer says anything of any scope, as many requests may be in flight as were served before, and
-16 at least. Eight such answers in a row make the headers seen before void. Then 429s teach a rate (`learned.py`); also
-if a 429 says that something is left, because then headers do not tell of the limit.
+**No headers**, or a limit that they do not tell: see `learned.py`.
 
 **Other clients** (`rivals.py`). A 429 means that somebody else spends, or that the server counts in some other way.
 None can avoid all 429s: what others spend between an answer and our next request is not known. After more than three in
@@ -50,7 +48,7 @@ import attrs
 
 from alohub_async.rate_limits.clocks import LONGEST, Clocks
 from alohub_async.rate_limits.history import BATCH, EventHistory
-from alohub_async.rate_limits.learned import LearnedLimit
+from alohub_async.rate_limits.learned import Untold
 from alohub_async.rate_limits.rivals import Rivals
 from alohub_async.rate_limits.status import RateLimit
 from alohub_async.rate_limits.window_length import SHOWN, WindowLength
@@ -58,9 +56,6 @@ from alohub_async.validation import check_seconds
 
 MANY: Final = 1 << 30  # requests: no limit
 _SLOW_ANSWER: Final = 0.1  # windows; the bucket does not wait for an answer that takes longer
-_FIRST_BURST: Final = 16  # requests in flight after the first answer, where no answer says anything of a limit
-_BLIND: Final = 8  # served requests in a row without headers: then the headers seen before say nothing
-_LEAST_PACED: Final = 1.0  # seconds: the shortest window of a limit that headers do not tell
 _FIRST_BACKOFF: Final = 0.1  # windows to wait after a 429 without `Retry-After`; each one in a row doubles it
 _IN_ROW: Final = 3  # 429s in a row that say when to come back; more mean that many come back then
 _HOLD: Final = 0.8  # seconds that a request waits which tells two weighted counters apart
@@ -111,18 +106,13 @@ class Bucket:
     ready_until: float = -math.inf  # up to then, `ready_at` returns its argument; -inf if it must be asked
     _calm: bool = True  # nothing of what few servers need is in use
     learns: bool = True  # about a limit that no header tells; a request should have one bucket that does
-    _unread: float = 0  # requests that may be in flight while no answer says anything; inf if it does of another scope
-    _unread_in_row: int = 0
-    _learned: LearnedLimit | None = None
-    _hidden: bool = False  # headers tell of another limit
-    _hidden_until: float = -math.inf  # until then, a second 429 confirms a limit that headers do not tell
+    _untold: Untold = attrs.field(init=False)
     _now: float = -math.inf
     _open: dict[int, Ticket] = attrs.field(factory=dict[int, Ticket])  # sent and not settled yet, by number
     _sent: int = 0
     _answered: int = 0  # or lost
     _sends: EventHistory = attrs.field(init=False)
     _answers: EventHistory = attrs.field(init=False)
-    _refusals: EventHistory = attrs.field(init=False)
     _last_send: float = -math.inf
     # counts
     _credit: int = 0
@@ -153,7 +143,7 @@ class Bucket:
     def __attrs_post_init__(self) -> None:
         check_seconds("window", self.window)
         self._length = WindowLength(self.window)
-        self._refusals = EventHistory(self.window, late=True)
+        self._untold = Untold(self.window, self.learns)
         self._rivals = Rivals(self.window, self.random)
         self._clocks = Clocks(self.window, self._rivals)
         self._sends, self._answers = self._clocks.sends, self._clocks.answers
@@ -171,7 +161,7 @@ class Bucket:
     @property
     def blind(self) -> bool:
         """Whether answers have stopped to say anything about this scope."""
-        return self._unread_in_row >= _BLIND
+        return self._untold.blind
 
     def free(self, now: float) -> int | None:
         """How many requests may go now; None if the limit of this scope is unknown, or there is none."""
@@ -185,13 +175,13 @@ class Bucket:
             return 0
         in_flight, room = len(self._open), 1.0
         if self.limit is None or self.blind:
-            room = 1.0 if self._denied_in_row else self._unread - in_flight
+            room = 1.0 if self._denied_in_row else self._untold.most - in_flight
         elif self._credit > 0 and in_flight < self._lowest and now <= self._fresh_until:
             held = self._held if now < self._held_until else 0
             slice_ = math.ceil(min(self._rivals.slice_of(self._lowest), self._lowest)) - in_flight
             room = min(self._credit - held, slice_)
-        if self._learned is not None:
-            room = min(max(room, 1.0), self._learned.room(now))
+        if self._untold.pace is not None:
+            room = min(max(room, 1.0), self._untold.pace.room(now))
         if self.asked_until > -math.inf:
             room = 1.0
         for bucket, _ in self._others.values():
@@ -217,10 +207,11 @@ class Bucket:
             return self.blocked_until
         if self.asked_until > -math.inf:
             return math.inf if in_flight else now
-        if self._learned is not None and (paced := self._learned.ready_at(now)) > now:
+        pace, most = self._untold.pace, self._untold.most
+        if pace is not None and (paced := pace.ready_at(now)) > now:
             return paced
         if self.limit is None or self.blind:
-            return now if not in_flight or (in_flight < self._unread and not self._denied_in_row) else math.inf
+            return now if not in_flight or (in_flight < most and not self._denied_in_row) else math.inf
         return self._counted_at(now, in_flight)
 
     def _counted_at(self, now: float, in_flight: int) -> float:
@@ -260,8 +251,8 @@ class Bucket:
         self._sent = number + 1
         self._open[number] = ticket = number, now, self._answered
         self._sends.recent.append(now)
-        if self._learned is not None:
-            self._learned.send(now)
+        if self._untold.pace is not None:
+            self._untold.pace.send(now)
         for bucket, tickets in self._others.values():
             tickets[number] = bucket.send(now)
         credit = self._credit
@@ -284,7 +275,7 @@ class Bucket:
     def _note_look(self, now: float) -> None:
         """Note a request that goes without credit."""
         if self.limit is None:
-            self.ready_until = -math.inf if len(self._open) >= self._unread else self.ready_until
+            self.ready_until = -math.inf if len(self._open) >= self._untold.most else self.ready_until
         elif self._clocks.holds_back(self.limit):
             self._held, self._held_until = 1, now + _HOLD
 
@@ -340,7 +331,7 @@ class Bucket:
             self._use_window()
         denied = ended.denied and (not snapshot.remaining or not snapshot.used_up)  # else another window is to blame
         if not denied:
-            self._learned = self._learned if self._hidden else None
+            self._untold.forget()
         left = self._count(ended.ticket, ended.at, snapshot, denied=denied)
         self._note_left(ended.ticket[1], ended.at, left, snapshot.reset)
         self._judge(ended, denied=denied, left=snapshot.remaining)
@@ -363,7 +354,8 @@ class Bucket:
         elif number >= self._fence and remaining < self._lowest:
             self._lowest = remaining
         self._fresh_until = fresh_until = now + self.window
-        self._unread_in_row = self._unread_in_row if denied else 0
+        if not denied:
+            self._untold.told()
         free = self._credit > 0 and self._lowest > sent - self._answered and now >= self.blocked_until
         free = free and (self._credit > self._held or now >= self._held_until)
         self.ready_until = fresh_until if free and self._calm else -math.inf
@@ -421,14 +413,8 @@ class Bucket:
         if ended.denied or not (ended.lost or self._calm):
             self._judge(ended, denied=ended.denied, left=None)
         if not ended.denied and not ended.lost:
-            self._unread = math.inf if ended.elsewhere else max(self._unread + 1, _FIRST_BURST)
-            self._unread_in_row += not ended.elsewhere
-            self._learned = self._learned if self._hidden or not ended.elsewhere else None
-            if self.blind and self.limit is not None and self.learns:
-                self._learned = self._learned or LearnedLimit(
-                    max(1, self.limit) / self.window, self.window, self.window
-                )
-        free = len(self._open) < self._unread and self._learned is None and self.asked_until == -math.inf
+            self._untold.unread(self.limit, elsewhere=ended.elsewhere)
+        free = len(self._open) < self._untold.most and self._untold.pace is None and self.asked_until == -math.inf
         if self.limit is None and free and not self._denied_in_row and now >= self.blocked_until:
             self.ready_until = math.inf
 
@@ -448,18 +434,14 @@ class Bucket:
         self._length.served()
         self._clocks.trial = False
         self._rivals.served()
-        if self._learned is not None:
-            self._learned.served()
-            if self._learned.gone:
-                self._learned = None
-        self._calm = not (self._learned or self._rivals.patience or self._others)
+        self._untold.served()
+        self._calm = not (self._untold.pace or self._rivals.patience or self._others)
 
     def _deny(self, ended: Ended, left: int | None) -> None:
         (_, sent_at, _), now, retry_after = ended.ticket, ended.at, ended.retry_after
         again = sent_at >= self._denied_at  # else it was sent together with others that were refused
         self._denied_at, self._calm = now, False
         self.denials += 1
-        self._refusals.add(now)
         self._denied_in_row += again or not self._denied_in_row
         self.ready_until = -math.inf
         if retry_after is None or retry_after <= 0.0:
@@ -475,10 +457,8 @@ class Bucket:
             retry_after = max(retry_after, self.window * longer * (0.75 + self.random() / 2))
         self.blocked_until = now + min(retry_after, self._max_block)
         self.asked_until = now + retry_after if retry_after > self._max_block else -math.inf
-        blind = self.blind
-        if self.learns and (blind or left != 0):
-            self._learn_rate(now, sent_at, retry_after, hidden=left is not None and not blind)
-        if left or blind:
+        self._untold.denied(now, sent_at, retry_after, left=left, limit=self.limit, answers=self._answers)
+        if left or self.blind:
             return  # the counts are right, or nothing is known of them
         self._credit = self._lowest = 0
         self._fence = self._sent
@@ -494,23 +474,9 @@ class Bucket:
             self._uncounted_trust = min(4 * self._uncounted_trust, LONGEST)
         self._denied_in_row += self._clocks.doubt(now)  # no second look before the weighted counter allows one
 
-    def _learn_rate(self, now: float, sent_at: float, retry_after: float, *, hidden: bool) -> None:
-        """Pace the requests, after a 429 that no header explains; `hidden` if headers tell of another limit."""
-        if self._learned is not None:
-            self._learned.denied(now, sent_at)
-            return
-        window = min(self.window, max(_LEAST_PACED, retry_after)) if hidden else self.window
-        answered, refused = (each.total - each.by(now - window) for each in (self._answers, self._refusals))
-        served = answered - refused
-        if served > 0 and (not hidden or now < self._hidden_until):
-            known = served if hidden or not self.limit else self.limit
-            self._learned = LearnedLimit(known / window, window, self.window, lowered_at=now)
-            self._hidden = hidden
-        self._hidden_until = now + SHOWN * self.window
-
     def _use_window(self) -> None:
         self.window = window = self._length.seconds
-        self._refusals.lengthen(window)
+        self._untold.use_window(window)
         self._clocks.use_window(window)
 
     def _next_look(self, now: float) -> float:
