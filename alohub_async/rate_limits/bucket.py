@@ -48,7 +48,7 @@ import attrs
 
 from alohub_async.rate_limits.clocks import LONGEST, Clocks
 from alohub_async.rate_limits.history import BATCH, EventHistory
-from alohub_async.rate_limits.learned import Untold
+from alohub_async.rate_limits.learned import FIRST_BURST, Untold
 from alohub_async.rate_limits.rivals import Rivals
 from alohub_async.rate_limits.status import RateLimit
 from alohub_async.rate_limits.window_length import SHOWN, WindowLength
@@ -355,7 +355,7 @@ class Bucket:
             self._lowest = remaining
         self._fresh_until = fresh_until = now + self.window
         if not denied:
-            self._untold.told()
+            self._untold.in_row = 0
         free = self._credit > 0 and self._lowest > sent - self._answered and now >= self.blocked_until
         free = free and (self._credit > self._held or now >= self._held_until)
         self.ready_until = fresh_until if free and self._calm else -math.inf
@@ -407,14 +407,17 @@ class Bucket:
 
     def _settle_unread(self, ended: Ended) -> None:
         """Note an answer that said nothing about this scope, or that there was none."""
-        now = ended.at
+        now, untold = ended.at, self._untold
         if self.limit is not None:
             self._clocks.fit.doubt(now)
         if ended.denied or not (ended.lost or self._calm):
             self._judge(ended, denied=ended.denied, left=None)
         if not ended.denied and not ended.lost:
-            self._untold.unread(self.limit, elsewhere=ended.elsewhere)
-        free = len(self._open) < self._untold.most and self._untold.pace is None and self.asked_until == -math.inf
+            untold.most = math.inf if ended.elsewhere else max(untold.most + 1, FIRST_BURST)
+            untold.in_row += not ended.elsewhere
+            if self.limit is not None or untold.pace is not None:
+                untold.unread(self.limit, elsewhere=ended.elsewhere)
+        free = len(self._open) < untold.most and untold.pace is None and self.asked_until == -math.inf
         if self.limit is None and free and not self._denied_in_row and now >= self.blocked_until:
             self.ready_until = math.inf
 

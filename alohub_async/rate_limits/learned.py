@@ -24,7 +24,7 @@ import attrs
 
 from alohub_async.rate_limits.history import EventHistory
 
-_FIRST_BURST: Final = 16  # requests in flight after the first answer, where no answer says anything of a limit
+FIRST_BURST: Final = 16  # requests in flight after the first answer, where no answer says anything of a limit
 _BLIND: Final = 8  # served requests in a row without headers: then the headers seen before say nothing
 _LEAST_PACED: Final = 1.0  # seconds: the shortest window of a limit that headers do not tell
 _CONFIRMED: Final = 4  # windows in which a second 429 confirms such a limit beside another one
@@ -85,13 +85,13 @@ class LearnedLimit:
 
 @attrs.define(eq=False, repr=False)
 class Untold:
-    """What is known of a budget without headers."""
+    """What is known of a budget without headers. The bucket counts the answers, which saves a call for each."""
 
     window: float  # seconds
     learns: bool  # whether 429s teach a rate
     most: float = 0  # requests that may be in flight while no answer says anything; inf if it does of another scope
     pace: LearnedLimit | None = None
-    _in_row: int = 0  # answers that said nothing
+    in_row: int = 0  # answers that said nothing
     _hidden: bool = False  # headers tell of another limit
     _hidden_until: float = -math.inf  # until then, a second 429 confirms that
     _refusals: EventHistory = attrs.field(init=False)
@@ -102,25 +102,19 @@ class Untold:
     @property
     def blind(self) -> bool:
         """Whether answers have stopped to say anything."""
-        return self._in_row >= _BLIND
+        return self.in_row >= _BLIND
 
     def use_window(self, window: float) -> None:
         """Use a window of that many seconds."""
         self.window = window
         self._refusals.lengthen(window)
 
-    def told(self) -> None:
-        """Note that an answer said something."""
-        self._in_row = 0
-
     def forget(self) -> None:
         """Forget the rate, unless it is that of a limit beside the one that headers tell."""
         self.pace = self.pace if self._hidden else None
 
     def unread(self, limit: int | None, *, elsewhere: bool) -> None:
-        """Note an answer that said nothing; `limit` is the last that was told, `elsewhere` of another scope it did."""
-        self.most = math.inf if elsewhere else max(self.most + 1, _FIRST_BURST)
-        self._in_row += not elsewhere
+        """Judge an answer that said nothing; `limit` is the last that was told, `elsewhere` of another scope it did."""
         if elsewhere:
             self.forget()
         if self.blind and limit is not None and self.learns:

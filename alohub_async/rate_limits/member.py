@@ -297,10 +297,10 @@ class Member:
         except BaseException:
             self._due = due + self._due
             raise
-        await self._catch_up(reply, wanted)
+        await self._read_on(reply, wanted)
         return before != self.replica.cursor
 
-    async def _catch_up(self, reply: Reply, wanted: Wanted) -> None:
+    async def _read_on(self, reply: Reply, wanted: Wanted) -> None:
         """Follow the log to its end."""
         self._follow(reply.entries)
         while len(reply.entries) == FULL:
@@ -380,7 +380,7 @@ class Member:
                 lease.unwritten = MANY
             self.flights = {ticket: (lease, -ticket) for ticket, (lease, _) in self.flights.items()}
         self.replica, self._joined_at = self._new_replica(), self._now()
-        await self._catch_up(reply, [])
+        await self._read_on(reply, [])
         while unwritten := self._unwritten(self._now()):
             await self._exchange({}, unwritten, _NO_CEILING)
         self.replica.incomplete = False
