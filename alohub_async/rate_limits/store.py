@@ -8,7 +8,8 @@ subtracted, and two processes never both get the last request. It takes O(log n)
 
 A 429 raises `epoch`: then a process must have read it before it gets more. `life` identifies the log. A process that
 knows another one gets its name back, and nothing is written: the store has lost the log. It has also if one of the two
-keys is missing. A process that joins, and knows none, begins a new log then.
+keys is missing, or if the process has read later entries than there are, as in a replica that was late. A process that
+joins, and knows none, begins a new log then.
 
 The time of the fleet is that of the entries' ids, which only rise. It is the store's clock, plus what that was once
 behind an earlier entry (`skew`), because the store before had another clock.
@@ -38,9 +39,17 @@ if ARGV[3] == '' and (life or '') == '' then
   redis.call('HSET', KEYS[2], 'life', life, 'epoch', epoch, 'skew', skew)
 end
 if ARGV[3] ~= '' and ARGV[3] ~= life then return {life or '', '', 0, {}, {}} end
-local last, number = string.match(info[8] or '0-0', '(%d+)-(%d+)')
+local function read(id)
+  local time, number = string.match(id, '(%d+)-(%d+)')
+  return tonumber(time), tonumber(number)
+end
+local last, number = read(info[8] or '0-0')
+local known, known_number = read(ARGV[4])
+if known > last or (known == last and known_number > number) then
+  redis.call('DEL', KEYS[1], KEYS[2])
+  return {'', '', 0, {}, {}}
+end
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000) + skew
-last = tonumber(last)
 if now < last then
   redis.call('HINCRBY', KEYS[2], 'skew', last - now)
   now = last
