@@ -146,8 +146,7 @@ class Untold:
             return
         hidden = left is not None and not self.blind
         window = min(self.window, max(_LEAST_PACED, retry_after)) if hidden else self.window
-        answered, refused = (each.total - each.by(now - window) for each in (answers, self._refusals))
-        served = answered - refused
+        served = answers.since(now - window) - self._refusals.since(now - window)
         if served > 0 and (not hidden or now < self._hidden_until):
             known = served if hidden or not limit else limit
             self.pace = LearnedLimit(known / window, window, self.window, lowered_at=now)

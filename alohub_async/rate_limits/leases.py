@@ -87,7 +87,7 @@ class RouteLease(Lease):
 
     def ahead(self, now: float) -> int:
         """How many leases more than are waited for are of use."""
-        recent = self.sent.total - self.sent.by(now - _RECENT)
+        recent = self.sent.since(now - _RECENT)
         return recent - len(self.hand) if recent > 1 and len(self.hand) <= recent // 2 else 0
 
     def ready_at(self, now: float) -> float:
@@ -103,6 +103,11 @@ class RouteLease(Lease):
         self.hand.extend(numbers)
         self._low = len(self.hand) // 2
         self.used_at, self.ready_until = now, until
+
+    def owed(self, now: float) -> int:
+        """Requests that were sent without the store, and may still count."""
+        self.unwritten = min(self.unwritten, self.sent.since(now - self._member.window))
+        return self.unwritten
 
     def drop(self) -> None:
         """Hold none any more."""

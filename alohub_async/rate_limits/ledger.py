@@ -332,13 +332,10 @@ class Replica:
     def _division(self, routes: Iterable[str], now: float) -> Division:
         before = now - self.tenant.bucket.window
         weights = {name: process.weight for name, process in self.processes.items()}
-        levels = {
-            name: (process.granted.total - process.granted.by(before)) / process.weight
-            for name, process in self.processes.items()
-        }
+        levels = {name: process.granted.since(before) / process.weight for name, process in self.processes.items()}
         limits = [
             each.bucket.limit for each in (self.tenant, *map(self.route, routes)) if each.bucket.limit is not None
         ]
-        had = self._not_bulk.total - self._not_bulk.by(before)
+        had = self._not_bulk.since(before)
         for_others = max(0, math.ceil(self._bulk_leaves * min(limits)) - had) if limits else math.inf
         return Division(levels, weights, for_others)

@@ -145,7 +145,7 @@ class Member:
         for budget, sent in (self.replica.tenant, self.sent), (self.replica.route(lease.name), lease.sent):
             if budget.bucket.limit is not None:
                 mine = max(1, math.floor(self._share * budget.bucket.limit))
-                if sent.total - sent.by(now - self.window) >= mine:
+                if sent.since(now - self.window) >= mine:
                     ready = max(ready, sent.reached(sent.total - mine + 1) + self.window)
         return ready
 
@@ -381,8 +381,8 @@ class Member:
             self.flights = {ticket: (lease, -ticket) for ticket, (lease, _) in self.flights.items()}
         self.replica, self._joined_at = self._new_replica(), self._now()
         await self._read_on(reply, [])
-        while unwritten := self._unwritten(self._now()):
-            await self._exchange({}, unwritten, _NO_CEILING)
+        while owed := [(each.name, n, _NO_CEILING) for each in self._leases.values() if (n := each.owed(self._now()))]:
+            await self._exchange({}, owed, _NO_CEILING)
         self.replica.incomplete = False
         known_numbers = {each[0] for each in self._due}.union(number for _, number in self.flights.values())
         known_numbers.update(*(lease.hand for lease in self._leases.values()))
@@ -390,16 +390,6 @@ class Member:
         for number in self.replica.process(self.name).open.keys() - known_numbers:
             self.note([number, now, *ended(CANCELLED)])
         self._leave(lost=False)
-
-    def _unwritten(self, now: float) -> Wanted:
-        """By route, the requests that were sent without the store, and may still count."""
-        wanted: Wanted = []
-        for lease in self._leases.values():
-            recent = lease.sent.total - lease.sent.by(now - self.window)
-            lease.unwritten = min(lease.unwritten, recent)
-            if lease.unwritten:
-                wanted.append((lease.name, lease.unwritten, _NO_CEILING))
-        return wanted
 
     def _leave(self, *, lost: bool, why: str = "") -> None:
         """Go on without the store, or with it again."""
