@@ -184,7 +184,7 @@ class Member:
     # the task
 
     async def _run(self) -> None:
-        pause = _FIRST_PAUSE
+        pause, began_anew_at = _FIRST_PAUSE, -math.inf
         while self._busy():
             try:
                 if not self._online:
@@ -195,8 +195,8 @@ class Member:
                     if not await self._say():
                         await self._rest()
             except StoreError as exc:
-                if self._online and isinstance(exc, DataLostError) and self._now() > self._joined_at + self._lease:
-                    self._online = False  # and not lost: the store is there for a new log
+                if isinstance(exc, DataLostError) and self._now() > began_anew_at + self._lease:
+                    self._online, began_anew_at = False, self._now()  # the store is there for a new log
                     continue
                 self._leave(lost=True, why=str(exc))
                 await asyncio.sleep(pause * (0.5 + self._jitter()))
