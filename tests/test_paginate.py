@@ -19,7 +19,6 @@ FORM: Mapping[str, Any] = {"method": "POST", "safe": True, "first_page": 1, "siz
 SHAPES: Mapping[str, Mapping[str, Any]] = {
     "/v1/agents": {"key": "agentId"},
     "/v1/campaigns": {"params": {"userName": "an"}, "size_name": "limit", "key": "campaignId"},
-    "/v1/campaign/list": {**FORM, "key": "campaignId"},
     CALLS: FORM,
 }
 QUICK = RetryPolicy(backoff=0)

@@ -5,7 +5,7 @@
 started by the first request; a sliding log; a weighted sliding counter; a token bucket), the window's phase, who else
 spends from the budget, and the order in which requests that were in flight together reached the server.
 `alohub_async.testing.windows` has the five algorithms, and the weighted counter in whole seconds of Kong. A bucket
-exceeds none of them while it is the only client, but for one trial each; see below. When others spend from the same
+exceeds none of them while it is the only client, but for one trial each (`clocks.py`). When others spend from the same
 budget, it gets a few 429s.
 
 **Counts decide what may go now.** One fact holds for all of them: what is free at the server only grows, except for
@@ -19,48 +19,21 @@ answered yet when this one was sent, because the server may have counted it late
   must be within both.
 - While nothing is known, and when the last answer is older than a window, one request goes first.
 
-**Clocks decide when to look again** once the credit is used up. No burst is sent at a predicted time: one request goes,
-and its answer says how many may follow.
-
-- *Memory.* A server has forgotten a request one window after its answer came. While fewer than `limit` of our requests
-  are unanswered or younger than that, one more is safe under all algorithms but the weighted counter. Once the server
-  has reported that nothing is left, other clients hold the rest of the budget: then the bucket waits until the first of
-  our counted requests is forgotten.
-- *Opening of the weighted counter* (`weighted.py`), while such a counter explains all answers: the later of the two
-  times. It is the opening alone if requests more than a window old were seen to count, and such a counter still
-  explains all answers one window after that.
-- *`Retry-After`* blocks until it is over, at most for `max_block` seconds. If the server asked for more, one request
-  goes then, and the others wait for its answer. A `reset`, which the vendor does not document, shortens the wait. One
-  that proves wrong is not trusted for some windows, and twice as many each time.
-
-**Two experiments**, as two questions cannot be answered otherwise. A trial that fails is not made again for 360
-windows, and then for twice as long each time.
-
-- *Does the share fall evenly, or once a second?* While both fit the answers, the last request of a refill waits for
-  0.8 s, six times in all: its answer differs. If both still fit, one request goes at the earlier time, which costs one
-  429 at most. Limits up to 10 need no answer.
-- *Is a limit of 1 or 2 weighted at all?* Waiting for a weighted counter would cost half of the budget. So the memory
-  clock is tried: one 429 at most.
+**Clocks decide when to look again** once the credit is used up (`clocks.py`). `Retry-After` blocks until it is over, at
+most for `max_block` seconds. If the server asked for more, one request goes then, and the others wait for its answer.
 
 **Off by one.** Some servers report what was left before the request. A `remaining` that equals the limit shows it, and
 so does a 429 when our own requests fill the limit: then one is taken off each `remaining`, for four windows, or for 16
 and more once a 429 has confirmed it.
 
-**Other windows.** Where headers say a window, it is used; another one than before only if it is said twice in a row. A
-scope may have several (50 per 10 s and 10 per second): each has a bucket of its own, and a request needs all of them.
+**Several windows** of one scope (50 per 10 s and 10 per second): each has a bucket of its own, and a request needs all
+of them. `window_length.py` says how long each is.
 
-**No headers.** Where no answer says anything of any scope, as many requests may be in flight as were served before, and
-16 at least. Eight such answers in a row make the headers seen before void. Then 429s teach a rate (`learned.py`); also
-if a 429 says that something is left, because then headers do not tell of the limit.
+**No headers**, or a limit that they do not tell: see `learned.py`.
 
 **Other clients** (`rivals.py`). A 429 means that somebody else spends, or that the server counts in some other way.
 None can avoid all 429s: what others spend between an answer and our next request is not known. After more than three in
 a row the bucket stays away for up to two windows more, as refused requests may count.
-
-**A longer window.** A server whose window is longer than the bucket's is exceeded about once per window. Two 429s with
-requests served between them, whose `Retry-After` no window of the assumed length explains, make the bucket use the
-longer one, for two of these windows. Then it tries the given one again; one such 429 brings the longer one back, for
-twice as long. So a wrong `Retry-After` changes nothing for good.
 
 **Limits of the method.** The bucket does not wait for answers slower than a tenth of a window; with other clients, this
 costs some precision. The server may count a cancelled request later than the bucket assumes. A weighted counter shared
@@ -69,33 +42,23 @@ with other clients is handled by memory and patience only. A 429 because the lim
 
 import math
 from collections.abc import Callable
-from typing import Final, NamedTuple, TypeAlias
+from typing import ClassVar, Final, NamedTuple, TypeAlias
 
 import attrs
 
+from alohub_async.rate_limits.clocks import LONGEST, Clocks
 from alohub_async.rate_limits.history import BATCH, EventHistory
-from alohub_async.rate_limits.learned import LearnedLimit
+from alohub_async.rate_limits.learned import FIRST_BURST, Untold
 from alohub_async.rate_limits.rivals import Rivals
 from alohub_async.rate_limits.status import RateLimit
-from alohub_async.rate_limits.weighted import SMALL, WeightedFit
+from alohub_async.rate_limits.window_length import SHOWN, WindowLength
 from alohub_async.validation import check_seconds
 
 MANY: Final = 1 << 30  # requests: no limit
 _SLOW_ANSWER: Final = 0.1  # windows; the bucket does not wait for an answer that takes longer
-_ROUNDING: Final = 1e-6  # seconds: possible error of a difference of clock readings
-_FIRST_BURST: Final = 16  # requests in flight after the first answer, where no answer says anything of a limit
-_BLIND: Final = 8  # served requests in a row without headers: then the headers seen before say nothing
-_LEAST_PACED: Final = 1.0  # seconds: the shortest window of a limit that headers do not tell
 _FIRST_BACKOFF: Final = 0.1  # windows to wait after a 429 without `Retry-After`; each one in a row doubles it
 _IN_ROW: Final = 3  # 429s in a row that say when to come back; more mean that many come back then
-_SHOWN: Final = 4  # windows in which a second 429 confirms what the first one showed
-_FIRST_TRUST: Final = 2  # windows that a longer window is used, before the given one is tried again
-_MAX_TRUST: Final = 64
-_FIRST_DISTRUST: Final = 4  # windows after a wrong reset
-_LONGEST: Final = 360  # windows that something learnt holds without being shown again; an hour of 10-second ones
-_ALIKE: Final = 10  # up to this limit, both kinds of weighted counter allow the same number of requests
-_HOLDS: Final = 6  # requests held back to tell two weighted counters apart
-_HOLD: Final = 0.8  # seconds that each of them waits
+_HOLD: Final = 0.8  # seconds that a request waits which tells two weighted counters apart
 
 Ticket: TypeAlias = tuple[int, float, int]
 """One request in flight, as `Bucket.send` booked it: its number (how many were sent before it), when it was sent, and
@@ -132,6 +95,7 @@ class Bucket:
     stands where `min`, `max` or `len` would be called for every request.
     """
 
+    offset: ClassVar[float] = 0.0  # seconds: its time less the loop's
     window: float = 10.0  # seconds; longer than given while 429s have shown that it is
     _max_block: float = math.inf  # the most seconds that a `Retry-After` blocks
     limit: int | None = None  # None while unknown, and for good if answers say nothing about this scope
@@ -142,18 +106,13 @@ class Bucket:
     ready_until: float = -math.inf  # up to then, `ready_at` returns its argument; -inf if it must be asked
     _calm: bool = True  # nothing of what few servers need is in use
     learns: bool = True  # about a limit that no header tells; a request should have one bucket that does
-    _unread: float = 0  # requests that may be in flight while no answer says anything; inf if it does of another scope
-    _unread_in_row: int = 0
-    _learned: LearnedLimit | None = None
-    _hidden: bool = False  # headers tell of another limit
-    _hidden_until: float = -math.inf  # until then, a second 429 confirms a limit that headers do not tell
+    _untold: Untold = attrs.field(init=False)
     _now: float = -math.inf
     _open: dict[int, Ticket] = attrs.field(factory=dict[int, Ticket])  # sent and not settled yet, by number
     _sent: int = 0
     _answered: int = 0  # or lost
     _sends: EventHistory = attrs.field(init=False)
     _answers: EventHistory = attrs.field(init=False)
-    _refusals: EventHistory = attrs.field(init=False)
     _last_send: float = -math.inf
     # counts
     _credit: int = 0
@@ -161,40 +120,20 @@ class Bucket:
     _fence: int = 0  # number of the first ticket sent after that refill was seen
     _fresh_until: float = -math.inf  # until then the last answer is not older than a window
     _newest: int = -1  # number of the ticket whose answer says what `limit` is
-    _limit_since: float = -math.inf  # when it last changed
-    _limit_before: int = 0  # its lowest value in the window before that
-    # clocks
-    _zero_sent_at: float = -math.inf  # when the newest request was sent whose answer said that nothing is left
-    _reset_at: float = math.inf
-    _trusts_reset_from: float = -math.inf
-    _distrust: int = _FIRST_DISTRUST  # windows
-    _fit: WeightedFit = attrs.field(init=False)
-    _older_since: float = math.inf  # when requests more than a window old were first seen to count
-    _oldest: int = 0  # number, from 1, of the request last checked for that
-    _oldest_at: float = -math.inf  # it was answered then, or later
-    _holds: int = _HOLDS  # left
     _held: int = 1  # requests of the credit that wait until then
     _held_until: float = -math.inf
-    _trial: bool = False  # whether the next request is one that not every weighted counter would allow
-    _tries_from: float = -math.inf
-    _trial_pause: int = _LONGEST
+    # clocks
+    _clocks: Clocks = attrs.field(init=False)
     _due: float | None = None  # what the clocks say, until something changes
     # off by one
     _uncounted_until: float = -math.inf  # until then, `remaining` is taken not to count its own request
-    _uncounted_trust: int = 4 * _SHOWN  # windows, at the next 429 that shows it
+    _uncounted_trust: int = 4 * SHOWN  # windows, at the next 429 that shows it
     _own_in_row: int = 0  # 429s in a row that our own requests explain
-    # a longer window
+    # windows
+    _length: WindowLength = attrs.field(init=False)
     _others: dict[float, tuple["Bucket", dict[int, Ticket]]] = attrs.field(
         factory=dict[float, tuple["Bucket", dict[int, Ticket]]]
     )  # of the same scope, by window, with their tickets
-    _given_window: float = attrs.field(init=False)
-    _window_said: float | None = None
-    _window_next: float | None = None
-    _shown: float = 0.0
-    _shown_until: float = -math.inf  # until then, one more 429 confirms what was shown
-    _served_since: bool = False
-    _window_until: float = math.inf  # until then a longer one is used
-    _trust: int = _FIRST_TRUST
     # other clients
     _rivals: Rivals = attrs.field(init=False)
     _denied_in_row: int = 0
@@ -203,12 +142,16 @@ class Bucket:
 
     def __attrs_post_init__(self) -> None:
         check_seconds("window", self.window)
-        self._given_window = self.window
-        self._sends = EventHistory(self.window, late=False)
-        self._answers = EventHistory(self.window, late=True)
-        self._refusals = EventHistory(self.window, late=True)
-        self._fit = WeightedFit(self.window)
+        self._length = WindowLength(self.window)
+        self._untold = Untold(self.window, self.learns)
         self._rivals = Rivals(self.window, self.random)
+        self._clocks = Clocks(self.window, self._rivals)
+        self._sends, self._answers = self._clocks.sends, self._clocks.answers
+
+    @property
+    def bucket(self) -> "Bucket":
+        """Itself: what is known of a budget that no other process uses."""
+        return self
 
     @property
     def in_flight(self) -> int:
@@ -218,7 +161,7 @@ class Bucket:
     @property
     def blind(self) -> bool:
         """Whether answers have stopped to say anything about this scope."""
-        return self._unread_in_row >= _BLIND
+        return self._untold.blind
 
     def free(self, now: float) -> int | None:
         """How many requests may go now; None if the limit of this scope is unknown, or there is none."""
@@ -232,13 +175,13 @@ class Bucket:
             return 0
         in_flight, room = len(self._open), 1.0
         if self.limit is None or self.blind:
-            room = 1.0 if self._denied_in_row else self._unread - in_flight
+            room = 1.0 if self._denied_in_row else self._untold.most - in_flight
         elif self._credit > 0 and in_flight < self._lowest and now <= self._fresh_until:
             held = self._held if now < self._held_until else 0
             slice_ = math.ceil(min(self._rivals.slice_of(self._lowest), self._lowest)) - in_flight
             room = min(self._credit - held, slice_)
-        if self._learned is not None:
-            room = min(max(room, 1.0), self._learned.room(now))
+        if self._untold.pace is not None:
+            room = min(max(room, 1.0), self._untold.pace.room(now))
         if self.asked_until > -math.inf:
             room = 1.0
         for bucket, _ in self._others.values():
@@ -264,10 +207,11 @@ class Bucket:
             return self.blocked_until
         if self.asked_until > -math.inf:
             return math.inf if in_flight else now
-        if self._learned is not None and (paced := self._learned.ready_at(now)) > now:
+        pace, most = self._untold.pace, self._untold.most
+        if pace is not None and (paced := pace.ready_at(now)) > now:
             return paced
         if self.limit is None or self.blind:
-            return now if not in_flight or (in_flight < self._unread and not self._denied_in_row) else math.inf
+            return now if not in_flight or (in_flight < most and not self._denied_in_row) else math.inf
         return self._counted_at(now, in_flight)
 
     def _counted_at(self, now: float, in_flight: int) -> float:
@@ -307,8 +251,8 @@ class Bucket:
         self._sent = number + 1
         self._open[number] = ticket = number, now, self._answered
         self._sends.recent.append(now)
-        if self._learned is not None:
-            self._learned.send(now)
+        if self._untold.pace is not None:
+            self._untold.pace.send(now)
         for bucket, tickets in self._others.values():
             tickets[number] = bucket.send(now)
         credit = self._credit
@@ -325,15 +269,14 @@ class Bucket:
         if not number % BATCH:
             self._sends.fold()
             self._answers.fold()
-            self._fit.fold()
+            self._clocks.fit.fold()
         return ticket
 
     def _note_look(self, now: float) -> None:
         """Note a request that goes without credit."""
         if self.limit is None:
-            self.ready_until = -math.inf if len(self._open) >= self._unread else self.ready_until
-        elif self._holds and self.limit > _ALIKE and self._fit.undecided:
-            self._holds -= 1
+            self.ready_until = -math.inf if len(self._open) >= self._untold.most else self.ready_until
+        elif self._clocks.holds_back(self.limit):
             self._held, self._held_until = 1, now + _HOLD
 
     def settle(
@@ -369,7 +312,7 @@ class Bucket:
         self._due = None
         self._answered += 1
         self._answers.recent.append(now)
-        if snapshot is None or denied or not self._calm or snapshot[3] != self._window_said or snapshot[4]:
+        if snapshot is None or denied or not self._calm or snapshot[3] != self._length.said or snapshot[4]:
             self._settle_unusual(Ended(ticket, now, denied, retry_after, lost, elsewhere), snapshot)
         else:
             left = self._count(ticket, now, snapshot)
@@ -383,11 +326,12 @@ class Bucket:
         if snapshot is None:
             self._settle_unread(ended)
             return
-        if snapshot.window is not None and snapshot.window != self._window_said:
-            self._follow_window(snapshot.window)
+        window = snapshot.window
+        if window is not None and window != self._length.said and self._length.follow(window):
+            self._use_window()
         denied = ended.denied and (not snapshot.remaining or not snapshot.used_up)  # else another window is to blame
         if not denied:
-            self._learned = self._learned if self._hidden else None
+            self._untold.forget()
         left = self._count(ended.ticket, ended.at, snapshot, denied=denied)
         self._note_left(ended.ticket[1], ended.at, left, snapshot.reset)
         self._judge(ended, denied=denied, left=snapshot.remaining)
@@ -410,28 +354,29 @@ class Bucket:
         elif number >= self._fence and remaining < self._lowest:
             self._lowest = remaining
         self._fresh_until = fresh_until = now + self.window
-        self._unread_in_row = self._unread_in_row if denied else 0
+        if not denied:
+            self._untold.in_row = 0
         free = self._credit > 0 and self._lowest > sent - self._answered and now >= self.blocked_until
         free = free and (self._credit > self._held or now >= self._held_until)
         self.ready_until = fresh_until if free and self._calm else -math.inf
-        if self._fit.possible and not denied:
+        clocks = self._clocks
+        if clocks.fit.possible and not denied:
             used = limit - remaining
-            self._fit.recent.append((sent_at, now, answered + 1, sent, used))
+            clocks.fit.recent.append((sent_at, now, answered + 1, sent, used))
             oldest = sent + 2 - used  # if our last ones count, then from this one on; one may be rounding
-            if now < self._older_since and (oldest < self._oldest or self._oldest_at <= sent_at - self.window):
-                self._check_older(oldest, sent_at - self.window, now)
+            if now < clocks.older_since and (oldest < clocks.oldest or clocks.oldest_at <= sent_at - self.window):
+                clocks.check_older(oldest, sent_at - self.window, now)
         return remaining
 
     def _note_left(self, sent_at: float, now: float, left: int, reset: float | None) -> None:
         """Note that nothing is left, or less than our own requests explain."""
         self._credit = min(self._credit, self._lowest)
-        if not left and sent_at >= self._zero_sent_at:
-            self._zero_sent_at = sent_at
-            self._reset_at = math.inf if reset is None else now + reset
+        if not left:
+            self._clocks.note_empty(sent_at, now, reset)
 
     def _leave_some(self, room: int, now: float) -> None:
         """Have a part of a new budget wait, now and then."""
-        used_up = self._zero_sent_at > now - 2 * self.window  # who does not use it up leaves enough
+        used_up = self._clocks.zero_sent_at > now - 2 * self.window  # who does not use it up leaves enough
         until = self._rivals.leaves_until(now) if used_up and room > self._held else now
         if until > now:
             self._held, self._held_until = room // 2, until
@@ -453,61 +398,32 @@ class Bucket:
             self._others[window] = bucket, {}
         self._calm = False
 
-    def _follow_window(self, window: float) -> None:
-        """Use a window that the server says; a second time in a row if it has said another one before."""
-        if self._window_said is None or window == self._window_next:
-            self._given_window = self._window_said = window
-            self._window_until = math.inf
-            self._use_window(window)
-        self._window_next = window
-
     def _usable(self, remaining: int, limit: int, now: float) -> int:
         """What is left of `remaining`: within the limit, and less this very request if the server does not count it."""
         remaining = max(0, min(remaining, limit))
         if remaining and remaining == limit:
-            self._uncounted_until = max(self._uncounted_until, now + _SHOWN * self.window)
+            self._uncounted_until = max(self._uncounted_until, now + SHOWN * self.window)
         return remaining - 1 if remaining and now < self._uncounted_until else remaining
 
     def _settle_unread(self, ended: Ended) -> None:
         """Note an answer that said nothing about this scope, or that there was none."""
-        now = ended.at
+        now, untold = ended.at, self._untold
         if self.limit is not None:
-            self._fit.doubt(now)
+            self._clocks.fit.doubt(now)
         if ended.denied or not (ended.lost or self._calm):
             self._judge(ended, denied=ended.denied, left=None)
         if not ended.denied and not ended.lost:
-            self._unread = math.inf if ended.elsewhere else max(self._unread + 1, _FIRST_BURST)
-            self._unread_in_row += not ended.elsewhere
-            self._learned = self._learned if self._hidden or not ended.elsewhere else None
-            if self.blind and self.limit is not None and self.learns:
-                self._learned = self._learned or LearnedLimit(
-                    max(1, self.limit) / self.window, self.window, self.window
-                )
-        free = len(self._open) < self._unread and self._learned is None and self.asked_until == -math.inf
+            untold.most = math.inf if ended.elsewhere else max(untold.most + 1, FIRST_BURST)
+            untold.in_row += not ended.elsewhere
+            if self.limit is not None or untold.pace is not None:
+                untold.unread(self.limit, elsewhere=ended.elsewhere)
+        free = len(self._open) < untold.most and untold.pace is None and self.asked_until == -math.inf
         if self.limit is None and free and not self._denied_in_row and now >= self.blocked_until:
             self.ready_until = math.inf
 
-    def _check_older(self, oldest: int, forgotten: float, now: float) -> None:
-        """Note if a request counts that should be `forgotten`, as all that were answered by that time.
-
-        The result holds for the requests after it, too: they were not answered earlier.
-        """
-        answered_at = self._answers.reached(oldest)
-        self._oldest, self._oldest_at = oldest, min(answered_at, now)
-        if answered_at <= forgotten and now >= self._limit_since + self.window:
-            self._older_since = now
-
     def _changed_limit(self, limit: int, now: float) -> int:
-        """Return the new limit. For the counts it holds at once; for the clocks, a raised one only after a window.
-
-        A token bucket that was made larger is not full at once.
-        """
         if self.limit is not None:
-            recent = self._limit_before if now < self._limit_since + self.window else self.limit
-            self._limit_before, self._limit_since = min(recent, self.limit), now
-            self._older_since = math.inf
-            if self.limit > SMALL and self._fit.possible and not self._fit.vague:
-                self._tries_from = now + self.window * _LONGEST  # it is a weighted counter, whatever the limit
+            self._clocks.change_limit(self.limit, now)
         return limit
 
     def _judge(self, ended: Ended, *, denied: bool, left: int | None) -> None:
@@ -518,38 +434,35 @@ class Bucket:
         if ended.at >= self.blocked_until or self.asked_until < ended.at:  # else it was sent before the 429
             self._denied_in_row = 0
             self.asked_until = -math.inf
-        self._served_since = True
-        self._trial = False
+        self._length.served()
+        self._clocks.trial = False
         self._rivals.served()
-        if self._learned is not None:
-            self._learned.served()
-            if self._learned.gone:
-                self._learned = None
-        self._calm = not (self._learned or self._rivals.patience or self._others)
+        self._untold.served()
+        self._calm = not (self._untold.pace or self._rivals.patience or self._others)
 
     def _deny(self, ended: Ended, left: int | None) -> None:
         (_, sent_at, _), now, retry_after = ended.ticket, ended.at, ended.retry_after
         again = sent_at >= self._denied_at  # else it was sent together with others that were refused
         self._denied_at, self._calm = now, False
         self.denials += 1
-        self._refusals.add(now)
         self._denied_in_row += again or not self._denied_in_row
         self.ready_until = -math.inf
         if retry_after is None or retry_after <= 0.0:
             backoff = min(1.0, _FIRST_BACKOFF * 2.0 ** min(self._denied_in_row - 1, 9))
             retry_after = self.window * backoff * (0.75 + self.random() / 2)
-        elif left == 0 and self._window_said is None and self._denied_in_row <= _IN_ROW:
-            self._learn_window(now, retry_after)
+        elif left == 0 and self._length.said is None and self._denied_in_row <= _IN_ROW:
+            limit = max(self.limit or 1, 1)
+            oldest = self._answers.reached(self._sent - limit)
+            if retry_after <= self._max_block and self._length.denied(now, retry_after, limit=limit, oldest=oldest):
+                self._use_window()
         if self._denied_in_row > _IN_ROW and self.limit:  # the 429s themselves may count
             longer = min(2.0, 0.25 * 2.0 ** (self._denied_in_row - _IN_ROW))
             # Whole windows: who comes in the middle of one finds what others have left, and that is nothing.
             retry_after += self.window * int(longer * (0.75 + self.random() / 2))
         self.blocked_until = now + min(retry_after, self._max_block)
         self.asked_until = now + retry_after if retry_after > self._max_block else -math.inf
-        blind = self.blind
-        if self.learns and (blind or left != 0):
-            self._learn_rate(now, sent_at, retry_after, hidden=left is not None and not blind)
-        if left or blind:
+        self._untold.denied(now, sent_at, retry_after, left=left, limit=self.limit, answers=self._answers)
+        if left or self.blind:
             return  # the counts are right, or nothing is known of them
         self._credit = self._lowest = 0
         self._fence = self._sent
@@ -562,130 +475,36 @@ class Bucket:
         self._own_in_row = self._own_in_row + 1 if own else 0
         if self._own_in_row > 1 or (own and self._uncounted_until > -math.inf):
             self._uncounted_until = now + self._uncounted_trust * self.window
-            self._uncounted_trust = min(4 * self._uncounted_trust, _LONGEST)
-        if self._trial:
-            self._tries_from = now + self.window * self._trial_pause
-            self._trial_pause *= 2
-            self._trial = False
-            self._denied_in_row += 1  # no second look before the weighted counter allows one
-        if now >= self._trusts_reset_from and self._reset_at < math.inf:
-            self._trusts_reset_from = now + self.window * self._distrust
-            self._distrust = min(2 * self._distrust, _MAX_TRUST)
-        self._fit.restart(now)
-        self._fit.doubt(now)  # some servers count it, others do not
-        self._older_since = math.inf
+            self._uncounted_trust = min(4 * self._uncounted_trust, LONGEST)
+        self._denied_in_row += self._clocks.doubt(now)  # no second look before the weighted counter allows one
 
-    def _learn_rate(self, now: float, sent_at: float, retry_after: float, *, hidden: bool) -> None:
-        """Pace the requests, after a 429 that no header explains; `hidden` if headers tell of another limit."""
-        if self._learned is not None:
-            self._learned.denied(now, sent_at)
-            return
-        window = min(self.window, max(_LEAST_PACED, retry_after)) if hidden else self.window
-        answered, refused = (each.total - each.by(now - window) for each in (self._answers, self._refusals))
-        served = answered - refused
-        if served > 0 and (not hidden or now < self._hidden_until):
-            known = served if hidden or not self.limit else self.limit
-            self._learned = LearnedLimit(known / window, window, self.window, lowered_at=now)
-            self._hidden = hidden
-        self._hidden_until = now + _SHOWN * self.window
-
-    def _learn_window(self, now: float, retry_after: float) -> None:
-        """Lengthen the window if this `Retry-After`, and one before it, cannot come from one as short as assumed.
-
-        Servers round up to whole seconds. A weighted counter that is used up in its current window allows the next
-        request up to one window and a share of `1 / limit` later; more if it counts denied requests.
-        """
-        limit = max(self.limit or 1, 1)
-        if not self.window + max(1.0, 2 * self.window / limit) < retry_after <= self._max_block:
-            return
-        oldest = self._answers.reached(self._sent - limit)
-        window = retry_after + (min(now - oldest, retry_after) if math.isfinite(oldest) else 0.0)
-        if now >= self._shown_until:
-            self._trust, self._shown = _FIRST_TRUST, window
-        elif self._served_since:
-            self._shown = window = max(window, self._shown)
-            self._use_window(window)
-            self._window_until = now + self._trust * window
-            self._trust = min(2 * self._trust, _MAX_TRUST)
-        self._shown_until, self._served_since = now + _SHOWN * window, False
-
-    def _use_window(self, window: float) -> None:
-        self.window = window
-        self._sends.lengthen(window)
-        self._answers.lengthen(window)
-        self._refusals.lengthen(window)
-        self._fit = WeightedFit(window)
-        self._rivals.window = window
+    def _use_window(self) -> None:
+        self.window = window = self._length.seconds
+        self._untold.use_window(window)
+        self._clocks.use_window(window)
 
     def _next_look(self, now: float) -> float:
         """When the clocks allow one request, with the credit used up."""
-        if now >= self._window_until:
-            self._window_until, self._due = math.inf, None
-            self._shown_until, self._served_since = now + _SHOWN * self.window, True
-            self._use_window(self._given_window)
+        if self._length.given_again(now):
+            self._due = None
+            self._use_window()
         if self._due is None:
-            due = self._forgotten_at()
+            clocks, limit, used_up, refused = (
+                self._clocks,
+                max(self.limit or 1, 1),
+                self._lowest <= 0,
+                self._denied_in_row,
+            )
+            again_at = self.blocked_until if refused else None
+            due = clocks.forgotten_at(self._now, limit, used_up=used_up, again_at=again_at)
             if self._open:
                 due = max(due, self._last_send + self.window * _SLOW_ANSWER)
                 if due > now:
                     return due  # an answer will change it: a fit is not worth its time
-            self._due = self._with_weighted_opening(due, max(now, self._now)) + self._yielded()
+            if refused != 1:
+                due = clocks.opens_at(due, max(now, self._now), limit, used_up=used_up, refused=refused > 0)
+            self._due = due + clocks.yields(self._now, limit, used_up=used_up)
         return self._due
-
-    def _forgotten_at(self) -> float:
-        """When the server has certainly forgotten one of our counted requests, or when it asked us to come back."""
-        limit, window, answers = max(self.limit or 0, 1), self.window, self._answers
-        if self._now < self._limit_since + window:
-            limit = max(1, min(limit, self._limit_before))
-        forgotten = answers.by(self._zero_sent_at - window + _ROUNDING) if self._lowest <= 0 else 0
-        if self._denied_in_row:
-            due = self.blocked_until
-        else:
-            forgotten = max(forgotten, self._sent - limit)
-            due = min(answers.reached(forgotten + 1) + window, self._reset_due())
-        if self._rivals.patience:
-            patience = self._rivals.patience * self._share()
-            several = forgotten + 1 + int(patience * limit / window)
-            due = max(due, min(answers.reached(several) + window, due + patience))
-        return due
-
-    def _share(self) -> float:
-        """The part of the budget that this client had when nothing was left."""
-        limit, zero = max(self.limit or 1, 1), self._zero_sent_at
-        if self._lowest > 0:
-            return 1.0
-        return min(1.0, (self._sends.by(zero) - self._answers.by(zero - self.window + _ROUNDING)) / limit)
-
-    def _yielded(self) -> float:
-        """Seconds that the look waits for other clients."""
-        share = self._share()
-        if not self._fit.possible and share < 1.0 - 1.5 / max(self.limit or 1, 1):
-            self._rivals.show(self._now)
-        return self._rivals.yields(self._now, share)
-
-    def _with_weighted_opening(self, due: float, now: float) -> float:
-        if self._denied_in_row == 1:
-            return due
-        fit, limit = self._fit, max(self.limit or 1, 1)
-        fit.learn(now, limit, self._sends, self._answers)
-        opening = fit.opening(now, limit, self._sent, self._answers)
-        if now >= self._older_since + self.window and opening > -math.inf:
-            due = opening
-        certain = max(due, opening)
-        small = limit <= SMALL
-        if (
-            now >= self._tries_from
-            and not self._denied_in_row
-            and (small or (limit > _ALIKE and not self._holds and fit.undecided))
-        ):
-            even = -math.inf if small else fit.opening(now, limit, self._sent, self._answers, even=True)
-            self._trial = max(due, even) < certain
-            certain = max(due, even)
-        return min(certain, self._reset_due())
-
-    def _reset_due(self) -> float:
-        """When the budget is full again, as the server said; inf if it has not said so of the current state."""
-        return self._reset_at if self._now >= self._trusts_reset_from and self._lowest <= 0 else math.inf
 
     def cancel(self, ticket: Ticket, now: float) -> None:
         """Take back a booking whose request was not sent: its credit is free again.
@@ -702,4 +521,4 @@ class Bucket:
             self._answered += 1
             self._answers.recent.append(self._now)
             self._credit = min(self._credit + 1, self._lowest)
-            self._fit.doubt(self._now)
+            self._clocks.fit.doubt(self._now)

@@ -68,6 +68,10 @@ class EventHistory:
         step = bisect_right(self._times, time)
         return self._counts[step] if step < len(self._times) else self._folded
 
+    def since(self, time: float) -> int:
+        """How many events there were after this time."""
+        return self.total - self.by(time)
+
     def reached(self, count: int) -> float:
         """When the count was reached; -inf if it is 0 or less or that is forgotten, inf if it was not reached yet."""
         if count > self.total:

@@ -33,37 +33,14 @@ class Lease:
         return self._member.replica.tenant.bucket
 
     @property
-    def limit(self) -> int | None:
-        """As `Bucket.limit`."""
-        return self.bucket.limit
-
-    @property
-    def denials(self) -> int:
-        """As `Bucket.denials`."""
-        return self.bucket.denials
-
-    @property
-    def blocked_until(self) -> float:
-        """As `Bucket.blocked_until`."""
-        return self.bucket.blocked_until - self._member.offset
-
-    @property
-    def asked_until(self) -> float:
-        """As `Bucket.asked_until`."""
-        return self.bucket.asked_until - self._member.offset
+    def offset(self) -> float:
+        """Seconds: the bucket's time less the loop's."""
+        return self._member.offset
 
     @property
     def in_flight(self) -> int:
         """Requests of this process."""
         return len(self._member.flights)
-
-    def free(self, now: float) -> int | None:
-        """As `Bucket.free`."""
-        return self.bucket.free(now + self._member.offset)
-
-    def forecast(self, requests: int, now: float) -> float:
-        """As `Bucket.forecast`."""
-        return self.bucket.forecast(requests, now + self._member.offset)
 
     def ready_at(self, now: float) -> float:
         """Now: the route's lease decides."""
@@ -110,7 +87,7 @@ class RouteLease(Lease):
 
     def ahead(self, now: float) -> int:
         """How many leases more than are waited for are of use."""
-        recent = self.sent.total - self.sent.by(now - _RECENT)
+        recent = self.sent.since(now - _RECENT)
         return recent - len(self.hand) if recent > 1 and len(self.hand) <= recent // 2 else 0
 
     def ready_at(self, now: float) -> float:
@@ -126,6 +103,11 @@ class RouteLease(Lease):
         self.hand.extend(numbers)
         self._low = len(self.hand) // 2
         self.used_at, self.ready_until = now, until
+
+    def owed(self, now: float) -> int:
+        """Requests that were sent without the store, and may still count."""
+        self.unwritten = min(self.unwritten, self.sent.since(now - self._member.window))
+        return self.unwritten
 
     def drop(self) -> None:
         """Hold none any more."""

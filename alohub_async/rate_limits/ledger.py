@@ -31,7 +31,8 @@ from alohub_async.rate_limits.wait_queues import MAX_ROUTES
 _logger = logging.getLogger("alohub_async")
 
 VERSION: Final = 1  # of what an entry says
-_TICK: Final = 0.001  # seconds: the precision of the log's times
+FIRST: Final = "0-0"  # before the first entry
+TICK: Final = 0.001  # seconds: the precision of the log's times
 _PATIENCE: Final = 0.05  # windows for which budget is left to a process that does not come
 _LEAST_WEIGHT: Final = 1e-9
 _STEPS: Final = 64  # in which a budget is divided
@@ -144,7 +145,7 @@ class Replica:
         self._new_bucket = partial(Bucket, window, max_block, random=self._jitter)
         self._lease = lease  # seconds
         self._bulk_leaves = bulk_leaves
-        self.cursor: str = "0-0"  # the last entry
+        self.cursor: str = FIRST  # the last entry
         self.time: float = -math.inf  # of it
         self.tenant: SharedBudget = SharedBudget(self._new_bucket(learns=False))
         self.routes: dict[str, SharedBudget] = {}
@@ -227,7 +228,7 @@ class Replica:
         if number not in process.open:
             return  # its booking was forgotten, or it was settled before
         budget, of_tenant, of_route = process.open.pop(number)
-        at, lost, tenants = self.time - age + _TICK, how == LOST, self.tenant.bucket
+        at, lost, tenants = self.time - age + TICK, how == LOST, self.tenant.bucket
         for bucket, ticket, limit, other, denied in (
             (tenants, of_tenant, tenant, route, bool(blame & 1)),
             (budget.bucket, of_route, route, tenant, bool(blame & 2)),
@@ -331,13 +332,10 @@ class Replica:
     def _division(self, routes: Iterable[str], now: float) -> Division:
         before = now - self.tenant.bucket.window
         weights = {name: process.weight for name, process in self.processes.items()}
-        levels = {
-            name: (process.granted.total - process.granted.by(before)) / process.weight
-            for name, process in self.processes.items()
-        }
+        levels = {name: process.granted.since(before) / process.weight for name, process in self.processes.items()}
         limits = [
             each.bucket.limit for each in (self.tenant, *map(self.route, routes)) if each.bucket.limit is not None
         ]
-        had = self._not_bulk.total - self._not_bulk.by(before)
+        had = self._not_bulk.since(before)
         for_others = max(0, math.ceil(self._bulk_leaves * min(limits)) - had) if limits else math.inf
         return Division(levels, weights, for_others)

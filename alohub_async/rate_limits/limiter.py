@@ -223,10 +223,8 @@ class RateLimiter:
         now = scheduler.clock()
         route_queue = scheduler.route_queues[route if self._route_key is str else self._route_key(route)]
         waiting = sum(each.waiting for each in scheduler.route_queues.values())
-        return max(
-            scheduler.tenant.forecast(waiting + requests, now),
-            route_queue.bucket.forecast(route_queue.waiting + requests, now),
-        )
+        of_route = route_queue.waiting + requests
+        return scheduler.forecast(route_queue, now, in_all=waiting + requests, of_route=of_route)
 
     def status(self) -> RateLimitStatus:
         """The state of all budgets."""

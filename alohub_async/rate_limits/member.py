@@ -19,6 +19,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import logging
 import math
 import random
 import secrets
@@ -36,7 +37,9 @@ from alohub_async.rate_limits.history import EventHistory
 from alohub_async.rate_limits.leases import RouteLease
 from alohub_async.rate_limits.ledger import (
     CANCELLED,
+    FIRST,
     LOST,
+    TICK,
     VERSION,
     Replica,
     Said,
@@ -46,13 +49,15 @@ from alohub_async.rate_limits.ledger import (
     order,
     written,
 )
-from alohub_async.rate_limits.store import FULL, Entry, Reply, StoreError
+from alohub_async.rate_limits.store import FULL, DataLostError, Entry, Reply, StoreError
 from alohub_async.rate_limits.wait_queues import MAX_ROUTES
 
 if TYPE_CHECKING:
     from alohub_async.rate_limits.scheduler import Scheduler
     from alohub_async.rate_limits.status import RateLimit
     from alohub_async.rate_limits.store import Store
+
+_logger = logging.getLogger("alohub_async")
 
 _KEPT: Final = 8  # windows of the log
 _FORGOTTEN: Final = 3_600_000  # milliseconds after which an idle log is dropped, at least
@@ -63,7 +68,6 @@ _UNUSED: Final = 0.025  # windows after which an unused lease is given back
 _MOST_UNUSED: Final = 0.25  # seconds
 _READ: Final = 1.0  # seconds that the reader waits at once
 _SOONEST: Final = 0.001  # seconds between two looks
-_CLOCK_KEPT: Final = 30.0  # seconds
 _FIRST_PAUSE: Final = 0.1  # seconds before the first attempt to come back
 _LONGEST_PAUSE: Final = 2.0
 
@@ -107,8 +111,7 @@ class Member:
         self.of_tenant: tuple[RateLimit | None, bool] = None, False  # what the answer said that is settled now
         self.flights: dict[int, tuple[RouteLease, int]] = {}  # by ticket, the numbers of what may have been sent
         self.sent: EventHistory = EventHistory(self.window, late=False)
-        self.offset: float = 0.0  # seconds: the store's clock less the loop's, at least
-        self._offsets = [-math.inf, -math.inf, -math.inf]  # the highest since a time, that time, and before it
+        self.offset: float = 0.0  # seconds: the fleet's time less the loop's, at least
         self._due: list[Said] = []  # with the loop's time instead of the age
         self._wrote_at = -math.inf
         self._online = self._lost = False
@@ -142,7 +145,7 @@ class Member:
         for budget, sent in (self.replica.tenant, self.sent), (self.replica.route(lease.name), lease.sent):
             if budget.bucket.limit is not None:
                 mine = max(1, math.floor(self._share * budget.bucket.limit))
-                if sent.total - sent.by(now - self.window) >= mine:
+                if sent.since(now - self.window) >= mine:
                     ready = max(ready, sent.reached(sent.total - mine + 1) + self.window)
         return ready
 
@@ -181,7 +184,7 @@ class Member:
     # the task
 
     async def _run(self) -> None:
-        pause = _FIRST_PAUSE
+        pause, began_anew_at = _FIRST_PAUSE, -math.inf
         while self._busy():
             try:
                 if not self._online:
@@ -192,6 +195,9 @@ class Member:
                     if not await self._say():
                         await self._rest()
             except StoreError as exc:
+                if isinstance(exc, DataLostError) and self._now() > began_anew_at + self._lease:
+                    self._online, began_anew_at = False, self._now()  # the store is there for a new log
+                    continue
                 self._leave(lost=True, why=str(exc))
                 await asyncio.sleep(pause * (0.5 + self._jitter()))
                 pause = min(2 * pause, _LONGEST_PAUSE)
@@ -291,29 +297,36 @@ class Member:
         except BaseException:
             self._due = due + self._due
             raise
+        await self._read_on(reply, wanted)
+        return before != self.replica.cursor
+
+    async def _read_on(self, reply: Reply, wanted: Wanted) -> None:
+        """Follow the log to its end."""
         self._follow(reply.entries)
         while len(reply.entries) == FULL:
             reply = await self._run_script({}, [(route, 0, 0) for route, *_ in wanted], 0)
             self._follow(reply.entries)
-        self._epoch = reply.epoch
+        self._epoch, now = reply.epoch, self._now()
         self.replica.count([route for route, *_ in wanted], reply.booked)
         new, share = now < self._joined_at + self._lease, self.replica.share(self.name)
         self._share = min(share, self._share) if new else share  # a new one may not have seen all others
         self._online = self._online and not self.replica.incomplete
-        return before != self.replica.cursor
 
     async def _run_script(self, said: dict[str, Any], wanted: Wanted, ceiling: int, *, denied: bool = False) -> Reply:
         text = json.dumps(said, separators=(",", ":")) if said else ""
         epoch = "" if ceiling == _NO_CEILING else self._epoch
         kept = math.ceil(_KEPT * 1000 * self.replica.tenant.bucket.window)
-        state = self.name, self._serial, self._life, self.replica.cursor, epoch, int(denied), text
+        cursor = self.replica.cursor if self._life else FIRST
+        state = self.name, self._serial, self._life, cursor, epoch, int(denied), text
         if self.store is None:
             raise StoreError("it is not known yet whose budget it is")
+        asked_at = self._now()
         reply = await self.store.exchange(
             *state, kept, max(_FORGOTTEN, 2 * kept), ceiling, *(part for each in wanted for part in each)
         )
         if self._life and reply.life != self._life:
-            raise StoreError("its data is lost")
+            raise DataLostError("its data is lost")
+        self.offset = min(self.offset, reply.time + TICK - asked_at)  # it was asked for before
         return reply
 
     def _follow(self, entries: list[Entry]) -> None:
@@ -325,10 +338,7 @@ class Member:
                 if (fields.get("p"), fields.get("x")) == (self.name, str(self._serial)):
                     self._wrote_at, granted = now, fields["g"].split()
                     self._take(granted, now)
-        if now > self._offsets[1] + _CLOCK_KEPT:
-            self._offsets = [-math.inf, now, self._offsets[0]]
-        self._offsets[0] = max(self._offsets[0], self.replica.time - now)
-        self.offset = max(self._offsets[0], self._offsets[2])
+        self.offset = max(self.offset, self.replica.time - now)  # the entries are older than that
         if denied:
             self._scheduler.refuse_blocked([*self._scheduler.route_queues.values()])
             for lease in self._leases.values():
@@ -358,36 +368,28 @@ class Member:
         """Read the log from its beginning, and write what was sent without the store."""
         known, self._life = self._life, ""
         try:
-            self._life = (await self._run_script({}, [], 0)).life
+            reply = await self._run_script({"v": VERSION, "w": self._weight}, [], 0)
         finally:
-            self._life = self._life or known
+            self._life = known
+        self._life = reply.life
         if known not in {"", self._life}:  # the store has lost the log
+            _logger.warning("the store of the shared rate limit has lost its data; a new log is begun")
             self._due.clear()
             for lease in self._leases.values():
                 lease.drop()
                 lease.unwritten = MANY
             self.flights = {ticket: (lease, -ticket) for ticket, (lease, _) in self.flights.items()}
         self.replica, self._joined_at = self._new_replica(), self._now()
-        await self._exchange({"v": VERSION}, [], 0)
-        while unwritten := self._unwritten(self._now()):
-            await self._exchange({}, unwritten, _NO_CEILING)
+        await self._read_on(reply, [])
+        while owed := [(each.name, n, _NO_CEILING) for each in self._leases.values() if (n := each.owed(self._now()))]:
+            await self._exchange({}, owed, _NO_CEILING)
         self.replica.incomplete = False
         known_numbers = {each[0] for each in self._due}.union(number for _, number in self.flights.values())
         known_numbers.update(*(lease.hand for lease in self._leases.values()))
         now = self._now()
-        for number in self.replica.processes[self.name].open.keys() - known_numbers:
+        for number in self.replica.process(self.name).open.keys() - known_numbers:
             self.note([number, now, *ended(CANCELLED)])
         self._leave(lost=False)
-
-    def _unwritten(self, now: float) -> Wanted:
-        """By route, the requests that were sent without the store, and may still count."""
-        wanted: Wanted = []
-        for lease in self._leases.values():
-            recent = lease.sent.total - lease.sent.by(now - self.window)
-            lease.unwritten = min(lease.unwritten, recent)
-            if lease.unwritten:
-                wanted.append((lease.name, lease.unwritten, _NO_CEILING))
-        return wanted
 
     def _leave(self, *, lost: bool, why: str = "") -> None:
         """Go on without the store, or with it again."""

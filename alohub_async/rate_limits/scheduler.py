@@ -165,7 +165,7 @@ class Scheduler:
             raise self._too_long(permit, self._ready_at(route_queue, now) - now)
         if permit.max_wait is not None:
             place = route_queue.queues[permit.priority].waiting + 1  # other priorities may go before it, or after
-            self.check_wait(permit, max(self.tenant.forecast(place, now), route_queue.bucket.forecast(place, now)))
+            self.check_wait(permit, self.forecast(route_queue, now, in_all=place, of_route=place))
 
     def check_wait(self, permit: "Permit", wait: float) -> None:
         """Raise if so many seconds are longer than the permit may still wait."""
@@ -174,11 +174,16 @@ class Scheduler:
 
     def _asked_until(self, route_queue: RouteQueue["Permit"]) -> float:
         """When a `Retry-After` that blocks this route for less than it says ends; -inf without one."""
-        return max(self.tenant.asked_until, route_queue.bucket.asked_until)
+        return max(each.bucket.asked_until - each.offset for each in (self.tenant, route_queue.bucket))
 
     def _blocked_for(self, route_queue: RouteQueue["Permit"], now: float) -> float:
         """Seconds that a `Retry-After` still blocks this route."""
-        return max(self.tenant.blocked_until, route_queue.bucket.blocked_until) - now
+        return max(each.bucket.blocked_until - each.offset for each in (self.tenant, route_queue.bucket)) - now
+
+    def forecast(self, route_queue: RouteQueue["Permit"], now: float, *, in_all: int, of_route: int) -> float:
+        """The least seconds until so many requests, in all and of a route, can go; see `Bucket.forecast`."""
+        wanted = (self.tenant, in_all), (route_queue.bucket, of_route)
+        return max(each.bucket.forecast(requests, now + each.offset) for each, requests in wanted)
 
     def wake(self, changed: RouteQueue["Permit"] | None = None) -> None:
         """Grant all that may go now, and set the timer for the rest; `changed` is a route that may have new budget."""
@@ -224,7 +229,7 @@ class Scheduler:
         """Grant the best of these permits, and book it."""
         permit = self._policy.best(heads)
         route_queue = permit.route_queue
-        limits = [bucket.limit for bucket in (self.tenant, route_queue.bucket) if bucket.limit]
+        limits = [limit for each in (self.tenant, route_queue.bucket) if (limit := each.bucket.limit)]
         self._policy.record_grant(permit, heads, limit=min(limits, default=None))
         route_queue.queues[permit.priority].pop()
         permit.granted.set_result((self.tenant.send(now), route_queue.bucket.send(now)))
@@ -248,15 +253,15 @@ class Scheduler:
             waiting = sum(route_queue.waiting for route_queue in self.route_queues.values())
             emit_once(self.emitters, LimitReached(waiting=waiting, seconds=due - now))
 
-    def status(self, bucket: Budget, route_queues: Sequence[RouteQueue["Permit"]], waited: WaitingTime) -> ScopeStatus:
-        """The state of a bucket that these routes spend from."""
-        now = self.clock()
+    def status(self, budget: Budget, route_queues: Sequence[RouteQueue["Permit"]], waited: WaitingTime) -> ScopeStatus:
+        """The state of a budget that these routes spend from."""
+        now, bucket = self.clock(), budget.bucket
         return ScopeStatus(
             limit=bucket.limit,
-            free=bucket.free(now),
-            in_flight=bucket.in_flight,
+            free=bucket.free(now + budget.offset),
+            in_flight=budget.in_flight,
             waiting=sum(route_queue.waiting for route_queue in route_queues),
-            next_due=max(0.0, bucket.ready_at(now) - now),
+            next_due=max(0.0, budget.ready_at(now) - now),
             denied=bucket.denials,
             waited=waited.seconds(now),
             sent=sum(route_queue.sent for route_queue in route_queues),

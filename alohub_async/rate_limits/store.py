@@ -7,7 +7,12 @@ nothing else: each process says up to which total its buckets allow to book. So 
 subtracted, and two processes never both get the last request. It takes O(log n) and the entries that it returns.
 
 A 429 raises `epoch`: then a process must have read it before it gets more. `life` identifies the log. A process that
-knows another one gets its name back, and nothing is written: the store has lost the log.
+knows another one gets its name back, and nothing is written: the store has lost the log. It has also if one of the two
+keys is missing, or if the process has read later entries than there are, as in a replica that was late. A process that
+joins, and knows none, begins a new log then.
+
+The time of the fleet is that of the entries' ids, which only rise. It is the store's clock, plus what that was once
+behind an earlier entry (`skew`), because the store before had another clock.
 """
 
 import asyncio
@@ -25,14 +30,30 @@ Entry: TypeAlias = tuple[str, Mapping[str, str]]
 
 FULL: Final = 500  # entries returned at once, at most
 _SCRIPT: Final = """
-local life = redis.call('HGET', KEYS[2], 'life')
-if not life then
-  life = table.concat(redis.call('TIME'), '.')
-  redis.call('DEL', KEYS[1])
-  redis.call('HSET', KEYS[2], 'life', life, 'epoch', 0)
+local life, epoch, skew = unpack(redis.call('HMGET', KEYS[2], 'life', 'epoch', 'skew'))
+local clock, info = redis.call('TIME'), redis.pcall('XINFO', 'STREAM', KEYS[1])
+if info.err then life = '' end
+if ARGV[3] == '' and (life or '') == '' then
+  life, epoch, skew, info = table.concat(clock, '.'), '0', '0', {}
+  redis.call('DEL', KEYS[1], KEYS[2])
+  redis.call('HSET', KEYS[2], 'life', life, 'epoch', epoch, 'skew', skew)
 end
-if life ~= ARGV[3] then return {life, '', {}, {}} end
-local epoch = redis.call('HGET', KEYS[2], 'epoch')
+if ARGV[3] ~= '' and ARGV[3] ~= life then return {life or '', '', 0, {}, {}} end
+local function read(id)
+  local time, number = string.match(id, '(%d+)-(%d+)')
+  return tonumber(time), tonumber(number)
+end
+local last, number = read(info[8] or '0-0')
+local known, known_number = read(ARGV[4])
+if known > last or (known == last and known_number > number) then
+  redis.call('DEL', KEYS[1], KEYS[2])
+  return {'', '', 0, {}, {}}
+end
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000) + skew
+if now < last then
+  redis.call('HINCRBY', KEYS[2], 'skew', last - now)
+  now = last
+end
 local function booked(field) return tonumber(redis.call('HGET', KEYS[2], field) or '0') end
 local grants = {}
 if ARGV[6] == '0' and (epoch == ARGV[5] or ARGV[5] == '') then
@@ -49,15 +70,16 @@ if ARGV[6] == '0' and (epoch == ARGV[5] or ARGV[5] == '') then
 end
 if #grants > 0 or ARGV[7] ~= '' then
   if ARGV[6] == '1' then epoch = redis.call('HINCRBY', KEYS[2], 'epoch', 1) end
-  local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', 50000, '*', 'p', ARGV[1], 'x', ARGV[2],
+  local id = string.format('%d-%d', now, now > last and 0 or number + 1)
+  redis.call('XADD', KEYS[1], 'MAXLEN', '~', 50000, id, 'p', ARGV[1], 'x', ARGV[2],
     'g', table.concat(grants, ' '), 'm', ARGV[7])
-  redis.call('XTRIM', KEYS[1], 'MINID', '~', tonumber(string.match(id, '%d+')) - ARGV[8])
+  redis.call('XTRIM', KEYS[1], 'MINID', '~', now - ARGV[8])
   redis.call('PEXPIRE', KEYS[1], ARGV[9])
   redis.call('PEXPIRE', KEYS[2], ARGV[9])
 end
 local totals = {booked('t')}
 for i = 11, #ARGV, 3 do totals[#totals + 1] = booked('r:' .. ARGV[i]) end
-return {life, tostring(epoch), totals, redis.call('XRANGE', KEYS[1], '(' .. ARGV[4], '+', 'COUNT', 500)}
+return {life, tostring(epoch), now, totals, redis.call('XRANGE', KEYS[1], '(' .. ARGV[4], '+', 'COUNT', 500)}
 """
 
 
@@ -66,6 +88,10 @@ _DIGEST: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest
 
 class StoreError(Exception):
     """The store did not do what it was asked; never shown to users."""
+
+
+class DataLostError(StoreError):
+    """The store is there, but the log is not, or is another one."""
 
 
 class RedisClient(Protocol):
@@ -83,6 +109,7 @@ class Reply(NamedTuple):
 
     life: str
     epoch: str
+    time: float  # of the fleet, in seconds
     booked: list[int]  # requests in all: of the tenant, and of each route that was asked for
     entries: list[Entry]
 
@@ -117,8 +144,8 @@ class Store:
             reply = await self._run("EVALSHA", _DIGEST, *keys)
         except redis.exceptions.NoScriptError:
             reply = await self._run("EVAL", _SCRIPT, *keys)
-        life, epoch, booked, entries = reply
-        return Reply(_text(life), _text(epoch), booked, [_entry(*each) for each in entries])
+        life, epoch, now, booked, entries = reply
+        return Reply(_text(life), _text(epoch), now / 1000, booked, [_entry(*each) for each in entries])
 
     async def wait(self, cursor: str, seconds: float) -> list[Entry]:
         """Wait for entries after that one; none if there are none in time."""

@@ -50,8 +50,8 @@ class WeightedFit:
 
     def __init__(self, window: float) -> None:
         self.possible: bool = True  # whether a weighted counter explains all answers so far
-        # The latest observations, which are not in the sample yet. A caller on a hot path may append to it instead of
-        # calling `observe`, if it calls `fold` now and then: this saves one call per observation.
+        # The latest observations, which are not in the sample yet. The caller appends to it, and calls `fold` now and
+        # then: this saves one call per observation.
         self.recent: list[Observation] = []
         self._window = window  # seconds
         self._width = window / _CELLS
@@ -88,11 +88,6 @@ class WeightedFit:
     def doubt(self, now: float) -> None:
         """Note that a request ended and that it is unknown whether the server counted it."""
         self._doubtful.add(now)
-
-    def observe(self, seen: Observation) -> None:
-        """Keep an answer for the next fit."""
-        self.recent.append(seen)
-        self.fold()
 
     def fold(self) -> None:
         """Put the recent observations into the sample, which covers the time since the last fit."""

@@ -109,7 +109,7 @@ def _others(name: OtherRecords, paging: Paging) -> Callable[[Call], Answer]:
 
 _AGENTS: Final = Paging(filters={"queue_id": "queueId", "status": "status", "team_id": "teamId"})
 _CAMPAIGNS: Final = Paging("limit", required="userName")
-_FROM_1: Final = Paging("limit", 50, first=1)
+_CALLS: Final = Paging("limit", 50, first=1)
 
 # The scopes are those of the vendor's endpoint pages, which page in these three ways.
 ROUTES: Final = (
@@ -121,6 +121,5 @@ ROUTES: Final = (
     ),
     SandboxRoute("GET", "/v1/agents", "agent", _others("agents", _AGENTS)),
     SandboxRoute("GET", "/v1/campaigns", "campaign", _others("campaigns", _CAMPAIGNS)),
-    SandboxRoute("POST", "/v1/campaign/list", "campaign", _others("campaigns", _FROM_1)),
-    SandboxRoute("POST", "/v1/reports/call-logs", "report", _others("calls", _FROM_1)),
+    SandboxRoute("POST", "/v1/reports/call-logs", "report", _others("calls", _CALLS)),
 )

@@ -333,7 +333,7 @@ def test_a_bucket_that_learns_nothing_is_not_paced() -> None:
 
 def test_as_many_as_were_served_may_be_in_flight_while_no_answer_says_anything() -> None:
     """But one at a time after a 429, until one is served."""
-    bucket = new_bucket()
+    bucket = Bucket(WINDOW, learns=False)
 
     def allowed(now: float) -> int:
         tickets = burst(bucket, now)
@@ -344,10 +344,7 @@ def test_as_many_as_were_served_may_be_in_flight_while_no_answer_says_anything()
     for _ in range(20):
         bucket.settle(bucket.send(5.0), 5.0, None)
     assert allowed(5.0) == 35
-    learner = bucket.learns
-    bucket.learns = False
     refused(bucket, 6.0, None, 1.0)
-    bucket.learns = learner
     assert (allowed(6.0), allowed(7.0)) == (0, 1)
     bucket.settle(bucket.send(7.0), 7.0, None)
     assert allowed(7.0) == 36

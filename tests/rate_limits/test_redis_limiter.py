@@ -213,7 +213,7 @@ async def test_a_429_is_written_before_anything_is_booked(store_url: str) -> Non
     """What its process asked for in the same exchange did not know of it."""
     async with store_client(store_url) as redis:
         store = Store(lambda: redis, *(False, 1.0, "{b}:log", "{b}:booked"))
-        life = (await store.exchange("p", 0, "", "0-0", "", 0, "", 1000, 1000, 9)).life
+        life = (await store.exchange("p", 0, "", "0-0", "", 0, "{}", 1000, 1000, 9)).life
         granted: list[str] = []
         for serial, denied in enumerate([1, 0]):
             reply = await store.exchange("p", serial, life, "0-0", "", denied, "{}", 1000, 1000, 9, "r", 1, 9)

@@ -34,7 +34,7 @@ class Log:
         self.window.take(now + LEG)
         used = self.window.limit - self.window.free(now + LEG)
         self.answers.add(now + 2 * LEG)
-        self.fit.observe((now, now + 2 * LEG, counted, self.sends.total, used))
+        self.fit.recent.append((now, now + 2 * LEG, counted, self.sends.total, used))
 
     def opening(self, now: float) -> float:
         """When the fit allows the next one."""
@@ -141,7 +141,7 @@ def test_a_restart_counts_after_four_windows() -> None:
     """Other clients may have been the reason: some cells must survive four windows first."""
     log = Log("sliding-counter", 20)
     for at in (1002.0, 1003.0):
-        log.fit.observe((at, at + 0.1, 1, 1, 15))  # fifteen used, and one of them ours
+        log.fit.recent.append((at, at + 0.1, 1, 1, 15))  # fifteen used, and one of them ours
     assert log.opening(1003.2) == -math.inf
     log.fit.restart(1004.0)
     now = log.run(1040.0, 1004.0)
@@ -200,7 +200,7 @@ def test_requests_at_the_very_second_keep_the_true_phase(kind: WindowKind, offse
         sends.add(now)
         window.take(now)
         answers.add(now + late)
-        fit.observe((now, now + late, counted, sends.total, 20 - window.free(now)))
+        fit.recent.append((now, now + late, counted, sends.total, 20 - window.free(now)))
         fit.learn(now + late, 20, sends, answers)
         assert fit.possible
         opening = fit.opening(now + late, 20, sends.total, answers)
@@ -214,8 +214,7 @@ def test_answers_older_than_a_window_tell_nothing() -> None:
     log.fit.restart(1040.0)
     kept = [*log.fit.recent]
     fresh = WeightedFit(WINDOW)
-    for seen in kept:
-        fresh.observe(seen)
+    fresh.recent.extend(kept)
     fresh.learn(1100.0, 20, log.sends, log.answers)
     assert fresh.possible
     assert fresh.vague
@@ -226,8 +225,8 @@ def test_a_restart_waits_for_the_end_of_the_one_before() -> None:
     log = Log("sliding-counter", 20)
 
     def contradict(now: float) -> None:
-        log.fit.observe((now, now + 0.1, 1, 1, 15))
-        log.fit.observe((now + 1, now + 1.1, 1, 1, 15))
+        log.fit.recent.append((now, now + 0.1, 1, 1, 15))
+        log.fit.recent.append((now + 1, now + 1.1, 1, 1, 15))
         log.opening(now + 1.2)
         assert not log.fit.possible
 
@@ -262,6 +261,7 @@ def test_a_sample_of_many_answers_is_enough() -> None:
     now = 1003.7
     for _ in range(1500):
         log.request(now)
+        log.fit.fold()
         now += 0.01
     assert len(pickle.dumps(log.fit)) < 20_000
     log.opening(now)

@@ -6,7 +6,7 @@ import pytest
 
 from alohub_async import AlohubClient, NotFoundError
 from alohub_async.testing import Requests, Sandbox, SandboxSettings
-from alohub_async.testing.data import OtherRecords, RecordTable
+from alohub_async.testing.data import RecordTable
 from alohub_async.testing.routes import ROUTES, record_routes
 from alohub_async.testing.server import Server
 from alohub_async.testing.service import KeyGrant, Service
@@ -102,14 +102,14 @@ async def test_list_may_call_the_size_limit_and_need_a_parameter() -> None:
         assert [request.page for request in raw.sandbox.requests.of(path=CAMPAIGNS, page=2)] == [2]
 
 
-@pytest.mark.parametrize(("path", "name"), [("/v1/reports/call-logs", "calls"), ("/v1/campaign/list", "campaigns")])
-async def test_list_may_be_a_post_whose_pages_count_from_1(path: str, name: OtherRecords) -> None:
+async def test_list_may_be_a_post_whose_pages_count_from_1() -> None:
     """Page and limit are in a JSON body; the log and the faults have them, too."""
+    path = "/v1/reports/call-logs"
     async with open_raw() as raw:
         bodies = [{"page": page, "limit": 100} for page in (1, 2, 3)]
         pages = [(await raw.send("POST", path, body=body)).json for body in bodies]
         assert [len(page["data"]) for page in pages] == [100, 25, 0]
-        assert pages[0]["data"] + pages[1]["data"] == raw.sandbox.records(name)
+        assert pages[0]["data"] + pages[1]["data"] == raw.sandbox.records("calls")
         assert {page["totalRecord"] for page in pages} == {125}
         assert len((await raw.send("POST", path, body={})).json["data"]) == 50
         assert [request.page for request in raw.sandbox.requests] == [1, 2, 3, 1]
