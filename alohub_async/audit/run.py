@@ -160,11 +160,12 @@ async def audit_inbound(
     collected.total = lambda: pager.total
     collected.report(0)
     queues: list[AuditedQueue] = []
-    async for queue in pager:
-        found = collected.found.get(queue.id, (None, None))
-        queues.append(AuditedQueue(queue, *found, collected.agents.get(queue.id)))
-        if not details:
-            collected.report(len(queues))
+    async for page in pager.pages():
+        for queue in page.items:
+            found = collected.found.get(queue.id, (None, None))
+            queues.append(AuditedQueue(queue, *found, collected.agents.get(queue.id)))
+            if not details:
+                collected.report(len(queues))
     errors = [error for _, error in collected.found.values() if error and not isinstance(error, NotFoundError)]
     if errors and len(errors) == len(collected.found):
         raise errors[0]
