@@ -70,9 +70,8 @@ class AuditedQueue:
     agents: int | None = None
     queue: InboundQueue = attrs.field(init=False, eq=False, repr=False)
 
-    @queue.default
-    def _queue(self) -> InboundQueue:
-        return self.detail or self.listed
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "queue", self.detail or self.listed)
 
     @property
     def gone(self) -> bool:
