@@ -14,7 +14,6 @@ from alohub_async.export.exported import Key, key_of
 from alohub_async.export.journal import Journal
 from alohub_async.export.report import ExportProgress
 from alohub_async.export.state import Spent, State
-from alohub_async.files import record_to_dict
 from alohub_async.files.records import columns_of
 from alohub_async.options import CallOptions, Deadline, PageOptions, PageOptionsDict
 from alohub_async.pagination import Page, Pager
@@ -92,6 +91,7 @@ class ExportRun(Generic[RecordT]):
         self._passes = journal.passes
         self._resource = resource
         self._options = options
+        self._to_dict = columns_of(resource.spec.record).to_dict
         self._count = 0  # records in this run
         self._found: dict[Key, RecordT | None] = {}  # details of records whose page has not come; None if one is gone
         self._spent_before = journal.state.spent
@@ -147,7 +147,7 @@ class ExportRun(Generic[RecordT]):
     async def _take(self, page: Page[RecordT], pager: Pager[RecordT]) -> None:
         """Put a page into the journal, without the records that came in this pass already."""
         passes, cls = self._passes, self._resource.spec.record
-        keys = [record.id or key_of(cls, record_to_dict(record)) for record in page.items]
+        keys = [record.id or key_of(cls, self._to_dict(record)) for record in page.items]
         repeated = passes.add_page(page.number, keys, page.total, pager.drift)
         new = [pair for index, pair in enumerate(zip(keys, page.items, strict=True)) if index not in repeated]
         known = {key for key, _ in new if self._options.details and passes.was_known(key)}
@@ -165,8 +165,7 @@ class ExportRun(Generic[RecordT]):
 
     async def _save(self, records: Sequence[RecordT], known: Sequence[Key], state: State) -> None:
         state = attrs.evolve(state, spent=self.spent())
-        to_dict = columns_of(self._resource.spec.record).to_dict
-        await in_thread(self._journal.thread, lambda: self._journal.add([*map(to_dict, records)], known, state))
+        await in_thread(self._journal.thread, lambda: self._journal.add([*map(self._to_dict, records)], known, state))
         self.state = state
         self._report()
 
