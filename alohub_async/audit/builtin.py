@@ -245,15 +245,18 @@ def _e164(number: str) -> str | None:
 
 def _shared(audited: AuditedList, field: str, normalise: Callable[[str], str]) -> Iterator[Finding]:
     """A finding for each queue whose value another queue has, too."""
-    by_value: dict[str, list[AuditedQueue]] = {}
+    first_with: dict[str, AuditedQueue] = {}
+    all_with: dict[str, list[AuditedQueue]] = {}  # if several have it: many lists are work for the garbage collector
     for queue in audited.queues:
         value: str | None = getattr(queue.queue, field)
         if value is not None and (key := normalise(value)):
-            by_value.setdefault(key, []).append(queue)
-    for sharing in by_value.values():
-        first = [str(queue.queue.id) for queue in sharing[: _MAX_IDS + 1]] if len(sharing) > 1 else []
-        others = [_others([*first[:index], *first[index + 1 :]], len(sharing) - 1) for index in range(len(first))]
-        for index, queue in enumerate(sharing if first else ()):
+            first = first_with.setdefault(key, queue)
+            if first is not queue:
+                all_with.setdefault(key, [first]).append(queue)
+    for sharing in filter(None, map(all_with.get, first_with)):
+        ids = [str(queue.queue.id) for queue in sharing[: _MAX_IDS + 1]]
+        others = [_others([*ids[:index], *ids[index + 1 :]], len(sharing) - 1) for index in range(len(ids))]
+        for index, queue in enumerate(sharing):
             what = "the name" if field == "name" else _short(getattr(queue.queue, field))
             # From the fourth on, the first three are named.
             yield queue.finding(f"{what} is shared with {others[min(index, _MAX_IDS)]}", field=field)
