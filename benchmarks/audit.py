@@ -1,15 +1,18 @@
-"""Time and memory of an audit: `python -m benchmarks.audit`.
+"""Time and memory of an audit, and its own work: `python -m benchmarks.audit`.
 
-The server is the sandbox in another process, without rate limits, as these would determine the result.
+The server is the sandbox in another process, without rate limits, as these would determine the result. For its own work
+see `bare.py`.
 """
 
 import argparse
 import asyncio
 import resource
+import sys
 import time
 
 from alohub_async import AlohubClient
 from alohub_async.audit import audit_inbound, html_page, junit_xml
+from benchmarks.bare import print_own_work
 from benchmarks.prefetch import server
 
 
@@ -32,15 +35,20 @@ async def measure(url: str, key: str, *, details: bool) -> None:
     print(f"  HTML {sizes[0] / 1e6:.1f} MB and JUnit {sizes[1] / 1e6:.1f} MB in {written - audited:.2f} s")
 
 
-def main() -> None:
-    """Measure one audit per process, as a process does not return its memory."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--queues", type=int, default=5000)
+def main() -> int:
+    """Measure one audit per process, as a process does not return its memory; return 1 if the target is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--queues", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=3, help="rounds that compare an audit with the bare loop")
     parser.add_argument("--no-details", dest="details", action="store_false")
-    arguments = parser.parse_args()
-    with server(queues=arguments.queues) as (url, key):
-        asyncio.run(measure(url, key, details=arguments.details))
+    chosen = parser.parse_args()
+    with server(queues=chosen.queues) as (url, key):
+        asyncio.run(measure(url, key, details=chosen.details))
+        if not (chosen.details and chosen.rounds):
+            return 0
+        ok = print_own_work(url, key, audit_inbound, queues=chosen.queues, passes=1, rounds=chosen.rounds)
+        return 0 if ok else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,8 +1,10 @@
-"""How much memory and time an export takes, and where the time goes: `python -m benchmarks.export`.
+"""How much memory and time an export takes, where the time goes, and its own work: `python -m benchmarks.export`.
 
 The server is the sandbox in a process of its own, without limits. Each export runs in another process, so that its peak
 of resident memory, as the system counts it, is its own. A second export runs under cProfile, all in one thread. The
 profiler slows Python code down more than C code, so the share of our code is an upper bound.
+
+At the end, exports with details are compared with a bare loop, see `bare.py`.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import sysconfig
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +26,7 @@ from typing import Any
 
 from alohub_async import AlohubClient
 from alohub_async.export import ExportReport, export_inbound
+from benchmarks.bare import print_own_work
 from benchmarks.prefetch import server
 
 PAGE_SIZE = 1000
@@ -37,6 +41,11 @@ class _SameThread(ThreadPoolExecutor):
         future: Future[Any] = Future()
         future.set_result(fn(*args, **kwargs))
         return future
+
+
+async def export_details(path: Path, client: AlohubClient) -> None:
+    """Export once, with details and the usual options."""
+    await export_inbound(client, path, details=True)
 
 
 async def export(url: str, key: str, path: Path, profile: cProfile.Profile | None) -> ExportReport:
@@ -101,8 +110,10 @@ def main() -> int:
     """Measure; return 1 if a bound is exceeded."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--queues", type=int, default=100_000)
-    queues: int = parser.parse_args().queues
-    kept = True
+    parser.add_argument("--details", type=int, default=20_000, help="queues of an export with details; 0 for none")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds that compare such an export with the bare loop")
+    chosen = parser.parse_args()
+    queues, kept = chosen.queues, True
     with server(queues=queues) as (url, key), TemporaryDirectory() as folder:
         for ending in ("jsonl", "csv", "parquet"):
             report, cpu, peak, _ = measured(url, key, Path(folder, f"a.{ending}"), profiled=False)
@@ -113,6 +124,11 @@ def main() -> int:
             )
             *_, found = measured(url, key, Path(folder, f"b.{ending}"), profiled=True)
             print("         " + ", ".join(f"{name} {share:.0%}" for name, share in found if share >= 0.01))
+    if chosen.details and chosen.rounds:
+        with server(queues=chosen.details) as (url, key), TemporaryDirectory() as folder:
+            job = partial(export_details, Path(folder, "queues.jsonl"))
+            print(f"jsonl    {chosen.details:,} queues with details")
+            kept = print_own_work(url, key, job, queues=chosen.details, passes=2, rounds=chosen.rounds) and kept
     return 0 if kept else 1
 
 

@@ -4,6 +4,7 @@ import importlib.util
 import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from operator import attrgetter
 from typing import Final
 
 from alohub_async.audit.rules import WIRE_NAMES, AuditedList, AuditedQueue, Finding, Rule, Severity, list_rule, rule
@@ -13,8 +14,11 @@ from alohub_async.plurals import counted
 from alohub_async.resources.edits import looks, told_apart
 
 _NUMBER_CHARACTERS: Final = re.compile(r"\+?[0-9\s.()-]+")
+_USUAL_NUMBER: Final = re.compile("0([1-9][0-9]{7,9})")
 _MAX_VALUE: Final = 60  # characters of a value in a message
 _MAX_IDS: Final = 3  # ids of other queues in a message
+_WIRES: Final = frozenset(WIRE_NAMES.values())
+_VALUES_OF: Final = attrgetter(*WIRE_NAMES)
 _KINDS: Final = {
     "id": "a number of 1 or more",
     "strategy": "a number",
@@ -59,19 +63,21 @@ def unfit_value(queue: AuditedQueue) -> Iterator[Finding]:
 
     The rule also finds a missing or empty id or name.
     """
-    for name, wire in WIRE_NAMES.items():
-        if name in {"id", "name"} and queue.lacks(name):
+    lacking = [name for name in ("id", "name") if queue.lacks(name)]
+    unfit = {**queue.listed.extra, **queue.queue.extra}
+    for name, wire in WIRE_NAMES.items() if lacking or unfit else ():
+        if name in lacking:
             yield queue.finding(f"{wire} is missing or empty", field=name)
-        sources = [queue.queue] if queue.detail is None else [queue.detail, queue.listed]
-        unfit = [source.extra[wire] for source in sources if wire in source.extra]
-        if unfit:
-            yield queue.finding(f"{wire} is {_short(unfit[0])}, which is not {_KINDS.get(name, 'text')}", field=name)
+        if wire in unfit:
+            yield queue.finding(f"{wire} is {_short(unfit[wire])}, which is not {_KINDS.get(name, 'text')}", field=name)
 
 
 @rule(Severity.WARNING)
 def detail_differs(queue: AuditedQueue) -> Iterator[Finding]:
     """The list and the details of the queue differ."""
-    details = {} if queue.detail is None else _values(queue.detail)
+    if queue.detail is None or queue.detail == queue.listed:
+        return
+    details = _values(queue.detail)
     for name, listed in _values(queue.listed).items():
         if details.get(name, listed) != listed:
             one, other = told_apart(listed, details[name], show=_short)
@@ -226,32 +232,44 @@ def _e164(number: str) -> str | None:
         return None  # the library would convert letters to digits, and would find a number inside other text
     import phonenumbers
 
-    try:
-        parsed = phonenumbers.parse(number, "VN")
-    except phonenumbers.NumberParseException:
-        return None
+    if usual := _USUAL_NUMBER.fullmatch(number):
+        parsed = phonenumbers.PhoneNumber(84, int(usual[1]))  # what `parse` returns after four times the time
+    else:
+        try:
+            parsed = phonenumbers.parse(number, "VN")
+        except phonenumbers.NumberParseException:
+            return None
     valid = phonenumbers.is_valid_number(parsed)
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164) if valid else None
 
 
 def _shared(audited: AuditedList, field: str, normalise: Callable[[str], str]) -> Iterator[Finding]:
     """A finding for each queue whose value another queue has, too."""
-    by_value: dict[str, list[AuditedQueue]] = {}
+    first_with: dict[str, AuditedQueue] = {}
+    all_with: dict[str, list[AuditedQueue]] = {}  # if several have it: many lists are work for the garbage collector
     for queue in audited.queues:
         value: str | None = getattr(queue.queue, field)
         if value is not None and (key := normalise(value)):
-            by_value.setdefault(key, []).append(queue)
-    for sharing in by_value.values():
-        for queue in sharing if len(sharing) > 1 else ():
-            ids = [str(other.queue.id) for other in sharing[: _MAX_IDS + 1] if other is not queue][:_MAX_IDS]
-            omitted = len(sharing) - 1 - len(ids)
-            noun = "queues" if len(ids) > 1 else "queue"
-            more = f" and {omitted} more" if omitted else ""
+            first = first_with.setdefault(key, queue)
+            if first is not queue:
+                all_with.setdefault(key, [first]).append(queue)
+    for sharing in filter(None, map(all_with.get, first_with)):
+        ids = [str(queue.queue.id) for queue in sharing[: _MAX_IDS + 1]]
+        others = [_others([*ids[:index], *ids[index + 1 :]], len(sharing) - 1) for index in range(len(ids))]
+        for index, queue in enumerate(sharing):
             what = "the name" if field == "name" else _short(getattr(queue.queue, field))
-            yield queue.finding(f"{what} is shared with {noun} {', '.join(ids)}{more}", field=field)
+            # From the fourth on, the first three are named.
+            yield queue.finding(f"{what} is shared with {others[min(index, _MAX_IDS)]}", field=field)
+
+
+def _others(ids: list[str], count: int) -> str:
+    noun = "queues" if len(ids) > 1 else "queue"
+    more = f" and {count - len(ids)} more" if count > len(ids) else ""
+    return f"{noun} {', '.join(ids)}{more}"
 
 
 def _values(record: InboundQueue) -> dict[str, object]:
     """The values as the API sent them, by attribute, or by wire name for a field the SDK does not know."""
-    known = {name: record.extra.get(wire, getattr(record, name)) for name, wire in WIRE_NAMES.items()}
-    return known | {wire: value for wire, value in record.extra.items() if wire not in WIRE_NAMES.values()}
+    values = dict[str, object](zip(WIRE_NAMES, _VALUES_OF(record), strict=True))
+    values |= {name: record.extra[wire] for name, wire in WIRE_NAMES.items() if wire in record.extra}
+    return values | {wire: value for wire, value in record.extra.items() if wire not in _WIRES}

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import attrs
@@ -115,7 +116,7 @@ def make_report(
     """Run the rules, as configured, on these queues; for the others, see `AuditReport`."""
     rules = tuple(rules)
     findings = [finding for rule in rules for finding in rule.check(audited)]
-    findings.sort(key=lambda finding: -finding.severity)  # stable: keeps the order of the rules
+    findings.sort(key=attrgetter("severity"), reverse=True)  # stable: keeps the order of the rules
     return AuditReport(
         audited=audited, rules=rules, findings=tuple(findings), started=started, tenant_id=tenant_id, address=address
     )

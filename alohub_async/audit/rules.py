@@ -61,17 +61,17 @@ class AuditedQueue:
     """A queue as returned by the list (`listed`) and by `get_inbound` (`detail`, or the `error` if it failed).
 
     If the details were not requested, both are None. `agents` is the number of its active agents, if that is known.
+    `queue` is the record that rules check: the detail if there is one, else the record in the list.
     """
 
     listed: InboundQueue
     detail: InboundQueue | None = None
     error: AlohubError | None = None
     agents: int | None = None
+    queue: InboundQueue = attrs.field(init=False, eq=False, repr=False)
 
-    @property
-    def queue(self) -> InboundQueue:
-        """The record that rules check: the detail if there is one, else the record in the list."""
-        return self.detail or self.listed
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "queue", self.detail or self.listed)
 
     @property
     def gone(self) -> bool:
@@ -81,9 +81,9 @@ class AuditedQueue:
     def lacks(self, field: str) -> bool:
         """Whether the API sent no value or a blank one. A value that does not fit its type counts as a value."""
         value = getattr(self.queue, field)
-        if isinstance(value, str):
-            return not value.strip()
-        return value is None and WIRE_NAMES[field] not in self.queue.extra
+        if value is None:
+            return WIRE_NAMES[field] not in self.queue.extra
+        return isinstance(value, str) and not value.strip()
 
     def finding(self, message: str, *, field: str | None = None) -> Finding:
         """A finding about this queue."""
@@ -143,8 +143,8 @@ class Rule:
         failures: list[tuple[AuditedQueue | AuditedList, str]] = []
         for part in audited.queues if self.each else (audited,):
             try:
-                for finding in self._find(part, **self.options):
-                    yield attrs.evolve(finding, rule=self.id, severity=self.severity)
+                for found in self._find(part, **self.options):
+                    yield self._finding(found, self.severity)
             except Exception as error:
                 if not failures:
                     _logger.warning("the audit rule %s raised %s", self.id, type(error).__name__, exc_info=True)
@@ -155,7 +155,11 @@ class Rule:
             if isinstance(part, AuditedQueue):
                 others = f", and for {counted(len(failures) - 1, 'other queue')}" if len(failures) > 1 else ""
                 failed = part.finding(f"the rule failed for this queue{others}: {text}")
-            yield attrs.evolve(failed, rule=self.id, severity=Severity.ERROR)
+            yield self._finding(failed, Severity.ERROR)
+
+    def _finding(self, found: Finding, severity: Severity) -> Finding:
+        name = found.queue_name
+        return Finding(found.message, found.queue_id, name, field=found.field, rule=self.id, severity=severity)
 
 
 def rule(

@@ -55,7 +55,7 @@ class _Collected:
 
     def __init__(self, client: AlohubClient, on_progress: OnProgress | None, *, details: bool, agents: bool) -> None:
         self._details, self._agents = details, agents  # whether they are wanted
-        self.found: dict[int | None, tuple[InboundQueue | None, AlohubError | None]] = {}  # by id: one of both
+        self.found: dict[int | None, InboundQueue | AlohubError | None] = {}  # by id
         self.agents: dict[int | None, int | None] = {}  # active ones, by id
         self.agents_errors: list[AlohubError] = []
         self.total: Callable[[], int | None] = lambda: None  # as the list's pages report it
@@ -73,11 +73,11 @@ class _Collected:
                 self.agents[queue_id] = await self._count_agents(queue_id, options)
             if self._details and queue_id not in found:
                 try:
-                    found[queue_id] = (await look_up(queue_id, options))[0], None
+                    found[queue_id], _ = await look_up(queue_id, options)
                 except COMMON_ERRORS:
                     raise
                 except AlohubError as error:
-                    found[queue_id] = None, error
+                    found[queue_id] = error
                 self.report(len(found))
             return None, 0
 
@@ -160,12 +160,15 @@ async def audit_inbound(
     collected.total = lambda: pager.total
     collected.report(0)
     queues: list[AuditedQueue] = []
-    async for queue in pager:
-        found = collected.found.get(queue.id, (None, None))
-        queues.append(AuditedQueue(queue, *found, collected.agents.get(queue.id)))
-        if not details:
-            collected.report(len(queues))
-    errors = [error for _, error in collected.found.values() if error and not isinstance(error, NotFoundError)]
+    async for page in pager.pages():
+        for queue in page.items:
+            found = collected.found.get(queue.id)
+            detail, error = (None, found) if isinstance(found, AlohubError) else (found, None)
+            queues.append(AuditedQueue(queue, detail, error, collected.agents.get(queue.id)))
+            if not details:
+                collected.report(len(queues))
+    found_errors = [found for found in collected.found.values() if isinstance(found, AlohubError)]
+    errors = [error for error in found_errors if not isinstance(error, NotFoundError)]
     if errors and len(errors) == len(collected.found):
         raise errors[0]
     audited = AuditedList(

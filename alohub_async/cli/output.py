@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 from typer import Option
 
-from alohub_async.files import json_text, to_cell
+from alohub_async.files import json_text, queue_record, to_cell
 from alohub_async.files.delimited import write_rows as write_csv
 from alohub_async.files.records import columns_of, is_text
 from alohub_async.models import InboundQueue, QueueStrategy, wire_names
@@ -183,8 +183,8 @@ def print_queues(lists: Iterable[tuple[str, Iterable[InboundQueue]]], columns: S
 
 def queue_row(queue: InboundQueue, form: Form) -> dict[str, Any]:
     """The queue as a row, as exports in this form have it."""
-    columns = columns_of(InboundQueue)
-    return columns.to_row(queue) if form == "csv" else columns.to_dict(queue)
+    row = queue_record(queue)
+    return columns_of(InboundQueue).to_row(row) if form == "csv" else row
 
 
 def print_queue(queue: InboundQueue) -> None:

@@ -18,8 +18,9 @@ from alohub_async.export.journal import Journal, journal_path, open_journal
 from alohub_async.export.report import ExportReport
 from alohub_async.export.run import ExportOptions, ExportOptionsDict, ExportRun, in_thread
 from alohub_async.export.state import State, verdict
-from alohub_async.files import check_ending, json_text, os_errors, remove_leftovers, replacing, side_path, write_records
-from alohub_async.files.records import record_from_dict
+from alohub_async.files import check_ending, json_text, os_errors, remove_leftovers, replacing, side_path
+from alohub_async.files.formats import write_dicts
+from alohub_async.files.records import columns_of
 from alohub_async.models import wire_names
 from alohub_async.options import DEFAULT_PAGE_SIZE, CallOptions, Deadline
 from alohub_async.resources.records import RecordT
@@ -100,17 +101,18 @@ def _finish(
     """Write the file and the report, and remove the journal. If it is killed in between, it is done again."""
     written = 0
 
-    def counted() -> Iterator[RecordT]:
+    def counted() -> Iterator[dict[str, Any]]:
         nonlocal written
+        renewed = columns_of(cls).renewed
         for record in journal.records():
             written += 1
             try:
-                yield record_from_dict(cls, record)
+                yield renewed(record)
             except ValueError as exc:  # the class of the records is another now
                 message = f"{journal.path} does not fit: {exc}; start anew with restart=True"
                 raise FileError(message, path=journal.path) from exc
 
-    write_records(target, cls, counted(), editable=editable)
+    write_dicts(target, cls, counted(), editable=editable)
     with os_errors(target, doing="read"), target.open("rb") as result:
         digest = hashlib.file_digest(result, "sha256").hexdigest()
         size = result.tell()

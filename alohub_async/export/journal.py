@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +20,6 @@ from alohub_async.files import side_path
 from alohub_async.pagination import KeySet, Passes
 
 _KIND: Final = "export_journal"
-_BATCH: Final = 4096  # keys added at a time
 
 
 def journal_path(target: Path) -> Path:
@@ -101,18 +99,12 @@ class Journal:
         yielded = KeySet(with_anonymous=True)
         ends = [*self._starts[1:], self._log.end]
         for start, end in reversed([*zip(self._starts, ends, strict=True)]):
-            keys: list[Key] = []
             of_pass = KeySet(with_anonymous=True)
-            entries = self._log.read(start, end.position)
-            for record in chain.from_iterable(entry["records"] for entry, _ in entries):
-                key = self._key_of(record)
-                if key not in yielded:
-                    keys.append(key)
-                    yield record
-                if len(keys) >= _BATCH:
-                    of_pass.add_all(keys)
-                    keys.clear()
-            of_pass.add_all(keys)
+            for entry, _ in self._log.read(start, end.position):
+                keyed = [(self._key_of(record), record) for record in entry["records"]]
+                new = [pair for pair in keyed if pair[0] not in yielded]
+                of_pass.add_all([key for key, _ in new])
+                yield from (record for _, record in new)
             yielded.update(of_pass)
 
     def remove(self) -> None:

@@ -59,12 +59,6 @@ class Log:
         if end not in {None, position}:
             raise self.unusable(f"ends at byte {position}")
 
-    def load(self) -> list[Mapping[str, Any]]:
-        """All objects; what was half-written behind them is cut off."""
-        entries = [*self.read(self.start)]
-        self.cut(entries[-1][1] if entries else self.start)
-        return [entry for entry, _ in entries]
-
     def unusable(self, why: str) -> FileError:
         """The error of a log that cannot be used, and what to do."""
         return FileError(f"{self.path} {why}, so it cannot be used; start anew with restart=True", path=self.path)

@@ -14,7 +14,7 @@ from alohub_async.export.exported import Key, key_of
 from alohub_async.export.journal import Journal
 from alohub_async.export.report import ExportProgress
 from alohub_async.export.state import Spent, State
-from alohub_async.files import record_to_dict
+from alohub_async.files.records import columns_of
 from alohub_async.options import CallOptions, Deadline, PageOptions, PageOptionsDict
 from alohub_async.pagination import Page, Pager
 from alohub_async.resources.paging import LookUp
@@ -91,6 +91,7 @@ class ExportRun(Generic[RecordT]):
         self._passes = journal.passes
         self._resource = resource
         self._options = options
+        self._to_dict = columns_of(resource.spec.record).to_dict
         self._count = 0  # records in this run
         self._found: dict[Key, RecordT | None] = {}  # details of records whose page has not come; None if one is gone
         self._spent_before = journal.state.spent
@@ -146,13 +147,13 @@ class ExportRun(Generic[RecordT]):
     async def _take(self, page: Page[RecordT], pager: Pager[RecordT]) -> None:
         """Put a page into the journal, without the records that came in this pass already."""
         passes, cls = self._passes, self._resource.spec.record
-        keyed = [(record.id or key_of(cls, record_to_dict(record)), record) for record in page.items]
-        new = [pair for pair in keyed if not passes.came(pair[0])]
+        keys = [record.id or key_of(cls, self._to_dict(record)) for record in page.items]
+        repeated = passes.add_page(page.number, keys, page.total, pager.drift)
+        new = [pair for index, pair in enumerate(zip(keys, page.items, strict=True)) if index not in repeated]
         known = {key for key, _ in new if self._options.details and passes.was_known(key)}
         latest = [(key, self._found.pop(key, record)) for key, record in new if key not in known]
         records = [record for _, record in latest if record is not None]
         gone = [key for key, record in latest if record is None]
-        passes.add_page(page.number, [key for key, _ in keyed], page.total, pager.drift)
         received, missing = self.state.received + len(page.items), self.state.gone + len(gone)
         state = attrs.evolve(self._with_passes(pager), token=pager.token, received=received, gone=missing)
         self._count += len(page.items)
@@ -164,7 +165,7 @@ class ExportRun(Generic[RecordT]):
 
     async def _save(self, records: Sequence[RecordT], known: Sequence[Key], state: State) -> None:
         state = attrs.evolve(state, spent=self.spent())
-        await in_thread(self._journal.thread, lambda: self._journal.add([*map(record_to_dict, records)], known, state))
+        await in_thread(self._journal.thread, lambda: self._journal.add([*map(self._to_dict, records)], known, state))
         self.state = state
         self._report()
 

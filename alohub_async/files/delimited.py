@@ -77,7 +77,7 @@ def from_cell(cell: str, kind: type) -> Any:
     return cell.removeprefix("'")
 
 
-def write(file: BinaryIO, columns: Columns[RecordT], records: Iterable[RecordT]) -> None:
+def write(file: BinaryIO, columns: Columns[Any], records: Iterable[dict[str, Any]]) -> None:
     """Write the header and a line for each record."""
     write_rows(file, columns.names, (map(to_cell, columns.to_row(record).values()) for record in records))
 

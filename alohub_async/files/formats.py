@@ -11,19 +11,19 @@ from alohub_async.files import delimited, parquet
 from alohub_async.files.atomic import reading, replacing
 from alohub_async.files.records import Columns, RecordT, columns_of
 from alohub_async.files.sheets import write_sheet
-from alohub_async.models import InboundQueue
+from alohub_async.models import InboundQueue, Record
 
 
 class Format(NamedTuple):
     """One format."""
 
-    write: Callable[[BinaryIO, Columns[Any], Iterable[Any]], None]
+    write: Callable[[BinaryIO, Columns[Any], Iterable[dict[str, Any]]], None]  # objects of `Columns.to_dict`
     read: Callable[[BinaryIO, Columns[Any]], Iterator[Any]]  # a ValueError says where and what is wrong
     package: str | None = None  # that it needs besides the SDK; the extra has the format's name
 
 
-def _write_lines(file: BinaryIO, columns: Columns[RecordT], records: Iterable[RecordT]) -> None:
-    delimited.write_objects(file, map(columns.to_dict, records))
+def _write_lines(file: BinaryIO, _: Columns[Any], records: Iterable[dict[str, Any]]) -> None:
+    delimited.write_objects(file, records)
 
 
 _FORMATS: Final = {
@@ -59,6 +59,13 @@ def write_records(
         ConfigurationError: The format's package is not installed.
         FileError: It cannot be written; what `records` raises is raised as it is.
     """
+    write_dicts(path, cls, map(columns_of(cls).to_dict, records), editable=editable)
+
+
+def write_dicts(
+    path: Path, cls: type[Record], records: Iterable[dict[str, Any]], *, editable: Collection[str] | None = None
+) -> None:
+    """Write a file as `write_records` does, of JSON objects as `Columns.to_dict` makes them, which may be changed."""
     form = _FORMATS[check_ending(path, _FORMATS if editable is None else [".csv"])]
     write = form.write if editable is None else partial(write_sheet, editable=editable)
     with replacing(path) as file:

@@ -18,7 +18,7 @@ def _schema(columns: Columns[Any]) -> Any:
     return pa.schema([*types.items(), ("extra", pa.string())])
 
 
-def write(file: BinaryIO, columns: Columns[RecordT], records: Iterable[RecordT]) -> None:
+def write(file: BinaryIO, columns: Columns[Any], records: Iterable[dict[str, Any]]) -> None:
     """Write typed columns, by pyarrow's JSON reader: `pyarrow.array` is slower, and imports pandas, for 80 MB."""
     pq: Any = importlib.import_module("pyarrow.parquet")
     pj: Any = importlib.import_module("pyarrow.json")

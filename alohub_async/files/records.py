@@ -18,13 +18,15 @@ from alohub_async.models import InboundQueue, Record, wire_names
 
 RecordT = TypeVar("RecordT", bound=Record)
 
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False)  # `json.dumps` would make one for each value
 _KIND_NAMES: Final = {int: "a whole number", str: "a string", bool: "true or false"}
 
 
 def json_text(value: object, *, indent: int | None = None) -> str:
     """JSON with letters as they are, and a line feed; an `InvalidArgumentError` if JSON cannot express the value."""
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+        form = _JSON if indent is None else json.JSONEncoder(ensure_ascii=False, allow_nan=False, indent=indent)
+        text = form.encode(value)
         if not is_text(text):  # a lone surrogate is JSON, but not UTF-8
             text = json.dumps(value, indent=indent)
     except (ValueError, TypeError, RecursionError) as exc:
@@ -113,6 +115,14 @@ class Columns(Generic[RecordT]):
 
     def from_dict(self, record: object) -> RecordT:
         """The record of a JSON object that `to_dict` made, without some that have a default; else a ValueError."""
+        return self._cls(**self._checked_values(record))
+
+    def renewed(self, record: object) -> dict[str, Any]:
+        """A JSON object that `to_dict` made, perhaps of an earlier version of the class, as one of this class."""
+        values = self._checked_values(record)
+        return values if tuple(values) == self.names else self.to_dict(self._cls(**values))
+
+    def _checked_values(self, record: object) -> dict[str, Any]:
         if type(record) is not dict:
             raise ValueError("not a JSON object")
         values: dict[str, Any] = {**record}
@@ -128,7 +138,7 @@ class Columns(Generic[RecordT]):
             value = values.get(name)
             if value is not None and type(value) is not kind:
                 values[name] = self.checked(name, value)
-        return self._cls(**values)
+        return values
 
     def checked(self, name: str, value: object) -> Any:
         """A value of a column other than `extra`, an enum by its number or its name; else a ValueError."""
@@ -148,9 +158,8 @@ class Columns(Generic[RecordT]):
             raise ValueError(f"{name} must be {least} or more; {value!r:.100} was found")
         return found if member_of is None else member_of(found)
 
-    def to_row(self, record: RecordT) -> dict[str, Any]:
-        """The record as a row: `extra` as JSON, and every value one that its column can hold."""
-        row = self.to_dict(record)
+    def to_row(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Make a JSON object of `to_dict` a row: `extra` is text, and every value one that its column can hold."""
         extra: dict[str, Any] = row["extra"]
         for name, beyond in self._beyond.items():
             value = row[name]

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable
 from typing import Any, BinaryIO, Final
 
 from alohub_async.files.delimited import to_cell, write_rows
-from alohub_async.files.records import Columns, RecordT
+from alohub_async.files.records import Columns
 
 EXPECT: Final = "expect."
 _MONTHS: Final = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*+"
@@ -24,12 +24,12 @@ _EXACT: Final = 10**15  # a spreadsheet rounds larger numbers
 
 
 def write_sheet(
-    file: BinaryIO, columns: Columns[RecordT], records: Iterable[RecordT], *, editable: Collection[str]
+    file: BinaryIO, columns: Columns[Any], records: Iterable[dict[str, Any]], *, editable: Collection[str]
 ) -> None:
     """Write such a file; `extra` is left out."""
     names = [name for name in columns.names if name != "extra"]
 
-    def row(record: RecordT) -> list[str]:
+    def row(record: dict[str, Any]) -> list[str]:
         values = columns.to_row(record)
         cells = {name: _cell(values[name], columns.enums.get(name, ())) for name in names}
         return [*cells.values(), *(cells[name] or "null" for name in editable)]

@@ -84,17 +84,21 @@ class Passes:
         """Whether a record with this key came in an earlier pass."""
         return key in self._known
 
-    def add_page(self, number: int, keys: Sequence[Any], total: int | None, drift: Drift) -> None:
-        """Add a page of this pass: the identity keys of its records, without duplicates that `drift` counts."""
+    def add_page(self, number: int, keys: Sequence[Any], total: int | None, drift: Drift) -> frozenset[int]:
+        """Add a page of this pass: the identity keys of its records, without duplicates that `drift` counts.
+
+        Returns the indexes of the records that came in this pass already.
+        """
         noted = self._noted.duplicates
         self._note(drift)
-        repeated = len(self._now.add_all(keys))
+        repeated = self._now.add_all(keys)
         if repeated:
-            self.state = attrs.evolve(self.state, moved=True, duplicates=self.state.duplicates + repeated)
+            self.state = attrs.evolve(self.state, moved=True, duplicates=self.state.duplicates + len(repeated))
         if repeated or drift.duplicates > noted:
             self._shifted.add(number)
         if total is not None:
             self._totals[number] = total
+        return repeated
 
     def _note(self, drift: Drift) -> None:
         state, noted, totals = self.state, self._noted, self.state.totals

@@ -47,7 +47,8 @@ class KeySet:
 
     def __contains__(self, key: Hashable) -> bool:
         if isinstance(key, int):
-            return bool(self.words.get(key >> _BITS, 0) & 1 << (key & _MASK))
+            words = self.words if self._run or self._pieces else self._words
+            return bool(words.get(key >> _BITS, 0) & 1 << (key & _MASK))
         return key in self.others
 
     def __bool__(self) -> bool:

@@ -147,6 +147,16 @@ def test_numbers_used_twice(one: str, other: str, *, same: bool) -> None:
         assert shared[0].severity is Severity.ERROR
 
 
+@given(st.from_regex(r"0(3[2-9]|9|2[0-9]|[0-9])[0-9]{7,9}", fullmatch=True))
+def test_a_number_without_spaces_is_the_same_as_with_spaces(number: str) -> None:
+    """Both are valid, and then they are one number; or neither is."""
+    both = [audited(record(callinNumber=text)) for text in (number, f"0 {number[1:]}")]
+    rules = [finding.rule for queue in both for finding in found(queue)]
+    assert rules in ([], ["invalid-number"] * 2)
+    shared = [finding for finding in found(*both) if finding.rule == "number-used-twice"]
+    assert len(shared) == (0 if rules else 2)
+
+
 def test_names_used_twice() -> None:
     """Case, spaces and Unicode form make no difference; after three ids, the others are counted."""
     names = ["Hà Nội", "hà \u200b nội\u00a0", "HÀ NỘI", "Ha\u0300 No\u0323\u0302i", "Hà Nội", "Ha Noi"]

@@ -10,15 +10,25 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
-from alohub_async import AlohubClient, AlohubError, FileError, RetryPolicy
-from alohub_async.export import export_inbound
+from alohub_async import (
+    AlohubClient,
+    AlohubError,
+    FileError,
+    InboundQueueUpdate,
+    Record,
+    Resource,
+    ResourceSpec,
+    RetryPolicy,
+)
+from alohub_async.export import export_inbound, export_resource
 from alohub_async.export.job import report_path
 from alohub_async.export.journal import journal_path, open_journal
 from alohub_async.export.locks import open_locked
 from alohub_async.export.log import Log
-from alohub_async.files import read_queues
+from alohub_async.files import read_queues, read_records
 from alohub_async.testing import Sandbox
 
 ONCE = RetryPolicy(max_retries=0)
@@ -339,6 +349,54 @@ def test_a_loop_that_stops_leaves_no_thread(tmp_path: Path) -> None:
             asyncio.run(run(sandbox, pages))
             with open_journal(path, _key_of, restart=False) as journal:
                 assert journal.path == tmp_path / ".queues.jsonl.part"
+
+
+@attrs.frozen(kw_only=True)
+class _Short(Record):
+    """A queue in the first version of a program."""
+
+    id: int = attrs.field(metadata={"wire": "callinId"})
+    number: str | None = attrs.field(default=None, metadata={"wire": "callinNumber"})
+    extra: dict[str, Any] = attrs.field(factory=dict[str, Any], hash=False)
+
+
+@attrs.frozen(kw_only=True)
+class _Long(Record):
+    """A queue in the second one."""
+
+    id: int = attrs.field(metadata={"wire": "callinId"})
+    name: str | None = attrs.field(default=None, metadata={"wire": "callinName"})
+    number: str | None = attrs.field(default=None, metadata={"wire": "callinNumber"})
+    extra: dict[str, Any] = attrs.field(factory=dict[str, Any], hash=False)
+
+
+@attrs.frozen(kw_only=True)
+class _Other(Record):
+    """A queue of which no number is known."""
+
+    id: int = attrs.field(metadata={"wire": "callinId"})
+    extra: dict[str, Any] = attrs.field(factory=dict[str, Any], hash=False)
+
+
+def _queues(client: AlohubClient, record: type[Any]) -> Resource[Any, InboundQueueUpdate]:
+    spec = ResourceSpec(name="queue", path="/v1/queues/inbound", record=record, update=InboundQueueUpdate)
+    return client.resource(spec)
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+async def test_an_export_goes_on_with_another_class_of_records(
+    client: AlohubClient, sandbox: Sandbox, tmp_path: Path, ending: str
+) -> None:
+    """What the journal has takes the new class's form, if it fits."""
+    path = tmp_path / f"queues.{ending}"
+    sandbox.fail(status=502, page=2)
+    options: Any = {"page_size": 2, "prefetch": 0, "consistency": "detect"}
+    with pytest.raises(AlohubError):
+        await export_resource(client, _queues(client, _Short), path, **options)
+    with pytest.raises(FileError, match=r"does not fit: unknown column 'number'; start anew with restart=True"):
+        await export_resource(client, _queues(client, _Other), path, **options)
+    await export_resource(client, _queues(client, _Long), path, **options)
+    assert [queue.to_dict(wire=True) for queue in read_records(path, _Long)] == sandbox.queues
 
 
 def _key_of(record: Any) -> int:

@@ -172,7 +172,7 @@ def test_journal_of_another_version_is_refused(tmp_path: Path, line: dict[str, A
         journal.begin(HEADER)
     with open_locked(journal_path(path), target=path) as file:
         log = Log(file, journal_path(path), "export_journal")
-        log.load()
+        [(_, log.end)] = log.read(log.start)
         log.append(line)
     before = journal_path(path).read_bytes()
     with (
