@@ -12,6 +12,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from operator import sub
 from typing import Any, Final
+from zlib import crc32
 
 _BITS: Final = 11  # 2048 ids in a word: dense ids take about half a byte each in all, scattered ones 250 bytes
 _SPAN: Final = 1 << _BITS
@@ -169,11 +170,10 @@ def fingerprint(keys: Sequence[Any], gaps: bytes | None = None) -> str:
     """Return a short string that identifies the keys of a page in every process; `gaps` is `gaps_of(keys)`."""
     # hash() will not do: it is the same for -1 and -2, and differs in the next process, where a token may be resumed.
     gaps = gaps_of(keys) if gaps is None else gaps
-    if gaps:
-        text = b"%d" % keys[0] + gaps
-    else:
-        try:
-            text = b"ids " + array("Q", keys).tobytes()
-        except (TypeError, OverflowError):
-            text = repr(tuple(keys)).encode()
+    if gaps:  # with the first id, a checksum of the gaps is enough
+        return f"{keys[0]:x}-{crc32(gaps):x}"
+    try:
+        text = array("Q", keys).tobytes()
+    except (TypeError, OverflowError):
+        text = repr(tuple(keys)).encode()
     return hashlib.blake2b(text, digest_size=8).hexdigest()

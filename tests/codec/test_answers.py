@@ -493,6 +493,22 @@ def test_other_record_classes_are_read_alike() -> None:
         assert page[0][0].tags is not page[0][2].tags
 
 
+@attrs.frozen
+class Draft(Record):
+    """A record that may have no id."""
+
+    id: int | None = attrs.field(default=None, metadata={"wire": "draftId"})
+    extra: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False)
+
+
+def test_records_that_may_have_no_id_are_distinguished() -> None:
+    """Their keys are the records themselves, in the first answer as well."""
+    drafts: list[dict[str, Any]] = [{"draftId": None}, {"draftId": 4}, {}]
+    page = FastLane(Draft, strict=False).list(_body(*drafts))
+    assert page is not None
+    assert page[1] == identity_keys(drafts, "draftId")
+
+
 def test_only_success_is_decoded_at_once() -> None:
     """A page under an error status is an error, and a response without content has no page."""
     body = _body(queue(), queue(callinId=2))
