@@ -28,6 +28,11 @@ def without_values(url: str) -> str:
     return f"{redacted(url)}?{'&'.join(shown)}" if shown else redacted(url)
 
 
+def _list_alone(listed: str) -> str:
+    """Method, path and names in the query of a list, without the hash that tells apart what the body asks for."""
+    return without_values(" ".join(listed.split(" ")[:2]))
+
+
 class CallEvent(Event):
     """Something that happened in a call, which sends one request, in one or several attempts."""
 
@@ -101,7 +106,7 @@ class CallFinished(CallEvent, level=logging.DEBUG, says="call finished", ends=Tr
 class DriftNoticed(Event, level=logging.WARNING, says="records may be missing"):
     """A walk has ended, and records may be missing."""
 
-    listed: str = attrs.field(converter=without_values)  # method, path and names in the query
+    listed: str = attrs.field(converter=_list_alone)  # method, path and names in the query
     tenant_id: str | None
     what: str  # was noticed
 

@@ -415,6 +415,15 @@ async def test_a_list_that_moves_is_told(sandbox: Sandbox) -> None:
     assert "totals=(25, 24)" in drift.what
 
 
+async def test_list_of_a_post_is_named_without_its_body(sandbox: Sandbox) -> None:
+    """Not even by a hash, which a short body could be found by; nor is what tells two ways of paging apart."""
+    heard = Listener()
+    async with sandbox.client(on_event=heard) as client:
+        form: Any = {"method": "POST", "safe": True, "json": {"phone": "0901234567"}}
+        await client.paginate("/v1/reports/call-logs", first_page=99, size_name="limit", **form).collect()
+    assert [drift.listed for drift in heard.of(DriftNoticed)] == ["POST /v1/reports/call-logs"]
+
+
 # The log
 
 
