@@ -43,8 +43,8 @@ def inbound_queues(
     the run fails before it loads anything, and the tables stay as they are. A run that succeeds replaces the rows of
     its tenants, so queues that are gone leave the table; the rows of other tenants stay.
 
-    The columns are `tenant`, the attributes of `InboundQueue`, and `_gone`, which is always null; `tenant` and `id`
-    identify a row. A value that does not fit its column is in `extra`.
+    The columns are `tenant`, the attributes of `InboundQueue`, and `_gone`, which is null unless another
+    `write_disposition` is chosen. `tenant` and `id` identify a row. A value that does not fit its column is in `extra`.
 
     Args:
         tenants: The tenants; see `AlohubPool.each`.
