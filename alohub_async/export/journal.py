@@ -97,7 +97,10 @@ class Journal:
         self._set_state(state)
 
     def records(self) -> Iterator[Mapping[str, Any]]:
-        """Iterate over all records once, as seen last: first those of the last pass, in its order, then the others."""
+        """Iterate over all records once, as seen last: first those of the last pass, in its order, then the others.
+
+        If the list was proven whole, the others are only those that the last pass brought too, without their details.
+        """
         yielded = KeySet(with_anonymous=True)
         ends = [*self._starts[1:], self._log.end]
         for start, end in reversed([*zip(self._starts, ends, strict=True)]):
@@ -106,7 +109,7 @@ class Journal:
             entries = self._log.read(start, end.position)
             for record in chain.from_iterable(entry["records"] for entry, _ in entries):
                 key = self._key_of(record)
-                if key not in yielded:
+                if key not in yielded and self.passes.holds(key):
                     keys.append(key)
                     yield record
                 if len(keys) >= _BATCH:
