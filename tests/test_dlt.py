@@ -174,6 +174,16 @@ async def test_load_in_a_running_loop(pipeline: Any, serve: Serve) -> None:
     assert rows(pipeline) == expected(sandbox)
 
 
+def test_list_that_moves_is_loaded_as_it_is(pipeline: Any, serve: Serve) -> None:
+    """Queues that go, and come, while it is read are not there, and there."""
+    sandbox = serve(queues=60)
+    gone: Any = sandbox.queues[0]["callinId"]
+    sandbox.remove_queue(gone, after_page=3)
+    sandbox.insert_queue(before_page=5)
+    pipeline.run(inbound_queues([tenant(sandbox)], page_size=10, prefetch=0))
+    assert rows(pipeline) == expected(sandbox)
+
+
 def _odd(**fields: Any) -> JsonAnswer:
     return JsonAnswer({"success": "1", "totalRecord": 1, "data": [{"callinId": 7, **fields}]})
 
@@ -207,7 +217,7 @@ def _move(sandbox: Sandbox) -> None:
 
 
 def _spoil_id(sandbox: Sandbox) -> None:
-    sandbox.fail(_odd(callinId="x", callinName="Huế"))
+    sandbox.fail(_odd(callinId="x", callinName="Huế"), next=None)
 
 
 def _spoil_size(sandbox: Sandbox) -> None:
