@@ -71,10 +71,10 @@ class OpenTelemetry:
         if not isinstance(event, events.CallEvent):
             return
         route = {"alohub.route": str(event.route)}
+        whose = {} if event.tenant_id is None else {"alohub.tenant.id": event.tenant_id}
         match event:
             case events.CallStarted():
-                attributes = {"alohub.operation": event.operation, "alohub.tenant.id": event.tenant_id or ""}
-                self._start(event, event.operation, attributes, {})
+                self._start(event, event.operation, {"alohub.operation": event.operation} | whose, {})
             case events.AttemptStarted():
                 self._start_attempt(event)
             case events.AttemptFinished():
@@ -88,8 +88,8 @@ class OpenTelemetry:
             case events.RateLimited():
                 self._rate_limited.add(1, route)
             case events.BudgetSeen():
-                whose = {"alohub.tenant.id": event.tenant_id or "", "alohub.scope": event.scope}
-                self._remaining.set(event.remaining, whose | (route if event.scope == "route" else {}))
+                scope = {"alohub.scope": event.scope} | whose | (route if event.scope == "route" else {})
+                self._remaining.set(event.remaining, scope)
             case _:
                 pass
 
