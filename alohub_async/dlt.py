@@ -1,13 +1,12 @@
 """A dlt resource: the inbound queues of one tenant or several, loaded whole or not at all. It needs the extra `dlt`."""
 
-import asyncio
 import importlib
-from collections.abc import AsyncGenerator, AsyncIterable, Iterator
+import json
+from collections.abc import AsyncGenerator, AsyncIterable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack, cast
 
-import attrs
-
-from alohub_async.errors import APIResponseError, ConfigurationError, PageDriftError
+from alohub_async.errors import APIResponseError, ConfigurationError, InvalidArgumentError, PageDriftError
+from alohub_async.files.records import columns_of
 from alohub_async.models import InboundQueue
 from alohub_async.options import PageOptions, PageOptionsDict
 from alohub_async.pool import AlohubPool, MakeLimiter
@@ -18,21 +17,13 @@ if TYPE_CHECKING:
 
 _Rows: TypeAlias = list[dict[str, Any]]
 
-# The hints of the columns that are no text. With `_gone`, a row only removes what the table has of its tenant.
-_TYPES: Final = {
-    "id": "bigint",
-    "strategy": "bigint",
-    "max_wait": "bigint",
-    "announce_position": "bool",
-    "extra": "json",
-}
+_QUEUES: Final = columns_of(InboundQueue)
+_TYPES: Final = {int: "bigint", str: "text", bool: "bool"}
 _COLUMNS: Final[dict[str, dict[str, Any]]] = {
     "tenant": {"data_type": "text", "nullable": False},
-    **{
-        field.name: {"data_type": _TYPES.get(field.name, "text"), "nullable": field.name != "id"}
-        for field in attrs.fields(InboundQueue)
-    },
-    "_gone": {"data_type": "bool", "hard_delete": True},
+    **{name: {"data_type": _TYPES[kind], "nullable": name != "id"} for name, kind in _QUEUES.kinds.items()},
+    "extra": {"data_type": "json"},
+    "_gone": {"data_type": "bool", "hard_delete": True},  # a row with it only removes the rows of its tenant
 }
 
 
@@ -52,8 +43,8 @@ def inbound_queues(
     the run fails before it loads anything, and the tables stay as they are. A run that succeeds replaces the rows of
     its tenants, so queues that are gone leave the table; the rows of other tenants stay.
 
-    The columns are `tenant`, the attributes of `InboundQueue`, and `_gone`, which is always null. The primary key is
-    `tenant` and `id`.
+    The columns are `tenant`, the attributes of `InboundQueue`, and `_gone`, which is null unless another
+    `write_disposition` is chosen. `tenant` and `id` identify a row. A value that does not fit its column is in `extra`.
 
     Args:
         tenants: The tenants; see `AlohubPool.each`.
@@ -63,7 +54,7 @@ def inbound_queues(
 
     Raises:
         ConfigurationError: dlt is not installed.
-        InvalidArgumentError: An option is out of range.
+        InvalidArgumentError: An option is out of range. During the run, also: two tenants have the same name.
     """
     PageOptions.of(options, "tenants", "rate_limiter", "details")
     try:
@@ -71,19 +62,27 @@ def inbound_queues(
     except ImportError as exc:
         raise ConfigurationError("dlt is not installed; run: pip install 'alohub-async[dlt]'") from exc
 
-    def rows() -> Iterator[_Rows]:
-        pages = _pages(tenants, AlohubPool(rate_limiter=rate_limiter), details=details, options=options)
-        with asyncio.Runner() as runner:
-            try:
-                while page := runner.run(_next(pages)):
-                    yield page
-            finally:
-                runner.run(pages.aclose())
+    async def rows() -> AsyncGenerator[_Rows]:
+        found, names = tenants_of(tenants), set[str]()
+        async with AlohubPool(rate_limiter=rate_limiter) as pool:
+            for tenant in [each async for each in found] if isinstance(found, AsyncIterable) else found:
+                if tenant.name in names:
+                    message = f"two tenants have the name {tenant.name!r}; give each a name of its own"
+                    raise InvalidArgumentError(message)
+                names.add(tenant.name)
+                async with pool.client(tenant) as client:
+                    pager = client.queues.list_inbound(details=details, consistency="repair", **options)
+                    # One item for each list, so that no limit of dlt cuts it.
+                    queues = [_row(tenant.name, queue) async for queue in pager]
+                if not pager.complete:
+                    message = f"the list of tenant {tenant.name!r} could not be proven complete; run it again"
+                    raise PageDriftError(message, duplicates=pager.drift.duplicates, totals=pager.drift.totals)
+                yield queues or [{"tenant": tenant.name, "id": 0, "_gone": True}]
 
+    # No primary key: a merge by two keys compares every row of the table with every row that is loaded.
     resource = dlt.resource(
         rows,
         name="inbound_queues",
-        primary_key=("tenant", "id"),
         merge_key="tenant",
         write_disposition={"disposition": "merge", "strategy": "delete-insert"},
         columns=_COLUMNS,
@@ -91,28 +90,19 @@ def inbound_queues(
     return cast("DltResource", resource)
 
 
-async def _next(pages: AsyncGenerator[_Rows]) -> _Rows | None:
-    return await anext(pages, None)
-
-
-async def _pages(
-    tenants: Tenants, pool: AlohubPool, *, details: bool, options: PageOptionsDict
-) -> AsyncGenerator[_Rows]:
-    found = tenants_of(tenants)
-    async with pool:
-        for tenant in [each async for each in found] if isinstance(found, AsyncIterable) else found:
-            async with pool.client(tenant) as client:
-                yield [{"tenant": tenant.name, "id": 0, "_gone": True}]
-                pager = client.queues.list_inbound(details=details, consistency="repair", **options)
-                async for page in pager.pages():
-                    yield [_row(tenant.name, queue) for queue in page.items]
-                if not pager.complete:
-                    message = f"the list of tenant {tenant.name!r} could not be proven complete; run it again"
-                    raise PageDriftError(message, duplicates=pager.drift.duplicates, totals=pager.drift.totals)
-
-
 def _row(tenant: str, queue: InboundQueue) -> dict[str, Any]:
-    if queue.id is None:
+    row = _QUEUES.to_row(queue)
+    if row["id"] is None:
         message = f"a queue of tenant {tenant!r} has no usable id, so its row would have no key: {queue.name!r:.60}"
         raise APIResponseError(message, status=200)
-    return {"tenant": tenant, **queue.to_dict()}
+    return {"tenant": tenant, **row, "extra": {} if row["extra"] == "{}" else _loadable(row["extra"])}
+
+
+def _loadable(extra: str) -> Any:
+    """JSON as dlt loads it: a number beyond 64 bits is text, a lone surrogate is a question mark."""
+    text = json.dumps(json.loads(extra, parse_int=_number), ensure_ascii=False)
+    return json.loads(text.encode(errors="replace"))
+
+
+def _number(digits: str) -> int | str:
+    return number if -(1 << 63) <= (number := int(digits)) < 1 << 63 else digits

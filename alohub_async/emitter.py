@@ -3,6 +3,7 @@
 It is apart from the events themselves, which are imported when the first one is made.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Final, TypeAlias, dataclass_transform
@@ -20,10 +21,11 @@ class Event:
 
     level: ClassVar[int] = logging.NOTSET  # of the log; this one is not logged
     text: ClassVar[str] = ""  # of the log
+    ends: ClassVar[bool] = False  # what an earlier event began; then the first listener is called last
 
-    def __init_subclass__(cls, *, level: int = logging.NOTSET, says: str = "") -> None:
+    def __init_subclass__(cls, *, level: int = logging.NOTSET, says: str = "", ends: bool = False) -> None:
         made: Any = attrs.frozen(cls, kw_only=True, slots=False)
-        cls.level = level
+        cls.level, cls.ends = level, ends
         cls.text = f"{says}: {' '.join(f'{name}=%({name})s' for name in attrs.fields_dict(made))}"
 
 
@@ -50,10 +52,10 @@ def emit_once(emitters: Iterable[Emitter], event: Event) -> None:
         extra = {f"alohub_{name}": value for name, value in values.items()}
         LOGGER.log(event.level, event.text, values, extra={"alohub_event": type(event).__name__, **extra})
     called = {id(listener): (listener, each) for each in emitters for listener in each.listeners}
-    for key, (listener, emitter) in called.items():
+    for key, (listener, emitter) in reversed(called.items()) if event.ends else called.items():
         try:
             listener(event)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:  # nobody can cancel a listener: the error is its own
             if key not in emitter.failed:
                 emitter.failed.add(key)
                 LOGGER.warning("a listener of events raised %s", type(error).__name__, exc_info=True)

@@ -1,7 +1,8 @@
 """What happens in a client, as values: for the listeners of `AlohubClient(on_event=…)`, and for the log.
 
 A listener is called in the task of the call, so it sees the caller's context variables. It must return quickly. If it
-raises, the call goes on, and its first error is logged. No event holds a key, a body or the name of a record.
+raises, the call goes on, and its first error is logged. Several are called in order, and in reverse when an attempt or
+a call finishes. No event holds a key, a body or the name of a record.
 
 The logger `alohub_async` has attempts and calls at DEBUG, retries at INFO, and at WARNING long waits for the rate limit
 and lists that move. Each record has the fields of its event as attributes, such as `alohub_route`, for JSON formatters.
@@ -25,6 +26,11 @@ def without_values(url: str) -> str:
         kept = name in {"page", "size"} and value.isdigit()
         shown.append(pair if kept else f"{redacted(name)}=REDACTED")
     return f"{redacted(url)}?{'&'.join(shown)}" if shown else redacted(url)
+
+
+def _list_alone(listed: str) -> str:
+    """Method, path and names in the query of a list, without the hash that tells apart what the body asks for."""
+    return without_values(" ".join(listed.split(" ")[:2]))
 
 
 class CallEvent(Event):
@@ -61,7 +67,7 @@ class RateLimited(CallEvent):
     retry_after: float | None  # seconds that it asks to wait
 
 
-class AttemptFinished(CallEvent, level=logging.DEBUG, says="attempt finished"):
+class AttemptFinished(CallEvent, level=logging.DEBUG, says="attempt finished", ends=True):
     """An attempt was answered, or failed."""
 
     resend_count: int  # attempts before this one
@@ -84,7 +90,7 @@ class RateLimitWaited(CallEvent, level=logging.DEBUG, says="waited for the rate 
     seconds: float
 
 
-class CallFinished(CallEvent, level=logging.DEBUG, says="call finished"):
+class CallFinished(CallEvent, level=logging.DEBUG, says="call finished", ends=True):
     """A call has a result, failed, or was cancelled. The parts of its time add up to the whole."""
 
     attempts: int  # requests sent
@@ -100,7 +106,7 @@ class CallFinished(CallEvent, level=logging.DEBUG, says="call finished"):
 class DriftNoticed(Event, level=logging.WARNING, says="records may be missing"):
     """A walk has ended, and records may be missing."""
 
-    listed: str = attrs.field(converter=without_values)  # method, path and names in the query
+    listed: str = attrs.field(converter=_list_alone)  # method, path and names in the query
     tenant_id: str | None
     what: str  # was noticed
 

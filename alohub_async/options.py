@@ -227,10 +227,10 @@ class WalkOptions(PageOptions):
       added between two requests leave no trace, so nothing noticed is no proof.
     - `raise`: as `detect`, but `PageDriftError` as soon as something is noticed. Its token continues all the same.
     - `repair`: the list is gathered first, in at least two passes, until a pass brings exactly as many records as the
-      list had when that pass began, all of them known before. Every record that was there the whole time is then
-      yielded, by id, as it was seen last, with those that were seen and removed since. `pager.drift.settled` is False
-      if the list did not hold still for one of `max_passes` passes. It takes twice the requests, and memory for the
-      whole list. It relies on the API never giving an id twice.
+      list had when that pass began, all of them known before. These are yielded, by id, as they were seen last: the
+      list at that moment. If the list did not hold still for one of `max_passes` passes, all that were seen are
+      yielded, and `pager.drift.settled` is False. It takes twice the requests, and memory for the whole list. It
+      relies on the API never giving an id twice.
 
     Offset pagination cannot guarantee records that were added or removed during the walk, nor that all records it shows
     existed at one moment, unless that was proven.

@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)  # of the conventions
 _WAITS: Final = (0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120)
-# By these, instrumentations of HTTP know that they are not wanted: the name in the API package, and that of older ones.
-_SUPPRESSED: Final = "_SUPPRESS_HTTP_INSTRUMENTATION_KEY"
-_SUPPRESSED_ALL: Final = "suppress_instrumentation"
+_SUPPRESSED: Final = "suppress_instrumentation"  # by it, instrumentations know that they are not wanted, also old ones
 _PARTS: Final = ("attempts", "rate_limit_wait", "connection_wait", "backoff", "wire", "other")
 _FAILED: Final = 400  # the lowest HTTP status of a failure
 
@@ -58,8 +56,7 @@ class OpenTelemetry:
             raise ConfigurationError(needed) from None
         self._context, self._trace = context, trace
         self._tracer = trace.get_tracer("alohub_async", __version__, tracer_provider)
-        self._suppressed: tuple[str, ...] = (getattr(context, _SUPPRESSED, _SUPPRESSED_ALL), _SUPPRESSED_ALL)
-        self._open: dict[int, list[_OpenSpan]] = {}  # the spans of each call, the innermost last
+        self._open: dict[tuple[int, bool], _OpenSpan] = {}  # by call, and whether it is that of an attempt
         meter = metrics.get_meter("alohub_async", __version__, meter_provider)
         buckets, waits = ({"explicit_bucket_boundaries_advisory": bounds} for bounds in (_BUCKETS, _WAITS))
         about = "Duration of HTTP client requests."
@@ -74,10 +71,10 @@ class OpenTelemetry:
         if not isinstance(event, events.CallEvent):
             return
         route = {"alohub.route": str(event.route)}
+        whose = {} if event.tenant_id is None else {"alohub.tenant.id": event.tenant_id}
         match event:
             case events.CallStarted():
-                attributes = {"alohub.operation": event.operation, "alohub.tenant.id": event.tenant_id or ""}
-                self._start(event, event.operation, attributes, {})
+                self._start(event, event.operation, {"alohub.operation": event.operation} | whose, {})
             case events.AttemptStarted():
                 self._start_attempt(event)
             case events.AttemptFinished():
@@ -91,8 +88,8 @@ class OpenTelemetry:
             case events.RateLimited():
                 self._rate_limited.add(1, route)
             case events.BudgetSeen():
-                whose = {"alohub.tenant.id": event.tenant_id or "", "alohub.scope": event.scope}
-                self._remaining.set(event.remaining, whose | (route if event.scope == "route" else {}))
+                scope = {"alohub.scope": event.scope} | whose | (route if event.scope == "route" else {})
+                self._remaining.set(event.remaining, scope)
             case _:
                 pass
 
@@ -111,26 +108,26 @@ class OpenTelemetry:
     def _finish_attempt(self, event: events.AttemptFinished) -> None:
         answered = {} if event.status is None else {"http.response.status_code": event.status}
         error = str(event.status) if (event.status or 0) >= _FAILED else event.error
-        common = self._end(event, answered, error)
-        self._duration.record(event.seconds, common | answered | ({} if error is None else {"error.type": error}))
+        if common := self._end(event, answered, error):
+            self._duration.record(event.seconds, common | answered | ({} if error is None else {"error.type": error}))
 
     def _start(self, event: events.CallEvent, name: str, attributes: dict[str, Any], common: dict[str, Any]) -> None:
         """Start a span and make it the current one; in that of an attempt, others make none for HTTP."""
         kind, now = self._trace.SpanKind.CLIENT if common else self._trace.SpanKind.INTERNAL, time.time_ns()
         span = self._tracer.start_span(name, kind=kind, attributes=common | attributes, start_time=now)
         context = self._trace.set_span_in_context(span)
-        for key in self._suppressed if common else ():
-            context = self._context.set_value(key, value=True, context=context)
-        opened = _OpenSpan(span, self._context.attach(context), now, common)
-        self._open.setdefault(event.call, []).append(opened)
+        if common:
+            context = self._context.set_value(_SUPPRESSED, value=True, context=context)
+        self._open[event.call, bool(common)] = _OpenSpan(span, self._context.attach(context), now, common)
 
     def _end(
         self, event: events.AttemptFinished | events.CallFinished, attributes: dict[str, Any], error: str | None
     ) -> dict[str, Any]:
-        """End the innermost span of a call; returns its `common` attributes."""
-        span, token, began, common = self._open[event.call].pop()
-        if isinstance(event, events.CallFinished):
-            del self._open[event.call]
+        """End a span, unless it failed to start; returns its `common` attributes."""
+        opened = self._open.pop((event.call, isinstance(event, events.AttemptFinished)), None)
+        if opened is None:
+            return {}
+        span, token, began, common = opened
         if self._trace.get_current_span() is span:  # not where a dropped call is finished elsewhere
             self._context.detach(token)
         span.set_attributes(attributes)

@@ -1,6 +1,7 @@
 """Loads into a warehouse with dlt: whole or not at all."""
 
 import getpass
+import json
 import os
 import shutil
 import socket
@@ -79,11 +80,11 @@ def _postgres() -> Generator[str]:
     shutil.rmtree(folder)
 
 
-def make_pipeline(folder: Path, destination: Any = None) -> Any:
+def make_pipeline(folder: Path, destination: Any = None, dataset: str = "alohub") -> Any:
     """A pipeline into a DuckDB file in a folder, or into another destination."""
     destination = destination or dlt.destinations.duckdb(str(folder / "warehouse.duckdb"))
     return dlt.pipeline(
-        "alohub", destination=destination, dataset_name="alohub", pipelines_dir=str(folder / "pipelines")
+        "alohub", destination=destination, dataset_name=dataset, pipelines_dir=str(folder / "pipelines")
     )
 
 
@@ -142,6 +143,71 @@ def test_the_rows_are_those_of_the_server_after_each_run(
     assert rows(pipeline) == expected(hue, "hue")
 
 
+@pytest.mark.parametrize("disposition", ["append", "replace"])
+def test_another_write_disposition_adds_no_row(disposition: str, pipeline: Any, serve: Serve) -> None:
+    """What removes the rows of a tenant is for the merge alone."""
+    sandbox = serve()
+    for _ in range(2):
+        pipeline.run(inbound_queues([tenant(sandbox)]), write_disposition=disposition)
+    assert rows(pipeline) == sorted(expected(sandbox) * (2 if disposition == "append" else 1))
+
+
+def test_merge_is_by_tenant_alone(serve: Serve) -> None:
+    """With the ids as a second key, a database compares every row with every other: 20,000 take minutes."""
+    columns = inbound_queues([tenant(serve())]).compute_table_schema().get("columns", {})
+    assert [name for name, column in columns.items() if column.get("merge_key") or column.get("primary_key")] == [
+        "tenant"
+    ]
+
+
+def test_limit_of_dlt_is_in_whole_tenants(pipeline: Any, serve: Serve) -> None:
+    """A limited run does not leave a list by half either."""
+    sandbox, other = serve(), serve(seed=7)
+    pipeline.run(inbound_queues([tenant(sandbox), tenant(other, "hue")], page_size=5).add_limit(1))
+    assert rows(pipeline) == expected(sandbox)
+
+
+async def test_load_in_a_running_loop(pipeline: Any, serve: Serve) -> None:
+    """As in a notebook."""
+    sandbox = serve()
+    pipeline.run(inbound_queues([tenant(sandbox)]))
+    assert rows(pipeline) == expected(sandbox)
+
+
+def test_list_that_moves_is_loaded_as_it_is(pipeline: Any, serve: Serve) -> None:
+    """Queues that go, and come, while it is read are not there, and there."""
+    sandbox = serve(queues=60)
+    gone: Any = sandbox.queues[0]["callinId"]
+    sandbox.remove_queue(gone, after_page=3)
+    sandbox.insert_queue(before_page=5)
+    pipeline.run(inbound_queues([tenant(sandbox)], page_size=10, prefetch=0))
+    assert rows(pipeline) == expected(sandbox)
+
+
+def _odd(**fields: Any) -> JsonAnswer:
+    return JsonAnswer({"success": "1", "totalRecord": 1, "data": [{"callinId": 7, **fields}]})
+
+
+@pytest.mark.parametrize("place", DESTINATIONS)
+def test_values_beyond_their_columns_are_in_extra(
+    place: str, serve: Serve, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Too large numbers, text that is no UTF-8 and undocumented fields load too."""
+    url = None if place == "duckdb" else dlt.destinations.postgres(request.getfixturevalue("postgres"))
+    pipeline, sandbox = make_pipeline(tmp_path, url, "odd"), serve()
+    odd: dict[str, Any] = {"callinName": "\ud83d", "strategy": 2**70, "new": {"a": ["ư", 2**64, 0.5, "\ude00"]}}
+    sandbox.fail(_odd(**odd, timeWait="30"), next=None)
+    pipeline.run(inbound_queues([tenant(sandbox)]))
+    with pipeline.sql_client() as client:
+        [(*values, extra)] = client.execute_sql("SELECT id, max_wait, name, strategy, extra FROM inbound_queues")
+    assert values == [7, 30, None, None]
+    assert (json.loads(extra) if isinstance(extra, str) else extra) == {
+        "callinName": "?",
+        "strategy": str(2**70),
+        "new": {"a": ["ư", str(2**64), 0.5, "?"]},
+    }
+
+
 def _fail(sandbox: Sandbox) -> None:
     sandbox.fail(status=403, page=1)
 
@@ -151,7 +217,11 @@ def _move(sandbox: Sandbox) -> None:
 
 
 def _spoil_id(sandbox: Sandbox) -> None:
-    sandbox.fail(JsonAnswer({"success": "1", "totalRecord": 1, "data": [{"callinId": "x", "callinName": "Huế"}]}))
+    sandbox.fail(_odd(callinId="x", callinName="Huế"), next=None)
+
+
+def _spoil_size(sandbox: Sandbox) -> None:
+    sandbox.fail(_odd(callinId=2**63, callinName="Huế"), next=None)
 
 
 @pytest.mark.parametrize(
@@ -160,6 +230,7 @@ def _spoil_id(sandbox: Sandbox) -> None:
         (_fail, "HTTP 403 INSUFFICIENT_SCOPE"),
         (_move, "could not be proven complete; run it again"),
         (_spoil_id, "a queue of tenant 'hue' has no usable id, so its row would have no key: 'Huế'"),
+        (_spoil_size, "a queue of tenant 'hue' has no usable id, so its row would have no key: 'Huế'"),
     ],
 )
 def test_a_load_that_is_not_complete_changes_nothing(
@@ -176,6 +247,12 @@ def test_a_load_that_is_not_complete_changes_nothing(
     assert rows(pipeline) == before
     pipeline.run(inbound_queues([tenant(good)]))
     assert rows(pipeline) == expected(good)
+
+
+def test_two_tenants_of_one_name_are_refused(pipeline: Any, serve: Serve) -> None:
+    """Their rows would mix."""
+    with pytest.raises(Exception, match="two tenants have the name 'hanoi'; give each a name of its own"):
+        pipeline.run(inbound_queues([tenant(serve()), tenant(serve(seed=7))]))
 
 
 def test_after_a_kill_the_next_run_loads_everything(serve: Serve, tmp_path: Path) -> None:

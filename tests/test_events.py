@@ -313,20 +313,40 @@ async def test_nothing_is_built_when_nobody_listens(sandbox: Sandbox) -> None:
         assert await count(heard) > 5
 
 
-async def test_a_listener_that_raises_harms_nobody(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("error", [LookupError, TimeoutError, asyncio.CancelledError])
+async def test_a_listener_that_raises_harms_nobody(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture, error: type[BaseException]
+) -> None:
     """The call succeeds, the other listeners are called, and its first error is logged with its traceback."""
     heard = Listener()
 
     def broken(_: Event) -> None:
-        raise LookupError
+        raise error
 
     async with sandbox.client(on_event=[broken, heard, heard]) as client:
         assert (await client.queues.get_inbound(FIRST)).id == FIRST
         await client.with_options(deadline=5).queues.get_inbound(FIRST)
     assert heard.kinds().count("CallFinished") == 2
     [record] = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert "a listener of events raised LookupError" in record.getMessage()
+    assert f"a listener of events raised {error.__name__}" in record.getMessage()
     assert record.exc_info
+
+
+async def test_listeners_end_in_reverse_order(sandbox: Sandbox) -> None:
+    """The first one is called first at a start and last at an end, so what it makes current encloses the others."""
+    heard = list[tuple[str, str]]()
+
+    def outer(event: Event) -> None:
+        heard.append(("outer", type(event).__name__))
+
+    def inner(event: Event) -> None:
+        heard.append(("inner", type(event).__name__))
+
+    async with sandbox.client(on_event=[outer, inner]) as client:
+        await client.queues.get_inbound(FIRST)
+    first = {kind: name for name, kind in reversed(heard)}
+    starts = dict.fromkeys(("CallStarted", "AttemptStarted", "BudgetSeen"), "outer")
+    assert first == starts | {"AttemptFinished": "inner", "CallFinished": "inner"}
 
 
 async def test_listeners_see_the_context_of_the_call(sandbox: Sandbox) -> None:
@@ -393,6 +413,15 @@ async def test_a_list_that_moves_is_told(sandbox: Sandbox) -> None:
     assert drift.listed == f"GET {LIST}?name=REDACTED"
     assert "moved while it was walked" in drift.what
     assert "totals=(25, 24)" in drift.what
+
+
+async def test_list_of_a_post_is_named_without_its_body(sandbox: Sandbox) -> None:
+    """Not even by a hash, which a short body could be found by; nor is what tells two ways of paging apart."""
+    heard = Listener()
+    async with sandbox.client(on_event=heard) as client:
+        form: Any = {"method": "POST", "safe": True, "json": {"phone": "0901234567"}}
+        await client.paginate("/v1/reports/call-logs", first_page=99, size_name="limit", **form).collect()
+    assert [drift.listed for drift in heard.of(DriftNoticed)] == ["POST /v1/reports/call-logs"]
 
 
 # The log

@@ -8,11 +8,12 @@ from typing import Any, Final
 import aiohttp
 import pytest
 from attrs import define, field
-from opentelemetry import trace
+from opentelemetry import context, trace
+from opentelemetry.context import Context
 from opentelemetry.instrumentation.aiohttp_client import AioHttpClientInstrumentor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricsData
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
@@ -249,6 +250,44 @@ async def test_aiohttp_may_be_instrumented_too(telemetry: Telemetry) -> None:
     )
 
 
+async def test_two_listeners_of_a_client_leave_nothing_current(sandbox: Sandbox, telemetry: Telemetry) -> None:
+    """Each makes all spans; afterwards the caller's is the current one, and other instrumentations go on."""
+    other, before = OpenTelemetry(tracer_provider=telemetry.tracers), context.get_current()
+    async with sandbox.client(on_event=[telemetry.listener, other]) as client:
+        await client.queues.get_inbound(FIRST)
+    assert context.get_current() == before
+    assert [span.kind for span in telemetry.spans()] == [SpanKind.CLIENT, SpanKind.CLIENT, *[SpanKind.INTERNAL] * 2]
+
+
+class _Broken(SpanProcessor):
+    """Fails at the start of one span of many."""
+
+    def __init__(self, fails_at: int) -> None:
+        self.left = fails_at
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        del span, parent_context
+        self.left -= 1
+        if not self.left:
+            raise RuntimeError
+
+
+@pytest.mark.parametrize(("fails_at", "ended"), [(1, ["GET"]), (2, ["get_inbound"])])
+async def test_span_that_does_not_start_harms_no_other(
+    sandbox: Sandbox, telemetry: Telemetry, fails_at: int, ended: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither the other spans of the call, nor those of later calls; it is logged once."""
+    telemetry.tracers.add_span_processor(_Broken(fails_at))
+    before = context.get_current()
+    async with sandbox.client(on_event=telemetry.listener) as client:
+        for _ in range(2):
+            await client.queues.get_inbound(FIRST)
+            assert context.get_current() == before
+    assert [span.name.partition(" ")[0] for span in telemetry.spans()] == [*ended, "GET", "get_inbound"]
+    assert all("alohub.attempts" in attributes(span) for span in telemetry.spans(SpanKind.INTERNAL))
+    assert len(caplog.records) == 1
+
+
 async def test_spans_hold_no_secret(telemetry: Telemetry) -> None:
     """Neither the key, nor a body, nor the values of a query."""
     async with (
@@ -272,7 +311,9 @@ async def test_call_that_sends_nothing_is_one_span(telemetry: Telemetry, sandbox
     async with sandbox.client(on_event=telemetry.listener) as other:
         await other.queues.get_inbound(FIRST)
     assert [span.kind for span in telemetry.spans()] == [SpanKind.INTERNAL, SpanKind.CLIENT, SpanKind.INTERNAL]
-    assert attributes(telemetry.spans()[0])["error.type"] == "ClientClosedError"
+    call = attributes(telemetry.spans()[0])
+    assert call["error.type"] == "ClientClosedError"
+    assert "alohub.tenant.id" not in call
 
 
 async def test_global_providers_are_the_default(sandbox: Sandbox) -> None:

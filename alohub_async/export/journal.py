@@ -95,14 +95,17 @@ class Journal:
         self._set_state(state)
 
     def records(self) -> Iterator[Mapping[str, Any]]:
-        """Iterate over all records once, as seen last: first those of the last pass, in its order, then the others."""
+        """Iterate over all records once, as seen last: first those of the last pass, in its order, then the others.
+
+        If the list was proven whole, the others are only those that the last pass brought too, without their details.
+        """
         yielded = KeySet(with_anonymous=True)
         ends = [*self._starts[1:], self._log.end]
         for start, end in reversed([*zip(self._starts, ends, strict=True)]):
             of_pass = KeySet(with_anonymous=True)
             for entry, _ in self._log.read(start, end.position):
                 keyed = [(self._key_of(record), record) for record in entry["records"]]
-                new = [pair for pair in keyed if pair[0] not in yielded]
+                new = [pair for pair in keyed if pair[0] not in yielded and self.passes.holds(pair[0])]
                 of_pass.add_all([key for key, _ in new])
                 yield from (record for _, record in new)
             yielded.update(of_pass)

@@ -84,6 +84,10 @@ class Passes:
         """Whether a record with this key came in an earlier pass."""
         return key in self._known
 
+    def holds(self, key: Hashable) -> bool:
+        """Whether a record with this key may be in the list: once that is proven whole, if it came in the last pass."""
+        return not self.state.settled or key in self._now
+
     def add_page(self, number: int, keys: Sequence[Any], total: int | None, drift: Drift) -> frozenset[int]:
         """Add a page of this pass: the identity keys of its records, without duplicates that `drift` counts.
 

@@ -26,8 +26,9 @@ def sort_key(key: Hashable) -> tuple[int, int | str]:
 class RepairingSource(Generic[T]):
     """Gathers the whole list in passes (see `passes`) before it returns the first page.
 
-    Records are returned by id (a list that moves has no order of its own), as they were seen last. A token has the last
-    id: resuming gathers the list anew, and leaves out the records up to that id.
+    Records are returned by id (a list that moves has no order of its own), as they were seen last, without those that
+    had gone when the last pass proved the list whole. A token has the last id: resuming gathers the list anew, and
+    leaves out the records up to that id.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class RepairingSource(Generic[T]):
         """Gather the list, then return its pages; None at the end."""
         if self._keys is None:
             await self._gather()
-            keys, after = sorted(self._records, key=sort_key), self.start.after
+            keys, after = sorted(filter(self._passes.holds, self._records), key=sort_key), self.start.after
             self._keys = keys if after is None else [key for key in keys if sort_key(key) > after]
         size = self.start.asked
         number, chunk = self._returned // size, self._keys[self._returned :][:size]

@@ -25,6 +25,7 @@ import random
 import secrets
 import time
 from collections.abc import Hashable
+from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -179,7 +180,7 @@ class Member:
             self.offset = self.offset or time.time() - loop.time()
         self._event.set()
         if self._task is None or self._task.done():
-            self._task = loop.create_task(self._run())
+            self._task = loop.create_task(self._run(), context=Context())  # the call, and its context, end before it
 
     # the task
 

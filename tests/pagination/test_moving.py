@@ -167,7 +167,7 @@ async def test_shifted_region_is_fetched_again() -> None:
     """The skipped record is found at the edge where the total changed, so two passes are enough."""
     server = Moving(records=range(35), moves={2: _remove(0)})
     pager = server.repairing()
-    assert await pager.collect() == [*range(35)]
+    assert await pager.collect() == [*range(1, 35)]
     assert pager.drift == Drift(totals=(35, 34), refetched=2, passes=2, settled=True)
 
 
@@ -180,7 +180,7 @@ async def test_what_nothing_shows_is_repaired_too() -> None:
 
     server = Moving(records=range(25), moves={1: swap})
     pager = server.repairing()
-    assert await pager.collect() == [*range(25), 99]
+    assert await pager.collect() == [*range(1, 25), 99]
     assert pager.drift.settled
     assert pager.drift.passes == 3
 
@@ -314,6 +314,7 @@ class MovingList(RuleBasedStateMachine):
         self.records = [*range(count)]
         self.stable = {*self.records}
         self.ever = {*self.records}
+        self.lists = [{*self.records}]  # as it was at each time
         # A single page that is shorter than requested, and has its own count as total, is believed, but not as a proof.
         self.cap = None if lie in {"own count", "low for a while"} and kind != "repair" else cap
         self.moves = self.failures = 0
@@ -407,6 +408,7 @@ class MovingList(RuleBasedStateMachine):
         record = 100 + self.moves
         self.records.insert(data.draw(st.integers(0, len(self.records))), record)
         self.ever.add(record)
+        self.lists.append({*self.records})
 
     @precondition(lambda self: self.moves < 8 and self.records)
     @rule(data=st.data())
@@ -416,6 +418,7 @@ class MovingList(RuleBasedStateMachine):
         record = data.draw(st.sampled_from(self.records))
         self.records.remove(record)
         self.stable.discard(record)
+        self.lists.append({*self.records})
 
     def teardown(self) -> None:
         """Answer the remaining fetches, and check the records."""
@@ -445,6 +448,7 @@ class MovingList(RuleBasedStateMachine):
         if self.repairs:
             assert self.pager.drift.settled
             assert self.stable <= {*self.got}
+            assert self.lie != "none" or {*self.got} in self.lists
 
 
 MovingList.TestCase.settings = settings(max_examples=6 * settings().max_examples, stateful_step_count=40, deadline=None)

@@ -9,10 +9,12 @@ import sys
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 
 import pytest
 
 from alohub_async import RateLimiterUnavailableError, RedisRateLimiter
+from alohub_async.emitter import Emitter
 from tests.rate_limits.fleet import WINDOW, Fleet, Gateway, keep_busy, new_server
 
 
@@ -116,6 +118,19 @@ async def test_a_store_that_never_was_there_stops_nothing(fleet: Fleet, proxy: P
         for _ in range(8):
             await gateway.call(limiter)
     assert gateway.denied == 0
+
+
+async def test_events_of_the_store_are_of_no_call(fleet: Fleet, proxy: Proxy) -> None:
+    """The task that is behind them goes on when the call that began it is over, so it has not its context variables."""
+    user: ContextVar[str] = ContextVar("user", default="nobody")
+    heard = list[tuple[str, str]]()
+    emitter = Emitter((lambda event: heard.append((type(event).__name__, user.get())),))
+    await proxy.close()
+    limiter = await fleet.process(url=proxy.url)
+    limiter.emitters.add(emitter)
+    user.set("An")
+    await Gateway("sliding-log", 5).call(limiter)
+    assert heard == [("SharedStoreLost", "nobody")]
 
 
 async def test_a_deaf_store_holds_a_request_no_longer_than_its_timeout(fleet: Fleet, proxy: Proxy) -> None:
