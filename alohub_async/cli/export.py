@@ -15,7 +15,7 @@ from typer import Argument, Option
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode, describe
 from alohub_async.cli.outcomes import JOBS, NEWER_THAN, SCHEDULER, again, print_results, results_of, run_job
-from alohub_async.cli.output import STANDARD_STREAM, one_line, write, write_json, write_stderr
+from alohub_async.cli.output import STANDARD_STREAM, one_line, write, write_json, write_stderr, write_wrapped
 from alohub_async.cli.progress import show_progress
 from alohub_async.client import AlohubClient
 from alohub_async.errors import AlohubError, FileError
@@ -115,7 +115,7 @@ def _export_one(path: Path, options: Mapping[str, Any], access: Access, *, as_js
     if as_json:
         write_json(report.as_record())
     else:
-        write(_summary(str(path), report) + "\n")
+        write_wrapped(_summary(str(path), report))
     return ExitCode.OK if report.complete else ExitCode.INCOMPLETE
 
 

@@ -192,6 +192,7 @@ def test_verbose_twice(alohub: Alohub) -> None:
     shown = re.sub(r"\[[0-9]+\]|in [0-9.]+ s", "…", alohub(*GET, "-vv").err)
     request = f"alohub: … > GET {alohub.sandbox.url.join(URL('v1/queues/inbound/1001226'))}\n"
     assert shown.count(request) == len(alohub.sandbox.requests) == 2
+    assert "attempt finished" not in shown
     for answer in ("502 …", "200 …", "tenant budget: 99 of 100 requests left", "route budget: 49 of 50 requests left"):
         assert f"alohub: … < {answer}\n" in shown
 
