@@ -41,7 +41,7 @@ from alohub_async.validation import check_seconds, nearest
 
 T = TypeVar("T")
 TENANTS_VARIABLE: Final = "ALOHUB_TENANTS"
-_LONG_WAIT: Final = 1.0  # seconds; a longer wait is reported
+LONG_WAIT: Final = 1.0  # seconds; a longer wait is reported
 # Nothing else uses the sandbox of a command, so limits would only slow it down.
 _NO_LIMITS: Final[Mapping[str, Any]] = {"tenant_limit": None, "route_limit": None}
 
@@ -270,7 +270,7 @@ class _Reporter:
     def _report(self, what: str, seconds: float, *, over: bool = False) -> None:
         """Report a wait that begins now, or is over; of those at the same time only the first."""
         begins = time.monotonic() - (seconds if over else 0.0)
-        if seconds > _LONG_WAIT and begins >= self._until and not (self.quiet or self.verbose):
+        if seconds > LONG_WAIT and begins >= self._until and not (self.quiet or self.verbose):
             self._until = begins + seconds
             write_stderr(what)
 

@@ -170,6 +170,6 @@ def _print(checks: list[_Check]) -> None:
     for each in checks:
         found = [one_line(text) for text in (each.found, each.do) if text != _NOTHING]
         table.add_row(Text(each.state, style=_STYLES[each.state]), Text(each.check), Text(between.join(found)))
-    worst = max((each.state for each in checks), key=[*_VERDICTS].index)
-    table.caption = Text(_VERDICTS[worst])
+    worst = max(checks, key=lambda each: [*_VERDICTS].index(each.state))
+    table.caption = Text(_VERDICTS[worst.state])
     print_rich(table)

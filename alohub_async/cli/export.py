@@ -85,9 +85,9 @@ def export_command(
         found = access.read_tenants()
         form = file_format or ("csv" if excel else found.file_format)
         check_ending(Path(f"queues.{form}"))  # before each tenant fails for the same reason
-        run: Any = {"newer_than": newer_than, "concurrency": jobs, "scheduler": scheduler, **export}
+        run: Any = {"newer_than": newer_than, "concurrency": jobs, **export}
         job = partial(export_tenants, found.tenants, path, file_format=form, **run)
-        report = run_job(access, job, hint=again(restart=restart))
+        report = run_job(access, job, scheduler=scheduler, hint=again(restart=restart))
         results = results_of(report, found.tenants)
         if as_json:
             write("".join(json_text(entry.as_record()) for entry, _, _ in results), as_json=True)

@@ -200,7 +200,7 @@ def test_verbose_twice(alohub: Alohub) -> None:
 @pytest.mark.parametrize("status", [429, 502])
 def test_long_wait_is_reported(alohub: Alohub, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
     """Of a wait, stderr says why and how long, once; not with `--quiet`."""
-    monkeypatch.setattr(access, "_LONG_WAIT", 0.01)
+    monkeypatch.setattr(access, "LONG_WAIT", 0.01)
     alohub.sandbox.fail(Status(status, retry_after="0.02"))
     outcome = alohub(*GET)
     assert re.fullmatch(r"alohub: \w+Error: get_inbound is retried in [0-9.]+ s\n", outcome.err)
