@@ -138,6 +138,8 @@ def _export_to_stdout(file_format: str, options: Mapping[str, Any], access: Acce
 def _run(path: Path, options: Mapping[str, Any], access: Access, *, hint: Callable[[], str]) -> ExportReport:
     """Export to a file; the hint is added to the message of a failure."""
     check_ending(path, *([[".csv"]] if options["excel"] else []))  # before the user is asked for a key
+    if not path.parent.is_dir():
+        raise CommandError(f"cannot write {path}: folder {path.parent} does not exist", ExitCode.FAILED)
 
     async def work(client: AlohubClient) -> ExportReport:
         with show_progress("Exporting", client, quiet=access.quiet, details=options["details"]) as show:

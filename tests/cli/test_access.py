@@ -226,8 +226,9 @@ def test_cost_of_details_is_said_before(
 async def test_authority_of_a_file(alohub: Alohub, certificate: Path) -> None:
     """`--ca-file` names whom to trust; without it, a certificate of one's own is refused."""
     async with api(certificate) as (url, came):
-        assert (await asyncio.to_thread(alohub, *GET, "--base-url", url)).code == ExitCode.FAILED
-        assert came == []
+        refused = await asyncio.to_thread(alohub, *GET, "--base-url", url)
+        assert (refused.code, came) == (ExitCode.FAILED, [])
+        assert refused.error.endswith("file: --ca-file FILE, or the environment variable SSL_CERT_FILE")
         outcome = await asyncio.to_thread(alohub, *GET, "--base-url", url, "--ca-file", str(certificate))
         assert (outcome.code, len(came)) == (0, 1)
 
