@@ -170,7 +170,7 @@ def _known_strategy(value: int | UnsetType) -> QueueStrategy | UnsetType:
         raise InvalidArgumentTypeError(f"strategy must be a QueueStrategy or its number; {given!r} was given")
     strategy = QueueStrategy(given)
     if not strategy.is_known:
-        raise InvalidArgumentError(f"strategy must be one of {[*map(int, QueueStrategy)]}; {given!r} was given")
+        raise InvalidArgumentError(f"strategy must be one of {[*map(int, QueueStrategy)]}; {int(given)} was given")
     return strategy
 
 

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from alohub_async.changes.rows import COLUMNS, WRITABLE, Change, Problem, read_rows
+from alohub_async.changes.rows import COLUMNS, Change, Problem, read_rows
 from alohub_async.errors import FileError
 from alohub_async.files import check_ending, reading, replacing, to_cell
 from alohub_async.files.delimited import csv_rows, json_rows, write_objects, write_rows
@@ -62,11 +62,9 @@ def write_changes(path: Path, changes: Iterable[Change]) -> None:
 
 
 def _values(change: Change) -> dict[str, Any]:
-    return {"id": change.id, **change.wanted, **{_column(name): value for name, value in change.expect.items()}}
-
-
-def _column(name: str) -> str:
-    return EXPECT + name if name in WRITABLE else name
+    wanted = change.wanted
+    expected = {EXPECT + name if name in wanted else name: value for name, value in change.expect.items()}
+    return {"id": change.id, **wanted, **expected}
 
 
 def _to_cell(value: object) -> str:

@@ -6,7 +6,7 @@ from typing import Final, Unpack
 import attrs
 
 from alohub_async.changes.diff import FieldChange
-from alohub_async.changes.rows import WRITABLE, Change
+from alohub_async.changes.rows import WRITABLE, Change, reason_not_settable
 from alohub_async.client import AlohubClient
 from alohub_async.errors import AlohubError, InvalidArgumentError, NotFoundError
 from alohub_async.models import InboundQueue
@@ -129,7 +129,9 @@ def plan_step(change: Change, found: InboundQueue | None, error: AlohubError | N
     wanted = differing(found, change.wanted)
     fields = tuple(FieldChange(name, value_of(found, name), value) for name, value in wanted.items())
     expected = {name: value for name, value in change.expect.items() if name in wanted}
-    others = [name for name in change.expect if name not in WRITABLE and value_of(found, name) is not None]
+    others = [name for name in change.expect if name not in change.wanted and value_of(found, name) is not None]
     edited = {name: change.expect[name] for name in others if value_of(found, name) != change.expect[name]}
-    only = f", of which only {', '.join(WRITABLE)} can be changed," if edited else ""
-    return Step(change, found, fields, conflict(f"queue {change.id}{only}", found, {**expected, **edited}))
+    why = f", of which only {', '.join(WRITABLE)} can be changed," if edited.keys() - {*WRITABLE} else ""
+    for name in edited.keys() & {*WRITABLE}:
+        why += f" ({reason_not_settable(FieldChange(name, None, edited[name]))})"
+    return Step(change, found, fields, conflict(f"queue {change.id}{why}", found, {**expected, **edited}))

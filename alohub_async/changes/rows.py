@@ -41,7 +41,7 @@ class Change:
         update: The fields to set, at least one.
         expect: Expected current values of these fields, None for not set. A field without one may have any value. A
             field that has neither its expected nor its wanted value is a conflict, and so is a queue that has other
-            values of fields that cannot be set.
+            values of fields that cannot be set, or another value than one that cannot be set.
 
     Raises:
         InvalidArgumentError: A value is not allowed, an expectation is about a field that is not set but could be, or
@@ -55,10 +55,11 @@ class Change:
     def __attrs_post_init__(self) -> None:
         check_id("id", self.id)
         expect: Mapping[Any, Any] = check_instance("expect", self.expect, cast("type[Mapping[Any, Any]]", Mapping))
-        if not any(name in _READ_ONLY for name in expect):
+        fixed = {name for name, value in expect.items() if _is_fixed(name, value)}
+        if not (fixed or any(name in _READ_ONLY for name in expect)):
             require_changes(self.update, InboundQueueUpdate)
         wanted = wanted_values(check_instance("update", self.update, InboundQueueUpdate))
-        if problems := _unchecked(expect, wanted):
+        if problems := _unchecked([name for name in expect if name not in fixed], wanted):
             raise InvalidArgumentError("; ".join(problems))
         checked = {name: _expected(name, value) for name, value in expect.items()}
         object.__setattr__(self, "expect", checked)
@@ -136,15 +137,28 @@ def _read_row(values: Mapping[str, Any]) -> tuple[Change | None, list[str]]:
             problems.append(str(exc))
             return None
 
+    fixed = [*_READ_ONLY]
+    if whole:
+        fixed += [name for name in wanted if name not in expect and _is_fixed(name, values[name])]
+        wanted = [name for name in wanted if name not in fixed]
     queue_id: Any = collect(_id, "id", values.get("id"))
     fields = {name: collect(_wanted, name, values[name]) for name in wanted}
     expected = {name: collect(_expected, name, values[EXPECT + name]) for name in expect}
-    others = {name: collect(_QUEUE.checked, name, values[name]) for name in _READ_ONLY if values.get(name) is not None}
+    others = {name: collect(_QUEUE.checked, name, values[name]) for name in fixed if values.get(name) is not None}
     if problems:
         return None, problems
     if whole and not (fields or others):
         return None, ["nothing to compare or to set"]
     return Change(queue_id, InboundQueueUpdate(**fields), {**expected, **others}), []
+
+
+def _is_fixed(name: str, value: Any) -> bool:
+    """Whether a queue can have this value of a field that can be set, but no update can set it."""
+    try:
+        found = _QUEUE.checked(name, value) if name in WRITABLE else None
+    except ValueError:
+        return False
+    return found is not None and reason_not_settable(FieldChange(name, None, found)) is not None
 
 
 def _id(name: str, value: Any) -> int:

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -41,7 +41,9 @@ from alohub_async.validation import check_seconds, nearest
 
 T = TypeVar("T")
 TENANTS_VARIABLE: Final = "ALOHUB_TENANTS"
-_LONG_WAIT: Final = 1.0  # seconds; a longer wait is reported
+LONG_WAIT: Final = 1.0  # seconds; a longer wait is reported
+# Nothing else uses the sandbox of a command, so limits would only slow it down.
+_NO_LIMITS: Final[Mapping[str, Any]] = {"tenant_limit": None, "route_limit": None}
 
 _option = partial(Option, rich_help_panel="Access")
 _url = _option(metavar="URL", help="Base URL of the API, without /v1.  [default: $ALOHUB_BASE_URL]")
@@ -78,7 +80,7 @@ class Access:
     quiet: Annotated[bool, _quiet] = False
     verbose: Annotated[int, _verbose] = 0
 
-    def run(self, work: Callable[[AlohubClient], Awaitable[T]]) -> T:
+    def run(self, work: Callable[[AlohubClient], Awaitable[T]], *, sandbox: Mapping[str, Any] = _NO_LIMITS) -> T:
         """Open a client, run the work with it in an event loop, and close the client."""
         tenant = None if self.tenants is None and self.tenant is None else self._one_tenant()
 
@@ -87,7 +89,7 @@ class Access:
                 return await work(client)
 
         try:
-            opening = self._client_of(tenant) if tenant else self._sandbox() if self.sandbox else self._service()
+            opening = self._client_of(tenant) if tenant else self._sandbox(sandbox) if self.sandbox else self._service()
             return self.run_without_client(work_with_client)
         except AlohubError as error:
             if tenant is None:
@@ -162,13 +164,12 @@ class Access:
         return AlohubClient(tenant.key(), tenant_id=tenant.tenant_id, **endpoint, **self.options)
 
     @asynccontextmanager
-    async def _sandbox(self) -> AsyncGenerator[AlohubClient]:
+    async def _sandbox(self, settings: Mapping[str, Any]) -> AsyncGenerator[AlohubClient]:
         if self.base_url is not None or self.env is not None or self.tenant_id is not None:
             raise CommandError("--sandbox has its own URL and tenant; leave out --base-url, --env and --tenant-id")
         from alohub_async.testing import Sandbox
 
-        # Without limits: nothing else uses this sandbox, so they would only slow the command down.
-        sandbox = Sandbox(tenant_limit=None, route_limit=None)
+        sandbox = Sandbox(**settings)
         async with sandbox, sandbox.client(direct=self.direct, **self.options) as client:
             yield client
 
@@ -213,11 +214,14 @@ def _ask_for_key() -> str:
 
 
 class _StderrHandler(logging.Handler):
-    """Writes each log record of the SDK as one line, in the form of the command's own messages."""
+    """Writes each log record of the SDK as one line, unless the reporter has one of the same event."""
+
+    def __init__(self, reported: type[Event] | None) -> None:
+        super().__init__()
+        self._reported = reported and reported.__name__
 
     def emit(self, record: logging.LogRecord) -> None:
-        is_wait = getattr(record, "alohub_event", None) == LimitReached.__name__  # which the reporter reports
-        if self.level or not is_wait:
+        if self._reported is None or getattr(record, "alohub_event", None) != self._reported:
             write_stderr(message_line(record.getMessage()))
 
 
@@ -225,7 +229,8 @@ class _StderrHandler(logging.Handler):
 def _logging_to_stderr(*, verbose: int) -> Generator[None]:
     """Show the SDK's warnings, such as an exhausted rate limit; with `verbose` all of its log."""
     logger = logging.getLogger("alohub_async")
-    handler, level = _StderrHandler(logging.DEBUG if verbose else logging.NOTSET), logger.level
+    reported = AttemptFinished if verbose > 1 else None if verbose else LimitReached
+    handler, level = _StderrHandler(reported), logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
     try:
@@ -265,7 +270,7 @@ class _Reporter:
     def _report(self, what: str, seconds: float, *, over: bool = False) -> None:
         """Report a wait that begins now, or is over; of those at the same time only the first."""
         begins = time.monotonic() - (seconds if over else 0.0)
-        if seconds > _LONG_WAIT and begins >= self._until and not (self.quiet or self.verbose):
+        if seconds > LONG_WAIT and begins >= self._until and not (self.quiet or self.verbose):
             self._until = begins + seconds
             write_stderr(what)
 

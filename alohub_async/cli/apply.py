@@ -1,5 +1,6 @@
 """`alohub queues apply`."""
 
+import shlex
 import signal
 import sys
 import time
@@ -88,7 +89,11 @@ def apply_command(
     if file_format is not None and not piped:
         raise CommandError("--format is for stdin; the ending of a file is its format")
     how: Any = {"yes": yes, "dry_run": dry_run, "can_ask": not piped, "concurrency": concurrency, "form": form}
-    apply = Apply(access, _plan, log=None if log is None else changes.ChangeLog(log), **how)
+    if log is not None:
+        whose = {"--tenants": access.tenants, "--tenant": access.tenant}
+        words = [word for option, value in whose.items() if value for word in (option, str(value))]
+        how |= {"log": changes.ChangeLog(log), "undo": shlex.join(["alohub", "queues", "rollback", str(log), *words])}
+    apply = Apply(access, _plan, **how)
     wanted = _read_changes({None: Path(f"stdin.{file_format or 'csv'}")} if piped else files, piped=piped)
     if code := apply.run(wanted, jobs):
         raise typer.Exit(code)
@@ -107,9 +112,9 @@ def _read_changes(files: Mapping[Tenant | None, Path], *, piped: bool) -> dict[T
         except changes.ChangesFileError as exc:
             problems[file] = len(exc.problems)
             for problem in exc.problems:
-                output.write_stderr(output.message_line(f"{file}, {problem}"))
+                output.write_stderr(output.message_line(f"{'stdin' if piped else file}, {problem}"))
     if problems:
-        where = next(iter(problems)) if len(problems) == 1 else counted(len(problems), "file")
+        where = "stdin" if piped else next(iter(problems)) if len(problems) == 1 else counted(len(problems), "file")
         raise CommandError(f"{counted(problems.total(), 'problem')} in {where}; nothing was sent")
     return wanted
 
@@ -126,9 +131,10 @@ class Apply:
     yes: bool = attrs.field(kw_only=True)
     dry_run: bool = attrs.field(kw_only=True)
     concurrency: int = attrs.field(kw_only=True)
-    log: changes.ChangeLog | None = attrs.field(kw_only=True)
+    log: changes.ChangeLog | None = attrs.field(default=None, kw_only=True)
     form: output.Form = attrs.field(kw_only=True)
     can_ask: bool = attrs.field(default=True, kw_only=True)
+    undo: str = attrs.field(default="", kw_only=True)  # the command line that does
     rows: list[dict[str, Any]] = attrs.field(factory=list[dict[str, Any]], init=False)  # of other forms than tables
 
     def __attrs_post_init__(self) -> None:
@@ -199,6 +205,8 @@ class Apply:
             return False
         if not self.yes:
             _confirm(count)
+        if self.undo and self.form == "table":
+            output.write(f"To undo it: {self.undo}\n")
         return True
 
     def _show(self, plans: Sequence[tuple[str, changes.Plan]]) -> None:
@@ -206,6 +214,8 @@ class Apply:
             _print_plans(plans)
             if not any(plan.to_write for _, plan in plans):
                 output.write("Nothing to change.\n")
+            elif self.dry_run:
+                output.write(output.DRY_RUN)
             return
         for name, plan in plans:
             if self.dry_run or not plan.to_write:  # it will have no results
@@ -228,7 +238,9 @@ class Apply:
                 if self.form != "table":
                     self.rows.append(_row(name, result.step, result.status, _reason(result)))
                 elif result.step.fields or result.error is not None:
-                    output.write(f"{whose}{result.id}  {': '.join(filter(None, (result.status, _reason(result))))}\n")
+                    output.write_wrapped(
+                        f"{whose}{result.id}  {': '.join(filter(None, (result.status, _reason(result))))}"
+                    )
         finally:
             counts = Counter(result.status for result in results)
             if self.form == "table":

@@ -104,9 +104,9 @@ def audit_command(
                 raise CommandError(f"cannot write {path}: folder {path.parent} does not exist")
         outputs = _Outputs(html, junit, audit.Severity[fail_on.upper()], form)
         options: Any = {"rules": chosen, "details": details, "agents": agents, "deadline": access.deadline}
-        run: Any = {"newer_than": newer_than, "concurrency": jobs, "scheduler": scheduler}
+        run: Any = {"newer_than": newer_than, "concurrency": jobs}
         if access.many:
-            has_findings = _audit_tenants(access, outputs, {**run, **options}, folder)
+            has_findings = _audit_tenants(access, outputs, {**run, **options}, folder, scheduler)
         elif folder or newer_than or scheduler:
             raise CommandError("--folder, --newer-than and --scheduler are for --tenants")
         else:
@@ -157,13 +157,15 @@ def _audit_one(access: Access, outputs: _Outputs, options: Mapping[str, Any]) ->
     return bool(report.at_least(outputs.threshold))
 
 
-def _audit_tenants(access: Access, outputs: _Outputs, options: dict[str, Any], folder: Path | None) -> bool:
+def _audit_tenants(
+    access: Access, outputs: _Outputs, options: dict[str, Any], folder: Path | None, scheduler: str | None
+) -> bool:
     """Audit the tenants of the file; whether there are findings. A failure of a tenant exits with 2."""
     from alohub_async import audit
 
     if options["newer_than"] and not folder:
         raise CommandError("--newer-than needs --folder, where the results are")
-    pages = None if options["scheduler"] else outputs.pages  # a worker may have no such folder
+    pages = None if scheduler else outputs.pages  # a worker may have no such folder
     if pages is not None:
 
         def write_page(tenant: Tenant, report: "AuditReport") -> None:
@@ -174,7 +176,7 @@ def _audit_tenants(access: Access, outputs: _Outputs, options: dict[str, Any], f
         options["on_report"] = write_page
     tenants = access.read_tenants().tenants
     job = partial(audit_tenants, tenants, folder, **options)
-    report = run_job(access, job, hint=again(tenants=folder is not None))
+    report = run_job(access, job, scheduler=scheduler, hint=again(tenants=folder is not None))
     results = results_of(report, tenants)
     records = {entry.tenant: text if entry.result is None else entry.result for entry, _, text in results}
     found = {name: record for name, record in records.items() if not isinstance(record, str)}

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -27,6 +28,11 @@ from alohub_async.resources.inbound_queues import INBOUND_QUEUES
 DOCTOR_EPILOG: Final = "Example: alohub doctor --json > doctor.json"
 _State: TypeAlias = Literal["ok", "note", "FAILED"]
 _STYLES: Final = {"ok": "green", "note": "bold yellow", "FAILED": "bold red"}
+_VERDICTS: Final[dict[_State, str]] = {  # the worst last
+    "ok": "The access works; there is nothing to do.",
+    "note": "The access works; look at each note.",
+    "FAILED": "The access does not work: see FAILED.",
+}
 _PATH: Final = INBOUND_QUEUES.path
 _SLOW: Final = 1.0  # seconds
 _SKEW: Final = 30.0  # seconds of difference between the clocks
@@ -67,7 +73,7 @@ def doctor_command(
     checks: list[_Check] = []
     code = int(ExitCode.OK)
     try:
-        access.run(lambda client: _examine(client, access, checks))
+        access.run(lambda client: _examine(client, access, checks), sandbox={})
     except (errors.AlohubError, CommandError) as error:
         code, line = describe(error)
         cause = error.__cause__ if isinstance(error, CommandError) and error.__cause__ else error
@@ -86,9 +92,9 @@ async def _examine(client: AlohubClient, access: Access, checks: list[_Check]) -
     """Append what is found, until something fails."""
     base = client.endpoint.base_url
     network = network_of(base, proxy=None, trust_env=True, ssl=read_ssl(access.ca_file))
-    checks.append(_Check("address", "ok", str(base), "another: --env, --base-url or --tenant"))
+    checks.append(_Check("address", "ok", str(base), "to use another: --env, --base-url or --tenant"))
     via = f"by {network.proxy}" if network.proxy else "none"
-    checks.append(_Check("proxy", "ok", via, "another: HTTPS_PROXY, NO_PROXY"))
+    checks.append(_Check("proxy", "ok", via, "to use another: HTTPS_PROXY, NO_PROXY"))
     ask: Any = {"params": {"page": 0, "size": 1}, "deadline": access.deadline}
     await client.request("GET", _PATH, **ask)  # opens the connection, and wakes up what sleeps
     asked = time.time()
@@ -148,7 +154,7 @@ def _headers(headers: Mapping[str, str]) -> _Check:
     budgets = [f"{scope} {each.limit} per {each.window or WINDOW:g} s" for scope, each in read.items()]
     if not budgets:
         return _Check("limit headers", "note", f"{came}: not understood", "name them in Python: RateLimitHeaders")
-    return _Check("limit headers", "ok", f"{came}: read as {', '.join(budgets)}")
+    return _Check("limit headers", "ok", f"{came}; read as {', '.join(budgets)}")
 
 
 def _budget(name: str, scope: ScopeStatus) -> _Check:
@@ -159,8 +165,11 @@ def _budget(name: str, scope: ScopeStatus) -> _Check:
 
 
 def _print(checks: list[_Check]) -> None:
-    table = table_with_heading(["", "Check", "Found", "To do"], right=(), folded={"Found", "To do"})
+    table = table_with_heading(["", "Check", "Found -> to do"], right=(), folded={"Found -> to do"})
+    between = "\n-> " if sys.stdout.isatty() else " -> "
     for each in checks:
-        state = Text(each.state, style=_STYLES[each.state])
-        table.add_row(state, Text(each.check), Text(one_line(each.found)), Text(one_line(each.do)))
+        found = [one_line(text) for text in (each.found, each.do) if text != _NOTHING]
+        table.add_row(Text(each.state, style=_STYLES[each.state]), Text(each.check), Text(between.join(found)))
+    worst = max(checks, key=lambda each: [*_VERDICTS].index(each.state))
+    table.caption = Text(_VERDICTS[worst.state])
     print_rich(table)

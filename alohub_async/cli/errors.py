@@ -50,11 +50,17 @@ _CODES: Final[tuple[tuple[ExitCode, tuple[type[errors.AlohubError], ...]], ...]]
 _HINTS: Final[tuple[tuple[type[errors.AlohubError], str], ...]] = (
     (errors.AuthenticationError, "; is {variable} the key of this tenant and this environment?"),
     (errors.PermissionDeniedError, "; ask for a key with the scope 'queue'"),
+    (errors.NotFoundError, "; check the id, the tenant and the address"),
 )
 
 # Arguments that the SDK's messages name, and the options, or the settings in a file of tenants, that stand for them.
 _ALLOW_HTTP: Final = "Endpoint(…, allow_http=True)"
-_OPTIONS: Final = {_ALLOW_HTTP: "--allow-http", "restart=True": "--restart", "ssl must": "--ca-file must"}
+_OPTIONS: Final = {
+    _ALLOW_HTTP: "--allow-http",
+    "restart=True": "--restart",
+    "ssl must": "--ca-file must",
+    "AlohubClient(…, ssl=FILE), or trust_env=True with": "--ca-file FILE, or",
+}
 _SETTINGS: Final = {**_OPTIONS, _ALLOW_HTTP: "allow_http = true"}
 KEY_VARIABLE: Final = "ALOHUB_API_KEY"
 _MAX_USAGE_ERROR: Final = 200  # characters

@@ -15,7 +15,7 @@ from typer import Argument, Option
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode, describe
 from alohub_async.cli.outcomes import JOBS, NEWER_THAN, SCHEDULER, again, print_results, results_of, run_job
-from alohub_async.cli.output import STANDARD_STREAM, one_line, write, write_json, write_stderr
+from alohub_async.cli.output import STANDARD_STREAM, one_line, write, write_json, write_stderr, write_wrapped
 from alohub_async.cli.progress import show_progress
 from alohub_async.client import AlohubClient
 from alohub_async.errors import AlohubError, FileError
@@ -85,9 +85,9 @@ def export_command(
         found = access.read_tenants()
         form = file_format or ("csv" if excel else found.file_format)
         check_ending(Path(f"queues.{form}"))  # before each tenant fails for the same reason
-        run: Any = {"newer_than": newer_than, "concurrency": jobs, "scheduler": scheduler, **export}
+        run: Any = {"newer_than": newer_than, "concurrency": jobs, **export}
         job = partial(export_tenants, found.tenants, path, file_format=form, **run)
-        report = run_job(access, job, hint=again(restart=restart))
+        report = run_job(access, job, scheduler=scheduler, hint=again(restart=restart))
         results = results_of(report, found.tenants)
         if as_json:
             write("".join(json_text(entry.as_record()) for entry, _, _ in results), as_json=True)
@@ -115,7 +115,7 @@ def _export_one(path: Path, options: Mapping[str, Any], access: Access, *, as_js
     if as_json:
         write_json(report.as_record())
     else:
-        write(_summary(str(path), report) + "\n")
+        write_wrapped(_summary(str(path), report))
     return ExitCode.OK if report.complete else ExitCode.INCOMPLETE
 
 
@@ -138,6 +138,8 @@ def _export_to_stdout(file_format: str, options: Mapping[str, Any], access: Acce
 def _run(path: Path, options: Mapping[str, Any], access: Access, *, hint: Callable[[], str]) -> ExportReport:
     """Export to a file; the hint is added to the message of a failure."""
     check_ending(path, *([[".csv"]] if options["excel"] else []))  # before the user is asked for a key
+    if not path.parent.is_dir():
+        raise CommandError(f"cannot write {path}: folder {path.parent} does not exist", ExitCode.FAILED)
 
     async def work(client: AlohubClient) -> ExportReport:
         with show_progress("Exporting", client, quiet=access.quiet, details=options["details"]) as show:

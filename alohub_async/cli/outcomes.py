@@ -1,5 +1,6 @@
 """Commands over the tenants of a file: their options, and what was done for each tenant."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -10,7 +11,7 @@ import typer
 from rich.text import Text
 from typer import Option
 
-from alohub_async.cli.access import Access
+from alohub_async.cli.access import LONG_WAIT, Access
 from alohub_async.cli.errors import CommandError, ExitCode, describe
 from alohub_async.cli.output import OutputClosedError, one_line, print_rich, progress, table_with_heading, write_stderr
 from alohub_async.cli.progress import show_tenants
@@ -18,7 +19,7 @@ from alohub_async.errors import FileError
 from alohub_async.plurals import counted
 from alohub_async.pool import AlohubPool, Job, TenantOutcome
 from alohub_async.tenant import Tenant
-from alohub_async.tenants import TenantEntry, TenantsReport
+from alohub_async.tenants import TenantEntry, TenantsProgress, TenantsReport
 
 T = TypeVar("T")
 _PARTITION: Final = "tenant="
@@ -64,10 +65,27 @@ def for_each(access: Access, job: Job[T], *, jobs: int | None, label: str) -> li
     return access.run_tenants(lambda pool: each_tenant(pool, job, tenants, jobs=jobs, label=label))
 
 
-def run_job(access: Access, job: Callable[..., Awaitable[TenantsReport]], *, hint: str) -> TenantsReport:
+def run_job(
+    access: Access, job: Callable[..., Awaitable[TenantsReport]], *, scheduler: str | None, hint: str
+) -> TenantsReport:
     """Run `export_tenants` or `audit_tenants` and show its progress; after an interruption, the hint says how on."""
     with show_tenants(quiet=access.quiet) as show:
-        return access.run_tenants(lambda pool: job(pool=pool, on_progress=show), hint=hint)
+
+        async def work(pool: AlohubPool) -> TenantsReport:
+            def on_progress(now: TenantsProgress) -> None:
+                late.cancel()
+                show(now)
+
+            waiting = f"waiting for the scheduler at {scheduler}"
+            late = asyncio.get_running_loop().call_later(LONG_WAIT, write_stderr, one_line(waiting))
+            if scheduler is None or access.quiet:
+                late.cancel()
+            try:
+                return await job(pool=pool, on_progress=on_progress, scheduler=scheduler)
+            finally:
+                late.cancel()
+
+        return access.run_tenants(work, hint=hint)
 
 
 Result = tuple[TenantEntry, int, str]

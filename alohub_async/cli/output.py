@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -26,8 +27,11 @@ from alohub_async.secret import redacted
 STANDARD_STREAM: Final = Path("-")
 """Stands for stdin or stdout where a file is expected."""
 
+DRY_RUN: Final = "Dry run: nothing was changed.\n"
+
 _NO_VALUE: Final = "-"
 _UNWRAPPED: Final = 10_000  # columns; output that does not go to a terminal is not wrapped
+_NARROW: Final = 8  # columns; a text in a narrower column is hard to read
 _MAX_TEXT: Final = 2000  # characters of a cell, or of a line
 _MAX_EXTRA: Final = 100  # fields that the SDK does not know, of one queue
 _TITLES: Final = {
@@ -74,6 +78,11 @@ def _write(text: str, *, as_utf8: bool) -> None:
         raise OutputClosedError from exc
     except OSError as exc:
         raise OSError(exc.errno, f"cannot write the output: {exc.strerror}") from exc
+
+
+def write_wrapped(line: str) -> None:
+    """Write a line, on a terminal broken between its words."""
+    print_rich(Text(line))
 
 
 def write_json(value: object) -> None:
@@ -135,9 +144,44 @@ def print_rich(renderable: RenderableType) -> None:
     """Write a table, or another object that Rich can render, without trailing spaces."""
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _UNWRAPPED
     console = Console(file=sys.stdout, width=width, markup=False, emoji=False, highlight=False)
+    if isinstance(renderable, Table) and _least_width(renderable) > console.width:
+        renderable = _as_lists(renderable)
     with console.capture() as capture:
         console.print(renderable)
     write("".join(line.rstrip() + "\n" for line in capture.get().splitlines()))
+
+
+def _least_width(table: Table) -> int:
+    """The width below which Rich would cut a cell, or wrap one to a column that is hard to read."""
+    if not table.show_header:
+        return 0
+    width = 2 * len(table.columns) - 1
+    for column in table.columns:
+        lines = (line for cell in (column.header, *column.cells) for line in str(cell).split("\n"))
+        widest = max(map(cell_len, lines))
+        width += widest if column.no_wrap else min(widest, _NARROW)
+    return width
+
+
+def _as_lists(table: Table) -> Table:
+    """The table with a line for each value that is not empty, and an empty line between its rows."""
+    lists = _two_columns()
+    for row in zip(*(column.cells for column in table.columns), strict=True):
+        if str(row[0]) and lists.row_count:
+            lists.add_row()
+        for column, cell in zip(table.columns, row, strict=True):
+            if str(cell):
+                lists.add_row(Text(str(column.header).replace("\n", " ")), cell)
+    lists.caption, lists.caption_justify = table.caption, table.caption_justify
+    return lists
+
+
+def _two_columns() -> Table:
+    """An empty table of names and values."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
 
 
 def _cell(queue: InboundQueue, name: str) -> Text:
@@ -189,9 +233,7 @@ def queue_row(queue: InboundQueue, form: Form) -> dict[str, Any]:
 
 def print_queue(queue: InboundQueue) -> None:
     """Write one queue, one attribute per line, including the fields that the SDK does not know."""
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = _two_columns()
     for name in wire_names(InboundQueue):
         table.add_row(Text(name), _cell(queue, name))
     for name, value in islice(queue.extra.items(), _MAX_EXTRA):

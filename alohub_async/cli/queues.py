@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from unicodedata import normalize
 
 import attrs
@@ -20,17 +20,21 @@ from alohub_async.cli.diff import field_change, print_table
 from alohub_async.cli.errors import CommandError, ExitCode
 from alohub_async.cli.outcomes import JOBS, for_each, outcome_records, write_failures
 from alohub_async.cli.output import (
+    DRY_RUN,
     QUEUE_COLUMNS,
     TABLE_COLUMNS,
     Form,
     Output,
+    one_line,
     print_queue,
     print_queues,
     progress,
     queue_row,
     value_text,
+    write,
     write_json,
     write_rows,
+    write_stderr,
 )
 from alohub_async.client import AlohubClient
 from alohub_async.files import queue_record
@@ -71,12 +75,15 @@ _by_name = f"Queue strategy, by name or number: {STRATEGIES}."
 # Annotated as numbers: older versions of Typer read an enum once more, by its text.
 _strategy_option = partial(Option, "--strategy", metavar="NAME", autocompletion=_complete_strategy)
 _strategies = _strategy_option(parser=_read_listed_strategy, help=f"{_by_name} May be given several times.")
-_pattern = Option("--name", metavar="PATTERN", help="Shell pattern of the name, such as 'VIP*'; case does not matter.")
+_pattern = Option(
+    "--name", metavar="PATTERN", help="Shell pattern of the whole name, such as '*huế*'; case does not matter."
+)
+_WILDCARDS: Final = {*"*?["}
 _limit = Option(metavar="N", min=1, help="List at most N queues; with --tenants, N of each tenant.")
 _columns = Option(metavar="NAME,…", help=f"Columns to show, in this order: {', '.join(QUEUE_COLUMNS)}.")
 
 
-@app.command("list", epilog="Example: alohub queues list --strategy VIP --columns id,name --output csv > vip.csv")
+@app.command("list", epilog="Example: alohub queues list --strategy VIP --output csv > vip.csv")
 @with_access
 def list_command(
     *,
@@ -113,6 +120,8 @@ def list_command(
         print_queues([(name, listed.queues) for name, listed in lists], listing.columns)
     elif form == "json":
         write_json(document)
+    if not (pattern is None or listing.count or _WILDCARDS & {*pattern}):
+        write_stderr(f"no queue has exactly this name; for a part of a name: --name '*{one_line(pattern)}*'")
     code = write_failures(outcomes)
     if not (code or all(listed.enough for _, listed in lists)):
         code = ExitCode.INCOMPLETE  # the pager has logged why
@@ -155,6 +164,7 @@ class _Listing:
     strategies: Collection[int | None]
     pattern: str
     limit: int | None
+    count: int = attrs.field(default=0, init=False)  # of all queues that were found
     _header: bool = attrs.field(default=True, init=False)  # whether it is not written yet
 
     async def walk(self, pager: Pager[InboundQueue], tenant: str) -> _Listed:
@@ -179,6 +189,7 @@ class _Listing:
                     update(seen, page.total)
                 if count == self.limit:
                     break
+        self.count += count
         return _Listed(queues, pager.complete, pager.complete or count == self.limit)
 
     def record(self, listed: _Listed) -> dict[str, Any]:
@@ -270,6 +281,8 @@ def update_command(
     state = done if edit.changed else "unchanged"
     changes = (_change_line(edit, name, wanted[name]) for name in edit.changed)
     print_table([("", attrs.evolve(edit.before, id=queue_id), changes)], {state: 1})
+    if dry_run and edit.changed:
+        write(DRY_RUN)
     if edit.not_taken:
         message = f"the server reported success but did not change {', '.join(edit.not_taken)}"
         raise CommandError(f"{what}: {message}", ExitCode.FAILED)

@@ -1,5 +1,6 @@
 """What an edit does, apart from sending it: what differs, what conflicts, whether it was done. Plans use the same."""
 
+import enum
 import json
 import unicodedata
 from collections.abc import Awaitable, Callable, Mapping
@@ -130,13 +131,17 @@ def _is_plain(char: str) -> bool:
     return char == " " or (unicodedata.category(char)[0] not in "CMZ" and looks(char) == char)
 
 
+def _shown(value: object) -> str:
+    return str(value) if isinstance(value, enum.Enum) else f"{value!r:.200}"
+
+
 def conflict(what: str, found: Record, expected: Mapping[str, Any]) -> ConflictError | None:
     """The error if the record, `what` in words, has not the `expected` values of fields that would be written."""
     differences = {name: (value, value_of(found, name)) for name, value in expected.items()}
     differences = {name: pair for name, pair in differences.items() if pair[0] != pair[1]}
     if not differences:
         return None
-    shown = {name: told_apart(*pair, show="{!r:.200}".format) for name, pair in differences.items()}
+    shown = {name: told_apart(*pair, show=_shown) for name, pair in differences.items()}
     said = "; ".join(f"{name} is {now}, not {then}" for name, (then, now) in shown.items())
     return ConflictError(f"{what} is not as expected: {said}; nothing was written", differences=differences)
 

@@ -55,6 +55,11 @@ class Folder:
             self._files.pipe_file(temporary, content)
             self._files.mv(temporary, path)
 
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        with suppress(FileNotFoundError), self._errors(name, doing="remove"):
+            (self.local / name).unlink() if self.local else self._files.rm_file(f"{self._at}/{name}")
+
     def write_json(self, name: str, value: object) -> None:
         """Write a JSON object."""
         self.write(name, json_text(value, indent=2).encode())

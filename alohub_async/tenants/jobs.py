@@ -6,19 +6,20 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import attrs
 
 from alohub_async.audit import AuditProgress, AuditReport, audit_inbound
 from alohub_async.client import AlohubClient
-from alohub_async.export import ExportProgress, export_inbound
+from alohub_async.export import ExportProgress, ExportReport, export_inbound
 from alohub_async.export.run import in_thread
-from alohub_async.tenant import Tenant
+from alohub_async.tenant import FORMATS, Tenant
 from alohub_async.tenants.folder import Folder, make_folder
 from alohub_async.tenants.report import TenantEntry
 
 OnStep: TypeAlias = Callable[[ExportProgress | AuditProgress], object]
+_AUDIT_NAMES: Final = frozenset({"address", "complete", "counts", "findings", "queues", "rules", "started"})
 OnReport: TypeAlias = Callable[[Tenant, AuditReport], object]
 """Is called with the report of the audit of a tenant."""
 
@@ -33,6 +34,7 @@ class Job:
     choices: Mapping[str, Any]  # the options that make another result, as the record has them
     data: str | None  # the file that other programs read
     side: str  # the file of the record
+    names: frozenset[str]  # what a whole record has
     on_report: OnReport | None = None
 
 
@@ -43,16 +45,23 @@ Work: TypeAlias = Callable[[Job, AlohubClient, Tenant, Path, OnStep], Awaitable[
 def export_job(file_format: str, options: Mapping[str, Any]) -> Job:
     """The job of `export_tenants`."""
     data = f"queues.{file_format}"
-    side = f"_{data}.report.json"  # as `export_inbound` writes it
     choices = _choices(options, details=False, consistency="repair")
-    return Job(kind="export", work=_export, options=options, choices=choices, data=data, side=side)
+    names = frozenset(attrs.fields_dict(ExportReport))
+    return Job(
+        kind="export", work=_export, options=options, choices=choices, data=data, side=_side_of(data), names=names
+    )
+
+
+def _side_of(data: str) -> str:
+    """The report that `export_inbound` writes beside a file."""
+    return f"_{data}.report.json"
 
 
 def audit_job(options: Mapping[str, Any], on_report: OnReport | None) -> Job:
     """The job of `audit_tenants`."""
     choices = _choices(options, details=True, agents=False, consistency="detect")
-    side = "_audit.json"
-    return Job(kind="audit", work=_audit, options=options, choices=choices, data=None, side=side, on_report=on_report)
+    parts: Any = {"side": "_audit.json", "names": _AUDIT_NAMES, "on_report": on_report}
+    return Job(kind="audit", work=_audit, options=options, choices=choices, data=None, **parts)
 
 
 def _choices(options: Mapping[str, Any], **defaults: Any) -> Mapping[str, Any]:
@@ -103,6 +112,8 @@ class Task:
             result = await job.work(job, client, tenant, Path(place), on_step)
             if folder is not None and (here is None or job.data is None):
                 await in_thread(None, partial(self._publish, folder, name, Path(place), result))
+        if folder is not None and job.data is not None:
+            await in_thread(None, partial(_remove_others, folder, name, job.data))
         return TenantEntry(tenant=tenant.name, status="done", result=result)
 
     def _found(self, folder: Folder, name: str, client: AlohubClient, since: datetime) -> dict[str, Any] | None:
@@ -110,7 +121,8 @@ class Task:
         found = folder.read(f"{name}/{self.job.side}")
         wanted = {"tenant_id": client.tenant_id, "address": str(client.endpoint.base_url), **self.job.choices}
         finished = read_time(found.get("finished"))
-        if finished is None or finished < since or any(found.get(key, ...) != value for key, value in wanted.items()):
+        is_whole = self.job.names <= found.keys()
+        if finished is None or finished < since or not (is_whole and wanted.items() <= found.items()):
             return None
         data = self.job.data
         return found if data is None or folder.size(f"{name}/{data}") == found.get("size") else None
@@ -121,6 +133,14 @@ class Task:
             result["path"] = f"{folder.root}/{name}/{self.job.data}"
             folder.write(f"{name}/{self.job.data}", (place / self.job.data).read_bytes())
         folder.write_json(f"{name}/{self.job.side}", result)
+
+
+def _remove_others(folder: Folder, name: str, data: str) -> None:
+    """Remove a tenant's exports in other formats: who reads the folder would get each queue twice."""
+    for other in (f"queues.{file_format}" for file_format in FORMATS):
+        if other != data and folder.read(f"{name}/{_side_of(other)}"):
+            for file in (other, _side_of(other)):
+                folder.remove(f"{name}/{file}")
 
 
 def read_time(value: object) -> datetime | None:

@@ -76,7 +76,7 @@ class TenantsReport:
     @property
     def complete(self) -> bool:
         """Whether no tenant failed, and all of each is in its result, as far as is known."""
-        return all(entry.result is not None and entry.result["complete"] for entry in self.entries.values())
+        return all(entry.result is not None and entry.result.get("complete", False) for entry in self.entries.values())
 
     def as_record(self) -> dict[str, Any]:
         """The report as a JSON object."""

@@ -53,12 +53,20 @@ async def each_on_cluster(
         raise ConfigurationError(
             f"the pool or an option cannot be sent to workers: {exc}; use named functions"
         ) from None
+    dask: Any = importlib.import_module("dask")
+    limit = dask.utils.parse_timedelta(dask.config.get("distributed.comm.timeouts.connect"))
+    security = getattr(scheduler, "security", None)
     try:
-        connected = await distributed.Client(
-            address, asynchronous=True, security=getattr(scheduler, "security", None), set_as_default=False
-        )
+        client = distributed.Client(address, asynchronous=True, security=security, set_as_default=False)
+        try:
+            async with asyncio.timeout(limit):  # dask waits for ever for the first answer
+                connected = await client
+        except TimeoutError:
+            await client.close()
+            raise
     except (OSError, ValueError) as exc:
-        raise ConfigurationError(f"no connection to the scheduler at {address}: {exc}") from exc
+        why = str(exc) or f"it does not answer within {limit:g} s"
+        raise ConfigurationError(f"no connection to the scheduler at {address}: {why}") from exc
     run = f"alohub-{task.job.kind}-{secrets.token_hex(8)}"
 
     def on_event(event: tuple[float, tuple[str, dict[str, Any] | None]]) -> None:

@@ -1,10 +1,13 @@
 """Running the command in tests."""
 
+import fcntl
 import json
 import os
 import pty
 import signal
+import struct
 import sys
+import termios
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -38,6 +41,12 @@ HOSTILE: Final = "<b>\x1b[2J\x00\u202e"
 _IN_TERMINAL: Final = (
     "import fcntl, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
     "from alohub_async.cli.app import run; sys.exit(run())"
+)
+
+# After each command line its exit code.
+_ONE_BY_ONE: Final = (
+    "import json, os, sys; os.dup2(0, 1); from alohub_async.cli.app import run\n"
+    "for words in json.loads(sys.argv[1]): print(end=f'\\x1d{run(words)}\\x1e', flush=True)"
 )
 
 
@@ -127,6 +136,24 @@ def answer_prompt(*arguments: str, prompt: bytes, answer: bytes, **environment: 
         shown += os.read(ours, 1000)
     os.close(ours)
     return Outcome(process.returncode, out, shown.decode(errors="replace"))
+
+
+def on_terminal(*command_lines: Sequence[str], columns: int = 80, **environment: str) -> list[Outcome]:
+    """Run command lines, one after another, on a terminal of that width; `out` has all that is shown on it."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    process = start_python(
+        "-c", _ONE_BY_ONE, json.dumps(command_lines), environment={"TERM": "xterm", **environment}, terminal=theirs
+    )
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # raised on Linux once the other end is closed
+        while more := os.read(ours, 65_536):
+            shown += more
+    os.close(ours)
+    process.communicate(timeout=PATIENCE)
+    parts = [part.split("\x1d") for part in shown.decode().split("\x1e")[:-1]]
+    return [Outcome(int(code), out.replace("\r\n", "\n"), "") for out, code in parts]
 
 
 def interrupt(sandbox: Sandbox, *, page: int) -> None:

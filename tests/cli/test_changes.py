@@ -282,7 +282,7 @@ def test_apply_from_stdin(alohub: Alohub, monkeypatch: pytest.MonkeyPatch, text:
 def test_problems_of_stdin(alohub: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:
     """They have lines, as those of a file."""
     _type(monkeypatch, _rows("x,1"))
-    assert "alohub: stdin.csv, line 2: id must be" in alohub("queues", "apply", "-", "--yes").err
+    assert "alohub: stdin, line 2: id must be" in alohub("queues", "apply", "-", "--yes").err
     _type(monkeypatch, _rows(f"{FIRST},777"))
     assert "give --yes, or --dry-run" in alohub("queues", "apply", "-").error
     file_format = alohub("queues", "apply", "a.csv", "--yes", "--format", "csv")

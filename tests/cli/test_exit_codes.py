@@ -24,7 +24,7 @@ SHORT = 0.3
         (Status(400), ExitCode.USAGE, "INVALID_INPUT: Sai input"),
         (Status(401), ExitCode.DENIED, "ALOHUB_API_KEY"),
         (Status(403), ExitCode.DENIED, "scope 'queue'"),
-        (Status(404), ExitCode.NOT_FOUND, "NOT_FOUND: Không tìm thấy"),
+        (Status(404), ExitCode.NOT_FOUND, "NOT_FOUND: Không tìm thấy; check the id, the tenant and the address"),
         (Status(429, retry_after="3600"), ExitCode.TIMED_OUT, "RATE_LIMIT_EXCEEDED"),
         (Status(500), ExitCode.FAILED, "HTTP 500"),
         (Failure(error_message="Thao tác\nthất bại\x1b[2J"), ExitCode.FAILED, "Thao tác thất bại�[2J"),

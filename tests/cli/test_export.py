@@ -83,10 +83,12 @@ def test_an_unknown_ending(alohub: Alohub, tmp_path: Path) -> None:
 
 
 def test_no_such_folder(alohub: Alohub, tmp_path: Path) -> None:
-    """The message is one line."""
-    outcome = alohub(*EXPORT, str(tmp_path / "none" / "queues.csv"))
+    """The message names it, and nothing is sent."""
+    path = tmp_path / "none" / "queues.csv"
+    outcome = alohub(*EXPORT, str(path))
     assert outcome.code == ExitCode.FAILED
-    assert "there is no such file or folder" in outcome.error
+    assert outcome.error == f"cannot write {path}: folder {path.parent} does not exist"
+    assert alohub.sandbox.requests == []
 
 
 def test_progress_on_a_terminal(alohub: Alohub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

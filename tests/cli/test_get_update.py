@@ -149,6 +149,13 @@ def test_update_conflicts(alohub: Alohub, expect: tuple[str, ...], message: str,
     assert _bodies(alohub) == []
 
 
+def test_a_conflict_has_names(alohub: Alohub) -> None:
+    """A strategy is shown by its name."""
+    alohub.sandbox.queues[0]["strategy"] = 2
+    outcome = alohub("queues", "update", "1001226", "--strategy", "DIVERT", "--expect", "strategy=LOCKED")
+    assert outcome.error == "queue 1001226 is not as expected: strategy is VIP, not LOCKED; nothing was written"
+
+
 def test_update_conflicts_with_a_change_meanwhile(alohub: Alohub) -> None:
     """Between the look and the update, others change the field."""
     _stored(alohub).update(timeWait="60")

@@ -262,6 +262,14 @@ def test_a_filtered_table_fits_80_columns(alohub: Alohub, monkeypatch: pytest.Mo
     assert max(map(cell_len, outcome.out.splitlines())) <= 80
 
 
+@pytest.mark.parametrize(("pattern", "is_said"), [("đặt bàn", True), ("đặt bàn*", False), ("*zzz*", False)])
+def test_a_name_is_the_whole_name(alohub: Alohub, pattern: str, *, is_said: bool) -> None:
+    """If no queue has that name, stderr says how to search for a part."""
+    outcome = alohub(*LIST, "--name", pattern, "--output", "jsonl")
+    hint = "alohub: no queue has exactly this name; for a part of a name: --name '*đặt bàn*'\n"
+    assert (outcome.code, outcome.err) == (0, hint if is_said else "")
+
+
 @pytest.mark.parametrize("color", [{}, {"NO_COLOR": "1"}])
 def test_a_list_in_a_pipe(start: Callable[..., Process], alohub: Alohub, color: dict[str, str]) -> None:
     """A pipe gets plain bytes."""

@@ -182,6 +182,24 @@ def test_a_value_that_cannot_be_set_is_not_in_the_way(alohub: Alohub, tmp_path: 
 
 
 @pytest.mark.parametrize("name", ["queues.csv", "queues.jsonl"])
+@pytest.mark.parametrize(("field", "value"), [("strategy", 7), ("musicinQueue", "a/b.wav")])
+def test_a_value_that_cannot_be_set(alohub: Alohub, tmp_path: Path, name: str, field: str, value: object) -> None:
+    """In any export it is left alone, and edits beside it are written; if it is edited, the queue is a conflict."""
+    first, second, *_ = alohub.sandbox.queues
+    first.update({"timeWait": "60", field: value})
+    path = tmp_path / name
+    assert alohub("queues", "export", str(path)).code == 0
+    assert _apply(alohub, path).out.endswith("45 unchanged\nNothing to change.\n")
+    path.write_text(re.sub(r"\b60\b", "61", path.read_text(encoding="utf-8"), count=1), encoding="utf-8")
+    assert _apply(alohub, path).code == ExitCode.OK
+    assert _bodies(alohub.sandbox) == [{"max_wait_sec": "61"}]
+    first[field] = second[field]
+    outcome = _apply(alohub, path)
+    assert outcome.code == ExitCode.FAILED
+    assert "was given) is not as expected" in " ".join(outcome.out.split())
+
+
+@pytest.mark.parametrize("name", ["queues.csv", "queues.jsonl"])
 def test_an_edited_export(alohub: Alohub, tmp_path: Path, name: str) -> None:
     """Any export is compared with the queues as they are now."""
     alohub.sandbox.queues[0].update(timeWait="60", x=1)

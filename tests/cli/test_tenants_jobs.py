@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -240,6 +241,19 @@ def test_a_cluster(command: Alohub, tmp_path: Path) -> None:
     assert [each["result"]["tenant"] for each in audited.json] == [*"abc"]
     assert "Audit of 3 tenants" in Path("audit.html").read_text(encoding="utf-8")
     assert not Path("audit-tenants").exists()
+
+
+def test_a_cluster_that_does_not_answer(command: Alohub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is waited for is said, but not with `--quiet`."""
+    monkeypatch.setattr("alohub_async.cli.outcomes.LONG_WAIT", 0.01)
+    importlib.import_module("distributed")  # first, as it sets up the configuration
+    soon = importlib.import_module("dask").config.set({"distributed.comm.timeouts.connect": "300ms"})
+    with soon, socket.create_server(("127.0.0.1", 0)) as deaf:
+        address = f"tcp://127.0.0.1:{deaf.getsockname()[1]}"
+        said = [command(*EXPORT, "out", *TENANTS, "--scheduler", address, *more).err for more in ((), ("--quiet",))]
+    assert said[0].startswith(f"alohub: waiting for the scheduler at {address}\n")
+    assert f"no connection to the scheduler at {address}" in said[0]
+    assert said[1].startswith("alohub: no connection")
 
 
 @pytest.mark.parametrize("age", ["12", "h", "0h", "1.5h", "-1h", "12 h", "9999999w", "1e3s", "\u0661h"])

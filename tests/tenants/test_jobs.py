@@ -195,6 +195,30 @@ async def test_what_is_done_again(served: Served, tmp_path: Path, change: str) -
     assert (await export_tenants(tenants, tmp_path, **options)).counts["done"] == 1
 
 
+@pytest.mark.parametrize("name", ["complete", "written", "reason"])
+async def test_damaged_report_of_a_tenant_is_no_result(served: Served, tmp_path: Path, name: str) -> None:
+    """What lacks a part of a report is made again."""
+    tenants = all_of(served)[:1]
+    await export_tenants(tenants, tmp_path)
+    side = tmp_path / "tenant=a" / "_queues.parquet.report.json"
+    record = json.loads(side.read_bytes())
+    del record[name]
+    side.write_text(json.dumps(record), encoding="utf-8")
+    report = await export_tenants(tenants, tmp_path, newer_than=timedelta(hours=1))
+    assert (report.counts["done"], report.complete) == (1, True)
+
+
+@pytest.mark.parametrize("place", ["{}", "file://{}"])
+async def test_a_new_format_replaces_the_old_one(served: Served, tmp_path: Path, place: str) -> None:
+    """Otherwise who reads the folder gets each queue twice. A file that is not of an export stays."""
+    tenants, folder = all_of(served)[:1], place.format(tmp_path)
+    (tmp_path / "tenant=a").mkdir()
+    (tmp_path / "tenant=a" / "queues.jsonl").write_text("mine", encoding="utf-8")
+    await export_tenants(tenants, folder, file_format="csv")
+    await export_tenants(tenants, folder)
+    assert files(tmp_path) == {"_report.json", "_queues.parquet.report.json", "queues.parquet", "queues.jsonl"}
+
+
 async def test_newer_than_a_time_or_an_age(served: Served, tmp_path: Path) -> None:
     """Only older results are made again."""
     tenants = all_of(served)

@@ -113,11 +113,14 @@ async def test_task_that_runs_twice_leaves_one_result(
     assert pyarrow.read_table(files.open(f"{tmp_path}/tenant=a/queues.parquet")).num_rows == 2
 
 
-def test_no_scheduler(tmp_path: Path) -> None:
-    """The error says where it was looked for."""
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        address = f"tcp://127.0.0.1:{unused.getsockname()[1]}"
+@pytest.mark.parametrize("is_deaf", [False, True])
+def test_no_scheduler(tmp_path: Path, *, is_deaf: bool) -> None:
+    """The error says where it was looked for, also if something is there that never answers."""
+    with socket.socket() as there:
+        there.bind(("127.0.0.1", 0))
+        if is_deaf:
+            there.listen()
+        address = f"tcp://127.0.0.1:{there.getsockname()[1]}"
         soon = importlib.import_module("dask").config.set({"distributed.comm.timeouts.connect": "200ms"})
         with soon, pytest.raises(ConfigurationError, match=f"no connection to the scheduler at {address}"):
             asyncio.run(export_tenants([], tmp_path, scheduler=address))
