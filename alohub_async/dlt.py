@@ -91,7 +91,7 @@ def inbound_queues(
 
 
 def _row(tenant: str, queue: InboundQueue) -> dict[str, Any]:
-    row = _QUEUES.to_row(queue)
+    row = _QUEUES.to_row(_QUEUES.to_dict(queue))
     if row["id"] is None:
         message = f"a queue of tenant {tenant!r} has no usable id, so its row would have no key: {queue.name!r:.60}"
         raise APIResponseError(message, status=200)
