@@ -504,7 +504,7 @@ def test_every_event_is_public() -> None:
 def test_guide_names_every_event_and_field() -> None:
     """A reader need not look into the code."""
     text = (files("alohub_async") / "guide" / "observability.md").read_text()
-    kinds = [*Event.__subclasses__(), *CallEvent.__subclasses__()]
+    kinds: list[type[Any]] = [*Event.__subclasses__(), *CallEvent.__subclasses__()]
     fields = {name for kind in kinds for name in attrs.fields_dict(kind)}
     named = {kind.__name__ for kind in kinds} - {"CallEvent"} | fields
     assert [name for name in sorted(named) if f"`{name}`" not in text] == []
