@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
+from importlib.resources import files
 from types import FrameType
 from typing import Any, Final, TypeVar
 
@@ -498,6 +499,15 @@ def test_every_event_is_public() -> None:
     """Each class can be imported from the package."""
     kinds = {name for name, kind in vars(events).items() if isinstance(kind, type) and issubclass(kind, Event)}
     assert kinds <= {*dir(alohub_async)}
+
+
+def test_guide_names_every_event_and_field() -> None:
+    """A reader need not look into the code."""
+    text = (files("alohub_async") / "guide" / "observability.md").read_text()
+    kinds: list[type[Any]] = [*Event.__subclasses__(), *CallEvent.__subclasses__()]
+    fields = {name for kind in kinds for name in attrs.fields_dict(kind)}
+    named = {kind.__name__ for kind in kinds} - {"CallEvent"} | fields
+    assert [name for name in sorted(named) if f"`{name}`" not in text] == []
 
 
 def test_emitter_without_listeners_only_logs(caplog: pytest.LogCaptureFixture) -> None:

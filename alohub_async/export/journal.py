@@ -97,7 +97,7 @@ class Journal:
     def records(self) -> Iterator[Mapping[str, Any]]:
         """Iterate over all records once, as seen last: first those of the last pass, in its order, then the others.
 
-        If the list was proven whole, the others are only those that the last pass brought too, without their details.
+        Those that had gone when the last pass proved the list whole are left out.
         """
         yielded = KeySet(with_anonymous=True)
         ends = [*self._starts[1:], self._log.end]
