@@ -180,13 +180,12 @@ class ExportRun(Generic[RecordT]):
         )
 
     def _report(self) -> None:
-        if self._options.on_progress is not None:
-            self._options.on_progress(self._progress())
-
-    def _progress(self) -> ExportProgress:
+        """Report the progress."""
+        if self._options.on_progress is None:
+            return
         total = self.state.total if self._pager is None or self._pager.total is None else self._pager.total
         tenant, elapsed = self._client.rate_limits.tenant, self.state.spent.seconds - self._spent_before.seconds
-        return ExportProgress(
+        now = ExportProgress(
             number=self.state.passes.number,
             written=self._passes.count,
             total=total,
@@ -196,3 +195,4 @@ class ExportRun(Generic[RecordT]):
             limit=tenant.limit,
             waiting=tenant.waiting > 0,
         )
+        self._options.on_progress(now)

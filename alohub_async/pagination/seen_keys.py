@@ -36,6 +36,7 @@ class KeySet:
         self.others: set[Hashable] = set()  # keys that are not numbers
         self._with_anonymous = with_anonymous
         self._words: dict[int, int] = {}  # numbers, one bit each
+        self._count = 0  # of these
         self._run = bytearray()  # gaps between the numbers behind all those, up to the highest
         self._pieces: list[bytes] = []  # the beginning of a long run
 
@@ -56,7 +57,8 @@ class KeySet:
         return self.highest is not None or bool(self.others)
 
     def __len__(self) -> int:
-        return sum(word.bit_count() for word in self.words.values()) + len(self.others)
+        self._end_run()
+        return self._count + len(self.others)
 
     def __le__(self, other: "KeySet") -> bool:
         """Whether the other set has all keys of this one."""
@@ -127,6 +129,7 @@ class KeySet:
                     repeated.append(index)
                 else:
                     words[at] = word | bit
+                    self._count += 1
                     highest = key if highest is None or key > highest else highest
             elif isinstance(key, str):
                 if key in self.others:
@@ -140,7 +143,9 @@ class KeySet:
     def _put(self, words: Iterable[tuple[int, int]], highest: int) -> None:
         mine = self._words
         for at, word in words:
-            mine[at] = mine.get(at, 0) | word
+            before = mine.get(at, 0)
+            mine[at] = before | word
+            self._count += (word & ~before).bit_count()
         if self.highest is None or highest > self.highest:
             self.highest = highest
 
