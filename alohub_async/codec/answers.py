@@ -104,8 +104,7 @@ class FastLane:
         if answer.success != "1" and not _succeeded(answer):
             return None
         if self._misses > self._enough:
-            self._enough = 2 * self._misses
-            self._make()
+            self._renew()
         return items, keys, total
 
     def record(self, body: bytes, *, again: bool = False) -> Any:
@@ -117,6 +116,8 @@ class FastLane:
             raws: Any = data if data.__class__ is list else (data,)
             [raw], [record] = raws, fill(raws)
             if raw.id is not MISSING and (answer is None or _succeeded(answer)):
+                if self._misses > self._enough:
+                    self._renew()
                 return record
         except Exception as error:  # noqa: BLE001  (the plain way says what is wrong)
             if self._learn(str(error), bare=not enveloped):
@@ -137,6 +138,11 @@ class FastLane:
         else:
             self._odd |= odd
         return bool(new) and self._make()
+
+    def _renew(self) -> None:
+        """Make the tables anew, with the values that came since."""
+        self._enough = 2 * self._misses
+        self._make()
 
     def _make(self) -> bool:
         """Make the functions anew, if there may be one more lesson; return whether there was."""

@@ -420,6 +420,19 @@ def test_new_values_settle() -> None:
     assert lane.lessons <= 12
 
 
+def test_details_teach_new_values() -> None:
+    """Values that come often cost no call of ours, also in a program that gets single records only."""
+    lane = FastLane(InboundQueue, strict=False)
+    details = [json.dumps(queue(timeWait=str(number % 20))).encode() for number in range(400)]
+    for detail in details:
+        assert lane.record(detail) is not None
+    profile = cProfile.Profile()
+    profile.enable()
+    assert lane.record(details[-1]) is not None
+    profile.disable()
+    assert "FastLane._tables" not in {getattr(entry.code, "co_qualname", "")[:16] for entry in profile.getstats()}
+
+
 def test_large_values_are_not_remembered() -> None:
     """A server that sends rubbish does not fill the memory."""
     lane = FastLane(InboundQueue, strict=False)
