@@ -173,7 +173,7 @@ def _cost(*, speed: bool, limit: int | None = 100_000) -> Cost:
     return Cost(found["small"] - SMALL * record, record, found["aiohttp"], page, get, found["get"], found["faults"])
 
 
-@pytest.mark.parametrize(("speed", "record", "above"), [(True, 1.1, 16), (False, 2.2, 50)], ids=["speed", "plain"])
+@pytest.mark.parametrize(("speed", "record", "above"), [(True, 1.1, 15), (False, 2.2, 49)], ids=["speed", "plain"])
 def test_a_walk_costs_few_calls(*, speed: bool, record: float, above: float) -> None:
     """One call per record with the extra `speed`, two without; a request needs few calls above aiohttp's own."""
     cost = _cost(speed=speed)

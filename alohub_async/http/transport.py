@@ -69,7 +69,7 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
 
 
 _DIRECT: Final = Network()
-_LARGE: Final = 1 << 20  # bytes; asyncio reads into blocks of a quarter
+_LARGE: Final = 1 << 20  # bytes, more than the 256 KiB that asyncio allocates for each read
 _attempt: ContextVar[TimeLimit] = ContextVar("_attempt")
 """The time limit of the attempt that the running task is in, or was in last."""
 
@@ -129,13 +129,13 @@ class Connections:
         self._closing = _closing(session, lent=lent)
 
     async def open(self) -> None:
-        """Close everything together with the event loop.
+        """Close everything together with the event loop, and make the C library keep large blocks.
 
-        glibc maps and unmaps a large block each time, until a larger one was freed. That takes 16 µs for each answer,
-        more in busy processes. Whether the imports have freed one differs from run to run.
+        glibc maps and unmaps the block of each read, which takes 16 µs or more, until the program has freed a larger
+        one. Whether an import frees one by chance differs from run to run.
         """
-        await anext(self._closing)
         bytes(_LARGE)
+        await anext(self._closing)
 
     async def wait_for_slot(self) -> None:
         """Wait until another request releases its slot to this one."""

@@ -178,7 +178,7 @@ def fingerprint(keys: Sequence[Any], gaps: bytes | None = None) -> str:
     if gaps:  # with the first id, a checksum of the gaps is enough
         return f"{keys[0]:x}-{crc32(gaps):x}"
     try:
-        text = array("Q", keys).tobytes()
+        text = b"ids " + array("Q", keys).tobytes()
     except (TypeError, OverflowError):
         text = repr(tuple(keys)).encode()
     return hashlib.blake2b(text, digest_size=8).hexdigest()
