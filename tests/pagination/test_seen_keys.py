@@ -1,10 +1,6 @@
 """Which records were seen: exact for any keys."""
 
-<<<<<<< HEAD
-import cProfile
-=======
 import struct
->>>>>>> gets2
 from collections.abc import Hashable, Sequence
 from itertools import accumulate, cycle, islice
 from typing import Any
