@@ -358,7 +358,7 @@ class Member:
 
     async def _join(self) -> None:
         """Read the log from its beginning, and write what was sent without the store."""
-        known, self._life = self._life, ""
+        known, self._life, self._serial = self._life, "", self._serial + 1
         try:
             reply = await self._run_script({"v": VERSION, "w": self._weight}, [], 0)
         finally:
