@@ -138,10 +138,8 @@ def read_tenants(path: str | Path) -> TenantsFile:
 
 
 def _read_tenant(path: Path, name: str, table: object) -> Tenant:
-    where, allowed = (
-        f"{path}: tenant {name!r}",
-        [field for field in attrs.fields_dict(Tenant) if field not in _NOT_IN_FILE],
-    )
+    where = f"{path}: tenant {name!r}"
+    allowed = [field for field in attrs.fields_dict(Tenant) if field not in _NOT_IN_FILE]
     if not isinstance(table, dict):
         raise ConfigurationError(f"{where}: the tenant must be a table, [tenants.NAME]")
     values = cast("dict[str, Any]", table)

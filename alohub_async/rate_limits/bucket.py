@@ -344,7 +344,9 @@ class Bucket:
             remaining = self._usable(remaining, limit, now)
         if number > self._newest:
             self._newest = number
-            self.limit = limit if limit == self.limit else self._changed_limit(limit, now)
+            if self.limit is not None and limit != self.limit:
+                self._clocks.change_limit(self.limit, now)
+            self.limit = limit
         sent = self._sent
         room = remaining - (sent - answered - 1)  # those in flight have been taken off the credit already
         if room > self._credit:
@@ -420,11 +422,6 @@ class Bucket:
         free = len(self._open) < untold.most and untold.pace is None and self.asked_until == -math.inf
         if self.limit is None and free and not self._denied_in_row and now >= self.blocked_until:
             self.ready_until = math.inf
-
-    def _changed_limit(self, limit: int, now: float) -> int:
-        if self.limit is not None:
-            self._clocks.change_limit(self.limit, now)
-        return limit
 
     def _judge(self, ended: Ended, *, denied: bool, left: int | None) -> None:
         """Follow a 429, or a served request after one; `left` is what the answer said remains, None if nothing."""

@@ -26,7 +26,6 @@ import secrets
 import time
 from collections.abc import Hashable
 from contextvars import Context
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from alohub_async.background_tasks import wait_until_done
@@ -76,25 +75,12 @@ _LONGEST_PAUSE: Final = 2.0
 class Member:
     """This process; times are the loop's, unless they are given to the replica."""
 
-    def __init__(
-        self,
-        scheduler: "Scheduler",
-        *,
-        window: float,
-        max_block: float,
-        bulk_leaves: float,
-        weight: float,
-        lease: float,
-        fails: bool,
-    ) -> None:
+    def __init__(self, scheduler: "Scheduler", *, weight: float, lease: float, fails: bool) -> None:
         self._scheduler = scheduler
-        self.window: float = window
+        self.window: float = scheduler.window
         self._weight, self._lease, self._fails = weight, lease, fails
-        self._new_replica = partial(
-            Replica, window=window, max_block=max_block, lease=max(lease, 1e-3), bulk_leaves=bulk_leaves
-        )
-        self._delay = min(_LONGEST_DELAY, _DELAY * window)
-        self._unused = min(_MOST_UNUSED, _UNUSED * window)
+        self._delay = min(_LONGEST_DELAY, _DELAY * self.window)
+        self._unused = min(_MOST_UNUSED, _UNUSED * self.window)
         self.store: Store | None = None  # until it is known whose budget it is
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -120,6 +106,12 @@ class Member:
         self._share, self._joined_at = 1.0, -math.inf
         for lease in self._leases.values():
             lease.drop()
+
+    def _new_replica(self) -> Replica:
+        scheduler, lease = self._scheduler, max(self._lease, 1e-3)
+        return Replica(
+            window=self.window, max_block=scheduler.max_block, lease=lease, bulk_leaves=scheduler.bulk_leaves
+        )
 
     def of_route(self, key: Hashable) -> RouteLease:
         """The budget of a route."""
@@ -367,14 +359,15 @@ class Member:
 
     async def _join(self) -> None:
         """Read the log from its beginning, and write what was sent without the store."""
-        known, self._life = self._life, ""
+        known, self._life, self._serial = self._life, "", self._serial + 1
         try:
             reply = await self._run_script({"v": VERSION, "w": self._weight}, [], 0)
         finally:
             self._life = known
         self._life = reply.life
         if known not in {"", self._life}:  # the store has lost the log
-            _logger.warning("the store of the shared rate limit has lost its data; a new log is begun")
+            if self._now() < self._wrote_at + _FORGOTTEN / 1000:  # otherwise it was dropped as idle
+                _logger.warning("the store of the shared rate limit has lost its data; a new log is begun")
             self._due.clear()
             for lease in self._leases.values():
                 lease.drop()

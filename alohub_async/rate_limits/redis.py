@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, TypeAlias, Unpack, get_args
 
 from alohub_async.errors import ConfigurationError
 from alohub_async.rate_limits.leases import Lease
-from alohub_async.rate_limits.limiter import BULK_LEAVES, WINDOW, RateLimiter, RateLimiterOptionsDict
+from alohub_async.rate_limits.limiter import RateLimiter, RateLimiterOptionsDict
 from alohub_async.rate_limits.member import Member
 from alohub_async.rate_limits.store import RedisClient, Store
 from alohub_async.rate_limits.wait_queues import RouteQueues
@@ -87,15 +87,7 @@ class RedisRateLimiter(RateLimiter):
         password = getattr(getattr(redis, "connection_pool", None), "connection_kwargs", {}).get("password")
         self._hidden = hide(password or "")  # no error or log line shows it
         scheduler = self._scheduler
-        self._member = member = Member(
-            scheduler,
-            window=options.get("window", WINDOW),
-            max_block=self.max_block,
-            bulk_leaves=options.get("bulk_leaves", BULK_LEAVES),
-            weight=weight,
-            lease=lease,
-            fails=when_unavailable == "fail",
-        )
+        self._member = member = Member(scheduler, weight=weight, lease=lease, fails=when_unavailable == "fail")
         scheduler.tenant, scheduler.route_queues = Lease(member), RouteQueues(member.of_route)
         self._bound = False  # to the endpoint and the tenant of a client
         self._use(lambda: redis, owned=False)

@@ -43,6 +43,9 @@ class Scheduler:
     """Grants permits. One event loop at a time uses it."""
 
     def __init__(self, *, window: float, max_block: float, reader: HeaderReader, bulk_leaves: float) -> None:
+        self.window: float = window
+        self.max_block: float = max_block
+        self.bulk_leaves: float = bulk_leaves
         self.reader: HeaderReader = reader
         new_bucket = partial(Bucket, window, max_block, random=random.random)
         self.tenant: Budget = new_bucket(learns=False)

@@ -31,8 +31,9 @@ Entry: TypeAlias = tuple[str, Mapping[str, str]]
 FULL: Final = 500  # entries returned at once, at most
 _SCRIPT: Final = """
 local life, epoch, skew = unpack(redis.call('HMGET', KEYS[2], 'life', 'epoch', 'skew'))
-local clock, info = redis.call('TIME'), redis.pcall('XINFO', 'STREAM', KEYS[1])
-if info.err then life = '' end
+local clock = redis.call('TIME')
+local info = redis.call('EXISTS', KEYS[1]) == 1 and redis.call('XINFO', 'STREAM', KEYS[1])
+if not info then life = '' end
 if ARGV[3] == '' and (life or '') == '' then
   life, epoch, skew, info = table.concat(clock, '.'), '0', '0', {}
   redis.call('DEL', KEYS[1], KEYS[2])

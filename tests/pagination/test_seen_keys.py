@@ -1,5 +1,6 @@
 """Which records were seen: exact for any keys."""
 
+import cProfile
 import struct
 from collections.abc import Hashable, Sequence
 from itertools import accumulate, cycle, islice
