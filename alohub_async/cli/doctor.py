@@ -25,7 +25,9 @@ from alohub_async.rate_limits.limiter import WINDOW
 from alohub_async.rate_limits.status import ScopeStatus
 from alohub_async.resources.inbound_queues import INBOUND_QUEUES
 
-DOCTOR_EPILOG: Final = "Example: alohub doctor --json > doctor.json"
+DOCTOR_EPILOG: Final = """\b
+Example: alohub doctor --json > doctor.json
+Behind a proxy: HTTPS_PROXY=http://proxy:3128 alohub doctor --ca-file ca.pem"""
 _State: TypeAlias = Literal["ok", "note", "FAILED"]
 _STYLES: Final = {"ok": "green", "note": "bold yellow", "FAILED": "bold red"}
 _VERDICTS: Final[dict[_State, str]] = {  # the worst last
