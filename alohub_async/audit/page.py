@@ -84,7 +84,7 @@ def tenants_page(
 
 
 def _cards(counts: Mapping[Severity, int]) -> list[tuple[str, str]]:
-    return [(severity.label, text) for severity, text in tally(counts)]
+    return [(severity.label if counts[severity] else "", text) for severity, text in tally(counts)]
 
 
 def _worst(result: Mapping[str, Any] | str) -> str:

@@ -19,7 +19,7 @@ from alohub_async.cli.export import EXPORT_EPILOG, export_command
 from alohub_async.cli.guide import guide_command
 from alohub_async.cli.output import OutputClosedError, write, write_stderr
 from alohub_async.cli.rollback import ROLLBACK_EPILOG, rollback_command
-from alohub_async.cli.sandbox import sandbox_command
+from alohub_async.cli.sandbox import SANDBOX_EPILOG, sandbox_command
 from alohub_async.cli.streams import discard, usable_streams
 from alohub_async.secret import Secret
 
@@ -50,7 +50,7 @@ queues.app.command("export", epilog=EXPORT_EPILOG)(export_command)
 app.add_typer(queues.app, name="queues")
 app.command("doctor", epilog=DOCTOR_EPILOG)(doctor_command)
 app.command("guide", epilog="Example: alohub guide tutorial")(guide_command)
-app.command("sandbox", epilog="Example: alohub sandbox --port 8080 --queues 1000 --tenant-limit 20")(sandbox_command)
+app.command("sandbox", epilog=SANDBOX_EPILOG)(sandbox_command)
 
 
 def _print_version(*, value: bool) -> None:

@@ -27,7 +27,10 @@ from alohub_async.tenant import Tenant
 _CHANGES: Final = (".csv", ".jsonl")
 
 
-APPLY_EPILOG: Final = """Example: alohub queues apply changes.csv --dry-run
+APPLY_EPILOG: Final = """\b
+Example: alohub queues apply changes.csv --dry-run
+To be undone:         alohub queues apply changes.csv --log changes.log
+From another program: program | alohub queues apply - --format jsonl --yes
 
 \b
 Columns of the CSV file, or keys in JSON Lines:

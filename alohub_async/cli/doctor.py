@@ -25,7 +25,9 @@ from alohub_async.rate_limits.limiter import WINDOW
 from alohub_async.rate_limits.status import ScopeStatus
 from alohub_async.resources.inbound_queues import INBOUND_QUEUES
 
-DOCTOR_EPILOG: Final = "Example: alohub doctor --json > doctor.json"
+DOCTOR_EPILOG: Final = """\b
+Example: alohub doctor --json > doctor.json
+Behind a proxy: HTTPS_PROXY=http://proxy:3128 alohub doctor --ca-file ca.pem"""
 _State: TypeAlias = Literal["ok", "note", "FAILED"]
 _STYLES: Final = {"ok": "green", "note": "bold yellow", "FAILED": "bold red"}
 _VERDICTS: Final[dict[_State, str]] = {  # the worst last
@@ -146,7 +148,7 @@ def _clock(date: str | None, now: float) -> _Check:
 
 def _headers(headers: Mapping[str, str]) -> _Check:
     """The limit headers that came, and how they are read."""
-    came = ", ".join(f"{name}: {value}" for name, value in headers.items() if "limit" in name.lower())
+    came = ",\n".join(f"{name}: {value}" for name, value in headers.items() if "limit" in name.lower())
     read = HeaderReader(None).read(headers, wall_clock=time.time)
     if not came:
         advice = "ask the vendor; without them the SDK learns from refusals"
@@ -154,7 +156,7 @@ def _headers(headers: Mapping[str, str]) -> _Check:
     budgets = [f"{scope} {each.limit} per {each.window or WINDOW:g} s" for scope, each in read.items()]
     if not budgets:
         return _Check("limit headers", "note", f"{came}: not understood", "name them in Python: RateLimitHeaders")
-    return _Check("limit headers", "ok", f"{came}; read as {', '.join(budgets)}")
+    return _Check("limit headers", "ok", f"{came};\nread as {', '.join(budgets)}")
 
 
 def _budget(name: str, scope: ScopeStatus) -> _Check:
@@ -166,10 +168,11 @@ def _budget(name: str, scope: ScopeStatus) -> _Check:
 
 def _print(checks: list[_Check]) -> None:
     table = table_with_heading(["", "Check", "Found -> to do"], right=(), folded={"Found -> to do"})
-    between = "\n-> " if sys.stdout.isatty() else " -> "
+    between = "\n" if sys.stdout.isatty() else " "
     for each in checks:
-        found = [one_line(text) for text in (each.found, each.do) if text != _NOTHING]
-        table.add_row(Text(each.state, style=_STYLES[each.state]), Text(each.check), Text(between.join(found)))
+        lines = [*each.found.splitlines(), *([] if each.do == _NOTHING else [f"-> {each.do}"])]
+        text = between.join(map(one_line, lines))
+        table.add_row(Text(each.state, style=_STYLES[each.state]), Text(each.check), Text(text))
     worst = max(checks, key=lambda each: [*_VERDICTS].index(each.state))
     table.caption = Text(_VERDICTS[worst.state])
     print_rich(table)

@@ -55,11 +55,15 @@ _HINTS: Final[tuple[tuple[type[errors.AlohubError], str], ...]] = (
 
 # Arguments that the SDK's messages name, and the options, or the settings in a file of tenants, that stand for them.
 _ALLOW_HTTP: Final = "Endpoint(…, allow_http=True)"
-_OPTIONS: Final = {
+_OPTIONS: Final[dict[str, str]] = {
     _ALLOW_HTTP: "--allow-http",
     "restart=True": "--restart",
     "ssl must": "--ca-file must",
     "AlohubClient(…, ssl=FILE), or trust_env=True with": "--ca-file FILE, or",
+    "max_retries must": "--retries must",
+    **{f"{name.replace('-', '_')} must": f"--{name} must" for name in ("page-size", "max-passes", "music-on-hold")},
+    **{f"{name} must": f"--{name} must" for name in ("deadline", "prefetch")},
+    ", or None;": ";",
 }
 _SETTINGS: Final = {**_OPTIONS, _ALLOW_HTTP: "allow_http = true"}
 KEY_VARIABLE: Final = "ALOHUB_API_KEY"

@@ -37,7 +37,8 @@ EXPORT_EPILOG: Final = """Example: alohub queues export queues.parquet
 \b
 Edit in a spreadsheet:   alohub queues export queues.csv --excel
                          alohub queues apply queues.csv --log changes.log
-To another program:      alohub queues export - --format csv | program"""
+To another program:      alohub queues export - --format csv | program
+Every tenant of a file:  alohub queues export --tenants tenants.toml folder"""
 
 FileFormat: TypeAlias = Literal["jsonl", "csv", "parquet"]
 _path_help = "A .jsonl, .csv or .parquet file; with --tenants, a folder; - is stdout."

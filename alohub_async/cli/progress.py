@@ -20,7 +20,8 @@ from alohub_async.tenants import OnTenants, TenantsProgress
 Step: TypeAlias = ExportProgress | AuditProgress
 OnStep: TypeAlias = Callable[[Step], object]
 _LINE_INTERVAL: Final = 5.0  # seconds between two lines of progress
-_BAR: Final = 14  # columns
+_NAME: Final = 14  # columns
+_BAR: Final = 8  # columns
 _DETAIL: Final = "GET /v1/queues/inbound/{id}"
 
 
@@ -57,7 +58,11 @@ def show_tenants(*, quiet: bool) -> Generator[OnTenants]:
     if quiet:
         yield lambda _: None
     elif console.is_terminal:
-        columns = (TextColumn("{task.description}"), BarColumn(_BAR), TextColumn("{task.fields[text]}"))
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(_BAR, complete_style="cyan"),
+            TextColumn("{task.fields[text]}"),
+        )
         with Progress(*columns, console=console, transient=True) as bars:
             yield _Display(bars)
     else:
@@ -89,7 +94,7 @@ class _Display:
         name = one_line(name)
         if self._bars:
             if key not in self._shown:
-                self._shown[key] = self._bars.add_task(name[:_BAR], total=None, text="")
+                self._shown[key] = self._bars.add_task(name[:_NAME], total=None, text="")
             self._bars.update(self._shown[key], completed=done, total=total, text=text)
             return
         moment = time.monotonic()
@@ -103,12 +108,12 @@ def _done(now: Step) -> int:
 
 
 def progress_text(now: Step) -> str:
-    """The progress of one, in at most 49 columns up to 999,999 queues, so that its bar fits into 80."""
+    """The progress of one, in at most 56 columns up to 999,999 queues, so that its bar fits into 80."""
     done, text = _done(now), f"pass {now.number} " if isinstance(now, ExportProgress) else ""
     text += f"{done:,}/{'?' if now.total is None else f'{now.total:,}'} {now.rate:,.0f}/s"
     if now.total is not None and now.rate > 0:
         minutes, seconds = divmod(round(max(0, now.total - done) / now.rate), 60)
         text += f" {minutes}:{seconds:02}"
     if now.limit is not None and now.free is not None:
-        text += f" {now.free}/{now.limit}"
+        text += f" {now.free}/{now.limit} free"
     return text + (" waiting" if now.waiting else "")

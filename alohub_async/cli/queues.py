@@ -83,7 +83,13 @@ _limit = Option(metavar="N", min=1, help="List at most N queues; with --tenants,
 _columns = Option(metavar="NAME,…", help=f"Columns to show, in this order: {', '.join(QUEUE_COLUMNS)}.")
 
 
-@app.command("list", epilog="Example: alohub queues list --strategy VIP --output csv > vip.csv")
+_LIST_EPILOG: Final = """\b
+Example: alohub queues list --strategy VIP --output csv > vip.csv
+Some:    alohub queues list --name '*huế*' --limit 10 --columns id,name
+Of one tenant of a file: alohub queues list --tenant hanoi"""
+
+
+@app.command("list", epilog=_LIST_EPILOG)
 @with_access
 def list_command(
     *,
@@ -120,7 +126,7 @@ def list_command(
         print_queues([(name, listed.queues) for name, listed in lists], listing.columns)
     elif form == "json":
         write_json(document)
-    if not (pattern is None or listing.count or _WILDCARDS & {*pattern}):
+    if pattern and not (listing.count or _WILDCARDS & {*pattern}):
         write_stderr(f"no queue has exactly this name; for a part of a name: --name '*{one_line(pattern)}*'")
     code = write_failures(outcomes)
     if not (code or all(listed.enough for _, listed in lists)):
@@ -206,7 +212,12 @@ class _Listing:
         return {"tenant": tenant, **queue_row(queue, self.form)}
 
 
-@app.command("get", epilog="Example: alohub queues get 1001226 --output json")
+@app.command(
+    "get",
+    epilog="""\b
+Example: alohub queues get 1001226 --output json
+See each request: alohub queues get 1001226 -vv""",
+)
 @with_access
 def get_command(
     queue_id: Annotated[int, _id],
@@ -229,7 +240,13 @@ _announce = Option(help="Announce their position in the queue to callers.")
 _expect = Option(metavar="FIELD=VALUE", help="Update only if the field has this value; may be given several times.")
 
 
-@app.command("update", epilog="Example: alohub queues update 1001226 --max-wait 180 --expect max_wait=60 --dry-run")
+_UPDATE_EPILOG: Final = """\b
+Example: alohub queues update 1001226 --max-wait 180 --dry-run
+If 60:   alohub queues update 1001226 --max-wait 180 --expect max_wait=60
+Logged:  alohub queues update 1001226 --max-wait 180 --log changes.log"""
+
+
+@app.command("update", epilog=_UPDATE_EPILOG)
 @with_access
 def update_command(
     queue_id: Annotated[int, _id],

@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
 
 from typer import Option
 
@@ -22,6 +22,11 @@ from alohub_async.validation import refuse
 
 if TYPE_CHECKING:
     from alohub_async.testing import RecordedRequest, Sandbox
+
+SANDBOX_EPILOG: Final = """\b
+Example: alohub sandbox --port 8080 --queues 1000 --tenant-limit 20
+Show requests, fail the next three: alohub sandbox --log --fail 502:3
+Many tenants: alohub sandbox --tenants 100"""
 
 _headers_help = f"Responses with limit headers: {', '.join(get_args(HeadersOn))}."
 _retry_help = f"Retry-After of a 429: {', '.join(get_args(RetryAfterStyle))}."

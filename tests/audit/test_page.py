@@ -118,8 +118,8 @@ def test_several_tenants(browser: Browser, tmp_path: Path) -> None:
     url = browser.open(of_tenants(7), tmp_path)
     names = "#tenants tbody th"
     assert browser.texts(names) == ["hỏng", *(f"khách-000{n}" for n in (3, 6, 1, 2, 4, 5))]
-    assert browser.texts("#tenants tbody tr:first-child td")[4] == HOSTILE
-    assert browser.texts("#tenants tbody td:nth-child(2)") == ["", "1", "1", "0", "0", "0", "0"]
+    assert browser.texts("#tenants tbody tr:first-child td")[0] == HOSTILE
+    assert browser.texts("#tenants tbody td:nth-child(3)") == ["", "1", "1", "0", "0", "0", "0"]
     assert browser.attributes("#tenants a", "href") == [f"{tmp_path.as_uri()}/audit-tenants/kh%C3%A1ch-0002.html"]
     assert browser.texts(".cards li")[:2] == ["1\nfailed", "2\nerrors"]
     assert browser.title == "Alohub: audit of 7 tenants"

@@ -78,6 +78,37 @@ def test_help(alohub: Alohub, command: tuple[str, ...], option: str) -> None:
     assert max(map(len, outcome.out.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_examples_are_whole(alohub: Alohub, command: tuple[str, ...]) -> None:
+    """Each example of the help is one line, which can be copied."""
+    found: Any = get_command(app)
+    for word in command:
+        found = found.commands[word]
+    shown = [" ".join(line.split()) for line in alohub(*command, "--help").out.splitlines()]
+    examples = [" ".join(line.split()) for line in found.epilog.splitlines() if "alohub " in line]
+    assert [line for line in examples if line not in shown] == []
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        (("doctor",), ("--json", "--ca-file", "HTTPS_PROXY")),
+        (("queues", "list"), ("--strategy", "--name", "--limit", "--columns", "--output", "--tenant ")),
+        (("queues", "get"), ("--output", "-vv")),
+        (("queues", "update"), ("--dry-run", "--expect", "--log")),
+        (("queues", "export"), ("--excel", " - --format", "--tenants")),
+        (("queues", "apply"), ("--dry-run", "--log", " - --format")),
+        (("queues", "audit"), ("--agents", "--html")),
+        (("sandbox",), ("--log", "--fail", "--tenants")),
+    ],
+)
+def test_examples_have_each_option(alohub: Alohub, command: tuple[str, ...], options: tuple[str, ...]) -> None:
+    """What a newcomer may look for is in an example of the help."""
+    shown = alohub(*command, "--help").out
+    examples = "\n".join(line for line in shown[shown.index("Example: ") :].splitlines() if "alohub " in line)
+    assert [option for option in options if option not in examples] == []
+
+
 def test_all_commands_are_tested() -> None:
     """The test above covers nested commands."""
     assert {(), ("queues",), ("queues", "list"), ("queues", "apply"), ("sandbox",)} <= {*COMMANDS}

@@ -121,6 +121,21 @@ def test_usage(alohub: Alohub, arguments: tuple[str, ...]) -> None:
     assert alohub.sandbox.requests == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("queues", "list", "--page-size", "0"), "--page-size must be an int from 1 to 10000; 0 was given"),
+        (("queues", "list", "--deadline", "0"), "--deadline must be a number of seconds above 0; 0.0 was given"),
+        (("queues", "list", "--retries", "-1"), "--retries must be"),
+        (("queues", "export", "queues.csv", "--prefetch", "-1"), "--prefetch must be"),
+        (("queues", "update", "1", "--music-on-hold", "a/b"), "--music-on-hold must be a plain file name"),
+    ],
+)
+def test_usage_errors_name_the_option(alohub: Alohub, arguments: tuple[str, ...], message: str) -> None:
+    """They do not name the argument of Python."""
+    assert alohub(*arguments).error.startswith(message)
+
+
 def test_usage_errors_point_to_the_help(alohub: Alohub) -> None:
     """A usage error names the command whose help explains it."""
     assert alohub("queues", "get").error.endswith("; see alohub queues get --help")

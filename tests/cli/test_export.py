@@ -104,8 +104,8 @@ def test_progress_fits() -> None:
     now = ExportProgress(
         number=5, written=500_000, total=999_999, seconds=9, rate=2500, free=100, limit=100, waiting=True
     )
-    assert progress_text(now) == "pass 5 500,000/999,999 2,500/s 3:20 100/100 waiting"
-    assert cell_len(progress_text(now)) + 14 + 1 + 14 + 1 <= 81
+    assert progress_text(now) == "pass 5 500,000/999,999 2,500/s 3:20 100/100 free waiting"
+    assert cell_len(progress_text(now)) + 14 + 1 + 8 + 1 <= 80
     unknown = ExportProgress(number=1, written=5, total=None, seconds=9, rate=0.0, free=None, limit=None, waiting=False)
     assert progress_text(unknown) == "pass 1 5/? 0/s"
 

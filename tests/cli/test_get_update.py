@@ -133,7 +133,7 @@ def test_update_as_expected(alohub: Alohub, expect: str) -> None:
     [
         (("max_wait=61",), "max_wait is 60, not 61"),
         (("max_wait=null",), "max_wait is 60, not None"),
-        (("max_wait=60", "strategy=NORMAL"), "strategy is <QueueStrategy.VIP: 2>, not <QueueStrategy.NORMAL: 1>"),
+        (("max_wait=60", "strategy=NORMAL"), "strategy is VIP, not NORMAL"),
         (("name=b",), "name is 'a', not 'b'"),
     ],
 )
@@ -147,13 +147,6 @@ def test_update_conflicts(alohub: Alohub, expect: tuple[str, ...], message: str,
     assert message in outcome.error
     assert "nothing was written" in outcome.error
     assert _bodies(alohub) == []
-
-
-def test_a_conflict_has_names(alohub: Alohub) -> None:
-    """A strategy is shown by its name."""
-    alohub.sandbox.queues[0]["strategy"] = 2
-    outcome = alohub("queues", "update", "1001226", "--strategy", "DIVERT", "--expect", "strategy=LOCKED")
-    assert outcome.error == "queue 1001226 is not as expected: strategy is VIP, not LOCKED; nothing was written"
 
 
 def test_update_conflicts_with_a_change_meanwhile(alohub: Alohub) -> None:
