@@ -114,7 +114,7 @@ class Untold:
         self.pace = self.pace if self._hidden else None
 
     def unread(self, limit: int | None, *, elsewhere: bool) -> None:
-        """Judge an answer that said nothing; `limit` is the last that was told, `elsewhere` of another scope it did."""
+        """Judge an answer that said nothing, or `elsewhere` only of another scope; `limit` is the last known one."""
         if elsewhere:
             self.forget()
         if self.blind and limit is not None and self.learns:
