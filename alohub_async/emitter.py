@@ -37,8 +37,9 @@ class Emitter:
     """Emits the events of a client."""
 
     def __init__(self, listeners: tuple[Listener, ...] = (), tenant_id: str | None = None) -> None:
-        self.listeners, self.tenant_id = listeners, tenant_id
-        self.failed = set[int]()  # listeners that raised, by `id`
+        self.listeners: tuple[Listener, ...] = listeners
+        self.tenant_id: str | None = tenant_id
+        self.failed: set[int] = set()  # listeners that raised, by `id`
 
     def __call__(self, event: Event) -> None:
         """Log an event, and call the listeners."""
