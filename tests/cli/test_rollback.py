@@ -12,7 +12,7 @@ from tests.cli.command import TENANTS, Alohub, lines
 from tests.support import FIRST
 
 APPLY = ("queues", "apply")
-pytestmark = pytest.mark.alohub_sandbox(queues=45, tenant_limit=None, route_limit=None)  # a wait would be reported on stderr
+pytestmark = pytest.mark.alohub_sandbox(queues=45, tenant_limit=None, route_limit=None)  # a wait would be on stderr
 ROLLBACK = ("queues", "rollback")
 
 
