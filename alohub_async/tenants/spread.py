@@ -42,31 +42,13 @@ async def each_on_cluster(
     except ImportError as exc:
         advice = "run: pip install 'alohub-async[distributed]'"
         raise ConfigurationError(f"scheduler= needs distributed, which is not installed; {advice}") from exc
-    address = (
-        scheduler if isinstance(scheduler, str) else getattr(getattr(scheduler, "scheduler", None), "address", None)
-    )
-    if not address:
-        raise refuse("scheduler", "a connected Client of distributed, or an address", scheduler)
     try:
         distributed.protocol.pickle.dumps((task, pool))
     except (TypeError, ValueError, AttributeError, PicklingError) as exc:
         raise ConfigurationError(
             f"the pool or an option cannot be sent to workers: {exc}; use named functions"
         ) from None
-    dask: Any = importlib.import_module("dask")
-    limit = dask.utils.parse_timedelta(dask.config.get("distributed.comm.timeouts.connect"))
-    security = getattr(scheduler, "security", None)
-    try:
-        client = distributed.Client(address, asynchronous=True, security=security, set_as_default=False)
-        try:
-            async with asyncio.timeout(limit):  # dask waits for ever for the first answer
-                connected = await client
-        except TimeoutError:
-            await client.close()
-            raise
-    except (OSError, ValueError) as exc:
-        why = str(exc) or f"it does not answer within {limit:g} s"
-        raise ConfigurationError(f"no connection to the scheduler at {address}: {why}") from exc
+    connected = await _connect(distributed, scheduler)
     run = f"alohub-{task.job.kind}-{secrets.token_hex(8)}"
 
     def on_event(event: tuple[float, tuple[str, dict[str, Any] | None]]) -> None:
@@ -91,6 +73,29 @@ async def each_on_cluster(
         threads = sum((await cluster.nthreads()).values())
         options = BulkOptions(concurrency=concurrency or min(1000, max(8, 2 * threads)))
         yield TenantOutcomes(tenants, submit, options, finish=False)
+
+
+async def _connect(distributed: Any, scheduler: Any) -> Any:
+    """A client of our own, so that the given one is left as it is."""
+    address = (
+        scheduler if isinstance(scheduler, str) else getattr(getattr(scheduler, "scheduler", None), "address", None)
+    )
+    if not address:
+        raise refuse("scheduler", "a connected Client of distributed, or an address", scheduler)
+    dask: Any = importlib.import_module("dask")
+    limit = dask.utils.parse_timedelta(dask.config.get("distributed.comm.timeouts.connect"))
+    security = getattr(scheduler, "security", None)
+    try:
+        client = distributed.Client(address, asynchronous=True, security=security, set_as_default=False)
+        try:
+            async with asyncio.timeout(limit):  # dask waits for ever for the first answer
+                return await client
+        except TimeoutError:
+            await client.close()
+            raise
+    except (OSError, ValueError) as exc:
+        why = str(exc) or f"it does not answer within {limit:g} s"
+        raise ConfigurationError(f"no connection to the scheduler at {address}: {why}") from exc
 
 
 def _work(task: Task, pool: AlohubPool, tenant: Tenant, run: str) -> TenantEntry:
