@@ -120,6 +120,7 @@ def test_phone_numbers(number: str, *, valid: bool) -> None:
         ("0912345678", "0084 912 345 678", True),
         ("0912345678", " 0912\u00a0345.678\u200b", True),
         ("+12025550123", "+1 202-555-0123", True),
+        ("004930123456", "0049 30 123456", True),
         ("*100", "100", False),
         ("*100#", "*100", False),
         ("100", "1-00", False),
@@ -148,7 +149,7 @@ def test_numbers_used_twice(one: str, other: str, *, same: bool) -> None:
         assert shared[0].severity is Severity.ERROR
 
 
-@given(st.from_regex(r"0(3[2-9]|9|2[0-9]|[0-9])[0-9]{7,9}", fullmatch=True))
+@given(st.from_regex(r"0(3[2-9]|9|2[0-9]|[1-9])[0-9]{7,9}", fullmatch=True))  # after 00, a country code follows
 def test_a_number_without_spaces_is_the_same_as_with_spaces(number: str) -> None:
     """Both are valid, and then they are one number; or neither is."""
     both = [audited(record(callinNumber=text)) for text in (number, f"0 {number[1:]}")]
