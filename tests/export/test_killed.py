@@ -1,13 +1,13 @@
 """An export that is killed at random moments, many times, writes the same file as one that was not."""
 
 import json
+import multiprocessing
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import pytest
@@ -16,17 +16,31 @@ from alohub_async.export.job import report_path
 from alohub_async.export.journal import journal_path
 from alohub_async.files import read_queues
 from alohub_async.testing import DropConnection, Sandbox
+from tests.export import once
 
-ROOT = Path(__file__).parent.parent.parent
 QUEUES = 5000
 KILLS = 15
 PATIENCE = 60.0
 
 
-def export(sandbox: Sandbox, path: Path) -> "subprocess.Popen[bytes]":
+PROCESSES: Final = multiprocessing.get_context("forkserver")
+"""Forks of one process that has imported the client: a process of its own costs half a second."""
+PROCESSES.set_forkserver_preload([once.__name__])
+
+
+def start(sandbox: Sandbox, path: Path) -> BaseProcess:
     """Start or resume the export in a process of its own."""
-    access = [str(sandbox.url), sandbox.api_key, sandbox.tenant_id]
-    return subprocess.Popen([sys.executable, "-m", "tests.export.once", *access, str(path)], cwd=ROOT)  # noqa: S603
+    process = PROCESSES.Process(
+        target=once.export, args=(str(sandbox.url), sandbox.api_key, sandbox.tenant_id, str(path)), daemon=True
+    )
+    process.start()
+    return process
+
+
+def ended(process: BaseProcess) -> int | None:
+    """Wait for its end; returns its exit code."""
+    process.join(PATIENCE)
+    return process.exitcode
 
 
 def size(path: Path) -> int:
@@ -66,7 +80,7 @@ class Killer:
         for _ in range(4):  # a file beside the journal: the result is being written
             self.kills_at_the_end += self._killed(when=lambda: {*self.path.parent.iterdir()} > {journal})
         if journal.exists() or not self.path.exists():
-            assert export(self.sandbox, self.path).wait(PATIENCE) == 0
+            assert ended(start(self.sandbox, self.path)) == 0
         report: dict[str, Any] = json.loads(report_path(self.path).read_bytes())
         assert {*self.path.parent.iterdir()} == {self.path, report_path(self.path)}
         return report
@@ -80,16 +94,16 @@ class Killer:
 
     def _killed(self, *, when: Callable[[], bool]) -> bool:
         """Run until `when`, and kill it; False if it finished before."""
-        process = export(self.sandbox, self.path)
+        process = start(self.sandbox, self.path)
         until = time.monotonic() + PATIENCE
-        while process.poll() is None:
+        while process.exitcode is None:
             assert time.monotonic() < until
             if when():
                 time.sleep(self.rng.random() * 0.002)
                 process.kill()
-                return process.wait(PATIENCE) != 0
+                return ended(process) != 0
             time.sleep(0.0002)
-        assert process.returncode == 0
+        assert process.exitcode == 0
         return False
 
 
@@ -106,7 +120,7 @@ def test_killed_at_random_moments(tmp_path: Path, ending: str) -> None:
         assert killer.kills_at_the_end > 0
         assert report["complete"]
         assert report["resumed"] > 0
-        assert export(sandbox, undisturbed).wait(PATIENCE) == 0
+        assert ended(start(sandbox, undisturbed)) == 0
         assert [*read_queues(path)] == [*read_queues(undisturbed)]
         assert [queue.id for queue in read_queues(path)] == [queue["callinId"] for queue in sandbox.queues]
 
