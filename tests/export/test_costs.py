@@ -17,7 +17,8 @@ ONCE = RetryPolicy(max_retries=0)
 
 async def test_costs_are_those_of_all_runs_of_the_export_alone(tmp_path: Path) -> None:
     """Requests, 429s and waits of the client before it are not counted; those of an interrupted run are."""
-    async with Sandbox(queues=25, **UNLIMITED) as sandbox, sandbox.client(retry=RetryPolicy(backoff=0)) as client:
+    retry = RetryPolicy(backoff=0)
+    async with Sandbox(queues=25, window=0.5, **UNLIMITED) as sandbox, sandbox.client(retry=retry) as client:
         sandbox.fail(status=429, retry_after="0.05", next=2)
         await client.queues.list_inbound(page_size=10).collect()
         before = client.rate_limits

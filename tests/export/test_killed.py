@@ -25,7 +25,7 @@ PATIENCE = 60.0
 
 PROCESSES: Final = multiprocessing.get_context("forkserver")
 """Forks of one process that has imported the client: a process of its own costs half a second."""
-PROCESSES.set_forkserver_preload([once.__name__])
+PROCESSES.set_forkserver_preload([once.__name__, "cattrs", "msgspec"])
 
 
 def start(sandbox: Sandbox, path: Path) -> BaseProcess:
