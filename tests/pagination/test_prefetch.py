@@ -343,7 +343,7 @@ async def test_cancelled_at_any_await_nothing_is_sent_any_more(prefetch: int, *,
     while at == 0 or counted >= at:
         at += 1
         async with (
-            Sandbox(queues=30, tenant_limit=4, route_limit=None, latency=0.1) as sandbox,
+            Sandbox(queues=15, tenant_limit=4, route_limit=None, latency=0.1) as sandbox,
             sandbox.client() as client,
         ):
             pager = client.queues.list_inbound(page_size=5, prefetch=prefetch, details=details)
@@ -358,7 +358,7 @@ async def test_cancelled_at_any_await_nothing_is_sent_any_more(prefetch: int, *,
             status = client.rate_limits.tenant
             assert (status.in_flight, status.waiting) == (0, 0)
             assert asyncio.all_tasks() - _servers() == {asyncio.current_task()}
-            assert len(await client.queues.list_inbound(page_size=5).collect()) == 30
+            assert len(await client.queues.list_inbound(page_size=5).collect()) == 15
             assert {request.status for request in sandbox.requests} <= {200, None}
     assert at > 5
 

@@ -56,7 +56,8 @@ def test_a_page_of_close_numbers_is_exact_at_the_edges() -> None:
 def test_a_long_list_by_id_is_exact(gaps: list[int]) -> None:
     """Also if, after many pages, records come again, or skipped records come."""
     ids = [*accumulate(islice(cycle(gaps), 29_999), initial=10**6)]
-    skipped = {*range(ids[0], ids[-1])} - {*ids}
+    skipped = sorted({*range(ids[0], ids[-1])} - {*ids})
+    skipped = skipped[:: len(skipped) // 20_000 + 1]
     for size in (1, 7, 1000):
         keys = KeySet()
         for at in range(0, len(ids), size):

@@ -164,31 +164,26 @@ def test_nearest_setting_wins(pytester: pytest.Pytester) -> None:
     _pytest(pytester).assert_outcomes(passed=1)
 
 
-@pytest.mark.parametrize(
-    ("marker", "message"),
-    [
-        ("tennant_limit=5", "alohub_sandbox has no setting tennant_limit; it has *queues,*tenant_limit*"),
-        ("50", "@pytest.mark.alohub_sandbox takes settings by name only; (50,) was given*"),
-        ("tenant_limit=-1", "*tenant_limit must be an int of 0 or more, or None; -1 was given*"),
-        ("tenant_limit='9'", "*tenant_limit must be an int of 0 or more, or None; '9' was given*"),
-        ("queues=-1", "*queues must be how many, 0 or more, or the queues themselves by wire name; -1 was given*"),
-        ("window_kind='leaky'", "*window_kind*sliding-log*leaky*"),
-        ("scopes='queue'", "*scopes must be a collection of names, like {'queue'}; 'queue' was given*"),
-        ("tenant_id=20260310", "*tenant_id must be printable ASCII*; 20260310 was given*"),
-    ],
-)
-def test_wrong_setting_is_reported_in_one_line(pytester: pytest.Pytester, marker: str, message: str) -> None:
+def test_wrong_setting_is_reported_in_one_line(pytester: pytest.Pytester) -> None:
     """The message has the given and the allowed value, without a traceback."""
-    pytester.makepyfile(f"""
-    import pytest
-
-    @pytest.mark.alohub_sandbox({marker})
-    def test_it(alohub_sandbox):
-        pass
-    """)
+    wrong = {
+        "tennant_limit=5": "alohub_sandbox has no setting tennant_limit; it has *queues,*tenant_limit*",
+        "50": "@pytest.mark.alohub_sandbox takes settings by name only; (50,) was given*",
+        "tenant_limit=-1": "*tenant_limit must be an int of 0 or more, or None; -1 was given*",
+        "tenant_limit='9'": "*tenant_limit must be an int of 0 or more, or None; '9' was given*",
+        "queues=-1": "*queues must be how many, 0 or more, or the queues themselves by wire name; -1 was given*",
+        "window_kind='leaky'": "*window_kind*sliding-log*leaky*",
+        "scopes='queue'": "*scopes must be a collection of names, like {'queue'}; 'queue' was given*",
+        "tenant_id=20260310": "*tenant_id must be printable ASCII*; 20260310 was given*",
+    }
+    tests = [
+        f"@pytest.mark.alohub_sandbox({marker})\ndef test_{number}(alohub_sandbox):\n    pass\n"
+        for number, marker in enumerate(wrong)
+    ]
+    pytester.makepyfile("\n".join(["import pytest", *tests]))
     result = _pytest(pytester)
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines([message])
+    result.assert_outcomes(errors=len(wrong))
+    result.stdout.fnmatch_lines([*wrong.values()])
     result.stdout.no_fnmatch_line("*Traceback*")
 
 

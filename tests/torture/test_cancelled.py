@@ -18,7 +18,7 @@ from tests.torture.world import World, bounded, check_idle, tried, within
 _LATENCY: Final = 0.1
 _SLOTS: Final = 3
 _MOST: Final = 600.0  # seconds of the loop's clock for going on: some windows of the rate limit
-_POINTS: Final = 9  # of each scenario in the short mode
+_POINTS: Final = 6  # of each scenario in the short mode
 
 
 @frozen

@@ -33,7 +33,7 @@ _LOOKUPS: Final = frozenset({"no name", "no name in a given session"})
 _UNCOUNTED: Final = frozenset({"refused", "session closed", *_LOOKUPS})  # transmissions that the gateway does not see
 _LOOKUP: Final = 150.0  # seconds until a lookup that hangs fails: longer than any time limit of an attempt
 _SOON: Final = 0.01  # seconds of the loop's clock for tasks to end after the call
-_POINTS: Final = 16  # of each scenario in the short mode
+_POINTS: Final = 10  # of each scenario in the short mode
 
 
 @frozen

@@ -32,7 +32,7 @@ _BLOCKED: Final = 120.0  # seconds that an answer may keep later calls waiting: 
 _MANY: Final = 60  # honest requests afterwards, with a limit of 50 in 10 seconds
 _COMBINED: Final = 1500  # of each call in the long mode
 _MESSAGE: Final = 4000  # characters of an error
-_POINTS: Final = 75  # of each call in the short mode
+_POINTS: Final = 45  # of each call in the short mode
 _HONEST: Final = {
     "X-RateLimit-Limit-Tenant": "100",
     "X-RateLimit-Limit-Route": "50",
