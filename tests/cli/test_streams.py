@@ -17,6 +17,7 @@ from alohub_async.models import InboundQueue
 from alohub_async.testing import Sandbox
 
 STREAMS = ("stdin", "stdout", "stderr")
+REDIRECTIONS = ("<&-", ">&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full", "2>&1 >&-")
 
 
 @pytest.fixture(name="cases")
@@ -97,10 +98,11 @@ def test_stdout_without_bytes(cases: dict[tuple[str, ...], int]) -> None:
     assert '"id": 1001226' in caught.getvalue()
 
 
-@pytest.mark.parametrize("redirection", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full", "2>&1 >&-"])
+@pytest.mark.parametrize("redirection", REDIRECTIONS)
 def test_streams_that_the_shell_closed(cases: dict[tuple[str, ...], int], redirection: str) -> None:
-    """As with `alohub … >&-`: the exit code is the command's own."""
-    for arguments in [each for each in cases if each[:2] in {("queues", "diff"), ("queues", "get")}][:4]:
+    """As with `alohub … >&-`: the exit code is the command's own, with and without a server."""
+    commands = [[each for each in cases if each[:2] == ("queues", name)] for name in ("get", "diff")]
+    for arguments in (each[REDIRECTIONS.index(redirection) % 2] for each in commands):
         shell = f'exec "$0" -m alohub_async.cli "$@" {redirection}'
         ended = subprocess.run(["/bin/sh", "-c", shell, sys.executable, *arguments], capture_output=True, check=False)  # noqa: S603
         assert (arguments, ended.returncode) == (arguments, cases[arguments])

@@ -57,7 +57,7 @@ queues = answers.map(made)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-@settings(max_examples=150)
+@settings(max_examples=75)  # of each format
 @given(written=st.lists(queues, max_size=5))
 @example(written=[])
 @example(written=[made({"callinId": 10**30, "callinName": "\ud800", "strategy": 2**40, "timeWait": 2**63})])
