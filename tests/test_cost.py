@@ -208,7 +208,8 @@ def test_a_request_takes_a_short_way(limit: int | None) -> None:
 
 async def test_with_budget_to_spare_few_requests_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 5,000 gets by 16 tasks, only those wait that are sent before the budget is known, and a few after a pause."""
-    waited, add = 0, WaitQueue.add
+    waited = 0
+    add: Any = vars(WaitQueue)["add"]
 
     def count(*arguments: Any) -> None:
         nonlocal waited
