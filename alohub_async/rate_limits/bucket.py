@@ -23,8 +23,9 @@ answered yet when this one was sent, because the server may have counted it late
 most for `max_block` seconds. If the server asked for more, one request goes then, and the others wait for its answer.
 
 **Off by one.** Some servers report what was left before the request. A `remaining` that equals the limit shows it, and
-so does a 429 when our own requests fill the limit: then one is taken off each `remaining`, for four windows, or for 16
-and more once a 429 has confirmed it.
+so does a 429 when our own requests fill the limit: then one is taken off each `remaining`, for four windows, or for 64
+and more once a 429 has confirmed it; one in the four windows after that shows it again. Nothing left after a served request
+disproves it.
 
 **Several windows** of one scope (50 per 10 s and 10 per second): each has a bucket of its own, and a request needs all
 of them. `window_length.py` says how long each is.
@@ -127,7 +128,7 @@ class Bucket:
     _due: float | None = None  # what the clocks say, until something changes
     # off by one
     _uncounted_until: float = -math.inf  # until then, `remaining` is taken not to count its own request
-    _uncounted_trust: int = 4 * SHOWN  # windows, at the next 429 that shows it
+    _uncounted_trust: int = 16 * SHOWN  # windows, at the next 429 that shows it
     _own_in_row: int = 0  # 429s in a row that our own requests explain
     # windows
     _length: WindowLength = attrs.field(init=False)
@@ -341,7 +342,7 @@ class Bucket:
         number, sent_at, answered = ticket
         limit, remaining = snapshot[:2]
         if not 0 <= remaining < limit or now < self._uncounted_until:
-            remaining = self._usable(remaining, limit, now)
+            remaining = self._usable(remaining, limit, now, denied=denied)
         if number > self._newest:
             self._newest = number
             if self.limit is not None and limit != self.limit:
@@ -400,11 +401,13 @@ class Bucket:
             self._others[window] = bucket, {}
         self._calm = False
 
-    def _usable(self, remaining: int, limit: int, now: float) -> int:
+    def _usable(self, remaining: int, limit: int, now: float, *, denied: bool) -> int:
         """What is left of `remaining`: within the limit, and less this very request if the server does not count it."""
         remaining = max(0, min(remaining, limit))
         if remaining and remaining == limit:
             self._uncounted_until = max(self._uncounted_until, now + SHOWN * self.window)
+        elif not remaining and not denied:
+            self._uncounted_until = -math.inf
         return remaining - 1 if remaining and now < self._uncounted_until else remaining
 
     def _settle_unread(self, ended: Ended) -> None:
@@ -470,7 +473,8 @@ class Bucket:
         """A 429 came although the clocks allowed a request: look for what they did not know."""
         own = self._sent - self._answers.by(now - self.window) > (self.limit or math.inf)
         self._own_in_row = self._own_in_row + 1 if own else 0
-        if self._own_in_row > 1 or (own and self._uncounted_until > -math.inf):
+        uncounted = now < self._uncounted_until + SHOWN * self.window
+        if self._own_in_row > 1 or uncounted or (own and self._uncounted_until > -math.inf):
             self._uncounted_until = now + self._uncounted_trust * self.window
             self._uncounted_trust = min(4 * self._uncounted_trust, LONGEST)
         self._denied_in_row += self._clocks.doubt(now)  # no second look before the weighted counter allows one

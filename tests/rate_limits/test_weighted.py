@@ -268,10 +268,18 @@ def test_a_sample_of_many_answers_is_enough() -> None:
     assert not log.fit.vague
 
 
+def test_a_boundary_may_have_been_a_moment_ago() -> None:
+    """A request of that moment may belong to the new window: then the next is allowed half a window later."""
+    fit, answers = WeightedFit(WINDOW), EventHistory(WINDOW, late=True)
+    for at in (1000.02, 1009.99, 1010.01):
+        answers.add(at)
+    assert fit.opening(1010.02, 2, 3, answers, even=True) > 1024.9
+
+
 def test_more_in_flight_than_the_limit_waits_for_two_boundaries() -> None:
     """As long as they are not answered, the server may count them at any time."""
     log = Log("sliding-counter", 50)
     for _ in range(100):
         log.answers.add(103.0)
-    assert 123.0 < log.fit.opening(103.1, 50, 150, log.answers, even=True) <= 123.1
+    assert 123.0 < log.fit.opening(103.1, 50, 150, log.answers, even=True) <= 123.2
     assert log.fit.opening(103.1, 50, 49, log.answers) <= 103.1
