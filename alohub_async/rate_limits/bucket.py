@@ -24,8 +24,8 @@ most for `max_block` seconds. If the server asked for more, one request goes the
 
 **Off by one.** Some servers report what was left before the request. A `remaining` that equals the limit shows it, and
 so does a 429 when our own requests fill the limit: then one is taken off each `remaining`, for four windows, or for 64
-and more once a 429 has confirmed it; one in the four windows after that shows it again. Nothing left after a served request
-disproves it.
+and more once a 429 has confirmed it; a 429 in the four windows after that shows it again. A served request that leaves
+nothing disproves it.
 
 **Several windows** of one scope (50 per 10 s and 10 per second): each has a bucket of its own, and a request needs all
 of them. `window_length.py` says how long each is.

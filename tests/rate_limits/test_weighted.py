@@ -269,11 +269,12 @@ def test_a_sample_of_many_answers_is_enough() -> None:
 
 
 def test_a_boundary_may_have_been_a_moment_ago() -> None:
-    """A request of that moment may belong to the new window: then the next is allowed half a window later."""
-    fit, answers = WeightedFit(WINDOW), EventHistory(WINDOW, late=True)
-    for at in (1000.02, 1009.99, 1010.01):
-        answers.add(at)
-    assert fit.opening(1010.02, 2, 3, answers, even=True) > 1024.9
+    """Then requests of that moment belong to the new window, and the next is allowed in the one after it."""
+    log = Log("sliding-counter", 20)
+    log.run(1100.0, 1003.7)
+    for _ in range(20):
+        log.request(1139.99)
+    assert 1150.4 < log.opening(1140.04) < 1151.7
 
 
 def test_more_in_flight_than_the_limit_waits_for_two_boundaries() -> None:
