@@ -270,11 +270,15 @@ def test_a_sample_of_many_answers_is_enough() -> None:
 
 def test_a_boundary_may_have_been_a_moment_ago() -> None:
     """Then requests of that moment belong to the new window, and the next is allowed in the one after it."""
-    log = Log("sliding-counter", 20)
-    log.run(1100.0, 1003.7)
-    for _ in range(20):
-        log.request(1139.99)
-    assert 1150.4 < log.opening(1140.04) < 1151.7
+    fit, sends, answers = WeightedFit(WINDOW), EventHistory(WINDOW, late=False), EventHistory(WINDOW, late=True)
+    for at in (*[1003.0] * 1000, 1015.04):
+        sends.add(at)
+        answers.add(at)
+    fit.recent.append((1015.04, 1015.04, 1001, 1001, 501))  # half of the thousand: the boundary was at 1010.04
+    fit.learn(1015.04, 1000, sends, answers)
+    for _ in range(1000):
+        answers.add(1030.05)
+    assert 1040.04 < fit.opening(1030.06, 1000, 2001, answers, even=True) < 1040.2
 
 
 def test_more_in_flight_than_the_limit_waits_for_two_boundaries() -> None:
