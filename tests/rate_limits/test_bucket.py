@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from alohub_async.rate_limits.bucket import Bucket, Ticket
+from alohub_async.rate_limits.bucket import Bucket
+from alohub_async.rate_limits.counts import Ticket
 from alohub_async.rate_limits.status import RateLimit
 from alohub_async.testing.windows import ServerWindow, WindowKind, make_window
 

@@ -5,7 +5,8 @@ import random
 
 import pytest
 
-from alohub_async.rate_limits.bucket import Bucket, Ticket
+from alohub_async.rate_limits.bucket import Bucket
+from alohub_async.rate_limits.counts import Ticket
 from alohub_async.rate_limits.history import EventHistory
 from alohub_async.rate_limits.status import RateLimit
 from alohub_async.testing.windows import ServerWindow, WindowKind, make_window
