@@ -39,10 +39,10 @@ import attrs
 
 from alohub_async.rate_limits.clocks import LONGEST
 from alohub_async.rate_limits.counts import Counts, Ended
-from alohub_async.rate_limits.learned import FIRST_BURST
 from alohub_async.rate_limits.status import RateLimit
 from alohub_async.rate_limits.window_length import SHOWN
 
+MANY: Final = 1 << 30  # requests: no limit
 _FIRST_BACKOFF: Final = 0.1  # windows to wait after a 429 without `Retry-After`; each one in a row doubles it
 _IN_ROW: Final = 3  # 429s in a row that say when to come back; more mean that many come back then
 
@@ -68,6 +68,25 @@ class Bucket(Counts):
             return None
         return 0 if self.ready_at(now) > now else max(1, min(self._credit, self._lowest - self.in_flight))
 
+    def room(self, now: float) -> int:
+        """How many requests may be booked now, one after another; many if there is no limit."""
+        if self.ready_at(now) > now:
+            return 0
+        in_flight, room = len(self._open), 1.0
+        if self.limit is None or self.blind:
+            room = 1.0 if self._denied_in_row else self._untold.most - in_flight
+        elif self._credit > 0 and in_flight < self._lowest and now <= self._fresh_until:
+            held = self._held if now < self._held_until else 0
+            slice_ = math.ceil(min(self._rivals.slice_of(self._lowest), self._lowest)) - in_flight
+            room = min(self._credit - held, slice_)
+        if self._untold.pace is not None:
+            room = min(max(room, 1.0), self._untold.pace.room(now))
+        if self.asked_until > -math.inf:
+            room = 1.0
+        for bucket, _ in self._others.values():
+            room = min(room, bucket.room(now))
+        return int(max(1.0, min(room, MANY)))
+
     def forecast(self, requests: int, now: float) -> float:
         """The least number of seconds until the last of that many requests can go, if no others go before.
 
@@ -83,24 +102,7 @@ class Bucket(Counts):
         first = 0.0 if free else self.ready_at(now) - now
         return first + self.window * ((requests - free - 1) // max(self.limit, 1))
 
-    def _settle_unusual(self, ended: Ended, snapshot: RateLimit | None) -> None:
-        if self._others or (snapshot is not None and snapshot.also):
-            self._settle_others(ended, snapshot)
-        if snapshot is None:
-            self._settle_unread(ended)
-            return
-        window = snapshot.window
-        if window is not None and window != self._length.said and self._length.follow(window):
-            self._use_window()
-        denied = ended.denied and (not snapshot.remaining or not snapshot.used_up)  # else another window is to blame
-        if not denied:
-            self._untold.forget()
-        left = self._count(ended.ticket, ended.at, snapshot, denied=denied)
-        self._note_left(ended.ticket[1], ended.at, left, snapshot.reset)
-        self._judge(ended, denied=denied, left=snapshot.remaining)
-
     def _settle_others(self, ended: Ended, snapshot: RateLimit | None) -> None:
-        """Settle the request in the buckets of this scope's other windows, and make those that are told first."""
         told = {} if snapshot is None else {each.window: each for each in snapshot.also if each.window}
         ticket, now, denied, retry_after, lost, _ = ended
         for window, (bucket, tickets) in [*self._others.items()]:
@@ -116,24 +118,7 @@ class Bucket(Counts):
             self._others[window] = bucket, {}
         self._calm = False
 
-    def _settle_unread(self, ended: Ended) -> None:
-        """Note an answer that said nothing about this scope, or that there was none."""
-        now, untold = ended.at, self._untold
-        if self.limit is not None:
-            self._clocks.fit.doubt(now)
-        if ended.denied or not (ended.lost or self._calm):
-            self._judge(ended, denied=ended.denied, left=None)
-        if not ended.denied and not ended.lost:
-            untold.most = math.inf if ended.elsewhere else max(untold.most + 1, FIRST_BURST)
-            untold.in_row += not ended.elsewhere
-            if self.limit is not None or untold.pace is not None:
-                untold.unread(self.limit, elsewhere=ended.elsewhere)
-        free = len(self._open) < untold.most and untold.pace is None and self.asked_until == -math.inf
-        if self.limit is None and free and not self._denied_in_row and now >= self.blocked_until:
-            self.ready_until = math.inf
-
     def _judge(self, ended: Ended, *, denied: bool, left: int | None) -> None:
-        """Follow a 429, or a served request after one; `left` is what the answer said remains, None if nothing."""
         if denied:
             self._deny(ended, left)
             return

@@ -21,13 +21,12 @@ import attrs
 
 from alohub_async.rate_limits.clocks import Clocks
 from alohub_async.rate_limits.history import BATCH, EventHistory
-from alohub_async.rate_limits.learned import Untold
+from alohub_async.rate_limits.learned import FIRST_BURST, Untold
 from alohub_async.rate_limits.rivals import Rivals
 from alohub_async.rate_limits.status import RateLimit
 from alohub_async.rate_limits.window_length import SHOWN, WindowLength
 from alohub_async.validation import check_seconds
 
-MANY: Final = 1 << 30  # requests: no limit
 _SLOW_ANSWER: Final = 0.1  # windows; the bucket does not wait for an answer that takes longer
 _HOLD: Final = 0.8  # seconds that a request waits which tells two weighted counters apart
 
@@ -54,7 +53,7 @@ class Ended(NamedTuple):
 
 @attrs.define(eq=False, repr=False)
 class Counts(ABC):
-    """The counts, with the clocks for when they are used up. `Bucket` adds what few answers need.
+    """The counts, with the clocks for when they are used up. `Bucket` adds 429s and further windows.
 
     Every request goes through two buckets. So `send` and the usual `settle` call one function of ours at most: they
     append to the histories and to the fit directly, and `ready_until` saves asking `ready_at`. A comparison or a count
@@ -124,24 +123,9 @@ class Counts(ABC):
         """Whether answers have stopped to say anything about this scope."""
         return self._untold.blind
 
+    @abstractmethod
     def room(self, now: float) -> int:
         """How many requests may be booked now, one after another; many if there is no limit."""
-        if self.ready_at(now) > now:
-            return 0
-        in_flight, room = len(self._open), 1.0
-        if self.limit is None or self.blind:
-            room = 1.0 if self._denied_in_row else self._untold.most - in_flight
-        elif self._credit > 0 and in_flight < self._lowest and now <= self._fresh_until:
-            held = self._held if now < self._held_until else 0
-            slice_ = math.ceil(min(self._rivals.slice_of(self._lowest), self._lowest)) - in_flight
-            room = min(self._credit - held, slice_)
-        if self._untold.pace is not None:
-            room = min(max(room, 1.0), self._untold.pace.room(now))
-        if self.asked_until > -math.inf:
-            room = 1.0
-        for bucket, _ in self._others.values():
-            room = min(room, bucket.room(now))
-        return int(max(1.0, min(room, MANY)))
 
     def ready_at(self, now: float) -> float:
         """When a request may go, as far as is known: `now`, a later time, or inf if an answer must come first.
@@ -259,9 +243,46 @@ class Counts(ABC):
             if not left or self._credit > self._lowest:
                 self._note_left(sent_at, now, left, snapshot.reset)
 
-    @abstractmethod
     def _settle_unusual(self, ended: Ended, snapshot: RateLimit | None) -> None:
         """Settle a 429, an answer that says nothing or something new of the scope's windows, and any while not calm."""
+        if self._others or (snapshot is not None and snapshot.also):
+            self._settle_others(ended, snapshot)
+        if snapshot is None:
+            self._settle_unread(ended)
+            return
+        window = snapshot.window
+        if window is not None and window != self._length.said and self._length.follow(window):
+            self._use_window()
+        denied = ended.denied and (not snapshot.remaining or not snapshot.used_up)  # else another window is to blame
+        if not denied:
+            self._untold.forget()
+        left = self._count(ended.ticket, ended.at, snapshot, denied=denied)
+        self._note_left(ended.ticket[1], ended.at, left, snapshot.reset)
+        self._judge(ended, denied=denied, left=snapshot.remaining)
+
+    def _settle_unread(self, ended: Ended) -> None:
+        """Note an answer that said nothing about this scope, or that there was none."""
+        now, untold = ended.at, self._untold
+        if self.limit is not None:
+            self._clocks.fit.doubt(now)
+        if ended.denied or not (ended.lost or self._calm):
+            self._judge(ended, denied=ended.denied, left=None)
+        if not ended.denied and not ended.lost:
+            untold.most = math.inf if ended.elsewhere else max(untold.most + 1, FIRST_BURST)
+            untold.in_row += not ended.elsewhere
+            if self.limit is not None or untold.pace is not None:
+                untold.unread(self.limit, elsewhere=ended.elsewhere)
+        free = len(self._open) < untold.most and untold.pace is None and self.asked_until == -math.inf
+        if self.limit is None and free and not self._denied_in_row and now >= self.blocked_until:
+            self.ready_until = math.inf
+
+    @abstractmethod
+    def _settle_others(self, ended: Ended, snapshot: RateLimit | None) -> None:
+        """Settle the request in the buckets of this scope's other windows, and make those that are told first."""
+
+    @abstractmethod
+    def _judge(self, ended: Ended, *, denied: bool, left: int | None) -> None:
+        """Follow a 429, or a served request after one; `left` is what the answer said remains, None if nothing."""
 
     def _count(self, ticket: Ticket, now: float, snapshot: RateLimit, *, denied: bool = False) -> int:
         """Take over what an answer says about what is left; return that."""

@@ -32,7 +32,7 @@ from alohub_async.background_tasks import wait_until_done
 from alohub_async.emitter import emit_once
 from alohub_async.errors import RateLimiterUnavailableError
 from alohub_async.events import SharedStoreLost, SharedStoreRegained
-from alohub_async.rate_limits.counts import MANY
+from alohub_async.rate_limits.bucket import MANY
 from alohub_async.rate_limits.history import EventHistory
 from alohub_async.rate_limits.leases import RouteLease
 from alohub_async.rate_limits.ledger import (

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alohub_async.rate_limits.bucket import Bucket
-from alohub_async.rate_limits.counts import MANY
+from alohub_async.rate_limits.bucket import MANY, Bucket
 from alohub_async.rate_limits.status import RateLimit
 
 
