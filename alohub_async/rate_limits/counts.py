@@ -346,12 +346,8 @@ class Counts(ABC):
             self._due = None
             self._use_window()
         if self._due is None:
-            clocks, limit, used_up, refused = (
-                self._clocks,
-                max(self.limit or 1, 1),
-                self._lowest <= 0,
-                self._denied_in_row,
-            )
+            clocks, used_up, refused = self._clocks, self._lowest <= 0, self._denied_in_row
+            limit = max(self.limit or 1, 1)
             again_at = self.blocked_until if refused else None
             due = clocks.forgotten_at(self._now, limit, used_up=used_up, again_at=again_at)
             if self._open:
