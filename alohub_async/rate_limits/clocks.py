@@ -18,8 +18,8 @@ windows, and then for twice as long each time.
 - *Does the share fall evenly, or once a second?* While both fit the answers, the last request of a refill waits for
   0.8 s, six times in all: its answer differs. If both still fit, one request goes at the earlier time, which costs one
   429 at most. Limits up to 10 need no answer.
-- *Is a limit of 1 or 2 weighted at all?* Waiting for a weighted counter would cost half of the budget. So the memory
-  clock is tried: one 429 at most.
+- *Is a limit of 1 weighted at all?* Each `remaining` is 0, and waiting for a weighted counter would cost half of the
+  budget. So the memory clock is tried: one 429 at most. (A limit of 2 shows it within eight windows.)
 """
 
 import math
@@ -29,7 +29,7 @@ import attrs
 
 from alohub_async.rate_limits.history import EventHistory
 from alohub_async.rate_limits.rivals import Rivals
-from alohub_async.rate_limits.weighted import SMALL, WeightedFit
+from alohub_async.rate_limits.weighted import WeightedFit
 
 LONGEST: Final = 360  # windows that something learnt holds without being shown again; an hour of 10-second ones
 _FIRST_DISTRUST: Final = 4  # windows after a wrong reset
@@ -82,7 +82,7 @@ class Clocks:
         recent = self._limit_before if now < self._limit_since + self.window else before
         self._limit_before, self._limit_since = min(recent, before), now
         self.older_since = math.inf
-        if before > SMALL and self.fit.possible and not self.fit.vague:
+        if before > 1 and self.fit.possible and not self.fit.vague:
             self._tries_from = now + self.window * LONGEST  # it is a weighted counter, whatever the limit
 
     def check_older(self, oldest: int, forgotten: float, now: float) -> None:
@@ -147,7 +147,7 @@ class Clocks:
 
     def opens_at(self, due: float, now: float, limit: int, *, used_up: bool, refused: bool) -> float:
         """When a request goes that the memory allows at `due`, by a weighted counter; `refused`: the last one was."""
-        fit, sent, small = self.fit, self.sends.total, limit <= SMALL
+        fit, sent, small = self.fit, self.sends.total, limit == 1
         fit.learn(now, limit, self.sends, self.answers)
         opening = fit.opening(now, limit, sent, self.answers)
         if now >= self.older_since + self.window and opening > -math.inf:

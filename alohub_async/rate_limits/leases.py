@@ -13,7 +13,8 @@ from alohub_async.rate_limits.history import EventHistory
 from alohub_async.rate_limits.ledger import ANSWERED, CANCELLED, LOST, ended
 
 if TYPE_CHECKING:
-    from alohub_async.rate_limits.bucket import Bucket, Ticket
+    from alohub_async.rate_limits.bucket import Bucket
+    from alohub_async.rate_limits.counts import Ticket
     from alohub_async.rate_limits.member import Member
     from alohub_async.rate_limits.status import RateLimit
 

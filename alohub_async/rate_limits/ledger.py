@@ -23,7 +23,8 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
-from alohub_async.rate_limits.bucket import Bucket, Ticket
+from alohub_async.rate_limits.bucket import Bucket
+from alohub_async.rate_limits.counts import Ticket
 from alohub_async.rate_limits.history import EventHistory
 from alohub_async.rate_limits.status import RateLimit
 from alohub_async.rate_limits.wait_queues import MAX_ROUTES

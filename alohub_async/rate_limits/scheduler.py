@@ -17,7 +17,8 @@ from weakref import WeakSet
 
 from alohub_async.emitter import emit_once
 from alohub_async.errors import ConfigurationError, RateLimitWaitError, in_seconds
-from alohub_async.rate_limits.bucket import Bucket, Ticket
+from alohub_async.rate_limits.bucket import Bucket
+from alohub_async.rate_limits.counts import Ticket
 from alohub_async.rate_limits.headers import HeaderReader, Limits, Scope
 from alohub_async.rate_limits.priorities import PriorityPolicy
 from alohub_async.rate_limits.status import ScopeStatus

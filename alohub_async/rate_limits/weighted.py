@@ -28,12 +28,12 @@ from typing import Final, TypeAlias
 
 from alohub_async.rate_limits.history import EventHistory
 
-SMALL: Final = 2  # a limit up to this tells too little about the phase
 _CELLS: Final = 128  # phases told apart: the cost of a fit, and the precision of its result
 _SAMPLE: Final = 32  # observations kept between two fits; when there are more, every other one is dropped
 _PROBATION: Final = 4.0  # windows that the cells must survive after a restart
 _STEPS: Final = (0.0, 1.0)  # seconds: the share in view falls evenly, or once a second
 _TOLERANCE: Final = 1e-6  # of a quotient of clock readings
+_SMALL: Final = 2  # requests: with so small a limit, rounded numbers tell little
 _ROUNDING: Final = 1.0  # requests: servers round `remaining`, or the share of the previous window, up or down
 
 Observation: TypeAlias = tuple[float, float, int, int, int]
@@ -143,7 +143,7 @@ class WeightedFit:
         end = start + width
         least = least_counted - most_gone * sends.by(end) - (1.0 - most_gone) * sends.by(end - window)
         most_used = used + _ROUNDING
-        if step or limit <= SMALL:  # a request that was served shows more than the rounded number
+        if step or limit <= _SMALL:  # a request that was served shows more than the rounded number
             most_used = min(most_used, limit + _TOLERANCE)
         return least - doubts <= most_used
 
@@ -152,8 +152,9 @@ class WeightedFit:
         cell, step = place
         window, width = self._window, self._width
         start = math.floor((now - cell - width) / window) * window + cell  # its end is in the past
-        # The window that began at `start`, and the next one.
-        for before, by_then in ((answers.by(start - window), answers.by(start)), (answers.by(start), answers.total)):
+        # The window that began at `start`, and the next one; and one more if that may have begun a moment ago.
+        for _ in range(3 if start + window <= now else 2):
+            before, by_then = answers.by(start - window), answers.by(start)
             over = sent - before - limit + 1  # requests that must leave the view first
             faded = over / (by_then - before) if by_then > before else math.inf if over > 0 else 0.0
             if faded <= 1.0:

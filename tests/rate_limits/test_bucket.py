@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from alohub_async.rate_limits.bucket import Bucket, Ticket
+from alohub_async.rate_limits.bucket import Bucket
+from alohub_async.rate_limits.counts import Ticket
 from alohub_async.rate_limits.status import RateLimit
 from alohub_async.testing.windows import ServerWindow, WindowKind, make_window
 
@@ -564,22 +565,23 @@ def saturate(bucket: Bucket, window: ServerWindow, until: float) -> tuple[int, i
 
 
 @pytest.mark.parametrize("kind", ["aligned", "sliding-log", "token-bucket"])
-@pytest.mark.parametrize("limit", [1, 2])
+@pytest.mark.parametrize("limit", [1, 2, 3])
 def test_a_small_limit_is_used_up(kind: WindowKind, limit: int) -> None:
     """It is not taken for a weighted counter's, which would allow half of it."""
     served, refused = saturate(new_bucket(), make_window(kind, limit), 603.7)
-    assert served >= 58 * limit
+    assert served >= 57 * limit
     assert refused == 0
 
 
 @pytest.mark.parametrize("count_denied", [False, True])
 @pytest.mark.parametrize("kind", ["sliding-counter", "kong-seconds"])
-@pytest.mark.parametrize("limit", [1, 2])
-def test_a_small_weighted_limit_costs_one_429(kind: WindowKind, limit: int, *, count_denied: bool) -> None:
-    """The trial that finds out; it is not made again soon."""
+@pytest.mark.parametrize(("limit", "least", "trials"), [(1, 28, 1), (2, 56, 0), (3, 110, 0)])
+def test_a_small_weighted_limit_costs_one_429(
+    kind: WindowKind, limit: int, least: int, trials: int, *, count_denied: bool
+) -> None:
+    """The trial of a limit of 1, which is not made again soon; a larger one is told by the answers."""
     served, refused = saturate(new_bucket(), make_window(kind, limit, count_denied=count_denied), 603.7)
-    assert served >= 28 * limit
-    assert refused == 1
+    assert (served >= least, refused) == (True, trials)
 
 
 @pytest.mark.parametrize("limit", [5, 20, 50])

@@ -5,7 +5,9 @@ import random
 
 import pytest
 
-from alohub_async.rate_limits.bucket import Bucket, Ticket
+from alohub_async.rate_limits.bucket import Bucket
+from alohub_async.rate_limits.counts import Ticket
+from alohub_async.rate_limits.history import EventHistory
 from alohub_async.rate_limits.status import RateLimit
 from alohub_async.testing.windows import ServerWindow, WindowKind, make_window
 from tests.rate_limits.test_bucket import WINDOW, answered, drained, new_bucket
@@ -172,13 +174,13 @@ def overrun(bucket: Bucket, now: float, remaining: tuple[int, ...] = (4, 4, 3, 2
 
 
 def test_429s_that_our_own_requests_explain_show_it_for_longer() -> None:
-    """The second in a row does, for 16 windows; each later one, for four times as many, and 360 at most."""
+    """The second in a row does, for 64 windows; each later one, for four times as many, and 360 at most."""
     bucket, now = new_bucket(), 100.0
     overrun(bucket, now)
-    for windows in (16, 64, 256, 360, 360):
+    for windows in (64, 256, 360, 360):
         now += 20.0
         bucket.settle(bucket.send(now), now, RateLimit(5, 3))
-        if windows == 16:
+        if windows == 64:
             assert bucket.free(now) == 3
         now += 20.0
         overrun(bucket, now)
@@ -188,6 +190,20 @@ def test_429s_that_our_own_requests_explain_show_it_for_longer() -> None:
         bucket.settle(bucket.send(ends), ends, RateLimit(5, 3))
         assert bucket.free(ends) == 3
         now = ends
+
+
+def test_one_429_after_that_time_shows_it_again() -> None:
+    """Even if our own requests do not explain it; and nothing left after a served request disproves it."""
+    bucket = new_bucket()
+    bucket.settle(bucket.send(5.0), 5.0, RateLimit(5, 5))
+    bucket.settle(bucket.send(46.0), 46.0, RateLimit(5, 1))
+    refused(bucket, 46.0, RateLimit(5, 0), 1.0)
+    for at in (48.0, 685.0):
+        bucket.settle(bucket.send(at), at, RateLimit(5, 4))
+        assert bucket.free(at) == 3
+    bucket.settle(bucket.send(685.0), 685.0, RateLimit(5, 0))
+    bucket.settle(bucket.send(686.0), 686.0, RateLimit(5, 4))
+    assert bucket.free(686.0) == 4
 
 
 def test_429s_that_others_explain_do_not_show_it() -> None:
@@ -710,7 +726,7 @@ def test_trials_that_fail_are_made_less_and_less_often() -> None:
 
 def test_answers_at_almost_the_same_time_are_forgotten_with_the_last_of_them() -> None:
     """They share a step of a 2048th of a window; a limit of a million takes no more memory than that."""
-    bucket = Bucket(2048.0)
-    for now, left in ((100.0, 1), (100.9, 0)):
-        bucket.settle(bucket.send(now), now, RateLimit(2, left))
-    assert bucket.ready_at(101.0) == pytest.approx(100.9 + 2048.0)
+    history = EventHistory(2048.0, late=True)
+    for now in (100.0, 100.9, 101.1):
+        history.add(now)
+    assert [history.reached(count) for count in (1, 2, 3)] == [100.9, 100.9, 101.1]

@@ -268,10 +268,23 @@ def test_a_sample_of_many_answers_is_enough() -> None:
     assert not log.fit.vague
 
 
+def test_a_boundary_may_have_been_a_moment_ago() -> None:
+    """Then requests of that moment belong to the new window, and the next is allowed in the one after it."""
+    fit, sends, answers = WeightedFit(WINDOW), EventHistory(WINDOW, late=False), EventHistory(WINDOW, late=True)
+    for at in (*[1003.0] * 1000, 1015.04):
+        sends.add(at)
+        answers.add(at)
+    fit.recent.append((1015.04, 1015.04, 1001, 1001, 501))  # half of the thousand: the boundary was at 1010.04
+    fit.learn(1015.04, 1000, sends, answers)
+    for _ in range(1000):
+        answers.add(1030.05)
+    assert 1040.04 < fit.opening(1030.06, 1000, 2001, answers, even=True) < 1040.2
+
+
 def test_more_in_flight_than_the_limit_waits_for_two_boundaries() -> None:
     """As long as they are not answered, the server may count them at any time."""
     log = Log("sliding-counter", 50)
     for _ in range(100):
         log.answers.add(103.0)
-    assert 123.0 < log.fit.opening(103.1, 50, 150, log.answers, even=True) <= 123.1
+    assert 123.0 < log.fit.opening(103.1, 50, 150, log.answers, even=True) <= 123.2
     assert log.fit.opening(103.1, 50, 49, log.answers) <= 103.1
