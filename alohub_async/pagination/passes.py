@@ -15,9 +15,9 @@ ids was known before the pass began. The argument:
 listed then or later. So the first total must be reported before the first records, or together with them. (Pages are
 not fetched concurrently until a total is known.) If there is none, a proof by number is not possible.
 
-The server may report no total, or count records that it does not show, or others than those of the list: a pass brings
-more ids than any total. Then two successive passes that brought the same ids, without a sign of movement in either, are
-accepted as the whole list.
+The server may report no total, or count records that it does not show, or cap its count (then a pass brings more ids
+than any total). Then two successive passes that brought the same ids, without a sign of movement in either, are accepted
+as the whole list.
 
 This module is pure. `RepairingSource` drives it in one pager, an export across processes, from its journal.
 """
