@@ -16,8 +16,8 @@ listed then or later. So the first total must be reported before the first recor
 not fetched concurrently until a total is known.) If there is none, a proof by number is not possible.
 
 The server may report no total, or count records that it does not show, or cap its count (then a pass brings more ids
-than any total). Then two successive passes that brought the same ids, without a sign of movement in either, are accepted
-as the whole list.
+than any total). Then two successive passes that brought the same ids, without a sign of movement in either, are
+accepted as the whole list.
 
 This module is pure. `RepairingSource` drives it in one pager, an export across processes, from its journal.
 """
