@@ -192,7 +192,7 @@ async def _read_request(reader: asyncio.StreamReader, connection: int) -> RawReq
 
 async def until(condition: Callable[[], bool]) -> None:
     """Run the event loop until the condition is true."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 (the condition has no event)
             await asyncio.sleep(0.001)
 

@@ -223,7 +223,8 @@ def test_client_is_closed_from_another_loop() -> None:
 
 def test_cancelled_run_does_not_block_the_next() -> None:
     """Requests that waited for the limit when their loop ended do not affect the next loop."""
-    with Sandbox(queues=3, latency=0.05) as sandbox:
+    with Sandbox(queues=3) as sandbox:
+        sandbox.fail(Delay(60))
         client = sandbox.client()
 
         async def leave_in_the_middle() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from alohub_async import AlohubClient, APIConnectionError, InvalidArgumentError, Pager, RetryPolicy
 from alohub_async.testing import Delay, DropConnection, Sandbox, TruncatedBody
-from tests.support import LIST, json_reply
+from tests.support import LIST, json_reply, until
 
 CALLS = "/v1/reports/call-logs"
 FORM: Mapping[str, Any] = {"method": "POST", "safe": True, "first_page": 1, "size_name": "limit", "key": "callId"}
@@ -66,10 +66,11 @@ async def test_body_is_sent_with_each_page_and_kept(sandbox: Sandbox, client: Al
 
 async def test_safe_post_is_fetched_ahead(sandbox: Sandbox, client: AlohubClient) -> None:
     """Several pages are requested at once, as with a GET."""
-    sandbox.fail(Delay(0.2), next=None)
+    sandbox.fail(Delay(60), after=1, next=None)
     pager = calls_of(client, prefetch=4)
     await anext(pager)
-    await asyncio.sleep(0.05)
+    await until(lambda: len(sandbox.requests) >= 5)
+    await asyncio.sleep(0.01)
     assert len(sandbox.requests) == 5
     await pager.aclose()
 

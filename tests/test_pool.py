@@ -231,10 +231,10 @@ async def test_one_set_of_connections_serves_all_tenants(sandboxes: dict[str, Sa
 async def test_slow_tenant_does_not_take_the_connections_of_others(sandboxes: dict[str, Sandbox]) -> None:
     """Each has its own, `max_connections` of them."""
     slow, quick = tenant_of("slow", sandboxes["a"]), tenant_of("quick", sandboxes["c"])
-    sandboxes["a"].fail(Delay(5))
+    sandboxes["a"].fail(Delay(60))
     async with AlohubPool(max_connections=2) as pool, pool.client(slow) as client:
         waiting = [asyncio.create_task(count(client, slow)) for _ in range(50)]
-        async with asyncio.timeout(4), pool.client(quick) as other:
+        async with asyncio.timeout(30), pool.client(quick) as other:
             assert await count(other, quick) == 3
         assert len(sandboxes["a"].requests) <= 2
         for task in waiting:

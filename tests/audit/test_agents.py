@@ -75,6 +75,6 @@ async def test_failures_are_one_finding(sandbox: Sandbox) -> None:
 
 async def test_deadline_covers_agents(client: AlohubClient, sandbox: Sandbox) -> None:
     """The deadline ends the audit, not the count of one queue."""
-    sandbox.fail(Delay(1), path=AGENTS, next=None)
+    sandbox.fail(Delay(60), path=AGENTS, next=None)
     with pytest.raises(DeadlineExceededError):
         await audit_inbound(client, agents=True, deadline=0.2)

@@ -25,7 +25,7 @@ from alohub_async.testing import Delay, Sandbox, WireQueue
 
 Process: TypeAlias = Popen[str]
 
-PATIENCE: Final = 10
+PATIENCE: Final = 60
 """Seconds until a test stops waiting for a process."""
 
 QUEUES: Final = 9
@@ -158,12 +158,12 @@ def on_terminal(*command_lines: Sequence[str], columns: int = 80, **environment:
 
 def interrupt(sandbox: Sandbox, *, page: int) -> None:
     """Press Ctrl-C when a page is requested."""
-    sandbox.fail(Delay(0.2), page=page, next=1)
+    sandbox.fail(Delay(PATIENCE), page=page, next=1)
     threading.Thread(target=_press_when, args=(sandbox, page), daemon=True).start()
 
 
 def _press_when(sandbox: Sandbox, page: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while not sandbox.requests.of(page=page) and time.monotonic() < deadline:
         time.sleep(0.005)
     os.kill(os.getpid(), signal.SIGINT)

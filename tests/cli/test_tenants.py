@@ -11,7 +11,7 @@ from alohub_async import InboundQueueUpdate
 from alohub_async.cli.errors import ExitCode
 from alohub_async.files import read_queues
 from alohub_async.testing import Sandbox
-from tests.cli.command import QUEUES, TENANTS, Alohub, Process, lines, records
+from tests.cli.command import PATIENCE, QUEUES, TENANTS, Alohub, Process, lines, records
 from tests.support import FIRST
 
 # One tenant
@@ -151,7 +151,7 @@ def test_a_reader_that_is_gone(start: Callable[..., Process]) -> None:
     assert process.stderr is not None
     process.stdout.close()
     assert process.stderr.read() == ""
-    assert process.wait(timeout=20) == ExitCode.OUTPUT_CLOSED
+    assert process.wait(PATIENCE) == ExitCode.OUTPUT_CLOSED
 
 
 # diff and apply

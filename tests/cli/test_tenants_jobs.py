@@ -17,7 +17,7 @@ from alohub_async.cli.errors import ExitCode
 from alohub_async.cli.progress import show_tenants
 from alohub_async.files import read_queues
 from alohub_async.tenants import TenantsProgress
-from alohub_async.testing import Sandbox
+from alohub_async.testing import Delay, Sandbox
 from tests.audit.support import record
 from tests.cli.command import PATIENCE, QUEUES, TENANTS, Alohub, Process, interrupt, lines
 
@@ -381,7 +381,7 @@ def test_an_audit_goes_on(command: Alohub) -> None:
 
 def test_an_audit_after_ctrl_c(fleet: Sandbox, start: Callable[..., Process]) -> None:
     """After Ctrl-C, the same command audits the tenants that are left."""
-    fleet.latency = 0.05
+    fleet.fail(Delay(PATIENCE), tenant_id="T-3")
     command = (*AUDIT, *TENANTS, "--folder", "out", "--jobs", "1", "--output", "json")
     process = start(*command)
     deadline = time.monotonic() + PATIENCE
@@ -392,6 +392,6 @@ def test_an_audit_after_ctrl_c(fleet: Sandbox, start: Callable[..., Process]) ->
     err = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == ExitCode.INTERRUPTED
     assert err == "alohub: interrupted; run the same command again to go on; tenants that are done are not done again\n"
-    fleet.latency = 0.0
+    fleet.heal()
     out = start(*command).communicate(timeout=PATIENCE)[0]
     assert [each["status"] for each in json.loads(out)][::2] == ["skipped", "done"]

@@ -77,7 +77,7 @@ async def test_progress_is_that_of_the_run_and_of_the_export(tmp_path: Path) -> 
 async def test_progress_says_that_requests_wait(tmp_path: Path) -> None:
     """While the rate limit holds back the one page that is fetched ahead."""
     seen = list[ExportProgress]()
-    async with Sandbox(queues=30, tenant_limit=3, window=0.1, route_limit=None) as sandbox, sandbox.client() as client:
+    async with Sandbox(queues=12, tenant_limit=3, window=0.5, route_limit=None) as sandbox, sandbox.client() as client:
         report = await export_inbound(
             client, tmp_path / "queues.jsonl", page_size=3, prefetch=2, consistency="detect", on_progress=seen.append
         )
@@ -128,8 +128,8 @@ async def test_page_size_and_passes_are_those_that_were_asked_for(tmp_path: Path
 async def test_deadline_covers_each_request(tmp_path: Path, slow: str, *, details: bool) -> None:
     """Pages are fetched, and details looked up, within the time that is left, not in a time of their own."""
     async with Sandbox(queues=5, **UNLIMITED) as sandbox, sandbox.client() as client:
-        sandbox.fail(Delay(5.0), path=slow, next=None)
+        sandbox.fail(Delay(60), path=slow, next=None)
         began = asyncio.get_running_loop().time()
         with pytest.raises(DeadlineExceededError):
             await export_inbound(client, tmp_path / "queues.jsonl", details=details, deadline=0.3)
-        assert asyncio.get_running_loop().time() - began < 3
+        assert asyncio.get_running_loop().time() - began < 30

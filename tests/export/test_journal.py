@@ -217,7 +217,7 @@ async def test_no_file_of_that_name(client: AlohubClient, tmp_path: Path, make: 
     """A pipe or a folder in the place of the journal is an error, at once."""
     make(tmp_path / ".queues.jsonl.part")
     with pytest.raises(FileError, match=r"it is a (pipe|folder)"):
-        await asyncio.wait_for(export_inbound(client, tmp_path / "queues.jsonl"), 5)
+        await asyncio.wait_for(export_inbound(client, tmp_path / "queues.jsonl"), 30)
 
 
 async def test_only_the_user_can_read_it(client: AlohubClient, sandbox: Sandbox, tmp_path: Path) -> None:

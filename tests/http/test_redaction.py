@@ -156,7 +156,7 @@ def test_no_part_of_the_key_is_left_where_the_excerpt_ends(key: str, filler: str
     secret = Secret(key)
     excerpt = excerpt_of(("-" * start + (key + filler) * repeats).encode())
     assert not set("KLM") & set(excerpt)
-    assert start > 490 or "[redacted]" in excerpt
+    assert start >= 490 or "[redacted]" in excerpt  # from there on, it is cut itself
     assert secret.revealed == key
 
 

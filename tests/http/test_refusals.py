@@ -42,7 +42,7 @@ async def test_untrusted_certificate_is_told_at_once(certificate: Path, call: st
     """The error names the certificate and what to do, was surely not sent, and is not tried again."""
     async with _secure_server(certificate) as (port, came):
         url = f"https://localhost:{port}"
-        async with AlohubClient(KEY, endpoint=url, retry=SLOW) as client, asyncio.timeout(5):
+        async with AlohubClient(KEY, endpoint=url, retry=SLOW) as client, asyncio.timeout(30):
             with pytest.raises(
                 APIConnectionError, match=r"no secure connection to localhost: .*SSL_CERT_FILE"
             ) as caught:
@@ -110,7 +110,7 @@ async def test_refusal_of_a_proxy_is_told_at_once(status: int, call: str) -> Non
         RawServer(lambda _: [refusal]) as proxy,
         aiohttp.ClientSession(proxy=proxy.url) as session,
         AlohubClient(KEY, endpoint="https://api.example", session=session, retry=SLOW) as client,
-        asyncio.timeout(5),
+        asyncio.timeout(30),
     ):
         with pytest.raises(
             APIConnectionError, match=rf"the proxy refuses to connect to api\.example: HTTP {status}"

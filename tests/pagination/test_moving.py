@@ -258,6 +258,13 @@ async def test_count_and_estimate_of_a_repair() -> None:
     assert (await pager.estimate() or estimate).requests == 0
 
 
+@pytest.mark.parametrize("move", [6, 7, 8, 9])
+async def test_repair_misses_nothing_if_the_server_counts_the_page(move: int) -> None:
+    """Removals leave a pass with as many records as the first page, which the total seems to confirm."""
+    server = Moving(records=range(4), total=lambda page: 0 if page else 2, moves={1: _remove(0), move: _remove(1)})
+    assert await server.repairing(page_size=2).collect() == [2, 3]
+
+
 async def test_repair_sorts_ids_of_any_kind_and_can_be_closed() -> None:
     """Numbers, strings, records without an id; a token resumes between any of them."""
     server = Moving(records=["b", 7, ("x",), "a", 3])

@@ -43,7 +43,7 @@ async def held(store: Any) -> int:
 
 async def until_none_is_held(store: Any) -> None:
     """Wait for all bookings to end."""
-    async with asyncio.timeout(3.0):
+    async with asyncio.timeout(30):
         while True:
             if not await held(store):
                 return
@@ -189,7 +189,7 @@ async def test_a_route_that_waits_is_never_forgotten(fleet: Fleet) -> None:
     await asyncio.sleep(0.1)
     for number in range(1001):
         limiter.forecast(Route.of("GET", f"/v1/x{number}"), 1)
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(30):
         await asyncio.gather(*calls)
 
 
@@ -204,7 +204,7 @@ async def test_a_cancelled_request_holds_nothing(fleet: Fleet, steps: int) -> No
         await asyncio.sleep(0.0005)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(30):
         await gateway.call(limiter)
     await until_none_is_held(fleet.store)
 
