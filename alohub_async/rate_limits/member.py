@@ -21,17 +21,20 @@ import hashlib
 import json
 import logging
 import math
+import os
 import random
 import secrets
 import time
 from collections.abc import Hashable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
-from alohub_async.background_tasks import wait_until_done
+from alohub_async.background_tasks import Caught, wait_until_done
 from alohub_async.emitter import emit_once
 from alohub_async.errors import RateLimiterUnavailableError
 from alohub_async.events import SharedStoreLost, SharedStoreRegained
+from alohub_async.printable import printable
 from alohub_async.rate_limits.bucket import MANY
 from alohub_async.rate_limits.history import EventHistory
 from alohub_async.rate_limits.leases import RouteLease
@@ -49,7 +52,7 @@ from alohub_async.rate_limits.ledger import (
     order,
     written,
 )
-from alohub_async.rate_limits.store import FULL, DataLostError, Entry, Reply, StoreError
+from alohub_async.rate_limits.store import FULL, DataLostError, Entry, Reply
 from alohub_async.rate_limits.wait_queues import MAX_ROUTES
 
 if TYPE_CHECKING:
@@ -88,9 +91,11 @@ class Member:
         self._leases: dict[str, RouteLease] = {}  # by their names
         self._jitter = random.random
         self.taken: int = 0  # tickets
-        self._start_anew()
+        self.start_anew()
+        _members.add(self)
 
-    def _start_anew(self) -> None:
+    def start_anew(self) -> None:
+        """Be another process, which has sent nothing yet."""
         self.name: str = secrets.token_hex(6)
         self._life = self._epoch = ""
         self._serial = 0
@@ -115,7 +120,7 @@ class Member:
 
     def of_route(self, key: Hashable) -> RouteLease:
         """The budget of a route."""
-        name = hashlib.blake2b(str(key).encode(), digest_size=6).hexdigest()
+        name = hashlib.blake2b(str(key).encode(errors="surrogatepass"), digest_size=6).hexdigest()
         if len(self._leases) >= MAX_ROUTES:
             kept = self._scheduler.route_queues
             self._leases = {old: lease for old, lease in self._leases.items() if lease.key in kept}
@@ -179,7 +184,7 @@ class Member:
     async def _run(self) -> None:
         pause, began_anew_at = _FIRST_PAUSE, -math.inf
         while self._busy():
-            try:
+            with Caught() as caught:
                 if not self._online:
                     await self._join()
                 pause = _FIRST_PAUSE
@@ -187,13 +192,14 @@ class Member:
                     self._event.clear()
                     if not await self._say():
                         await self._rest()
-            except StoreError as exc:
-                if isinstance(exc, DataLostError) and self._now() > began_anew_at + self._lease:
-                    self._online, began_anew_at = False, self._now()  # the store is there for a new log
-                    continue
-                self._leave(lost=True, why=str(exc))
-                await asyncio.sleep(pause * (0.5 + self._jitter()))
-                pause = min(2 * pause, _LONGEST_PAUSE)
+            if (error := caught.error) is None:
+                continue
+            if isinstance(error, DataLostError) and self._now() > began_anew_at + self._lease:
+                self._online, began_anew_at = False, self._now()  # the store is there for a new log
+                continue
+            self._leave(lost=True, why=printable(str(error)) or type(error).__name__)
+            await asyncio.sleep(pause * (0.5 + self._jitter()))
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _now(self) -> float:
         return self._scheduler.clock()
@@ -259,14 +265,14 @@ class Member:
 
     async def _read(self) -> None:
         """Read what the others write, while requests wait here."""
-        try:
+        with Caught() as caught:
             while self._online and self.store and self._waiting(self._now()):
                 entries = await self.store.wait(self.replica.cursor, _READ)
                 if entries and self._online:  # otherwise the log is read anew
                     self._follow(entries)
                     self._event.set()
                     await asyncio.sleep(self._delay / 2)
-        except StoreError:  # the next exchange shows whether the store is there
+        if caught.error is not None:  # the next exchange shows whether the store is there
             await asyncio.sleep(_FIRST_PAUSE)
             self._wrote_at = -math.inf
             self._event.set()
@@ -312,7 +318,7 @@ class Member:
         cursor = self.replica.cursor if self._life else FIRST
         state = self.name, self._serial, self._life, cursor, epoch, int(denied), text
         if self.store is None:
-            raise StoreError("it is not known yet whose budget it is")
+            raise DataLostError("it is not known yet whose budget it is")
         asked_at = self._now()
         reply = await self.store.exchange(
             *state, kept, max(_FORGOTTEN, 2 * kept), ceiling, *(part for each in wanted for part in each)
@@ -414,16 +420,16 @@ class Member:
         for lease in self._leases.values():
             self.give_back(lease)
         try:
-            if self._online:
-                await self._exchange({"bye": 1}, [], 0)
-        except StoreError:
-            pass  # they expire
+            with Caught():  # what cannot be given back expires
+                if self._online:
+                    await self._exchange({"bye": 1}, [], 0)
         finally:
             if self._lost and self._fails:
                 self._scheduler.unavailable = None
-            self._start_anew()
-            if self.store:
-                await self.store.aclose()
+            self.start_anew()
+            with Caught():
+                if self.store:
+                    await self.store.aclose()
 
 
 def _unavailable() -> RateLimiterUnavailableError:
@@ -431,3 +437,15 @@ def _unavailable() -> RateLimiterUnavailableError:
         "the store of the rate limit does not answer, so the request was not sent; check that Redis runs and can be "
         'reached, or use RedisRateLimiter(…, when_unavailable="local")'
     )
+
+
+_members: WeakSet[Member] = WeakSet()
+
+
+def _forked() -> None:
+    for member in _members:
+        member.start_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)  # what the parent holds is not the child's
