@@ -70,6 +70,7 @@ _LONGEST_DELAY: Final = 0.05  # seconds; also if none waits
 _UNUSED: Final = 0.025  # windows after which an unused lease is given back
 _MOST_UNUSED: Final = 0.25  # seconds
 _READ: Final = 1.0  # seconds that the reader waits at once
+_MOST_READERS: Final = 20  # processes: the more there are, the longer each lets entries gather
 _SOONEST: Final = 0.001  # seconds between two looks
 _FIRST_PAUSE: Final = 0.1  # seconds before the first attempt to come back
 _LONGEST_PAUSE: Final = 2.0
@@ -271,7 +272,7 @@ class Member:
                 if entries and self._online:  # otherwise the log is read anew
                     self._follow(entries)
                     self._event.set()
-                    await asyncio.sleep(self._delay / 2)
+                    await asyncio.sleep(min(len(self.replica.processes), _MOST_READERS) * self._delay)
         if caught.error is not None:  # the next exchange shows whether the store is there
             await asyncio.sleep(_FIRST_PAUSE)
             self._wrote_at = -math.inf
