@@ -63,9 +63,11 @@ def order(entry: str) -> tuple[int, int]:
     return int(milliseconds), int(number)
 
 
-def written(limit: RateLimit | None) -> list[Any] | None:
-    """What an answer says about a budget, as JSON has it."""
-    return limit and [*limit[:4], [[*each[:4]] for each in limit.also]]
+def written(said: Said, now: float) -> Said:
+    """How a booking ended, as JSON has it, with its age in the place of its time."""
+    number, at, how, blame, *limits, retry_after = said
+    limits = [limit and [*limit[:4], [[*each[:4]] for each in limit.also]] for limit in limits]
+    return [number, round(max(0.0, now - at), 4), how, blame, *limits, retry_after]
 
 
 def _read(limit: list[Any] | None) -> RateLimit | None:

@@ -3,7 +3,7 @@
 One task exchanges with the store, one round trip at a time, while requests wait, leases are held, or answers are to be
 written; nothing runs while the process is idle. An exchange takes with it all that is due: answers and unused leases,
 what waits here, and how many leases are wanted. While requests wait and nothing is free, a second task waits for what
-others write.
+others write; the more processes there are, the longer it lets that gather, as each entry would wake all of them.
 
 **Round trips.** One that makes a request now and then needs two for each: for the lease, and for the answer. One that
 makes a request after the other needs one, which writes the last answer too. A busy one books ahead as many as it used
@@ -25,7 +25,7 @@ import os
 import random
 import secrets
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
@@ -285,15 +285,11 @@ class Member:
         due, self._due = self._due, []
         now, self._serial = self._now(), self._serial + 1
         if due:
-            said["s"] = [
-                [number, round(max(0.0, now - at), 4), how, blame, written(tenant), written(route), retry_after]
-                for number, at, how, blame, tenant, route, retry_after in due
-            ]
-        if not wanted or said:
-            said |= {"v": VERSION, "w": self._weight}
+            said["s"] = [written(each, now) for each in due]
         before = self.replica.cursor
         try:
-            reply = await self._run_script(said, wanted, ceiling, denied=any(each[3] for each in due))
+            text = self._message(said) if said or not wanted else ""
+            reply = await self._run_script(text, wanted, ceiling, denied=any(each[3] for each in due))
         except BaseException:
             self._due = due + self._due
             raise
@@ -304,7 +300,7 @@ class Member:
         """Follow the log to its end."""
         self._follow(reply.entries)
         while len(reply.entries) == FULL:
-            reply = await self._run_script({}, [(route, 0, 0) for route, *_ in wanted], 0)
+            reply = await self._run_script("", [(route, 0, 0) for route, *_ in wanted], 0)
             self._follow(reply.entries)
         self._epoch, now = reply.epoch, self._now()
         self.replica.count([route for route, *_ in wanted], reply.booked)
@@ -312,8 +308,10 @@ class Member:
         self._share = min(share, self._share) if new else share  # a new one may not have seen all others
         self._online = self._online and not self.replica.incomplete
 
-    async def _run_script(self, said: dict[str, Any], wanted: Wanted, ceiling: int, *, denied: bool = False) -> Reply:
-        text = json.dumps(said, separators=(",", ":")) if said else ""
+    def _message(self, said: Mapping[str, Any]) -> str:
+        return json.dumps({"v": VERSION, "w": self._weight, "l": self._lease, **said}, separators=(",", ":"))
+
+    async def _run_script(self, text: str, wanted: Wanted, ceiling: int, *, denied: bool = False) -> Reply:
         epoch = "" if ceiling == _NO_CEILING else self._epoch
         kept = math.ceil(_KEPT * 1000 * self.replica.tenant.bucket.window)
         cursor = self.replica.cursor if self._life else FIRST
@@ -368,7 +366,7 @@ class Member:
         """Read the log from its beginning, and write what was sent without the store."""
         known, self._life, self._serial = self._life, "", self._serial + 1
         try:
-            reply = await self._run_script({"v": VERSION, "w": self._weight}, [], 0)
+            reply = await self._run_script(self._message({}), [], 0)
         finally:
             self._life = known
         self._life = reply.life

@@ -293,7 +293,7 @@ async def test_a_store_whose_clock_is_behind_that_of_the_one_before_goes_on(flee
     await fleet.store.xadd(log, {"p": "other"}, id=f"{int(time.time()) + 3600}000-0")
     served = await asyncio.gather(*calls)
     assert gateway.denied <= 6
-    assert min(served) > 30  # of 60
+    assert min(served) > 15  # of 60
 
 
 async def test_a_store_that_has_lost_its_last_entries_goes_on(fleet: Fleet) -> None:
