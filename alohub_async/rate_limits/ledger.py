@@ -9,7 +9,7 @@ granted in the last window. Each computes the same division. What is left to a p
 given to the others after a twentieth of a window. Interactive requests go first, also of other processes; bulk requests
 leave their share to the others.
 
-**Dead.** A process that wrote nothing for the seconds of its `lease` is gone: its requests are lost, and nothing is left to it.
+**Dead.** A process that wrote nothing for its `lease` is gone: its requests are lost, and nothing is left to it.
 """
 
 import contextlib
