@@ -19,8 +19,8 @@ from alohub_async.validation import check_instance, check_iterable
 
 _PATTERNS: Final = {
     "name": (
-        r"(?!__HIVE_DEFAULT_PARTITION__$)\w[\w.-]*",  # it becomes part of a folder's name
-        "a name must consist of letters, digits, '_', '-' and '.', and must not begin with '-' or '.'",
+        r"(?!__HIVE_DEFAULT_PARTITION__$)\w([\w.-]*[\w-])?",  # it becomes part of a folder's name
+        "a name must consist of letters, digits, '_', '-' and '.', and must not begin with '-' or '.', or end with '.'",
     ),
     "api_key_env": (r"[A-Za-z_][A-Za-z0-9_]*", "api_key_env must be the name of an environment variable, not the key"),
     "key_provider": (r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", "key_provider must name a function: 'package.module:function'"),
@@ -122,7 +122,7 @@ def read_tenants(path: str | Path) -> TenantsFile:
     path = Path(path)
     try:
         with reading(path) as file:
-            content = tomllib.load(file)
+            content = tomllib.loads(file.read().decode("utf-8-sig"))  # Windows editors write the mark
     except ValueError as exc:  # its message has the position, not the value
         raise ConfigurationError(f"{path} is not TOML: {exc}") from exc
     tables: Any = content.pop("tenants", None)

@@ -9,7 +9,7 @@ granted in the last window. Each computes the same division. What is left to a p
 given to the others after a twentieth of a window. Interactive requests go first, also of other processes; bulk requests
 leave their share to the others.
 
-**Dead.** A process that wrote nothing for `lease` seconds is gone: its requests are lost, and nothing is left to it.
+**Dead.** A process that wrote nothing for its `lease` is gone: its requests are lost, and nothing is left to it.
 """
 
 import contextlib
@@ -64,9 +64,11 @@ def order(entry: str) -> tuple[int, int]:
     return int(milliseconds), int(number)
 
 
-def written(limit: RateLimit | None) -> list[Any] | None:
-    """What an answer says about a budget, as JSON has it."""
-    return limit and [*limit[:4], [[*each[:4]] for each in limit.also]]
+def written(said: Said, now: float) -> Said:
+    """How a booking ended, as JSON has it, with its age in the place of its time."""
+    number, at, how, blame, *limits, retry_after = said
+    limits = [limit and [*limit[:4], [[*each[:4]] for each in limit.also]] for limit in limits]
+    return [number, round(max(0.0, now - at), 4), how, blame, *limits, retry_after]
 
 
 def _read(limit: list[Any] | None) -> RateLimit | None:
@@ -81,6 +83,7 @@ class Process:
     """One process of the fleet."""
 
     granted: EventHistory  # requests
+    lease: float  # seconds
     weight: float = 1.0
     seen: float = -math.inf  # when it wrote last
     waiting: dict[str, Waiting] = attrs.field(factory=dict[str, Waiting])  # by route
@@ -173,7 +176,7 @@ class Replica:
     def process(self, name: str) -> Process:
         """What is known of a process."""
         if name not in self.processes:
-            self.processes[name] = Process(EventHistory(self.tenant.bucket.window, late=False))
+            self.processes[name] = Process(EventHistory(self.tenant.bucket.window, late=False), self._lease)
         return self.processes[name]
 
     def replay(self, entry: str, fields: Mapping[str, str]) -> bool:
@@ -186,7 +189,7 @@ class Replica:
         said = self._message(fields["m"]) if fields.get("m") else {}
         for each in said.get("s", ()):
             self._settle(process, each)
-        process.weight = said.get("w", process.weight)
+        process.weight, process.lease = said.get("w", process.weight), said.get("l", process.lease)
         process.waiting = said.get("q", process.waiting)
         for grant in fields.get("g", "").split():
             route, *numbers = grant.split(":")
@@ -203,7 +206,8 @@ class Replica:
                 settled = [[*each[:4], *map(_read, each[4:6]), each[6]] for each in said.get("s", ())]
                 if "q" in said:
                     said["q"] = {route: (int(a), int(b), int(c)) for route, (a, b, c) in said["q"].items()}
-                return {**said, "s": settled, "w": max(float(said["w"]), _LEAST_WEIGHT)}
+                weight, lease = max(_LEAST_WEIGHT, float(said["w"])), float(said.get("l", self._lease))
+                return {**said, "s": settled, "w": weight, "l": lease}
         if not self._warned:
             self._warned = True
             _logger.warning("RedisRateLimiter skips entries of another version of this SDK; use one version in a fleet")
@@ -264,7 +268,7 @@ class Replica:
         self._expires_at = now + self._lease / 8
         if alive in self.processes:
             self.processes[alive].seen = now
-        for name in [name for name, each in self.processes.items() if each.seen < now - self._lease]:
+        for name in [name for name, each in self.processes.items() if each.seen < now - each.lease]:
             self._forget(name)
 
     def _forget(self, name: str) -> None:

@@ -3,7 +3,7 @@
 One task exchanges with the store, one round trip at a time, while requests wait, leases are held, or answers are to be
 written; nothing runs while the process is idle. An exchange takes with it all that is due: answers and unused leases,
 what waits here, and how many leases are wanted. While requests wait and nothing is free, a second task waits for what
-others write.
+others write; the more processes there are, the longer it lets that gather, as each entry would wake all of them.
 
 **Round trips.** One that makes a request now and then needs two for each: for the lease, and for the answer. One that
 makes a request after the other needs one, which writes the last answer too. A busy one books ahead as many as it used
@@ -21,17 +21,20 @@ import hashlib
 import json
 import logging
 import math
+import os
 import random
 import secrets
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
-from alohub_async.background_tasks import wait_until_done
+from alohub_async.background_tasks import Caught, wait_until_done
 from alohub_async.emitter import emit_once
 from alohub_async.errors import RateLimiterUnavailableError
 from alohub_async.events import SharedStoreLost, SharedStoreRegained
+from alohub_async.printable import printable
 from alohub_async.rate_limits.bucket import MANY
 from alohub_async.rate_limits.history import EventHistory
 from alohub_async.rate_limits.leases import RouteLease
@@ -49,7 +52,7 @@ from alohub_async.rate_limits.ledger import (
     order,
     written,
 )
-from alohub_async.rate_limits.store import FULL, DataLostError, Entry, Reply, StoreError
+from alohub_async.rate_limits.store import FULL, DataLostError, Entry, Reply
 from alohub_async.rate_limits.wait_queues import MAX_ROUTES
 
 if TYPE_CHECKING:
@@ -67,6 +70,7 @@ _LONGEST_DELAY: Final = 0.05  # seconds; also if none waits
 _UNUSED: Final = 0.025  # windows after which an unused lease is given back
 _MOST_UNUSED: Final = 0.25  # seconds
 _READ: Final = 1.0  # seconds that the reader waits at once
+_MOST_READERS: Final = 20  # processes: the more there are, the longer each lets entries gather
 _SOONEST: Final = 0.001  # seconds between two looks
 _FIRST_PAUSE: Final = 0.1  # seconds before the first attempt to come back
 _LONGEST_PAUSE: Final = 2.0
@@ -88,9 +92,11 @@ class Member:
         self._leases: dict[str, RouteLease] = {}  # by their names
         self._jitter = random.random
         self.taken: int = 0  # tickets
-        self._start_anew()
+        self.start_anew()
+        _members.add(self)
 
-    def _start_anew(self) -> None:
+    def start_anew(self) -> None:
+        """Be another process, which has sent nothing yet."""
         self.name: str = secrets.token_hex(6)
         self._life = self._epoch = ""
         self._serial = 0
@@ -115,7 +121,7 @@ class Member:
 
     def of_route(self, key: Hashable) -> RouteLease:
         """The budget of a route."""
-        name = hashlib.blake2b(str(key).encode(), digest_size=6).hexdigest()
+        name = hashlib.blake2b(str(key).encode(errors="surrogatepass"), digest_size=6).hexdigest()
         if len(self._leases) >= MAX_ROUTES:
             kept = self._scheduler.route_queues
             self._leases = {old: lease for old, lease in self._leases.items() if lease.key in kept}
@@ -179,7 +185,7 @@ class Member:
     async def _run(self) -> None:
         pause, began_anew_at = _FIRST_PAUSE, -math.inf
         while self._busy():
-            try:
+            with Caught() as caught:
                 if not self._online:
                     await self._join()
                 pause = _FIRST_PAUSE
@@ -187,13 +193,14 @@ class Member:
                     self._event.clear()
                     if not await self._say():
                         await self._rest()
-            except StoreError as exc:
-                if isinstance(exc, DataLostError) and self._now() > began_anew_at + self._lease:
-                    self._online, began_anew_at = False, self._now()  # the store is there for a new log
-                    continue
-                self._leave(lost=True, why=str(exc))
-                await asyncio.sleep(pause * (0.5 + self._jitter()))
-                pause = min(2 * pause, _LONGEST_PAUSE)
+            if (error := caught.error) is None:
+                continue
+            if isinstance(error, DataLostError) and self._now() > began_anew_at + self._lease:
+                self._online, began_anew_at = False, self._now()  # the store is there for a new log
+                continue
+            self._leave(lost=True, why=printable(str(error)) or type(error).__name__)
+            await asyncio.sleep(pause * (0.5 + self._jitter()))
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _now(self) -> float:
         return self._scheduler.clock()
@@ -259,14 +266,14 @@ class Member:
 
     async def _read(self) -> None:
         """Read what the others write, while requests wait here."""
-        try:
+        with Caught() as caught:
             while self._online and self.store and self._waiting(self._now()):
                 entries = await self.store.wait(self.replica.cursor, _READ)
                 if entries and self._online:  # otherwise the log is read anew
                     self._follow(entries)
                     self._event.set()
-                    await asyncio.sleep(self._delay / 2)
-        except StoreError:  # the next exchange shows whether the store is there
+                    await asyncio.sleep(min(len(self.replica.processes), _MOST_READERS) * self._delay)
+        if caught.error is not None:  # the next exchange shows whether the store is there
             await asyncio.sleep(_FIRST_PAUSE)
             self._wrote_at = -math.inf
             self._event.set()
@@ -278,15 +285,11 @@ class Member:
         due, self._due = self._due, []
         now, self._serial = self._now(), self._serial + 1
         if due:
-            said["s"] = [
-                [number, round(max(0.0, now - at), 4), how, blame, written(tenant), written(route), retry_after]
-                for number, at, how, blame, tenant, route, retry_after in due
-            ]
-        if not wanted or said:
-            said |= {"v": VERSION, "w": self._weight}
+            said["s"] = [written(each, now) for each in due]
         before = self.replica.cursor
         try:
-            reply = await self._run_script(said, wanted, ceiling, denied=any(each[3] for each in due))
+            text = self._message(said) if said or not wanted else ""
+            reply = await self._run_script(text, wanted, ceiling, denied=any(each[3] for each in due))
         except BaseException:
             self._due = due + self._due
             raise
@@ -297,7 +300,7 @@ class Member:
         """Follow the log to its end."""
         self._follow(reply.entries)
         while len(reply.entries) == FULL:
-            reply = await self._run_script({}, [(route, 0, 0) for route, *_ in wanted], 0)
+            reply = await self._run_script("", [(route, 0, 0) for route, *_ in wanted], 0)
             self._follow(reply.entries)
         self._epoch, now = reply.epoch, self._now()
         self.replica.count([route for route, *_ in wanted], reply.booked)
@@ -305,14 +308,16 @@ class Member:
         self._share = min(share, self._share) if new else share  # a new one may not have seen all others
         self._online = self._online and not self.replica.incomplete
 
-    async def _run_script(self, said: dict[str, Any], wanted: Wanted, ceiling: int, *, denied: bool = False) -> Reply:
-        text = json.dumps(said, separators=(",", ":")) if said else ""
+    def _message(self, said: Mapping[str, Any]) -> str:
+        return json.dumps({"v": VERSION, "w": self._weight, "l": self._lease, **said}, separators=(",", ":"))
+
+    async def _run_script(self, text: str, wanted: Wanted, ceiling: int, *, denied: bool = False) -> Reply:
         epoch = "" if ceiling == _NO_CEILING else self._epoch
         kept = math.ceil(_KEPT * 1000 * self.replica.tenant.bucket.window)
         cursor = self.replica.cursor if self._life else FIRST
         state = self.name, self._serial, self._life, cursor, epoch, int(denied), text
         if self.store is None:
-            raise StoreError("it is not known yet whose budget it is")
+            raise DataLostError("it is not known yet whose budget it is")
         asked_at = self._now()
         reply = await self.store.exchange(
             *state, kept, max(_FORGOTTEN, 2 * kept), ceiling, *(part for each in wanted for part in each)
@@ -361,7 +366,7 @@ class Member:
         """Read the log from its beginning, and write what was sent without the store."""
         known, self._life, self._serial = self._life, "", self._serial + 1
         try:
-            reply = await self._run_script({"v": VERSION, "w": self._weight}, [], 0)
+            reply = await self._run_script(self._message({}), [], 0)
         finally:
             self._life = known
         self._life = reply.life
@@ -414,16 +419,16 @@ class Member:
         for lease in self._leases.values():
             self.give_back(lease)
         try:
-            if self._online:
-                await self._exchange({"bye": 1}, [], 0)
-        except StoreError:
-            pass  # they expire
+            with Caught():  # what cannot be given back expires
+                if self._online:
+                    await self._exchange({"bye": 1}, [], 0)
         finally:
             if self._lost and self._fails:
                 self._scheduler.unavailable = None
-            self._start_anew()
-            if self.store:
-                await self.store.aclose()
+            self.start_anew()
+            with Caught():
+                if self.store:
+                    await self.store.aclose()
 
 
 def _unavailable() -> RateLimiterUnavailableError:
@@ -431,3 +436,15 @@ def _unavailable() -> RateLimiterUnavailableError:
         "the store of the rate limit does not answer, so the request was not sent; check that Redis runs and can be "
         'reached, or use RedisRateLimiter(…, when_unavailable="local")'
     )
+
+
+_members: WeakSet[Member] = WeakSet()
+
+
+def _forked() -> None:
+    for member in _members:
+        member.start_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)  # what the parent holds is not the child's

@@ -3,9 +3,11 @@
 import hashlib
 import importlib
 import importlib.util
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from typing import Any, Literal, Self, TypeAlias, Unpack, get_args
+from typing import Any, Final, Literal, Self, TypeAlias, Unpack, get_args
 
 from alohub_async.errors import ConfigurationError
 from alohub_async.rate_limits.leases import Lease
@@ -15,6 +17,8 @@ from alohub_async.rate_limits.store import RedisClient, Store
 from alohub_async.rate_limits.wait_queues import RouteQueues
 from alohub_async.secret import Secret, hide
 from alohub_async.validation import check_choice, check_instance, check_number, check_seconds, check_text
+
+_URL: Final = r"(?i)rediss?://[^/?#]*(/\d*)?(\?.*)?|unix://.*"
 
 WhenUnavailable: TypeAlias = Literal["local", "fail"]
 """What is done while the store does not answer: each process goes on with its share, or requests fail."""
@@ -152,7 +156,8 @@ class RedisRateLimiter(RateLimiter):
         await self.aclose()
 
     def _store(self, endpoint: str, owner: str) -> Store:
-        budget = hashlib.blake2b(f"{endpoint}\n{owner}".encode(), digest_size=16).hexdigest()
+        whose = f"{endpoint}\n{owner}".encode(errors="surrogatepass")
+        budget = hashlib.blake2b(whose, digest_size=16).hexdigest()
         log, booked = (f"alohub:{{{budget}}}:{name}" for name in ("log", "booked"))
         return Store(self._connect, self._owned, self._store_timeout, log, booked)
 
@@ -167,9 +172,13 @@ def _check_installed() -> None:
 
 
 def _from_url(url: Secret[tuple[str]]) -> Any:
+    import redis.exceptions
+
     client: Any = importlib.import_module("redis.asyncio")  # its types are not complete
-    try:
-        return client.Redis.from_url(*url.revealed)
-    except (AttributeError, TypeError, ValueError):
-        pass  # it would show the URL
-    raise ConfigurationError("url must be that of a Redis server, such as redis://localhost:6379/0")
+    with suppress(AttributeError, TypeError, ValueError, redis.exceptions.RedisError):  # they would show the URL
+        if re.fullmatch(_URL, *url.revealed):
+            made = client.Redis.from_url(*url.revealed)
+            made.connection_pool.make_connection()  # nothing is sent; it knows the options that are allowed
+            return made
+    message = "url must be that of a Redis server, such as redis://localhost:6379/0, with options of redis.asyncio"
+    raise ConfigurationError(message)

@@ -24,8 +24,6 @@ from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 import attrs
 
-from alohub_async.printable import printable
-
 Entry: TypeAlias = tuple[str, Mapping[str, str]]
 
 FULL: Final = 500  # entries returned at once, at most
@@ -87,11 +85,7 @@ return {life, tostring(epoch), now, totals, redis.call('XRANGE', KEYS[1], '(' ..
 _DIGEST: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 
-class StoreError(Exception):
-    """The store did not do what it was asked; never shown to users."""
-
-
-class DataLostError(StoreError):
+class DataLostError(Exception):
     """The store is there, but the log is not, or is another one."""
 
 
@@ -117,7 +111,7 @@ class Reply(NamedTuple):
 
 @attrs.define(eq=False, repr=False)
 class Store:
-    """The log of one budget."""
+    """The log of one budget. Its methods raise whatever the client of the store does, or a `DataLostError`."""
 
     _connect: Callable[[], RedisClient]
     _owned: bool  # whether a client that was made so is closed
@@ -161,18 +155,15 @@ class Store:
     async def _run(self, *command: str | int, wait: float = 0.0) -> Any:
         import redis.exceptions
 
+        self._client = client = self._client or self._connect()
         try:
-            self._client = client = self._client or self._connect()
             async with asyncio.timeout(self._timeout + wait):
                 try:
                     return await client.execute_command(*command)
                 except redis.exceptions.ConnectionError:  # it may have been closed long ago; no command harms twice
                     return await client.execute_command(*command)
-        except redis.exceptions.NoScriptError:
-            raise
-        except (redis.exceptions.RedisError, OSError) as exc:
-            reason = printable(str(exc)) or f"no answer within {self._timeout + wait:g} s"
-        raise StoreError(reason)
+        except TimeoutError:
+            raise TimeoutError(f"no answer within {self._timeout + wait:g} s") from None
 
 
 def _text(value: Any) -> str:

@@ -1,12 +1,14 @@
 """Where the results of many tenants go: a local folder, or any URL that fsspec knows."""
 
 import importlib
+import re
 import secrets
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, cast
 
+from alohub_async.background_tasks import Caught
 from alohub_async.errors import ConfigurationError, FileError
 from alohub_async.export.locks import open_locked
 from alohub_async.files import json_text, os_errors, replacing
@@ -20,15 +22,19 @@ class Folder:
 
     def __init__(self, root: str) -> None:
         """Open it. A URL raises a `ConfigurationError` if fsspec, or what it needs for the URL, is not installed."""
-        self.root: str = root.rstrip("/") if "://" in root else root
         self.local: Path | None = None if "://" in root else Path(root)
+        self.shown: str = root if self.local else re.sub("://[^/]*@", "://", root).rstrip("/")  # without a password
+        if "\0" in root:
+            raise FileError(f"cannot write {self.shown}: it has a null character", path=Path(self.shown))
         if self.local is None:
-            self._files, self._at = _file_system(root)
+            self._files, self._at = _file_system(root, self.shown)
 
     def read(self, name: str) -> dict[str, Any]:
         """The JSON object in a file; empty if there is no such file, or something else is in it."""
-        with suppress(FileNotFoundError, ValueError), self._errors(name, doing="read"):
+        data = b""
+        with suppress(FileNotFoundError), self._errors(name, doing="read"):
             data = (self.local / name).read_bytes() if self.local else self._files.cat_file(f"{self._at}/{name}")
+        with suppress(ValueError):
             found = read_json(data)
             return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
         return {}
@@ -73,19 +79,21 @@ class Folder:
         make_folder(self.local)
         lock = self.local / _LOCK
         with open_locked(lock, target=self.local):
-            yield
-            with suppress(OSError):  # Windows cannot remove what is open
-                lock.unlink()
+            try:
+                yield
+            finally:
+                with suppress(OSError):  # Windows cannot remove what is open
+                    lock.unlink()
 
     @contextmanager
     def _errors(self, name: str, *, doing: str) -> Generator[None]:
-        try:
+        caught = Caught()
+        caught.spared = () if doing == "write" else (FileNotFoundError,)
+        with caught:
             yield
-        except FileNotFoundError:
-            raise
-        except OSError as exc:
-            message = f"cannot {doing} {self.root}/{name}: {exc.strerror or exc}"
-            raise FileError(message, path=Path(self.root, name)) from exc
+        if (error := caught.error) is not None:  # each backend of fsspec has errors of its own
+            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise FileError(f"cannot {doing} {self.shown}/{name}: {why}", path=Path(self.shown, name)) from error
 
 
 def make_folder(path: Path) -> None:
@@ -94,7 +102,7 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
-def _file_system(url: str) -> tuple[Any, str]:
+def _file_system(url: str, shown: str) -> tuple[Any, str]:
     try:
         core: Any = importlib.import_module("fsspec.core")
     except ImportError as exc:
@@ -103,5 +111,5 @@ def _file_system(url: str) -> tuple[Any, str]:
     try:
         files, path = core.url_to_fs(url)
     except (ImportError, ValueError) as exc:
-        raise ConfigurationError(f"fsspec cannot open {url}: {exc}") from exc
+        raise ConfigurationError(f"fsspec cannot open {shown}: {exc}") from exc
     return files, str(path).rstrip("/")

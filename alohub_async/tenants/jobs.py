@@ -130,7 +130,7 @@ class Task:
     def _publish(self, folder: Folder, name: str, place: Path, result: dict[str, Any]) -> None:
         """Put the data into the folder, then the report that says so."""
         if self.job.data is not None:
-            result["path"] = f"{folder.root}/{name}/{self.job.data}"
+            result["path"] = f"{folder.shown}/{name}/{self.job.data}"
             folder.write(f"{name}/{self.job.data}", (place / self.job.data).read_bytes())
         folder.write_json(f"{name}/{self.job.side}", result)
 

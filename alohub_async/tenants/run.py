@@ -1,7 +1,7 @@
 """`export_tenants` and `audit_tenants`: a job for each of many tenants, here or on a cluster."""
 
 import asyncio
-from collections import Counter
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sized
 from contextlib import AsyncExitStack, nullcontext
 from datetime import UTC, datetime, timedelta
@@ -176,6 +176,7 @@ class _Run:
     _on_progress: OnTenants | None
     _total: int | None
     _next_save: float = 0.0  # in the loop's seconds
+    _names: set[str] = attrs.field(factory=set[str])
 
     def step(self, tenant: str, progress: Any = None, status: Status = "running") -> None:
         """Report the progress of a tenant."""
@@ -191,7 +192,7 @@ class _Run:
         try:
             async for outcome in outcomes:
                 name, error = outcome.tenant.name, outcome.error
-                _check_names({name: 1 + (name in self.report.entries)})
+                _note_name(name, self._names)
                 entry = outcome.unwrap() if error is None else TenantEntry.of_error(name, error)
                 self.report.entries[name] = entry
                 self.step(name, None, entry.status)
@@ -212,8 +213,10 @@ class _Run:
 async def _run(tenants: Tenants, directory: str | None, job: Job, options: TenantsOptions) -> TenantsReport:
     source, folder = tenants_of(tenants), None if directory is None else Folder(directory)
     if isinstance(source, list | tuple):
-        _check_names(Counter(check_tenant(tenant).name for tenant in source))
-    report = TenantsReport(kind=job.kind, directory=directory, started=datetime.now(UTC))
+        names = set[str]()
+        for tenant in source:
+            _note_name(check_tenant(tenant).name, names)
+    report = TenantsReport(kind=job.kind, directory=folder.shown if folder else None, started=datetime.now(UTC))
     run = _Run(report, folder, options.on_progress, len(source) if isinstance(source, Sized) else None)
     with folder.locked() if folder else nullcontext():
         before = folder.read(REPORT) if folder else {}
@@ -242,11 +245,13 @@ async def _run(tenants: Tenants, directory: str | None, job: Job, options: Tenan
     return report
 
 
-def _check_names(numbers: Mapping[str, int]) -> None:
-    """Raise an error for a name that two tenants have: they would have the same folder."""
-    for name, number in numbers.items():
-        if number > 1:
-            raise InvalidArgumentError(f"two tenants have the name {name!r}; give each a name of its own")
+def _note_name(name: str, names: set[str]) -> None:
+    """Raise an error for a name that another tenant has: to some file system, or to programs that read the folder."""
+    folded = unicodedata.normalize("NFKC", str(name)).casefold()
+    folded = folded.lstrip("0") if folded.isdecimal() else folded
+    if folded in names:
+        raise InvalidArgumentError(f"two tenants have the name {name!r}, or one like it; give each a name of its own")
+    names.add(folded)
 
 
 def _since(

@@ -15,7 +15,8 @@ import pytest
 
 from alohub_async import RateLimiterUnavailableError, RedisRateLimiter
 from alohub_async.emitter import Emitter
-from tests.rate_limits.fleet import WINDOW, Fleet, Gateway, keep_busy, new_server
+from alohub_async.rate_limits.redis import WhenUnavailable
+from tests.rate_limits.fleet import WINDOW, Fleet, Gateway, keep_busy, new_server, store_client
 
 
 class Proxy:
@@ -147,6 +148,62 @@ async def test_a_deaf_store_holds_a_request_no_longer_than_its_timeout(fleet: Fl
     limiter = await fleet.process(url=proxy.url, store_timeout=0.1)
     async with asyncio.timeout(30):
         await gateway.call(limiter)
+
+
+@asynccontextmanager
+async def odd_store(reply: bytes) -> AsyncGenerator[str]:
+    """The URL of something that gives the same answer to all commands, but those that begin a connection."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            words = [
+                (await reader.readexactly(int((await reader.readline())[1:]) + 2))[:-2] for _ in range(int(line[1:]))
+            ]
+            writer.write({b"CLIENT": b"+OK\r\n", b"HELLO": b"*0\r\n"}.get(words[0], reply))
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server.close()
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"-NOSCRIPT no matching script\r\n",
+        b"-MOVED 3999 127.0.0.1:1\r\n",
+        b"-OOM command not allowed\r\n",
+        b":5\r\n",
+        b"*0\r\n",
+        b"*5\r\n$1\r\n\xff\r\n$1\r\n0\r\n:5\r\n*1\r\n:0\r\n*0\r\n",
+        b"*5\r\n$1\r\nx\r\n$1\r\n0\r\n:5\r\n*1\r\n:0\r\n*1\r\n*2\r\n$3\r\n1-1\r\n*2\r\n$1\r\ng\r\n$3\r\nodd\r\n",
+    ],
+    ids=["no script", "moved", "no memory", "a number", "nothing", "no text", "an odd entry"],
+)
+@pytest.mark.parametrize("mode", ["local", "fail"])
+async def test_whatever_the_store_answers_no_request_hangs(
+    fleet: Fleet, caplog: pytest.LogCaptureFixture, reply: bytes, mode: WhenUnavailable
+) -> None:
+    """An answer that is none is as if the store were gone; one line says so."""
+    async with odd_store(reply) as url, asyncio.timeout(5.0):
+        limiter = await fleet.process(url=url, when_unavailable=mode)
+        outcomes = await asyncio.gather(*[Gateway("sliding-log", 5).call(limiter)], return_exceptions=True)
+        await limiter.aclose()
+    assert outcomes == [True] if mode == "local" else isinstance(outcomes[0], RateLimiterUnavailableError)
+    assert [each.levelname for each in caplog.records] == ["WARNING"]
+
+
+async def test_a_redis_client_that_cannot_be_used_is_a_store_that_is_gone(
+    store_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever error it raises, no request hangs or gets it."""
+    async with (
+        store_client(store_url, credential_provider=5) as redis,
+        RedisRateLimiter(redis, tenant="t", window=WINDOW) as limiter,
+        asyncio.timeout(5.0),
+    ):
+        assert await Gateway("sliding-log", 5).call(limiter)
+    assert [each.levelname for each in caplog.records] == ["WARNING"]
 
 
 async def test_without_the_store_requests_fail_if_they_should(

@@ -116,6 +116,27 @@ def test_bulk_requests_leave_a_share_to_those_of_others(left: int, bulk: int) ->
     assert sum(n for _, n, _ in replica.allot("a", {}, log.now / 1000)[1]) == bulk
 
 
+def test_a_process_is_dead_after_a_lease_of_its_own() -> None:
+    """It may have another one than who reads the log: as long as it lives, so do its requests."""
+    log = known(10, 9)
+    log.write("b", book=1, l=20.0)
+    log.write("c", book=1, l=1.0)
+    log.write("a", later=6000, w=1.0)
+    replica = new_replica(log)
+    assert {*replica.processes} == {"a", "b"}
+    assert replica.tenant.bucket.in_flight == 1
+
+
+@pytest.mark.parametrize("weight", [float("nan"), -1.0, 0.0])
+def test_a_weight_that_is_none_is_the_least_one(weight: float) -> None:
+    """Whatever another program writes, the division goes on."""
+    log = known(10, 9)
+    log.write("b", w=weight, q={ROUTE: [0, 1, 0]})
+    replica = new_replica(log)
+    assert 0.0 < replica.share("b") < 0.001
+    assert replica.allot("b", {}, log.now / 1000)[1]
+
+
 def test_nothing_is_left_for_long_to_a_process_that_does_not_come() -> None:
     """After a twentieth of a window, the others get what it does not take; when it writes again, it is back."""
     log = known(20, 1)

@@ -120,12 +120,35 @@ def test_a_value_that_is_not_allowed_is_refused(options: dict[str, Any], match: 
         RedisRateLimiter.from_url("redis://localhost", **options)
 
 
-@pytest.mark.parametrize("url", ["http://user:s3cr3t-word@host", "s3cr3t-word", "redis://:s3cr3t-word@host:port", 7])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://user:s3cr3t-word@host",
+        "s3cr3t-word",
+        "redis://:s3cr3t-word@host:port",
+        "redis://:s3cr3t#word@host",
+        "redis://host/first",
+        "redis://host/-1",
+        "redis://:s3cr3t-word@host?nosuch=1",
+        "redis://:s3cr3t-word@host?retry=5",
+        "redis://:s3cr3t-word@host?protocol=5",
+        "redis://:s3cr3t-word@host?connection_class=x",
+        "rediss://:s3cr3t-word@host?ssl_cert_reqs=s3cr3t",
+        b"redis://host",
+        7,
+    ],
+)
 def test_a_url_that_is_refused_is_not_shown(url: Any) -> None:
     """It may hold a password."""
     with pytest.raises(ConfigurationError, match="redis://localhost") as caught:
         RedisRateLimiter.from_url(url)
     assert "s3cr3t" not in str(caught.value)
+
+
+async def test_any_text_may_name_a_tenant_or_a_route(store_url: str) -> None:
+    """A lone surrogate, too."""
+    async with RedisRateLimiter.from_url(store_url, tenant="\ud800", route_key=lambda _: "\ud800") as limiter:
+        assert await Gateway("sliding-log", 5).call(limiter)
 
 
 def test_a_client_that_blocks_the_loop_is_refused() -> None:
@@ -244,6 +267,31 @@ async def test_the_next_loop_may_use_the_limiter(store_url: str) -> None:
     for _ in range(2):
         await asyncio.to_thread(run)
     assert limiter.status().tenant.sent == 2
+
+
+async def test_forked_processes_are_processes_of_their_own(store_url: str) -> None:
+    """A limiter that was made, or used, before the fork: nobody takes the leases or ends the bookings of another."""
+    code = f"""
+import asyncio, os
+from alohub_async import RedisRateLimiter, Route
+limiter = RedisRateLimiter.from_url({store_url!r}, tenant="t", window=30.0, lease=30.0)
+async def call():
+    async with limiter.acquire(Route.of("GET", "/v1/things")) as permit:
+        permit.observe(200, {{"X-RateLimit-Limit": "50", "X-RateLimit-Remaining": "40"}}, retry_after=None)
+    await asyncio.sleep(0.05)
+for _ in range(2):
+    child = os.fork()
+    asyncio.run(call())
+    if not child:
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
+    assert await process.wait() == 0
+    async with store_client(store_url) as store:
+        [log] = await store.keys("*:log")
+        names = [fields[b"p"] for _, fields in await store.xrange(log)]
+    assert len({*names}) == 3
 
 
 def test_nothing_shows_the_password() -> None:

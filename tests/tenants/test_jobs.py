@@ -357,11 +357,18 @@ async def test_wrong_option(tmp_path: Path, options: dict[str, Any], message: st
     assert not (tmp_path / "out").exists()
 
 
-async def test_two_tenants_of_one_name(served: Served, tmp_path: Path) -> None:
-    """They would have the same folder, so the run ends with an error."""
+@pytest.mark.parametrize("names", ["aa", "aA", "\u017fs", "\uff41a", ("7", "007")])
+async def test_two_tenants_of_one_folder(served: Served, tmp_path: Path, names: tuple[str, str]) -> None:
+    """Names that are the same on some file system, or to a program that reads the folder, end the run with an error."""
     tenant, _ = served["a"]
-    with pytest.raises(InvalidArgumentError, match="two tenants have the name 'a'"):
-        await export_tenants([tenant, tenant], tmp_path)
+    with pytest.raises(InvalidArgumentError, match=f"two tenants have the name '{names[1]}'"):
+        await export_tenants([attrs.evolve(tenant, name=name) for name in names], tmp_path)
+
+
+async def test_name_that_ends_with_a_dot(served: Served, tmp_path: Path) -> None:
+    """Windows would leave the dot out."""
+    report = await export_tenants([attrs.evolve(served["a"][0], name="a.")], tmp_path)
+    assert "must not begin with '-' or '.', or end with '.'" in str(report.entries["a."].exception)
 
 
 async def test_folder_that_cannot_be(tmp_path: Path) -> None:
@@ -369,5 +376,29 @@ async def test_folder_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(FileError, match="cannot write"):
         await export_tenants([], tmp_path / "file")
-    with pytest.raises(ConfigurationError, match="fsspec cannot open"):
-        await export_tenants([], "nope://x/y")
+    with pytest.raises(ConfigurationError, match="fsspec cannot open nope://x/y"):
+        await export_tenants([], "nope://me:s3cr3t-word@x/y")
+
+
+@pytest.mark.parametrize("place", ["a\0b", "file:///a\0b", "file:///proc/none", "{url}"])
+async def test_folder_that_cannot_be_written(served: Served, place: str) -> None:
+    """Whatever its file system raises, and however: it is an error of the package."""
+    with pytest.raises(FileError, match="cannot"):
+        await export_tenants([], place.format(url=served["a"][1].url))
+
+
+async def test_credentials_of_a_url_are_not_shown(served: Served) -> None:
+    """Neither in the report nor in an error."""
+    importlib.import_module("fsspec").filesystem("memory")
+    report = await export_tenants(all_of(served)[:1], "memory://me:s3cr3t-word@host/credentials")
+    assert report.directory == "memory://host/credentials"
+    assert "s3cr3t" not in repr(report.as_record())
+    importlib.import_module("fsspec").filesystem("memory").rm("/", recursive=True)
+
+
+async def test_lock_is_removed_after_an_error(served: Served, tmp_path: Path) -> None:
+    """The next run finds nothing but what was there."""
+    (tmp_path / "_report.json").mkdir()
+    with pytest.raises(FileError, match="cannot read"):
+        await export_tenants(all_of(served), tmp_path)
+    assert files(tmp_path) == set()
