@@ -25,7 +25,6 @@ from alohub_async.options import (
     ListingOptions,
     ListingOptionsDict,
     PagerOptionsDict,
-    check_names,
 )
 from alohub_async.pagination import Pager
 from alohub_async.rate_limits.limiter import RateLimiter
@@ -35,6 +34,7 @@ from alohub_async.resources.paging import Listing, make_pager
 from alohub_async.resources.records import page_of_models
 from alohub_async.resources.resource import Resource, ResourceSpec
 from alohub_async.routes import Route
+from alohub_async.validation import check_names
 
 ModelT = TypeVar("ModelT")
 RecordT = TypeVar("RecordT", bound=Record)

@@ -70,7 +70,7 @@ NO_FIELDS: Final[Mapping[str, Any]] = _NoFields()
 """The shared `extra` of records without unknown fields; a dict for each would take half a record's memory."""
 
 
-@attrs.frozen
+@attrs.frozen(init=False, eq=False, repr=False)  # a subclass has them
 class Record:
     """Base of the records that the API returns. A subclass has a field `id` and a field `extra`.
 
@@ -101,7 +101,7 @@ def wire_names(cls: type[Record]) -> dict[str, str]:
     return {field.name: field.metadata.get("wire", field.name) for field in attrs.fields(cls) if field.name != "extra"}
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(init=False, eq=False, repr=False)  # a subclass has them
 class RecordUpdate:
     """Base of the updates of a record; a field left `UNSET` is not changed.
 

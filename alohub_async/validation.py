@@ -6,7 +6,7 @@ A check returns the value it was given, or raises an error with the argument, wh
 
 import math
 import re
-from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
@@ -103,6 +103,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = [*known]
     found = difflib.get_close_matches(name.lower(), known, n=1)
     return f"did you mean {found[0]!r}?" if found else f"choose from {', '.join(known)}"
+
+
+def check_names(given: Iterable[str], names: Collection[str], also: Iterable[str] = ()) -> None:
+    """Check the names of keywords; those in `also` are suggested as well."""
+    for name in given:
+        if name not in names:
+            advice = nearest(name, sorted({*names, *also}))
+            raise InvalidArgumentTypeError(f"there is no option {name!r}; {advice}")
 
 
 def check_iterable(name: str, value: Any) -> None:
