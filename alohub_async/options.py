@@ -24,7 +24,7 @@ from alohub_async.http.requests import encode_json
 from alohub_async.http.retries import RetryPolicy
 from alohub_async.http.timeouts import Timeouts
 from alohub_async.http.transport import USER_AGENT, Session, is_ours
-from alohub_async.pagination import MAX_PAGE_SIZE, Consistency
+from alohub_async.pagination import MAX_PAGE_SIZE, MAX_PAGES, Consistency
 from alohub_async.rate_limits.limiter import RateLimiter
 from alohub_async.rate_limits.priorities import Priority
 from alohub_async.secret import Secret, repr_of_fields
@@ -166,7 +166,7 @@ class ListingOptions:
         json: The body of a `POST`, apart from page and size.
         safe: That a `POST` only reads, as the vendor's do that return lists. Without it a `POST` is refused: its pages
             are requested several at once, and again after a failure, like those of a `GET`.
-        first_page: The number of the first page. `Page.number` and errors always count from 0.
+        first_page: The number of the first page, at most 1,000,000. `Page.number` and errors always count from 0.
         page_name: The name of the page's number.
         size_name: The name of the page's size, such as `limit`.
     """
@@ -176,7 +176,7 @@ class ListingOptions:
     method: ListMethod = attrs.field(default="GET", validator=_method)
     json: Mapping[str, Any] = attrs.field(default=None, converter=_body, validator=_is_a_mapping)
     safe: bool = attrs.field(default=False, validator=_flag())
-    first_page: int = attrs.field(default=0, validator=_count(least=0))
+    first_page: int = attrs.field(default=0, validator=_count(least=0, most=MAX_PAGES))
     page_name: str = attrs.field(default="page", validator=_name)
     size_name: str = attrs.field(default="size", validator=_name)
 

@@ -31,7 +31,7 @@ Validator: TypeAlias = Callable[[object, Any, Any], None]
 """What attrs calls with the instance, the attribute and the value."""
 
 
-def shown(value: object) -> str:
+def as_given(value: object) -> str:
     """The value for a message: redacted, not too long, and whatever its own `repr` does."""
     if isinstance(value, int) and abs(value) >= 10**MAX_DIGITS:
         return "a number of far more digits"  # Python may refuse to make text of it
@@ -46,7 +46,7 @@ def refuse(
     """The error for a value that is not allowed."""
     if wrong_type and error is InvalidArgumentError:
         error = InvalidArgumentTypeError
-    return error(f"{name} must be {allowed}; {shown(value)} was given")
+    return error(f"{name} must be {allowed}; {as_given(value)} was given")
 
 
 def check_seconds(

@@ -56,6 +56,7 @@ TAKERS: dict[str, Callable[[Any], object]] = {
     "on_event": lambda value: AlohubClient("sk_live_of_this_test", on_event=value),
     "ssl": lambda value: AlohubClient("sk_live_of_this_test", ssl=value),
     "method": lambda value: client().paginate("/v1/things", method=value),
+    "first_page": lambda value: client().paginate("/v1/things", first_page=value),
     "page_name": lambda value: client().paginate("/v1/things", page_name=value),
     "params": lambda value: client().paginate("/v1/things", params={"a": value}),
     "model": lambda value: client().paginate("/v1/things", model=value),

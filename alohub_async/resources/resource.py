@@ -86,15 +86,10 @@ class Resource(Generic[RecordT, UpdateT]):
         self._record_paths = f"{self._base_url.raw_path.rstrip('/')}{spec.path}/"
         self._id_name = f"{spec.name}_id"
         self._id_field: str = wire_names(spec.record)["id"]
+        self._reads: SharedCalls[Outcome[RecordT]] | None = None  # until the first one
 
     def __repr__(self) -> str:
         return f"<Resource {self.spec.path}>" if hasattr(self, "spec") else "<Resource>"
-
-    @functools.cached_property
-    def _reads(self) -> "SharedCalls[Outcome[RecordT]]":
-        from alohub_async.resources.bulk import SharedCalls
-
-        return SharedCalls()
 
     @functools.cached_property
     def _decoders(self) -> Decoders:
@@ -230,15 +225,16 @@ class Resource(Generic[RecordT, UpdateT]):
 
     def get_many(self, ids: Ids, **options: Unpack[BulkOptionsDict]) -> "alohub_async.Outcomes[RecordT]":
         """Get many records at once; see `Queues.get_many_inbound`."""
-        from alohub_async.resources.bulk import Outcomes, outcome_of
+        from alohub_async.resources.bulk import Outcomes, SharedCalls, outcome_of
 
         chosen = BulkOptions.of(options)
         deadline = Deadline(CallOptions(**chosen.keywords()), what=f"get many {self.spec.name}s")
         check_iterable("ids", ids)
+        reads = self._reads = self._reads or SharedCalls()
         shared_by = deadline if chosen.deadline else repr(chosen.keywords())  # whose hash is cheap
 
         def get(record_id: int) -> Coroutine[Any, Any, "Outcome[RecordT]"]:
-            return self._reads.call((repr(record_id), shared_by), outcome_of, record_id, self._get, deadline)
+            return reads.call((repr(record_id), shared_by), outcome_of, record_id, self._get, deadline)
 
         return Outcomes(ids, get, chosen, finish=False)
 
