@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Final, Self, TypeVar, Unpack, overload
+from typing import Any, Final, Self, TypeVar, Unpack, cast, overload
 
 import attrs
 
 from alohub_async.config import ApiKey, Endpoint, check_key, hidden, read_environment
 from alohub_async.emitter import Emitter
-from alohub_async.errors import ClientClosedError, ConfigurationError, InvalidArgumentError
+from alohub_async.errors import ClientClosedError, ConfigurationError
 from alohub_async.http.network import network_of, read_proxy
 from alohub_async.http.requestor import Requestor
 from alohub_async.http.requests import HeaderCache, build_request, check_path
@@ -25,16 +25,16 @@ from alohub_async.options import (
     ListingOptions,
     ListingOptionsDict,
     PagerOptionsDict,
-    check_names,
 )
 from alohub_async.pagination import Pager
 from alohub_async.rate_limits.limiter import RateLimiter
-from alohub_async.rate_limits.status import RateLimitStatus
+from alohub_async.rate_limits.status import RateLimitStatus, ScopeStatus
 from alohub_async.resources.inbound_queues import INBOUND_QUEUES, Queues
 from alohub_async.resources.paging import Listing, make_pager
 from alohub_async.resources.records import page_of_models
 from alohub_async.resources.resource import Resource, ResourceSpec
 from alohub_async.routes import Route
+from alohub_async.validation import check_names, refuse
 
 ModelT = TypeVar("ModelT")
 RecordT = TypeVar("RecordT", bound=Record)
@@ -149,6 +149,11 @@ class AlohubClient:
         return self._requestor.options.endpoint
 
     @property
+    def tenant_rate_limit(self) -> ScopeStatus:
+        """The tenant's part of `rate_limits`, which costs a third of it."""
+        return self._requestor.limiter.tenant_status()
+
+    @property
     def tenant_id(self) -> str | None:
         """The tenant, as given; None leaves it to the key."""
         return self._requestor.options.tenant_id
@@ -184,8 +189,8 @@ class AlohubClient:
             InvalidArgumentError: Not a method, a path that could leave the base URL, a body that JSON cannot express, …
             AlohubError: As for every call.
         """
-        if str(method).upper() not in _METHODS:
-            raise InvalidArgumentError(f"method must be one of {sorted(_METHODS)}; {method!r} was given")
+        if not isinstance(cast("object", method), str) or method.upper() not in _METHODS:
+            raise refuse("method", f"one of {sorted(_METHODS)}", method)
         route = Route.of(method, check_path(path))
         chosen = CallOptions.of(options, "method", "path", "params", "json")
         request = build_request(route, self.endpoint, path=path, params=params, json=json)

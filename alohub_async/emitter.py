@@ -4,13 +4,16 @@ It is apart from the events themselves, which are imported when the first one is
 """
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, Final, TypeAlias, dataclass_transform
+from typing import Any, ClassVar, Final, TypeAlias, cast, dataclass_transform
 
 import attrs
 
+from alohub_async.errors import ConfigurationError
 from alohub_async.routes import Route
+from alohub_async.validation import refuse
 
 LOGGER: Final = logging.getLogger("alohub_async")
 
@@ -31,6 +34,17 @@ class Event:
 
 Listener: TypeAlias = Callable[[Event], object]
 """Called with each event; what it returns is ignored."""
+
+
+def read_listeners(value: Any) -> tuple[Listener, ...]:
+    """The listeners that `on_event` names: none, one, or a list of several."""
+    several = not callable(value) and isinstance(value, list | tuple | None)
+    listeners: list[Any] = [*cast("list[Any]", value or ())] if several else [value]
+    for each in listeners:
+        if not callable(each) or any(map(inspect.iscoroutinefunction, (each, type(each).__call__))):
+            allowed = "a callable that is no coroutine function, or several"
+            raise refuse("on_event", allowed, each, error=ConfigurationError)
+    return tuple(listeners)
 
 
 class Emitter:

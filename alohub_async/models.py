@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, cast
 
 import attrs
 
-from alohub_async.errors import InvalidArgumentError, InvalidArgumentTypeError
 from alohub_async.secret import repr_of_fields
 from alohub_async.unset import UNSET, UnsetType
 from alohub_async.validation import check_flag, refuse, validator
@@ -70,7 +69,7 @@ NO_FIELDS: Final[Mapping[str, Any]] = _NoFields()
 """The shared `extra` of records without unknown fields; a dict for each would take half a record's memory."""
 
 
-@attrs.frozen
+@attrs.frozen(init=False, eq=False, repr=False)  # a subclass has them
 class Record:
     """Base of the records that the API returns. A subclass has a field `id` and a field `extra`.
 
@@ -101,7 +100,7 @@ def wire_names(cls: type[Record]) -> dict[str, str]:
     return {field.name: field.metadata.get("wire", field.name) for field in attrs.fields(cls) if field.name != "extra"}
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(init=False, eq=False, repr=False)  # a subclass has them
 class RecordUpdate:
     """Base of the updates of a record; a field left `UNSET` is not changed.
 
@@ -151,14 +150,13 @@ def _wait_seconds(value: int | timedelta | UnsetType) -> int | UnsetType:
     if isinstance(given, timedelta):
         seconds, rest = divmod(given, timedelta(seconds=1))
         if rest:
-            raise InvalidArgumentError(f"max_wait must be whole seconds; {given!r} was given")
+            raise refuse("max_wait", "whole seconds", given)
     elif isinstance(given, int) and not isinstance(given, bool):
         seconds = int(given)
     else:
-        raise InvalidArgumentTypeError(f"max_wait must be an int (seconds) or a timedelta; {given!r} was given")
+        raise refuse("max_wait", "an int (seconds) or a timedelta", given, wrong_type=True)
     if not 0 <= seconds < _SECONDS_LIMIT:
-        shown = repr(given) if abs(seconds) < _SECONDS_LIMIT else "a longer number"
-        raise InvalidArgumentError(f"max_wait must be 0 seconds or more, with at most 18 digits; {shown} was given")
+        raise refuse("max_wait", "0 seconds or more, with at most 18 digits", given)
     return seconds
 
 
@@ -167,11 +165,11 @@ def _known_strategy(value: int | UnsetType) -> QueueStrategy | UnsetType:
     if isinstance(given, UnsetType):
         return given
     if isinstance(given, bool) or not isinstance(given, int):
-        raise InvalidArgumentTypeError(f"strategy must be a QueueStrategy or its number; {given!r} was given")
-    strategy = QueueStrategy(given)
-    if not strategy.is_known:
-        raise InvalidArgumentError(f"strategy must be one of {[*map(int, QueueStrategy)]}; {int(given)} was given")
-    return strategy
+        raise refuse("strategy", "a QueueStrategy or its number", given, wrong_type=True)
+    known = [*map(int, QueueStrategy)]
+    if given not in known:
+        raise refuse("strategy", f"one of {known}", int(given))
+    return QueueStrategy(given)
 
 
 def _check_file_name(name: str, value: Any) -> None:

@@ -5,10 +5,9 @@ the attrs class beside each `TypedDict` checks and documents them. `UNSET` means
 """
 
 import asyncio
-import inspect
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from ssl import SSLContext
 from typing import Any, Final, Literal, Self, TypeAlias, TypedDict, cast, get_args
@@ -18,19 +17,14 @@ from yarl import URL
 
 from alohub_async import validation
 from alohub_async.config import Endpoint, check_header_value
-from alohub_async.emitter import Listener
-from alohub_async.errors import (
-    ConfigurationError,
-    DeadlineExceededError,
-    InvalidArgumentError,
-    InvalidArgumentTypeError,
-)
+from alohub_async.emitter import Listener, read_listeners
+from alohub_async.errors import ConfigurationError, DeadlineExceededError, InvalidArgumentError
 from alohub_async.http.network import read_proxy, read_ssl
 from alohub_async.http.requests import encode_json
 from alohub_async.http.retries import RetryPolicy
 from alohub_async.http.timeouts import Timeouts
 from alohub_async.http.transport import USER_AGENT, Session, is_ours
-from alohub_async.pagination import MAX_PAGE_SIZE, Consistency
+from alohub_async.pagination import MAX_PAGE_SIZE, MAX_PAGES, Consistency
 from alohub_async.rate_limits.limiter import RateLimiter
 from alohub_async.rate_limits.priorities import Priority
 from alohub_async.secret import Secret, repr_of_fields
@@ -40,7 +34,6 @@ DEFAULT_PAGE_SIZE: Final = 100
 """Records a page where neither the caller nor a token says. The API's own default is 20 (the vendor's page)."""
 
 DEFAULT_CONCURRENCY: Final = 16
-_CALL: Final = "__call__"
 _64_MIB: Final[int | None] = 1 << 26
 _MAX_CONCURRENCY: Final = 1000  # ours, against typing errors: the rate limit decides
 
@@ -56,6 +49,7 @@ _is_a_mapping: Final = validation.validator(validation.check_instance, kind=cast
 _text: Final = partial(validation.validator, validation.check_text)
 _name: Final = _text(pattern=r"[A-Za-z0-9_.-]+", allowed="a name, such as 'limit'")
 _key: Final = _text(pattern="(?s:.+)", allowed="a string, or None", optional=True)
+_consistency: Final[Any] = validation.validator(validation.check_choice, allowed=get_args(Consistency))
 _method: Final[Any] = validation.validator(validation.check_choice, allowed=get_args(ListMethod))
 _header_value: Final = validation.validator(check_header_value)
 _is_a: Final = partial(validation.validator, validation.check_instance, error=ConfigurationError)
@@ -69,7 +63,7 @@ class CallOptionsDict(TypedDict, total=False):
     priority: Priority | UnsetType
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False, eq=False)
 class CallOptions:
     """How a call is made. What is `UNSET` is the client's. The other classes of options add to it.
 
@@ -94,20 +88,12 @@ class CallOptions:
     @classmethod
     def of(cls, given: Mapping[str, Any], *also: str) -> Self:
         """Make options of a call's keywords; for an unknown name, `also` names of the method may be suggested."""
-        check_names(given, [*attrs.fields_dict(cls)], also)
+        validation.check_names(given, [*attrs.fields_dict(cls)], also)
         return cls(**given)
 
     def keywords(self) -> CallOptionsDict:
         """The same options as keywords of a call."""
         return {"deadline": self.deadline, "max_rate_limit_wait": self.max_rate_limit_wait, "priority": self.priority}
-
-
-def check_names(given: Iterable[str], names: Collection[str], also: Iterable[str] = ()) -> None:
-    """Check the names of keywords; those in `also` are suggested as well."""
-    for name in given:
-        if name not in names:
-            advice = validation.nearest(name, sorted({*names, *also}))
-            raise InvalidArgumentTypeError(f"there is no option {name!r}; {advice}")
 
 
 class PageOptionsDict(CallOptionsDict, total=False):
@@ -118,7 +104,7 @@ class PageOptionsDict(CallOptionsDict, total=False):
     max_passes: int
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False)
 class PageOptions(CallOptions):
     """How the pages of a list are fetched.
 
@@ -169,7 +155,7 @@ def _body(value: Any) -> Any:
     return json.loads(encode_json(_copy(value))) if isinstance(value, Mapping) else _copy(value)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False, eq=False)
 class ListingOptions:
     """How the API is asked for the pages of a list.
 
@@ -180,7 +166,7 @@ class ListingOptions:
         json: The body of a `POST`, apart from page and size.
         safe: That a `POST` only reads, as the vendor's do that return lists. Without it a `POST` is refused: its pages
             are requested several at once, and again after a failure, like those of a `GET`.
-        first_page: The number of the first page. `Page.number` and errors always count from 0.
+        first_page: The number of the first page, at most 1,000,000. `Page.number` and errors always count from 0.
         page_name: The name of the page's number.
         size_name: The name of the page's size, such as `limit`.
     """
@@ -190,7 +176,7 @@ class ListingOptions:
     method: ListMethod = attrs.field(default="GET", validator=_method)
     json: Mapping[str, Any] = attrs.field(default=None, converter=_body, validator=_is_a_mapping)
     safe: bool = attrs.field(default=False, validator=_flag())
-    first_page: int = attrs.field(default=0, validator=_count(least=0))
+    first_page: int = attrs.field(default=0, validator=_count(least=0, most=MAX_PAGES))
     page_name: str = attrs.field(default="page", validator=_name)
     size_name: str = attrs.field(default="size", validator=_name)
 
@@ -211,7 +197,7 @@ class ListingOptions:
             raise InvalidArgumentError(f"safe=True is needed for a POST, to say that it only reads: {why}")
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False)
 class WalkOptions(PageOptions):
     """How a list is walked.
 
@@ -238,10 +224,7 @@ class WalkOptions(PageOptions):
 
     token: str | None = None
     ordered: bool = attrs.field(default=True, validator=_flag())
-    consistency: Consistency = "detect"
-
-    def __attrs_post_init__(self) -> None:
-        validation.check_choice("consistency", self.consistency, get_args(Consistency))
+    consistency: Consistency = attrs.field(default="detect", validator=_consistency)
 
 
 class BulkOptionsDict(CallOptionsDict, total=False):
@@ -252,7 +235,7 @@ class BulkOptionsDict(CallOptionsDict, total=False):
     stop_on_error: bool
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, eq=False)
 class BulkOptions(CallOptions):
     """How many calls are made at once.
 
@@ -312,16 +295,6 @@ def _rate_limiter(value: RateLimiter | None) -> RateLimiter:
     return RateLimiter() if value is None else value
 
 
-def _listeners(value: Any) -> tuple[Listener, ...]:
-    several = not callable(value) and isinstance(value, list | tuple | None)
-    listeners: list[Any] = [*cast("list[Any]", value or ())] if several else [value]
-    for each in listeners:
-        if not callable(each) or any(map(inspect.iscoroutinefunction, (each, getattr(each, _CALL)))):
-            allowed = "a callable that is no coroutine function, or several"
-            raise validation.refuse("on_event", allowed, each, error=ConfigurationError)
-    return tuple(listeners)
-
-
 def _user_agent(value: str | None) -> str:
     return USER_AGENT if value is None else value
 
@@ -370,7 +343,7 @@ class ClientOptions(CallOptions):
     ssl: SSLContext | None = attrs.field(default=None, converter=read_ssl)
     max_connections: int = attrs.field(default=100, validator=_positive)
     user_agent: str = attrs.field(default=None, converter=_user_agent, validator=_header_value)
-    on_event: tuple[Listener, ...] = attrs.field(default=None, converter=_listeners)
+    on_event: tuple[Listener, ...] = attrs.field(default=None, converter=read_listeners)
 
     def __attrs_post_init__(self) -> None:
         its_own = self.session is not None and not is_ours(self.session)

@@ -15,11 +15,11 @@ from alohub_async.client import AlohubClient
 from alohub_async.errors import ClientClosedError, ConfigurationError
 from alohub_async.http.network import network_of, read_proxy
 from alohub_async.http.transport import Transport
-from alohub_async.options import BulkOptions, ClientOptions, PoolOptionsDict, check_names
+from alohub_async.options import BulkOptions, ClientOptions, PoolOptionsDict
 from alohub_async.rate_limits.limiter import RateLimiter
 from alohub_async.resources.bulk import ConcurrentCalls
 from alohub_async.tenant import Tenant, Tenants, check_tenant, tenants_of
-from alohub_async.validation import check_count
+from alohub_async.validation import check_count, check_names
 
 T = TypeVar("T")
 

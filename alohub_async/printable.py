@@ -1,10 +1,9 @@
 """Text from outside, made fit for a message, a log line or a terminal."""
 
 import json
-import re
 from typing import Final
 
-_BLANK: Final = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\uffa0]")
+_BLANK: Final = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180e\u180f\u2800\u3164\uffa0"
 """Letters and marks that show nothing; `str.isprintable` knows all other characters that do not."""
 
 
@@ -13,7 +12,7 @@ def printable(text: str, most: int = 500) -> str:
     cut = len(text) > most
     text = " ".join(text[:most].split())
     if not text.isascii() or not text.isprintable():
-        text = "".join(char if char.isprintable() else "�" for char in _BLANK.sub("�", text))
+        text = "".join(char if is_visible(char) else "�" for char in text)
     return f"{text[: most - 1]}…" if cut else text
 
 
@@ -26,7 +25,7 @@ def escaped(text: str) -> str:
 
 def is_visible(char: str) -> bool:
     """Whether a character shows something, or is a plain space."""
-    return char.isprintable() and not _BLANK.match(char)
+    return char.isprintable() and char not in _BLANK
 
 
 def _escape(char: str) -> str:

@@ -6,11 +6,14 @@ A check returns the value it was given, or raises an error with the argument, wh
 
 import math
 import re
-from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+import reprlib
+import sys
+from collections.abc import AsyncIterable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from alohub_async.errors import ConfigurationError, InvalidArgumentError, InvalidArgumentTypeError
+from alohub_async.secret import redacted
 from alohub_async.unset import UnsetType
 
 T = TypeVar("T")
@@ -18,11 +21,23 @@ T = TypeVar("T")
 MAX_DIGITS: Final = 19
 """Digits of the longest whole number that is read: those of the largest 64-bit numbers."""
 
+_READ, _SHOWN = 8192, 200  # characters of a value that are looked at, and shown
+_ANY: Final = reprlib.Repr()
+_ANY.maxother = sys.maxsize  # not cut here: the end of a key could remain
 _EXACT: Final = 2**53  # from here on, a float may stand for several whole numbers
 
 Error: TypeAlias = type[ConfigurationError | InvalidArgumentError]
 Validator: TypeAlias = Callable[[object, Any, Any], None]
 """What attrs calls with the instance, the attribute and the value."""
+
+
+def as_given(value: object) -> str:
+    """The value for a message: redacted, not too long, and whatever its own `repr` does."""
+    if isinstance(value, int) and abs(value) >= 10**MAX_DIGITS:
+        return "a number of far more digits"  # Python may refuse to make text of it
+    text = _ANY.repr_instance(value, 0)
+    text = redacted(text[:_READ], cut=len(text) > _READ)  # first, so that no part of a key remains at the end
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 def refuse(
@@ -31,7 +46,7 @@ def refuse(
     """The error for a value that is not allowed."""
     if wrong_type and error is InvalidArgumentError:
         error = InvalidArgumentTypeError
-    return error(f"{name} must be {allowed}; {value!r} was given")
+    return error(f"{name} must be {allowed}; {as_given(value)} was given")
 
 
 def check_seconds(
@@ -89,10 +104,9 @@ def check_count(
 def check_id(name: str, value: Any) -> int:
     """Return an id: an int of 1 or more, of at most 19 digits."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidArgumentTypeError(f"{name} must be an int, such as 1001226; {value!r} was given")
+        raise refuse(name, "an int, such as 1001226", value, wrong_type=True)
     if not 1 <= value < 10**MAX_DIGITS:
-        shown = value if abs(value) < 10**MAX_DIGITS else "a number of far more digits"
-        raise InvalidArgumentError(f"{name} must be 1 or more, of at most {MAX_DIGITS} digits; {shown} was given")
+        raise refuse(name, f"1 or more, of at most {MAX_DIGITS} digits", value)
     return value
 
 
@@ -105,10 +119,18 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {found[0]!r}?" if found else f"choose from {', '.join(known)}"
 
 
+def check_names(given: Iterable[str], names: Collection[str], also: Iterable[str] = ()) -> None:
+    """Check the names of keywords; those in `also` are suggested as well."""
+    for name in given:
+        if name not in names:
+            advice = nearest(name, sorted({*names, *also}))
+            raise InvalidArgumentTypeError(f"there is no option {name!r}; {advice}")
+
+
 def check_iterable(name: str, value: Any) -> None:
     """Check that a value can be iterated over, plainly or asynchronously, and is not text."""
     if isinstance(value, str | bytes) or not isinstance(value, Iterable | AsyncIterable):
-        raise InvalidArgumentTypeError(f"{name} must be an iterable or an async iterable; {value!r} was given")
+        raise refuse(name, "an iterable or an async iterable", value, wrong_type=True)
 
 
 def read_digits(value: object) -> int | None:
@@ -149,8 +171,8 @@ def check_flag(name: str, value: Any, *, error: Error = InvalidArgumentError) ->
 
 def check_choice(name: str, value: T, allowed: Sequence[T], *, error: Error = InvalidArgumentError) -> T:
     """Return one of the allowed values."""
-    if value not in allowed:
-        raise refuse(name, f"one of {tuple(allowed)}", value, wrong_type=False, error=error)
+    if not isinstance(value, str) or value not in allowed:  # other objects may refuse to be compared
+        raise refuse(name, f"one of {tuple(allowed)}", value, error=error)
     return value
 
 

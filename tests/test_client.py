@@ -401,6 +401,7 @@ async def test_copy_shares_connections_limits_and_retry_quota() -> None:
         assert server.connections == 1
         assert copy.rate_limits == client.rate_limits
         assert client.rate_limits.tenant.limit == 9
+        assert client.tenant_rate_limit == client.rate_limits.tenant
 
 
 async def test_copy_has_its_own_options_and_the_rest_of_the_original(sandbox: Sandbox) -> None:

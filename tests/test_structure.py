@@ -331,6 +331,8 @@ def test_using_the_client_brings_no_sandbox_and_no_command() -> None:
         "print(json.dumps(sorted(sys.modules)))\n"
     )
     assert not _under(loaded, "alohub_async.cli", "alohub_async.testing", "typer", "rich")
+    unused = ("events", "pagination.passes", "pagination.repair", "recorder", "resources.bulk", "resources.edits")
+    assert not _under(loaded, *(f"alohub_async.{module}" for module in unused))
 
 
 def _imports(path: Path) -> Iterator[str]:

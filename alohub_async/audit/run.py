@@ -102,7 +102,7 @@ class _Collected:
         """Report the progress."""
         if self._on_progress is None:
             return
-        tenant, seconds = self._client.rate_limits.tenant, self._now() - self._started
+        tenant, seconds = self._client.tenant_rate_limit, self._now() - self._started
         now = AuditProgress(
             done=done,
             total=self.total(),

@@ -184,7 +184,7 @@ class ExportRun(Generic[RecordT]):
         if self._options.on_progress is None:
             return
         total = self.state.total if self._pager is None or self._pager.total is None else self._pager.total
-        tenant, elapsed = self._client.rate_limits.tenant, self.state.spent.seconds - self._spent_before.seconds
+        tenant, elapsed = self._client.tenant_rate_limit, self.state.spent.seconds - self._spent_before.seconds
         now = ExportProgress(
             number=self.state.passes.number,
             written=self._passes.count,

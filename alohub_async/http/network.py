@@ -18,7 +18,7 @@ from yarl import URL
 
 from alohub_async.errors import ConfigurationError
 from alohub_async.secret import Secret, hide
-from alohub_async.validation import refuse
+from alohub_async.validation import as_given, refuse
 
 _ALLOWED: Final = "must be a URL of http:// or https:// with a host, and no more, like 'http://proxy.example:3128'"
 
@@ -67,7 +67,7 @@ def read_ssl(value: Any) -> SSLContext | None:
     """An SSL context, or one that trusts only the authorities of a PEM file."""
     if value is None or (isinstance(value, SSLContext) and value.protocol is not ssl.PROTOCOL_TLS_SERVER):
         return value
-    if not isinstance(value, str | os.PathLike):
+    if not value or not isinstance(value, str | os.PathLike):  # an empty path would mean what Python trusts
         allowed = "an SSLContext for clients, or the path of a PEM file"
         raise refuse("ssl", allowed, value, error=ConfigurationError)
     return _context("ssl", os.fspath(cast("str", value)), only=True)
@@ -81,7 +81,7 @@ def _context(name: str, file: str | None, *, only: bool) -> SSLContext:
             context.load_verify_locations(file)
     except (OSError, ValueError) as error:
         wanted = f"{name} must name a PEM file with certificates"
-        raise ConfigurationError(f"{wanted}; {file!r} is none ({type(error).__name__})") from None
+        raise ConfigurationError(f"{wanted}; {as_given(file)} is none ({type(error).__name__})") from None
     context.set_alpn_protocols(["http/1.1"])
     return context
 

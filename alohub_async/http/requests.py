@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 from urllib.parse import quote, unquote, urlencode
 
 from multidict import CIMultiDict, istr
@@ -13,6 +13,9 @@ from alohub_async.errors import InvalidArgumentError, InvalidArgumentTypeError
 from alohub_async.http.decompression import accept_encoding
 from alohub_async.routes import Route
 from alohub_async.secret import Secret
+from alohub_async.validation import as_given, refuse
+
+_TOO_LONG: Final = 10**1000  # Python may refuse to make text of longer numbers
 
 
 class Request(NamedTuple):
@@ -41,7 +44,7 @@ def check_path(path: object) -> str:
         raise InvalidArgumentError(
             "path must look like '/v1/queues/inbound': begin with '/', and contain no empty, '.' or '..' segment, no"
             " '?', '#', '\\' or space (query values go into params), and no escape that is not UTF-8;"
-            f" {path!r} was given"
+            f" {as_given(path)} was given"
         )
     return path
 
@@ -54,8 +57,12 @@ def _path(template: str, values: Mapping[str, object]) -> str:
 def query_of(params: Mapping[str, Any]) -> str:
     """The query with these parameters, enums by their numbers."""
     for name, value in params.items():
+        if not isinstance(cast("object", name), str):
+            raise refuse("a name in params", "a string", name, wrong_type=True)
         if isinstance(value, bool) or not isinstance(value, str | int):
-            raise InvalidArgumentTypeError(f"params[{name!r}] must be a string or an int; {value!r} was given")
+            raise refuse(f"params[{as_given(name)}]", "a string or an int", value, wrong_type=True)
+        if isinstance(value, int) and abs(value) >= _TOO_LONG:
+            raise refuse(f"params[{as_given(name)}]", "an int of fewer digits", value)
     return urlencode({name: value if isinstance(value, str) else int(value) for name, value in params.items()})
 
 

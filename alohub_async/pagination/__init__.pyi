@@ -7,5 +7,5 @@ from alohub_async.pagination.pager import Pager as Pager
 from alohub_async.pagination.passes import Passes as Passes, PassesState as PassesState
 from alohub_async.pagination.repair import RepairingSource as RepairingSource
 from alohub_async.pagination.seen_keys import KeySet as KeySet
-from alohub_async.pagination.token import PageToken as PageToken
+from alohub_async.pagination.token import MAX_PAGES as MAX_PAGES, PageToken as PageToken
 from alohub_async.pagination.walking import WalkingSource as WalkingSource

@@ -8,11 +8,12 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+from alohub_async import pagination  # imports the source of repairs when it is first used
 from alohub_async.background_tasks import DroppableIterator
 from alohub_async.errors import AlohubError, PageDriftError
 from alohub_async.pagination.cursor import PageCursor
 from alohub_async.pagination.page import Drift, Estimate, Forecast, Page, StopReason
-from alohub_async.pagination.source import PageSource
+from alohub_async.pagination.walking import WalkingSource
 from alohub_async.plurals import counted
 
 T = TypeVar("T")
@@ -33,7 +34,13 @@ class Pager(AsyncIterable[T]):
     ahead only while a loop over the pager runs: leaving the loop, in any way, cancels the requests in flight.
     """
 
-    def __init__(self, source: PageSource[T], *, strict: bool = False, forecast: Forecast | None = None) -> None:
+    def __init__(
+        self,
+        source: "WalkingSource[T] | pagination.RepairingSource[T]",
+        *,
+        strict: bool = False,
+        forecast: Forecast | None = None,
+    ) -> None:
         """Created by `list_inbound` and `paginate`; with `strict`, the first sign that the list moved is an error."""
         self._source = source
         self._strict = strict

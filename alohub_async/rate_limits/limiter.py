@@ -13,7 +13,7 @@ from alohub_async.errors import ConfigurationError
 from alohub_async.rate_limits.headers import HeaderReader, Limits, RateLimitHeaders
 from alohub_async.rate_limits.priorities import Priority
 from alohub_async.rate_limits.scheduler import Scheduler, Tickets
-from alohub_async.rate_limits.status import RateLimitStatus
+from alohub_async.rate_limits.status import RateLimitStatus, ScopeStatus
 from alohub_async.rate_limits.wait_queues import RouteQueue
 from alohub_async.routes import Route
 from alohub_async.secret import Secret
@@ -226,11 +226,16 @@ class RateLimiter:
         of_route = route_queue.waiting + requests
         return scheduler.forecast(route_queue, now, in_all=waiting + requests, of_route=of_route)
 
+    def tenant_status(self) -> ScopeStatus:
+        """The state of the tenant's budget alone, for what asks often."""
+        scheduler = self._scheduler
+        return scheduler.status(scheduler.tenant, scheduler.route_queues.values(), scheduler.waited)
+
     def status(self) -> RateLimitStatus:
         """The state of all budgets."""
         status, route_queues = self._scheduler.status, self._scheduler.route_queues
         return RateLimitStatus(
-            tenant=status(self._scheduler.tenant, [*route_queues.values()], self._scheduler.waited),
+            tenant=self.tenant_status(),
             routes={str(key): status(each.bucket, [each], each.waited) for key, each in route_queues.items()},
             denied=sum(each.denied for each in route_queues.values()),
         )

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 from weakref import WeakSet
@@ -257,7 +257,9 @@ class Scheduler:
             waiting = sum(route_queue.waiting for route_queue in self.route_queues.values())
             emit_once(self.emitters, LimitReached(waiting=waiting, seconds=due - now))
 
-    def status(self, budget: Budget, route_queues: Sequence[RouteQueue["Permit"]], waited: WaitingTime) -> ScopeStatus:
+    def status(
+        self, budget: Budget, route_queues: Collection[RouteQueue["Permit"]], waited: WaitingTime
+    ) -> ScopeStatus:
         """The state of a budget that these routes spend from."""
         now, bucket = self.clock(), budget.bucket
         return ScopeStatus(

@@ -146,7 +146,7 @@ def conflict(what: str, found: Record, expected: Mapping[str, Any]) -> ConflictE
     return ConflictError(f"{what} is not as expected: {said}; nothing was written", differences=differences)
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class EditLog:
     """What the requests of an edit have sent. It marks the errors of its block, which is the whole edit."""
 

@@ -5,12 +5,11 @@ from typing import Final, TypeAlias, Unpack
 
 import attrs
 
+import alohub_async  # outcomes and edits are imported when they are first used
 from alohub_async.errors import InvalidArgumentError
 from alohub_async.models import InboundQueue, InboundQueueUpdate, QueueStrategy, UpdateResult
 from alohub_async.options import BulkOptionsDict, CallOptionsDict, WalkOptionsDict
 from alohub_async.pagination import Pager
-from alohub_async.resources.bulk import Outcomes
-from alohub_async.resources.edits import Edit
 from alohub_async.resources.resource import Changes, Ids, Resource, ResourceSpec
 from alohub_async.secret import repr_of_fields
 from alohub_async.unset import UNSET, UnsetType
@@ -22,7 +21,7 @@ INBOUND_QUEUES: Final = ResourceSpec(
 )
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Queues:
     """`client.queues`: list, get and update the tenant's inbound queues. The key needs the scope `queue`.
 
@@ -112,7 +111,7 @@ class Queues:
         dry_run: bool = False,
         verify: bool = True,
         **options: Unpack[CallOptionsDict],
-    ) -> Edit[InboundQueue]:
+    ) -> "alohub_async.Edit[InboundQueue]":
         """Read a queue, update what differs, and read it back.
 
         If nothing differs, nothing is sent. If an update may have been done although no answer came, the queue is read
@@ -133,7 +132,7 @@ class Queues:
         """
         return await self.inbound.edit(queue_id, changes, expect=expect, dry_run=dry_run, verify=verify, **options)
 
-    def get_many_inbound(self, ids: Ids, **options: Unpack[BulkOptionsDict]) -> Outcomes[InboundQueue]:
+    def get_many_inbound(self, ids: Ids, **options: Unpack[BulkOptionsDict]) -> "alohub_async.Outcomes[InboundQueue]":
         """Get many queues at once, each with an outcome of its own; nothing is sent before the first step.
 
         Two requests for one id at the same time, here or in another such call of this client, cost one request.
@@ -150,7 +149,7 @@ class Queues:
 
     def update_many_inbound(
         self, changes: Changes[InboundQueueUpdate], **options: Unpack[BulkOptionsDict]
-    ) -> Outcomes[UpdateResult]:
+    ) -> "alohub_async.Outcomes[UpdateResult]":
         """Update many queues at once, each with an outcome of its own; nothing is sent before the first step.
 
         Two updates of one queue follow each other, in the order given.

@@ -11,6 +11,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 import attrs
 from yarl import URL
 
+from alohub_async import pagination  # imports the source of repairs when it is first used
 from alohub_async.background_tasks import wait_until_done
 from alohub_async.codec.answers import ListDecoder
 from alohub_async.codec.decoding import identity_keys
@@ -26,7 +27,7 @@ from alohub_async.options import (
     ListingOptions,
     WalkOptions,
 )
-from alohub_async.pagination import Estimate, FetchedPage, Pager, PageToken, RepairingSource, WalkingSource
+from alohub_async.pagination import Estimate, FetchedPage, Pager, PageToken, WalkingSource
 from alohub_async.resources.records import StructurePage
 from alohub_async.routes import Route
 
@@ -111,7 +112,7 @@ def make_pager(requestor: Requestor, source: Listing[T], given: Mapping[str, Any
 
     chosen: dict[str, Any] = {"enrich": enrich, "prefetch": walk.prefetch, "events": requestor.events}
     if walk.consistency == "repair":
-        repairing = RepairingSource(fetch, start, max_passes=walk.max_passes, **chosen)
+        repairing = pagination.RepairingSource(fetch, start, max_passes=walk.max_passes, **chosen)
         return Pager(repairing, forecast=forecast)
     once = WalkingSource(fetch, start, ordered=walk.ordered, prove=source.prove, **chosen)
     return Pager(once, strict=walk.consistency == "raise", forecast=forecast)

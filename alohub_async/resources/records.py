@@ -11,6 +11,7 @@ from alohub_async.codec.fields import FieldError
 from alohub_async.errors import APIResponseError, InvalidArgumentTypeError
 from alohub_async.models import Record
 from alohub_async.printable import printable
+from alohub_async.validation import refuse
 
 T = TypeVar("T")
 RecordT = TypeVar("RecordT", bound=Record)
@@ -47,10 +48,10 @@ def page_of_models(model: Any, *, strict: bool) -> StructurePage[Any]:
     from cattrs import BaseValidationError, StructureHandlerNotFoundError, transform_error
 
     if not inspect.isclass(get_origin(model) or model) or not attrs.has(model):
-        raise InvalidArgumentTypeError(f"model must be an attrs class, or None for dicts; {model!r} was given")
+        raise refuse("model", "an attrs class, or None for dicts", model, wrong_type=True)
     try:
         structure = converter_for(strict=strict).get_structure_hook(model)
-    except (StructureHandlerNotFoundError, TypeError) as exc:
+    except (StructureHandlerNotFoundError, TypeError, NameError, AttributeError, SyntaxError) as exc:
         raise InvalidArgumentTypeError(f"no record can be made of {model!r}: {exc}") from exc
 
     def structure_models(records: Sequence[Any], page: int) -> list[Any]:

@@ -7,12 +7,13 @@ import asyncio
 import functools
 import random
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping
-from typing import Any, Final, Generic, TypeAlias, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, Unpack, cast
 from weakref import WeakValueDictionary
 
 import attrs
 from yarl import URL
 
+import alohub_async  # edits and outcomes are imported when they are first used
 from alohub_async.codec.answers import Decoders, decoders
 from alohub_async.codec.updates import update_body
 from alohub_async.errors import AlohubError, DeadlineExceededError
@@ -30,13 +31,15 @@ from alohub_async.options import (
     WalkOptionsDict,
 )
 from alohub_async.pagination import Pager
-from alohub_async.resources import edits
-from alohub_async.resources.bulk import Outcome, Outcomes, SharedCalls, outcome_of
-from alohub_async.resources.edits import Edit, EditLog, conflict, differing, require_changes
 from alohub_async.resources.paging import Listing, LookUp, make_pager
 from alohub_async.resources.records import structure_page, structure_record
 from alohub_async.routes import Route
+from alohub_async.secret import repr_of_fields
 from alohub_async.validation import check_id, check_iterable, refuse
+
+if TYPE_CHECKING:
+    from alohub_async.resources.bulk import Outcome, SharedCalls
+    from alohub_async.resources.edits import EditLog
 
 RecordT = TypeVar("RecordT", bound=Record)
 UpdateT = TypeVar("UpdateT", bound=RecordUpdate)
@@ -49,7 +52,7 @@ Changes: TypeAlias = Mapping[int, UpdateT] | Iterable[tuple[int, UpdateT]] | Asy
 _NO_OPTIONS: Final = CallOptions()
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class ResourceSpec(Generic[RecordT, UpdateT]):
     """The declaration of a resource.
 
@@ -64,6 +67,8 @@ class ResourceSpec(Generic[RecordT, UpdateT]):
     path: str
     record: type[RecordT]
     update: type[UpdateT]
+
+    __repr__ = repr_of_fields
 
 
 class Resource(Generic[RecordT, UpdateT]):
@@ -81,7 +86,7 @@ class Resource(Generic[RecordT, UpdateT]):
         self._record_paths = f"{self._base_url.raw_path.rstrip('/')}{spec.path}/"
         self._id_name = f"{spec.name}_id"
         self._id_field: str = wire_names(spec.record)["id"]
-        self._reads: SharedCalls[Outcome[RecordT]] = SharedCalls()
+        self._reads: SharedCalls[Outcome[RecordT]] | None = None  # until the first one
 
     def __repr__(self) -> str:
         return f"<Resource {self.spec.path}>" if hasattr(self, "spec") else "<Resource>"
@@ -142,6 +147,8 @@ class Resource(Generic[RecordT, UpdateT]):
         self, record_id: int, changes: UpdateT, options: CallOptions, requestor: Requestor | None = None
     ) -> tuple[UpdateResult, int]:
         """The result of an update, and the transmissions it took."""
+        from alohub_async.resources.edits import require_changes
+
         url = self._url_of(record_id)
         require_changes(changes, self.spec.update)
         request = Request(self._update_route, url, encode_json(update_body(changes)))
@@ -160,17 +167,19 @@ class Resource(Generic[RecordT, UpdateT]):
         dry_run: bool = False,
         verify: bool = True,
         **options: Unpack[CallOptionsDict],
-    ) -> Edit[RecordT]:
+    ) -> "alohub_async.Edit[RecordT]":
         """Read a record, update what differs, and read it back; see `Queues.edit_inbound`."""
+        from alohub_async.resources import edits
+
         check_id(self._id_name, record_id)
-        wanted, what = require_changes(changes, self.spec.update), f"{self.spec.name} {record_id}"
+        wanted, what = edits.require_changes(changes, self.spec.update), f"{self.spec.name} {record_id}"
         expect = edits.check_expected(record_id, expect, self.spec.record)
         deadline = Deadline(CallOptions.of(options, "expect", "dry_run", "verify"), what=f"edit of {what}")
-        with EditLog() as log:
+        with edits.EditLog() as log:
             before = await log.read(self._get(record_id, deadline.next_call()))
-            difference = differing(before, wanted)
+            difference = edits.differing(before, wanted)
             if expect is not None:
-                refused = conflict(what, before, {name: edits.value_of(expect, name) for name in difference})
+                refused = edits.conflict(what, before, {name: edits.value_of(expect, name) for name in difference})
                 if refused is not None:
                     raise refused
             after, sent = attrs.evolve(before, **difference), bool(difference) and not dry_run
@@ -183,11 +192,15 @@ class Resource(Generic[RecordT, UpdateT]):
                         error.add_note(f"the update of {what} was accepted; only reading it back failed")
                         raise
                 after = after if seen is None else seen
-            changed, not_taken = tuple(difference), tuple(differing(after, difference))
-            return Edit(id=record_id, before=before, after=after, changed=changed, sent=sent, not_taken=not_taken)
+            changed, not_taken = tuple(difference), tuple(edits.differing(after, difference))
+            return edits.Edit(id=record_id, before=before, after=after, changed=changed, sent=sent, not_taken=not_taken)
 
-    async def _write(self, record_id: int, values: dict[str, Any], deadline: Deadline, log: EditLog) -> RecordT | None:
+    async def _write(
+        self, record_id: int, values: dict[str, Any], deadline: Deadline, log: "EditLog"
+    ) -> RecordT | None:
         """Update. After a failure that leaves open whether it was done, read the record; return it if that was done."""
+        from alohub_async.resources import edits
+
         mine, policy = self._requestor, self._requestor.options.retry
         once = attrs.evolve(mine.options, retry=attrs.evolve(policy, retry_writes=False))
         requestor, changes, attempt = attrs.evolve(mine, options=once), self.spec.update(**values), 0
@@ -202,7 +215,7 @@ class Resource(Generic[RecordT, UpdateT]):
                 method = "GET" if policy.retry_writes else "PUT"
                 delay = policy.delay(attempt, method, error, random.random)
                 seen = await log.read(self._get(record_id, deadline.next_call()))
-                if not differing(seen, values):
+                if not edits.differing(seen, values):
                     return seen
                 if delay is None or not mine.quota.spend():
                     raise
@@ -210,25 +223,32 @@ class Resource(Generic[RecordT, UpdateT]):
             else:
                 return None
 
-    def get_many(self, ids: Ids, **options: Unpack[BulkOptionsDict]) -> Outcomes[RecordT]:
+    def get_many(self, ids: Ids, **options: Unpack[BulkOptionsDict]) -> "alohub_async.Outcomes[RecordT]":
         """Get many records at once; see `Queues.get_many_inbound`."""
+        from alohub_async.resources.bulk import Outcomes, SharedCalls, outcome_of
+
         chosen = BulkOptions.of(options)
         deadline = Deadline(CallOptions(**chosen.keywords()), what=f"get many {self.spec.name}s")
         check_iterable("ids", ids)
+        reads = self._reads = self._reads or SharedCalls()
         shared_by = deadline if chosen.deadline else repr(chosen.keywords())  # whose hash is cheap
 
-        def get(record_id: int) -> Coroutine[Any, Any, Outcome[RecordT]]:
-            return self._reads.call((repr(record_id), shared_by), outcome_of, record_id, self._get, deadline)
+        def get(record_id: int) -> Coroutine[Any, Any, "Outcome[RecordT]"]:
+            return reads.call((repr(record_id), shared_by), outcome_of, record_id, self._get, deadline)
 
         return Outcomes(ids, get, chosen, finish=False)
 
-    def update_many(self, changes: Changes[UpdateT], **options: Unpack[BulkOptionsDict]) -> Outcomes[UpdateResult]:
+    def update_many(
+        self, changes: Changes[UpdateT], **options: Unpack[BulkOptionsDict]
+    ) -> "alohub_async.Outcomes[UpdateResult]":
         """Update many records at once; see `Queues.update_many_inbound`."""
+        from alohub_async.resources.bulk import Outcomes, outcome_of
+
         chosen = BulkOptions.of(options)
         deadline = Deadline(CallOptions(**chosen.keywords()), what=f"update many {self.spec.name}s")
         locks = WeakValueDictionary[str, asyncio.Lock]()
 
-        async def update(pair: Any) -> Outcome[UpdateResult]:
+        async def update(pair: Any) -> "Outcome[UpdateResult]":
             try:
                 record_id, change = pair
             except (TypeError, ValueError) as exc:

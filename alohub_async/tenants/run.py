@@ -16,14 +16,14 @@ from alohub_async.client import AlohubClient
 from alohub_async.errors import InvalidArgumentError
 from alohub_async.export import ExportChoicesDict, ExportOptions
 from alohub_async.export.run import in_thread
-from alohub_async.options import PageOptionsDict, WalkOptions, check_names
+from alohub_async.options import PageOptionsDict, WalkOptions
 from alohub_async.pagination import Consistency
 from alohub_async.pool import AlohubPool, TenantOutcomes
 from alohub_async.tenant import FORMATS, Tenant, Tenants, check_tenant, read_tenants, tenants_of
 from alohub_async.tenants.folder import Folder
 from alohub_async.tenants.jobs import Job, OnReport, Task, audit_job, export_job, read_time
 from alohub_async.tenants.report import Status, TenantEntry, TenantsProgress, TenantsReport
-from alohub_async.validation import check_choice, check_count, check_iterable, refuse, validator
+from alohub_async.validation import check_choice, check_count, check_iterable, check_names, refuse, validator
 
 Scheduler: TypeAlias = Any
 """A `Client` of dask.distributed, or the address of its scheduler, such as `tcp://10.0.0.5:8786`."""
