@@ -8,8 +8,7 @@ from typing import Any, BinaryIO, Final
 from alohub_async.changes.rows import COLUMNS, Change, Problem, read_rows
 from alohub_async.errors import FileError
 from alohub_async.files import check_ending, reading, replacing, to_cell
-from alohub_async.files.delimited import csv_rows, json_rows, write_objects, write_rows
-from alohub_async.files.sheets import EXPECT
+from alohub_async.files.delimited import EXPECT, csv_rows, json_rows, write_objects, write_rows
 from alohub_async.plurals import counted
 
 _ENDINGS: Final = (".csv", ".jsonl")  # of files that people edit

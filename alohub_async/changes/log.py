@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Unpack
@@ -132,8 +132,9 @@ async def plan_rollback(
 ) -> Plan:
     """Read the queues of these changes of one tenant, and return what restores the values before them.
 
-    Changes that were not written are ignored. A queue that somebody else changed since is a conflict. `apply_plan`
-    applies the plan. The options are those of `plan_changes`.
+    Changes that were not written are ignored. A queue that somebody else changed since is a conflict. A queue of which
+    only some fields can be restored has two steps: those fields, and the error of the others. `apply_plan` applies the
+    plan. The options are those of `plan_changes`.
     """
     edits: dict[int, list[Logged]] = {}
     for each in logged:
@@ -142,24 +143,30 @@ async def plan_rollback(
     latest = {queue_id: {field.name: field.after for field in each[-1].fields} for queue_id, each in edits.items()}
     changes = [Change(queue_id, InboundQueueUpdate(**values)) for queue_id, values in latest.items()]
     plan = await plan_changes(client, changes, concurrency=concurrency, **options)
-    return Plan(tuple(_undo(step, step.found, edits[step.change.id]) for step in plan.steps))
+    return Plan(tuple(undo for step in plan.steps for undo in _undo(step, step.found, edits[step.change.id])))
 
 
-def _undo(step: Step, found: InboundQueue | None, edits: Sequence[Logged]) -> Step:
+def _undo(step: Step, found: InboundQueue | None, edits: Sequence[Logged]) -> Iterator[Step]:
+    """What restores a queue, and a step of its own for what cannot be restored."""
     if found is None:
-        return step
+        yield step
+        return
     by_name: dict[str, list[tuple[FieldChange, bool]]] = {}
     for edit in edits:
         for field in edit.fields:
             by_name.setdefault(field.name, []).append((field, edit.status is Status.DONE))
     fields = [restored(value_of(found, name), each) for name, each in by_name.items()]
     fields = [field for field in fields if field.after != value_of(found, field.name)]
-    if not fields:
-        return Step(step.change, found)
-    if reasons := [f"{field.name}: {reason}" for field in fields if (reason := reason_not_settable(field))]:
-        return Step(step.change, found, error=InvalidArgumentError(f"cannot be as before: {'; '.join(reasons)}"))
+    lost = tuple(field for field in fields if reason_not_settable(field))
+    fields = [field for field in fields if field not in lost]
     wanted, expected = ({field.name: getattr(field, side) for field in fields} for side in ("after", "before"))
-    return plan_step(Change(step.change.id, InboundQueueUpdate(**wanted), expected), found)
+    if wanted:
+        yield plan_step(Change(step.change.id, InboundQueueUpdate(**wanted), expected), found)
+    if lost:
+        reasons = "; ".join(f"{field.name}: {reason_not_settable(field)}" for field in lost)
+        yield Step(step.change, found, lost, InvalidArgumentError(f"cannot be as before: {reasons}"))
+    elif not wanted:
+        yield Step(step.change, found)
 
 
 def restored(live: object, edits: Sequence[tuple[FieldChange, bool]]) -> FieldChange:

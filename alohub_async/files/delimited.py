@@ -21,6 +21,9 @@ from alohub_async.files.records import Columns, RecordT, is_text, json_text, rea
 from alohub_async.plurals import counted
 from alohub_async.validation import MAX_DIGITS, nearest
 
+EXPECT: Final = "expect."
+"""Before the name of a column with the value from before an edit."""
+
 _SHIELDED: Final = frozenset({"", "\t", "\r", "\n", "'"})
 _FORMULAS: Final = frozenset("=+-@\u2212")  # with the minus sign of mathematics
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Mn", "Zs", "Zl", "Zp"})
@@ -96,9 +99,22 @@ def write_rows(file: BinaryIO, header: Iterable[str], rows: Iterable[Iterable[st
 
 def read(file: BinaryIO, columns: Columns[RecordT]) -> Iterator[RecordT]:
     """The records of a CSV file, whose columns may stand in any order; a ValueError names the line."""
-    rows = csv_rows(file, {**columns.kinds, "extra": str}, columns.required)
+    before = {EXPECT + name: kind for name, kind in columns.kinds.items()}  # of a file for spreadsheets
+    rows = csv_rows(file, {**columns.kinds, "extra": str, **before}, columns.required)
     blank = dict.fromkeys(columns.required)
-    return _records(rows, lambda row: columns.from_row({**blank, **row}))
+
+    def record(row: Mapping[str, Any]) -> RecordT:
+        return columns.from_row({**blank, **{name: row[name] for name in row if name not in before}})
+
+    return _records(rows, record)
+
+
+def has_column(file: BinaryIO, name: str) -> bool:
+    """Whether a CSV file has this column."""
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    first, separator = _first_lines(text)
+    text.detach()
+    return name in (cell.strip() for cell in next(csv.reader(first[-1:], delimiter=separator), ()))
 
 
 def write_objects(file: BinaryIO, objects: Iterable[Mapping[str, Any]]) -> None:

@@ -106,6 +106,23 @@ def test_no_value_before(alohub: Alohub, tmp_path: Path) -> None:
     assert "cannot be as before: music_on_hold: it cannot be set to null" in outcome.out
 
 
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_one_field_had_no_value_before(alohub: Alohub, tmp_path: Path, form: str) -> None:
+    """The other fields are restored, once; each time the message says which one is not, and why."""
+    alohub.sandbox.queues[0].update(musicinQueue=None, timeWait="60")
+    log = _apply(alohub, tmp_path, f"id,music_on_hold,max_wait\n{FIRST},a.wav,777\n")
+    outcomes = [alohub(*ROLLBACK, str(log), how, "--output", form) for how in ("--dry-run", "--yes", "--yes")]
+    for outcome in outcomes:
+        assert outcome.code == ExitCode.FAILED
+        assert "cannot be as before: music_on_hold: it cannot be set to null" in outcome.out
+    assert (alohub.sandbox.queues[0]["timeWait"], alohub.sandbox.queues[0]["musicinQueue"]) == ("60", "a.wav")
+    assert len(alohub.sandbox.requests.of(method="PUT")) == 2
+    if form == "json":
+        done, failed = sorted(outcomes[1].json, key=lambda row: row["result"])
+        assert (done["result"], done["fields"]) == ("done", {"max_wait": {"before": 777, "after": 60}})
+        assert (failed["result"], failed["fields"]) == ("failed", {"music_on_hold": {"before": "a.wav", "after": None}})
+
+
 def test_another_tenant(alohub: Alohub, tmp_path: Path) -> None:
     """Its changes are left alone."""
     log = _apply(alohub, tmp_path, f"id,max_wait\n{FIRST},777\n")
