@@ -1,5 +1,6 @@
 """A log of changes, in JSON Lines: what was written to which queue, and what undoes it."""
 
+import errno
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
@@ -59,7 +60,7 @@ class ChangeLog:
     """Appends to a log. A queue is noted as `unknown` before it is written, and again with its result.
 
     Raises:
-        FileError: There is a file at the path that is no such log.
+        FileError: There is a file at the path that is no such log, or it cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,6 +68,9 @@ class ChangeLog:
         self._run = secrets.token_hex(8)
         if path.exists():
             read_log(path)
+        with os_errors(path, doing="write"):  # before anything is sent
+            if not os.access(path if path.exists() else path.parent.resolve(strict=True), os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     def note(
         self, client: AlohubClient, tenant: str | None, fields: Iterable[tuple[int, Iterable[FieldChange]]], to: Status
@@ -102,7 +106,8 @@ def read_log(path: Path) -> list[Logged]:
             try:
                 run, logged = _parse(line)
             except ValueError as exc:
-                if line.startswith(_BEGIN) and not line.endswith(b"}\n"):
+                begin = line[: len(_BEGIN)].strip()
+                if begin and _BEGIN.startswith(begin) and not line.endswith(b"}\n"):
                     continue
                 message = f"{path}, line {number}: not a line of a log of changes: {exc}"
                 raise FileError(message, path=path) from exc

@@ -12,6 +12,7 @@ from rich.text import Text
 from typer import Argument, Option
 
 from alohub_async import changes
+from alohub_async.changes.changes_file import check_writable
 from alohub_async.cli import output
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode, one_failure_code
@@ -68,6 +69,8 @@ def diff_command(
         if write_failures(outcomes):
             raise typer.Exit(ExitCode.USAGE)
     else:
+        if changes_file is not None:
+            check_writable(changes_file)
         files = [None if state == _LIVE else [*read_queues(state)] for state in (before, after)]
         live = partial(_live, deadline=access.deadline)
         states = (access.run(live) if queues is None else queues for queues in files)

@@ -86,12 +86,13 @@ def test_what_was_not_written_is_not_undone(alohub: Alohub, tmp_path: Path) -> N
     assert _waits(alohub.sandbox) == before
 
 
-@pytest.mark.parametrize("cut", [1, 40])
-def test_a_crash(alohub: Alohub, tmp_path: Path, cut: int) -> None:
+@pytest.mark.parametrize("cut", [1, 40, "nearly all"])
+def test_a_crash(alohub: Alohub, tmp_path: Path, cut: int | str) -> None:
     """A change without a result in the log is undone if it was made; the log can be continued."""
     before = _waits(alohub.sandbox)
     log = _apply(alohub, tmp_path, f"id,max_wait\n{FIRST},777\n")
-    log.write_bytes(log.read_bytes()[:-cut])
+    noted, result = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(noted + (result[:-cut] if isinstance(cut, int) else result[:3]))
     assert alohub(*ROLLBACK, str(log), "--yes").code == ExitCode.OK
     assert _waits(alohub.sandbox) == before
     assert alohub(*ROLLBACK, str(log), "--yes").out.endswith("1 unchanged\nNothing to change.\n")
@@ -130,7 +131,7 @@ def test_another_tenant(alohub: Alohub, tmp_path: Path) -> None:
     outcome = alohub(*ROLLBACK, str(log), "--yes", "--tenant-id", "other")
     assert (outcome.code, outcome.err) == (
         ExitCode.FAILED,
-        "alohub: 1 change of other tenants or addresses left alone\n",
+        f"alohub: 1 change of other tenants or addresses left alone: - at {alohub.sandbox.url}/\n",
     )
     assert alohub.sandbox.requests == []
 
@@ -151,12 +152,12 @@ def test_a_file_that_is_no_log(alohub: Alohub, tmp_path: Path, text: str) -> Non
 
 
 def test_a_log_that_cannot_be_written(alohub: Alohub, tmp_path: Path) -> None:
-    """Nothing is changed without it."""
+    """Nothing is sent without it."""
     file = tmp_path / "a.csv"
     file.write_text(f"id,max_wait\n{FIRST},777\n", encoding="utf-8")
     outcome = alohub(*APPLY, str(file), "--yes", "--log", str(tmp_path / "none" / "a.log"))
-    assert "there is no such file or folder" in outcome.err
-    assert alohub.sandbox.requests.of(method="PUT") == []
+    assert "there is no such file or folder" in outcome.error
+    assert alohub.sandbox.requests == []
 
 
 def test_tenants(command: Alohub, tmp_path: Path) -> None:
@@ -170,7 +171,7 @@ def test_tenants(command: Alohub, tmp_path: Path) -> None:
     assert command(*APPLY, str(wanted), *TENANTS, "--yes", "--log", "a.log").code == ExitCode.OK
     assert command("queues", "list", *TENANTS, "--output", "jsonl").out.count("777") == 3
     one = command(*ROLLBACK, "a.log", *TENANTS, "--tenant", "a", "--yes")
-    assert one.err == "alohub: 2 changes of other tenants or addresses left alone\n"
+    assert one.err.startswith("alohub: 2 changes of other tenants or addresses left alone: b at ")
     outcome = command(*ROLLBACK, "a.log", *TENANTS, "--yes")
     assert (outcome.code, outcome.err) == (ExitCode.OK, "")
     after = command("queues", "list", *TENANTS, "--output", "jsonl").out

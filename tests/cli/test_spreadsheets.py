@@ -115,6 +115,15 @@ def test_text_that_a_spreadsheet_would_change(alohub: Alohub, tmp_path: Path, te
     assert _apply(alohub, path).out.endswith("45 unchanged\nNothing to change.\n")
 
 
+@pytest.mark.parametrize("cell", ["#N/A", "#REF!", " #NAME? ", "Err:508"])
+def test_a_formula_that_failed(alohub: Alohub, tmp_path: Path, cell: str) -> None:
+    """It is no value; text that looks so survives."""
+    path = _export(alohub, tmp_path)
+    assert f"{cell!r} is a formula that failed" in _apply(alohub, _edited(path, _set(music_on_hold=cell))).err
+    alohub.sandbox.queues[0].update(callinName=cell)
+    assert _apply(alohub, _export(alohub, tmp_path)).code == ExitCode.OK
+
+
 def test_compared(alohub: Alohub, tmp_path: Path) -> None:
     """The file is an export like others; fields that it does not have are not compared."""
     alohub.sandbox.queues[0].update(timeWait="60", newField=1)
