@@ -12,10 +12,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
+import attrs
 import distributed
 import pytest
 
+from alohub_async import RetryPolicy, Timeouts, errors
 from alohub_async.cli.app import run
+from alohub_async.export import ExportOptions
+from alohub_async.options import BulkOptions, CallOptions, ClientOptions, PageOptions, WalkOptions
 from alohub_async.testing import Sandbox
 from tests.rate_limits.fleet import new_server
 
@@ -116,3 +120,24 @@ def test_the_readme_links_to_each_page() -> None:
     """A page that nobody finds helps nobody."""
     linked = set(re.findall(r"\(alohub_async/guide/([\w-]+\.md)\)", PAGES[0].read_text(encoding="utf-8")))
     assert linked == {page.name for page in PAGES[1:]}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [CallOptions, PageOptions, WalkOptions, BulkOptions, ClientOptions, ExportOptions, RetryPolicy, Timeouts],
+)
+def test_each_option_and_its_default_is_listed(options: Any) -> None:
+    """The page of the options has what the class adds to the one above it."""
+    text = (GUIDE / "options.md").read_text(encoding="utf-8")
+    [row] = re.findall(rf"^\| `{options.__name__}` \|(.*)\|", text, re.MULTILINE)
+    listed = {name: ast.literal_eval(value) for name, value in re.findall(r"`(\w+)=([^`]+)`", row)}
+    own = {field.name: field.default for field in attrs.fields(options) if not field.inherited}
+    plain = {name: value for name, value in own.items() if isinstance(value, int | float | str | None)}
+    assert listed == plain
+    assert all(f"`{name}`" in row for name in own.keys() - plain)
+
+
+def test_each_error_is_listed() -> None:
+    """The page of the errors names each class."""
+    text = (GUIDE / "errors.md").read_text(encoding="utf-8")
+    assert [name for name in dir(errors) if name.endswith("Error") and f"`{name}`" not in text] == []

@@ -7,9 +7,8 @@ from typing import Any, BinaryIO, Final
 
 from alohub_async.changes.rows import COLUMNS, Change, Problem, read_rows
 from alohub_async.errors import FileError
-from alohub_async.files import check_ending, reading, replacing, to_cell
-from alohub_async.files.delimited import csv_rows, json_rows, write_objects, write_rows
-from alohub_async.files.sheets import EXPECT
+from alohub_async.files import check_ending, check_is_file, os_errors, reading, replacing, to_cell
+from alohub_async.files.delimited import EXPECT, csv_rows, json_rows, write_objects, write_rows
 from alohub_async.plurals import counted
 
 _ENDINGS: Final = (".csv", ".jsonl")  # of files that people edit
@@ -43,6 +42,15 @@ def read_changes(path: Path, *, opened: BinaryIO | None = None) -> list[Change]:
     if problems:
         raise ChangesFileError(path, tuple(sorted(problems, key=lambda problem: problem.line)))
     return changes
+
+
+def check_writable(path: Path) -> None:
+    """Raise what `write_changes` would, as far as that is known before."""
+    check_ending(path, _ENDINGS)
+    with os_errors(path, doing="write"):
+        if path.exists():
+            check_is_file(path.stat())
+        path.parent.resolve(strict=True)
 
 
 def write_changes(path: Path, changes: Iterable[Change]) -> None:

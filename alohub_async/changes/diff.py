@@ -85,21 +85,25 @@ class QueueDiff:
         return not (self.added or self.removed or self.changed or self.unmatched)
 
 
-def diff_queues(before: Iterable[InboundQueue], after: Iterable[InboundQueue]) -> QueueDiff:
+def diff_queues(before: Iterable[InboundQueue], after: Iterable[InboundQueue], *, extra: bool = True) -> QueueDiff:
     """Compare two states of the queues, field by field.
 
     Fields that the SDK does not know (`extra`) are compared by wire name, as JSON: `1` and `true` differ. They are only
-    comparable if both states come from the same call, list or detail. The queues, in any order, are held in memory.
+    comparable if both states come from the same call, list or detail; `extra=False` leaves them out. The queues, in any
+    order, are held in memory.
     """
     old, unmatched_before = _by_id(before, "before")
     new, unmatched_after = _by_id(after, "after")
     both = [(queue, new[queue_id]) for queue_id, queue in old.items() if queue_id in new]
-    changed = [QueueChange(was, now, fields) for was, now in both if (fields := _changes(was, now))]
+    changed = [QueueChange(was, now, fields) for was, now in both if (fields := _changes(was, now, extra=extra))]
     return QueueDiff(
         added=tuple(queue for queue_id, queue in new.items() if queue_id not in old),
         removed=tuple(queue for queue_id, queue in old.items() if queue_id not in new),
         changed=tuple(changed),
-        unmatched=(*_without(unmatched_before, unmatched_after), *_without(unmatched_after, unmatched_before)),
+        unmatched=(
+            *_without(unmatched_before, unmatched_after, extra=extra),
+            *_without(unmatched_after, unmatched_before, extra=extra),
+        ),
         unchanged=len(both) - len(changed),
     )
 
@@ -116,22 +120,27 @@ def _by_id(queues: Iterable[InboundQueue], side: Side) -> tuple[dict[int, Inboun
     return matched, unmatched
 
 
-def _without(unmatched: list[Unmatched], others: list[Unmatched]) -> list[Unmatched]:
+def _without(unmatched: list[Unmatched], others: list[Unmatched], *, extra: bool) -> list[Unmatched]:
     """The unmatched queues less those that the other state has in the same form, each as often as it occurs there."""
-    in_others = Counter(_as_json(queue_record(other.queue)) for other in others)
+
+    def text_of(each: Unmatched) -> str:
+        record = queue_record(each.queue)
+        return _as_json(record if extra else {**record, "extra": None})
+
+    in_others = Counter(map(text_of, others))
     remaining: list[Unmatched] = []
     for queue in unmatched:
-        text = _as_json(queue_record(queue.queue))
+        text = text_of(queue)
         in_others[text] -= 1
         if in_others[text] < 0:
             remaining.append(queue)
     return remaining
 
 
-def _changes(before: InboundQueue, after: InboundQueue) -> tuple[FieldChange, ...]:
+def _changes(before: InboundQueue, after: InboundQueue, *, extra: bool) -> tuple[FieldChange, ...]:
     known = (FieldChange(name, getattr(before, name), getattr(after, name)) for name in _COMPARED)
     fields = [field for field in known if field.before != field.after]
-    for name in dict.fromkeys([*before.extra, *after.extra]):
+    for name in dict.fromkeys([*before.extra, *after.extra] if extra else ()):
         was, now = before.extra.get(name, ABSENT), after.extra.get(name, ABSENT)
         if _as_json(was) != _as_json(now):
             fields.append(FieldChange(f"extra.{name}", was, now))

@@ -1,8 +1,9 @@
 """A log of changes, in JSON Lines: what was written to which queue, and what undoes it."""
 
+import errno
 import os
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Unpack
@@ -59,7 +60,7 @@ class ChangeLog:
     """Appends to a log. A queue is noted as `unknown` before it is written, and again with its result.
 
     Raises:
-        FileError: There is a file at the path that is no such log.
+        FileError: There is a file at the path that is no such log, or it cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,6 +68,9 @@ class ChangeLog:
         self._run = secrets.token_hex(8)
         if path.exists():
             read_log(path)
+        with os_errors(path, doing="write"):  # before anything is sent
+            if not os.access(path if path.exists() else path.parent.resolve(strict=True), os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     def note(
         self, client: AlohubClient, tenant: str | None, fields: Iterable[tuple[int, Iterable[FieldChange]]], to: Status
@@ -102,7 +106,8 @@ def read_log(path: Path) -> list[Logged]:
             try:
                 run, logged = _parse(line)
             except ValueError as exc:
-                if line.startswith(_BEGIN) and not line.endswith(b"}\n"):
+                begin = line[: len(_BEGIN)].strip()
+                if begin and _BEGIN.startswith(begin) and not line.endswith(b"}\n"):
                     continue
                 message = f"{path}, line {number}: not a line of a log of changes: {exc}"
                 raise FileError(message, path=path) from exc
@@ -132,8 +137,9 @@ async def plan_rollback(
 ) -> Plan:
     """Read the queues of these changes of one tenant, and return what restores the values before them.
 
-    Changes that were not written are ignored. A queue that somebody else changed since is a conflict. `apply_plan`
-    applies the plan. The options are those of `plan_changes`.
+    Changes that were not written are ignored. A queue that somebody else changed since is a conflict. A queue of which
+    only some fields can be restored has two steps: those fields, and the error of the others. `apply_plan` applies the
+    plan. The options are those of `plan_changes`.
     """
     edits: dict[int, list[Logged]] = {}
     for each in logged:
@@ -142,24 +148,30 @@ async def plan_rollback(
     latest = {queue_id: {field.name: field.after for field in each[-1].fields} for queue_id, each in edits.items()}
     changes = [Change(queue_id, InboundQueueUpdate(**values)) for queue_id, values in latest.items()]
     plan = await plan_changes(client, changes, concurrency=concurrency, **options)
-    return Plan(tuple(_undo(step, step.found, edits[step.change.id]) for step in plan.steps))
+    return Plan(tuple(undo for step in plan.steps for undo in _undo(step, step.found, edits[step.change.id])))
 
 
-def _undo(step: Step, found: InboundQueue | None, edits: Sequence[Logged]) -> Step:
+def _undo(step: Step, found: InboundQueue | None, edits: Sequence[Logged]) -> Iterator[Step]:
+    """What restores a queue, and a step of its own for what cannot be restored."""
     if found is None:
-        return step
+        yield step
+        return
     by_name: dict[str, list[tuple[FieldChange, bool]]] = {}
     for edit in edits:
         for field in edit.fields:
             by_name.setdefault(field.name, []).append((field, edit.status is Status.DONE))
     fields = [restored(value_of(found, name), each) for name, each in by_name.items()]
     fields = [field for field in fields if field.after != value_of(found, field.name)]
-    if not fields:
-        return Step(step.change, found)
-    if reasons := [f"{field.name}: {reason}" for field in fields if (reason := reason_not_settable(field))]:
-        return Step(step.change, found, error=InvalidArgumentError(f"cannot be as before: {'; '.join(reasons)}"))
+    lost = tuple(field for field in fields if reason_not_settable(field))
+    fields = [field for field in fields if field not in lost]
     wanted, expected = ({field.name: getattr(field, side) for field in fields} for side in ("after", "before"))
-    return plan_step(Change(step.change.id, InboundQueueUpdate(**wanted), expected), found)
+    if wanted:
+        yield plan_step(Change(step.change.id, InboundQueueUpdate(**wanted), expected), found)
+    if lost:
+        reasons = "; ".join(f"{field.name}: {reason_not_settable(field)}" for field in lost)
+        yield Step(step.change, found, lost, InvalidArgumentError(f"cannot be as before: {reasons}"))
+    elif not wanted:
+        yield Step(step.change, found)
 
 
 def restored(live: object, edits: Sequence[tuple[FieldChange, bool]]) -> FieldChange:

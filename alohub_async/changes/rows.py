@@ -15,9 +15,8 @@ import attrs
 
 from alohub_async.changes.diff import FieldChange, QueueDiff
 from alohub_async.errors import InvalidArgumentError
-from alohub_async.files.delimited import Row, from_cell
+from alohub_async.files.delimited import EXPECT, Row, from_cell
 from alohub_async.files.records import columns_of
-from alohub_async.files.sheets import EXPECT
 from alohub_async.models import InboundQueue, InboundQueueUpdate, QueueStrategy
 from alohub_async.resources.edits import require_changes, value_of, wanted_values
 from alohub_async.validation import check_id, check_instance, nearest

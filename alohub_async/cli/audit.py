@@ -211,7 +211,8 @@ def _load(sources: Iterable[str]) -> "list[Rule]":
 def _write_file(path: Path, content: bytes) -> None:
     """Write a file completely or not at all; write directly to a device such as /dev/stdout."""
     if path.exists() and not path.is_file():
-        path.write_bytes(content)
+        with os_errors(path, doing="write"):
+            path.write_bytes(content)
         return
     with replacing(path) as file:
         file.write(content)

@@ -12,6 +12,7 @@ from rich.text import Text
 from typer import Argument, Option
 
 from alohub_async import changes
+from alohub_async.changes.changes_file import check_writable
 from alohub_async.cli import output
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode, one_failure_code
@@ -19,6 +20,7 @@ from alohub_async.cli.outcomes import JOBS, check_partitions, for_each, outcome_
 from alohub_async.client import AlohubClient
 from alohub_async.errors import AlohubError
 from alohub_async.files import json_text, os_errors, read_queues
+from alohub_async.files.formats import has_extra
 from alohub_async.models import InboundQueue
 from alohub_async.pool import TenantOutcome
 from alohub_async.resources.edits import told_apart
@@ -57,7 +59,8 @@ def diff_command(
     """Compare two states of the queues field by field.
 
     Each state is an export, or the word live for the current queues. With
-    --tenants, an export is a folder as export --tenants writes it.
+    --tenants, an export is a folder as export --tenants writes it. A CSV
+    without the column extra, as --excel writes it, is compared without that.
     """
     if access.many:
         outcomes = _diff_tenants(before, after, changes_file, access, jobs)
@@ -66,9 +69,12 @@ def diff_command(
         if write_failures(outcomes):
             raise typer.Exit(ExitCode.USAGE)
     else:
+        if changes_file is not None:
+            check_writable(changes_file)
         files = [None if state == _LIVE else [*read_queues(state)] for state in (before, after)]
         live = partial(_live, deadline=access.deadline)
-        diff = changes.diff_queues(*(access.run(live) if queues is None else queues for queues in files))
+        states = (access.run(live) if queues is None else queues for queues in files)
+        diff = changes.diff_queues(*states, extra=_have_extra(before, after))
         if changes_file is not None:
             _write_changes(changes_file, diff)
         diffs = [("", diff)]
@@ -83,6 +89,10 @@ async def _live(client: AlohubClient, *, deadline: float | None) -> list[Inbound
     if not pager.complete:
         raise CommandError("the live list is not provably complete; nothing was compared", ExitCode.INCOMPLETE)
     return queues
+
+
+def _have_extra(*states: Path) -> bool:
+    return all(state == _LIVE or has_extra(state) for state in states)
 
 
 def _write_changes(path: Path, diff: changes.QueueDiff) -> None:
@@ -100,8 +110,9 @@ def _diff_tenants(
         check_partitions(state, tenants)
 
     def compare(tenant: Tenant, live: list[InboundQueue]) -> changes.QueueDiff:
-        states = (live if state == _LIVE else read_queues(partition(state, tenant)) for state in (before, after))
-        diff = changes.diff_queues(*states)
+        paths = [state if state == _LIVE else partition(state, tenant) for state in (before, after)]
+        states = (live if path == _LIVE else [*read_queues(path)] for path in paths)
+        diff = changes.diff_queues(*states, extra=_have_extra(*paths))
         if changes_folder is not None:
             path = changes_folder / f"tenant={tenant.name}" / "changes.csv"
             with os_errors(path.parent, doing="write"):

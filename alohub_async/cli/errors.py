@@ -1,11 +1,12 @@
 """Failures as one line and an exit code."""
 
 import enum
+import os
 import sys
 import traceback
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Final, Protocol, Self, runtime_checkable
+from typing import Any, Final, Protocol, Self, runtime_checkable
 
 import typer
 
@@ -61,8 +62,11 @@ _OPTIONS: Final[dict[str, str]] = {
     "ssl must": "--ca-file must",
     "AlohubClient(…, ssl=FILE), or trust_env=True with": "--ca-file FILE, or",
     "max_retries must": "--retries must",
-    **{f"{name.replace('-', '_')} must": f"--{name} must" for name in ("page-size", "max-passes", "music-on-hold")},
-    **{f"{name} must": f"--{name} must" for name in ("deadline", "prefetch")},
+    **{
+        f"{name.replace('-', '_')} must": f"--{name} must"
+        for name in ("page-size", "max-passes", "music-on-hold", "max-wait", "deadline", "prefetch")
+    },
+    "queue_id must": "ID must",
     ", or None;": ";",
 }
 _SETTINGS: Final = {**_OPTIONS, _ALLOW_HTTP: "allow_http = true"}
@@ -95,6 +99,8 @@ def describe(error: Exception, *, tenant: Tenant | None = None) -> tuple[int, st
         return error.code, message_line(error)
     if isinstance(error, errors.AlohubError):
         code = next((code for code, kinds in _CODES if isinstance(error, kinds)), ExitCode.FAILED)
+        if tenant and tenant.api_key_env and not os.environ.get(tenant.api_key_env):
+            code = ExitCode.DENIED
         variable = KEY_VARIABLE if tenant is None else tenant.api_key_env or tenant.key_provider
         hint = next((hint for kind, hint in _HINTS if isinstance(error, kind)), "").format(variable=variable)
         if error.maybe_written:
@@ -131,11 +137,18 @@ def print_traceback_of_bug(error: BaseException) -> None:
 
 
 def _usage_line(error: _UsageError) -> str:
-    message = message_line(error.format_message())
+    message = message_line(error.format_message()).replace("Value error, ", "").replace("Input should be", "it must be")
+    cause: Any = getattr(error, "__cause__", None)  # by Pydantic, in newer versions of Typer
+    found: Any = cause.errors() if hasattr(cause, "errors") else ()
+    if found and (given := f"{found[0]['input']!r:.60}") not in message:
+        message = message_line(f"{message}; {given} was given")
     if len(message) > _MAX_USAGE_ERROR:  # some versions of Typer repeat the whole argument
         message = f"{message[:_MAX_USAGE_ERROR]}…"
-    command = getattr(getattr(error, "ctx", None), "command_path", None)
+    context: Any = getattr(error, "ctx", None)
+    command = getattr(context, "command_path", None)
     if not message or not command:
         return message
+    if message.startswith("No such option") and hasattr(context.command, "commands"):
+        message += "; options stand after the whole command, such as alohub queues list --quiet"
     see = " See" if message.endswith("?") else "; see"  # "?" ends a suggestion
     return f"{message.removesuffix('.')}{see} {command} --help"

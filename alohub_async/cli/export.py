@@ -15,7 +15,15 @@ from typer import Argument, Option
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode, describe
 from alohub_async.cli.outcomes import JOBS, NEWER_THAN, SCHEDULER, again, print_results, results_of, run_job
-from alohub_async.cli.output import STANDARD_STREAM, one_line, write, write_json, write_stderr, write_wrapped
+from alohub_async.cli.output import (
+    STANDARD_STREAM,
+    one_line,
+    write,
+    write_json,
+    write_stderr,
+    write_wrapped,
+    writing_output,
+)
 from alohub_async.cli.progress import show_progress
 from alohub_async.client import AlohubClient
 from alohub_async.errors import AlohubError, FileError
@@ -78,11 +86,13 @@ def export_command(
     """
     if excel and (file_format or "csv") != "csv":
         raise CommandError("--excel writes CSV; leave out --format")
+    if excel and path != STANDARD_STREAM and not access.many and path.suffix.lower() != ".csv":
+        raise CommandError(f"--excel writes CSV; the file must end in .csv, not {path.suffix!r:.60}")
     walk: Any = {"page_size": page_size, "prefetch": prefetch, "consistency": consistency, "max_passes": max_passes}
     export: Any = {"details": details, "excel": excel, "restart": restart, "deadline": access.deadline, **walk}
     if access.many:
-        if path == STANDARD_STREAM:
-            raise CommandError("with --tenants, PATH must be a folder, not stdout")
+        if path == STANDARD_STREAM or path.is_file():
+            raise CommandError(f"with --tenants, PATH must be a folder, not {one_line(str(path))}")
         found = access.read_tenants()
         form = file_format or ("csv" if excel else found.file_format)
         check_ending(Path(f"queues.{form}"))  # before each tenant fails for the same reason
@@ -129,16 +139,16 @@ def _export_to_stdout(file_format: str, options: Mapping[str, Any], access: Acce
         path = Path(folder) / f"queues.{file_format}"
         hint = "; nothing was written, and an export to stdout cannot be resumed"
         report = _run(path, options, access, hint=lambda: hint)
-        with path.open("rb") as file:
+        with path.open("rb") as file, writing_output():
             shutil.copyfileobj(file, sys.stdout.buffer)
-        sys.stdout.flush()
+            sys.stdout.flush()
     write_stderr(_summary("stdout", report))
     return ExitCode.OK if report.complete else ExitCode.INCOMPLETE
 
 
 def _run(path: Path, options: Mapping[str, Any], access: Access, *, hint: Callable[[], str]) -> ExportReport:
     """Export to a file; the hint is added to the message of a failure."""
-    check_ending(path, *([[".csv"]] if options["excel"] else []))  # before the user is asked for a key
+    check_ending(path)  # before the user is asked for a key
     if not path.parent.is_dir():
         raise CommandError(f"cannot write {path}: folder {path.parent} does not exist", ExitCode.FAILED)
 

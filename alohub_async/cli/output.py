@@ -67,13 +67,20 @@ def write(text: str, *, as_json: bool = False) -> None:
 
 
 def _write(text: str, *, as_utf8: bool) -> None:
-    try:
+    with writing_output():
         if as_utf8 and hasattr(sys.stdout, "buffer"):  # a StringIO has none
             sys.stdout.flush()
             sys.stdout.buffer.write(text.encode())
         else:
             sys.stdout.write(text)
         sys.stdout.flush()
+
+
+@contextmanager
+def writing_output() -> Generator[None]:
+    """Say of a failure that it was the output that could not be written."""
+    try:
+        yield
     except BrokenPipeError as exc:
         raise OutputClosedError from exc
     except OSError as exc:
@@ -144,9 +151,10 @@ def print_rich(renderable: RenderableType) -> None:
     """Write a table, or another object that Rich can render, without trailing spaces."""
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _UNWRAPPED
     console = Console(file=sys.stdout, width=width, markup=False, emoji=False, highlight=False)
+    console.width = console.width or _UNWRAPPED  # COLUMNS=0
     if isinstance(renderable, Table) and _least_width(renderable) > console.width:
         renderable = _as_lists(renderable)
-    with console.capture() as capture:
+    with writing_output(), console.capture() as capture:
         console.print(renderable)
     write("".join(line.rstrip() + "\n" for line in capture.get().splitlines()))
 

@@ -126,7 +126,7 @@ def list_command(
         print_queues([(name, listed.queues) for name, listed in lists], listing.columns)
     elif form == "json":
         write_json(document)
-    if pattern and not (listing.count or _WILDCARDS & {*pattern}):
+    if pattern is not None and not (listing.count or _WILDCARDS & {*pattern}):
         write_stderr(f"no queue has exactly this name; for a part of a name: --name '*{one_line(pattern)}*'")
     code = write_failures(outcomes)
     if not (code or all(listed.enough for _, listed in lists)):

@@ -12,7 +12,7 @@ from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.apply import CONCURRENCY, DRY_RUN, YES, Apply
 from alohub_async.cli.errors import ExitCode
 from alohub_async.cli.outcomes import JOBS
-from alohub_async.cli.output import Output, write_stderr
+from alohub_async.cli.output import Output, one_line, write_stderr
 from alohub_async.client import AlohubClient
 from alohub_async.plurals import counted
 
@@ -54,9 +54,11 @@ def rollback_command(
         return await changes.plan_rollback(client, [logged[index] for index in mine], **options)
 
     how: Any = {"yes": yes, "dry_run": dry_run, "concurrency": concurrency, "form": form}
-    apply = Apply(access, plan, log=changes.ChangeLog(log), **how)
+    apply = Apply(access, plan, log=None if dry_run else changes.ChangeLog(log), **how)
     code = apply.run(dict.fromkeys(access.read_tenants().tenants if access.many else [None], logged), jobs)
     if left:
-        write_stderr(f"{counted(len(left), 'change')} of other tenants or addresses left alone")
+        others = {f"{each.tenant or each.tenant_id or '-'} at {each.address}" for each in map(logged.__getitem__, left)}
+        what = f"{counted(len(left), 'change')} of other tenants or addresses left alone"
+        write_stderr(one_line(f"{what}: {', '.join(sorted(others))}"))
     if code or left:
         raise typer.Exit(code or ExitCode.FAILED)

@@ -40,7 +40,7 @@ def sandbox_command(
     *,
     host: Annotated[str, Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, Option(metavar="N", min=0, max=65535, help="Port to listen on; 0 for a free port.")] = 8080,
-    queues: Annotated[int, Option(metavar="N", min=0, help="Number of queues, of each tenant.")] = 250,
+    queues: Annotated[int, Option(metavar="N", min=0, max=1_000_000, help="Number of queues, of each tenant.")] = 250,
     tenants: Annotated[int, Option(metavar="N", min=1, max=100_000, help="Number of tenants.")] = 1,
     seed: Annotated[int, Option(metavar="N", help="Seed of the generated queues.")] = 0,
     latency: Annotated[float, Option(metavar="SECONDS", min=0, help="Delay of each response.")] = 0,
@@ -73,7 +73,7 @@ def sandbox_command(
     try:
         sandbox = Sandbox(host=host, port=port, queues=queues, seed=seed, tenants=tenants, **answers, **limits)
         for script in fail or []:
-            if re.fullmatch(r"\d{3}:\d{1,9}", script, re.ASCII) is None:
+            if re.fullmatch(r"[2-5]\d\d:[1-9]\d{0,8}", script, re.ASCII) is None:
                 raise refuse("--fail", "a status and a number of requests, such as 502:3", script)
             sandbox.fail(status=int(script[:3]), next=int(script[4:]))
     except ValueError as exc:

@@ -124,6 +124,7 @@ def _finish(
         finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
         sdk_version=__version__,
         details=journal.header["details"],
+        excel=editable is not None,
         complete=complete,
         reason=reason,
         expected=state.total,

@@ -45,6 +45,7 @@ class ExportReport:
         finished: When the file was written, as ISO 8601 in UTC.
         sdk_version: The version of this package.
         details: The option as given.
+        excel: The option as given.
         complete: Whether all records are in it: proven with `consistency="repair"`, as far as is known with `detect`.
         reason: Why it is complete, or why it is not known to be.
         expected: Records in the list as the server reported last; None if it does not say.
@@ -69,6 +70,7 @@ class ExportReport:
     finished: str
     sdk_version: str
     details: bool
+    excel: bool
     complete: bool
     reason: str
     expected: int | None

@@ -4,7 +4,8 @@ Cells are separated by commas, or as the header is: by semicolons, tabs or verti
 
 An empty cell is null. Text has an apostrophe before it, which reading removes, if it is empty, begins with an
 apostrophe, a tab or a line break, could be a formula (its first visible character is one of `= + - @`, in any width),
-or looks like a number that a spreadsheet has damaged. Blank lines, rows and columns are skipped.
+or looks like a number that a spreadsheet has damaged, or like a formula that failed there. Blank lines, rows and
+columns are skipped.
 """
 
 import csv
@@ -21,6 +22,9 @@ from alohub_async.files.records import Columns, RecordT, is_text, json_text, rea
 from alohub_async.plurals import counted
 from alohub_async.validation import MAX_DIGITS, nearest
 
+EXPECT: Final = "expect."
+"""Before the name of a column with the value from before an edit."""
+
 _SHIELDED: Final = frozenset({"", "\t", "\r", "\n", "'"})
 _FORMULAS: Final = frozenset("=+-@\u2212")  # with the minus sign of mathematics
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Mn", "Zs", "Zl", "Zp"})
@@ -30,10 +34,10 @@ _FLAGS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": Fal
 _NUMBER: Final = re.compile(r"\s*(-?[0-9]{1,100})(?:\.0{1,2})?\s*")  # 1.000 may be a thousand
 _SHORTENED: Final = r"-?[0-9](?:[.,][0-9]+)?[Ee]\+[0-9]+|[0-9]{5,}\.0"
 _NO_ZERO: Final = "[35789][0-9]{8}|2[0-9]{9}"  # Vietnamese numbers, of mobiles and of cities
-_DAMAGED: Final = re.compile(rf"\s*(?:({_SHORTENED})|{_NO_ZERO})\s*\Z")
+_FORMULA_ERROR: Final = "#(?:N/A|REF!|NAME\\?|VALUE!|DIV/0!|NUM!|NULL!)|Err:[0-9]{3}"
+_DAMAGED: Final = re.compile(rf"\s*(?:({_SHORTENED})|({_FORMULA_ERROR})|{_NO_ZERO})\s*\Z")
 _SUSPECT: Final = re.compile(rf"[^\w{{]|_|\Z|{_DAMAGED.pattern}")  # most text is not, such as `extra`
 _NOT_TEXT: Final = "not UTF-8; save the file as UTF-8"
-_ADVICE: Final = "as spreadsheets do; format the column as text and enter it again, or write"
 _SEPARATORS: Final = ",;\t|"
 _SEPARATOR_LINE: Final = re.compile(r"sep=([,;\t|])\s*\Z")
 
@@ -73,7 +77,9 @@ def from_cell(cell: str, kind: type) -> Any:
         return _FLAGS.get(cell.strip().lower(), cell)
     if (damaged := _DAMAGED.match(cell)) and (kind is not int or damaged[1]):
         damage = "cut short" if damaged[1] else "without its leading zero"
-        raise ValueError(f"{cell!r:.60} is a number {damage}, {_ADVICE} '{cell:.60} if it is right")
+        found = f"a number {damage}, as spreadsheets do; format the column as text and enter it again"
+        found = "a formula that failed; enter the value" if damaged[2] else found
+        raise ValueError(f"{cell!r:.60} is {found}, or write '{cell:.60} if it is right")
     return cell.removeprefix("'")
 
 
@@ -96,9 +102,22 @@ def write_rows(file: BinaryIO, header: Iterable[str], rows: Iterable[Iterable[st
 
 def read(file: BinaryIO, columns: Columns[RecordT]) -> Iterator[RecordT]:
     """The records of a CSV file, whose columns may stand in any order; a ValueError names the line."""
-    rows = csv_rows(file, {**columns.kinds, "extra": str}, columns.required)
+    before = {EXPECT + name: kind for name, kind in columns.kinds.items()}  # of a file for spreadsheets
+    rows = csv_rows(file, {**columns.kinds, "extra": str, **before}, columns.required)
     blank = dict.fromkeys(columns.required)
-    return _records(rows, lambda row: columns.from_row({**blank, **row}))
+
+    def record(row: Mapping[str, Any]) -> RecordT:
+        return columns.from_row({**blank, **{name: row[name] for name in row if name not in before}})
+
+    return _records(rows, record)
+
+
+def has_column(file: BinaryIO, name: str) -> bool:
+    """Whether a CSV file has this column."""
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    first, separator = _first_lines(text)
+    text.detach()
+    return name in (cell.strip() for cell in next(csv.reader(first[-1:], delimiter=separator), ()))
 
 
 def write_objects(file: BinaryIO, objects: Iterable[Mapping[str, Any]]) -> None:
@@ -135,7 +154,7 @@ def csv_rows(
     try:
         while (cells := _next_row(reader)) is not None:
             joined = "".join(cells).strip()
-            if not is_text(joined):
+            if not is_text(joined) or ("\0" in joined and not header):  # UTF-16, perhaps
                 yield Row(line, {}, (_NOT_TEXT,))
                 return
             if header and joined:

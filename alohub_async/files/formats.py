@@ -93,6 +93,14 @@ def read_queues(path: Path) -> Iterator[InboundQueue]:
     return read_records(path, InboundQueue)
 
 
+def has_extra(path: Path) -> bool:
+    """Whether a file of records has the column `extra`; a CSV for spreadsheets has not."""
+    if check_ending(path) != ".csv":
+        return True
+    with reading(path) as file:
+        return delimited.has_column(file, "extra")
+
+
 def _read(path: Path, form: Format, columns: Columns[RecordT]) -> Iterator[RecordT]:
     with reading(path) as file:
         try:

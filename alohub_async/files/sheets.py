@@ -14,10 +14,9 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Any, BinaryIO, Final
 
-from alohub_async.files.delimited import to_cell, write_rows
+from alohub_async.files.delimited import EXPECT, to_cell, write_rows
 from alohub_async.files.records import Columns
 
-EXPECT: Final = "expect."
 _MONTHS: Final = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*+"
 _CONVERTED: Final = re.compile(rf"(?is)(?=.*\d)(?:[\W\d_]|e|{_MONTHS}|[ap]m?)*+\Z|\s*(?:true|false|null)\s*\Z")
 _EXACT: Final = 10**15  # a spreadsheet rounds larger numbers

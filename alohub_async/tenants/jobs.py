@@ -45,7 +45,7 @@ Work: TypeAlias = Callable[[Job, AlohubClient, Tenant, Path, OnStep], Awaitable[
 def export_job(file_format: str, options: Mapping[str, Any]) -> Job:
     """The job of `export_tenants`."""
     data = f"queues.{file_format}"
-    choices = _choices(options, details=False, consistency="repair")
+    choices = _choices(options, details=False, excel=False, consistency="repair")
     names = frozenset(attrs.fields_dict(ExportReport))
     return Job(
         kind="export", work=_export, options=options, choices=choices, data=data, side=_side_of(data), names=names

@@ -32,6 +32,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any]:
     item.stash[_FAILED] = item.stash.get(_FAILED, False) or not outcome.get_result().passed
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuse a marker of a test that only uses a shared sandbox, which it cannot set up."""
+    used = {*getattr(item, "fixturenames", ())}
+    shared = used & {"alohub_module_sandbox", "alohub_session_sandbox"}
+    if shared and "alohub_sandbox" not in used and any(mark.name == _MARK for mark in item.own_markers):
+        pytest.fail(f"{_MARK} has no effect on {min(shared)}; override alohub_sandbox_settings", pytrace=False)
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any]:
     """Put the shared sandboxes back after each test, and report what it has left unmet."""

@@ -149,6 +149,12 @@ def test_a_device(serve: Callable[..., Sandbox], start: Callable[..., Process]) 
     assert err.startswith("<?xml")
 
 
+def test_a_device_that_is_full(alohub: Alohub) -> None:
+    """The message names it."""
+    outcome = alohub(*AUDIT, "--no-details", "--junit", "/dev/full")
+    assert (outcome.code, outcome.error) == (ExitCode.USAGE, "cannot write /dev/full: the disk is full")
+
+
 def test_a_file_that_cannot_be_written(alohub: Alohub) -> None:
     """A missing folder is an error before anything is sent."""
     outcome = alohub(*AUDIT, "--html", "nowhere/a.html")

@@ -242,8 +242,9 @@ def test_columns(alohub: Alohub) -> None:
         (("--strategy", "gold"), "'gold' is not one of NORMAL (1)"),
         (("--strategy", "9" * 5000), "--strategy"),
         (("--strategy", "-1"), "'-1' is not one of"),
-        (("--limit", "0"), "--limit"),
-        (("--output", "xml"), "--output"),
+        (("--limit", "0"), "'0' "),
+        (("--limit", "1e3"), "'1e3' "),
+        (("--output", "xml"), "'--output': 'xml' is not one of"),
     ],
 )
 def test_list_refuses(alohub: Alohub, options: tuple[str, ...], message: str) -> None:

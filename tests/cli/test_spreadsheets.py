@@ -110,6 +110,31 @@ def test_text_that_a_spreadsheet_would_change(alohub: Alohub, tmp_path: Path) ->
     assert _apply(alohub, path).out.endswith(UNCHANGED)
 
 
+@pytest.mark.parametrize("cell", ["#N/A", "#REF!", " #NAME? ", "Err:508"])
+def test_a_formula_that_failed(alohub: Alohub, tmp_path: Path, cell: str) -> None:
+    """It is no value; text that looks so survives."""
+    path = _export(alohub, tmp_path)
+    assert f"{cell!r} is a formula that failed" in _apply(alohub, _edited(path, _set(music_on_hold=cell))).err
+    alohub.sandbox.queues[0].update(callinName=cell)
+    assert _apply(alohub, _export(alohub, tmp_path)).code == ExitCode.OK
+
+
+def test_compared(alohub: Alohub, tmp_path: Path) -> None:
+    """The file is an export like others; fields that it does not have are not compared."""
+    alohub.sandbox.queues[0].update(timeWait="60", newField=1)
+    sheet = _export(alohub, tmp_path)
+    plain = tmp_path / "plain.jsonl"
+    assert alohub("queues", "export", str(plain)).code == 0
+    for pair in ((str(sheet), "live"), (str(plain), str(sheet))):
+        assert alohub("queues", "diff", *pair).out.endswith("45 unchanged\n")
+    _edited(sheet, _set(max_wait="90", name="Other"))
+    changes = tmp_path / "changes.csv"
+    outcome = alohub("queues", "diff", "live", str(sheet), "--changes", str(changes))
+    assert (outcome.code, outcome.err.count("\n")) == (1, 1)
+    assert "max_wait: 60 s -> 90 s" in outcome.out
+    assert changes.read_text(encoding="utf-8").splitlines() == ["id,max_wait,expect.max_wait", f"{FIRST},90,60"]
+
+
 def test_changed_by_somebody_else_in_the_meantime(alohub: Alohub, tmp_path: Path) -> None:
     """A value that was not edited in the file is left as it is now; an edited one is a conflict."""
     for queue in alohub.sandbox.queues[:2]:

@@ -72,7 +72,7 @@ def test_errors_of_one_tenant(command: Alohub, monkeypatch: pytest.MonkeyPatch) 
     assert outcome.error.endswith("is KEY_b the key of this tenant and this environment?")
     monkeypatch.delenv("KEY_b")
     outcome = command("queues", "export", "queues.jsonl", *tenant)
-    assert outcome.error == "tenant b: no API key: set KEY_b"
+    assert (outcome.code, outcome.error) == (ExitCode.DENIED, "tenant b: no API key: set KEY_b")
 
 
 def test_export_and_audit_of_one_tenant(command: Alohub) -> None:

@@ -178,15 +178,16 @@ def test_killed_run_goes_on(served: Served, tmp_path: Path) -> None:
     assert sent(served)[2] == before[2]
 
 
-@pytest.mark.parametrize("change", ["restart", "details", "a file that is gone", "another tenant"])
+@pytest.mark.parametrize("change", ["restart", "details", "excel", "a file that is gone", "another tenant"])
 async def test_what_is_done_again(served: Served, tmp_path: Path, change: str) -> None:
     """A result of another export, or without its file, is none."""
     tenants = all_of(served)[:1]
-    await export_tenants(tenants, tmp_path)
-    options: dict[str, Any] = {"newer_than": timedelta(hours=1)}
+    options: dict[str, Any] = {"file_format": "csv"}
+    await export_tenants(tenants, tmp_path, **options)
+    options["newer_than"] = timedelta(hours=1)
     assert (await export_tenants(tenants, tmp_path, **options)).counts["skipped"] == 1
     if change == "a file that is gone":
-        (tmp_path / "tenant=a" / "queues.parquet").unlink()
+        (tmp_path / "tenant=a" / "queues.csv").unlink()
     elif change == "another tenant":
         other, _ = served["b"]
         tenants = [Tenant("a", api_key_env="KEY_b", tenant_id=other.tenant_id, base_url=other.base_url)]

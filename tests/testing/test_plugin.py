@@ -187,6 +187,28 @@ def test_wrong_setting_is_reported_in_one_line(pytester: pytest.Pytester) -> Non
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
+def test_marker_without_effect_is_reported(pytester: pytest.Pytester) -> None:
+    """The marker of a test does not set up a sandbox that others share; that of its module does."""
+    pytester.makepyfile(
+        """
+    import pytest
+
+    pytestmark = pytest.mark.alohub_sandbox(queues=3)
+
+    @pytest.mark.alohub_sandbox(queues=7)
+    def test_refused(alohub_session_sandbox):
+        pass
+
+    @pytest.mark.alohub_sandbox(queues=7)
+    def test_both(alohub_module_sandbox, alohub_sandbox):
+        assert (len(alohub_module_sandbox.queues), len(alohub_sandbox.queues)) == (3, 7)
+    """
+    )
+    result = _pytest(pytester)
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["alohub_sandbox has no effect on alohub_session_sandbox; override alohub_sandbox_s*"])
+
+
 def test_marker_and_fixtures_are_described(pytester: pytest.Pytester) -> None:
     """`pytest --markers` and `pytest --fixtures` describe the marker and all fixtures."""
     _pytest(pytester, "--markers").stdout.fnmatch_lines(
