@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final, TypeAlias, dataclass_transform
 import attrs
 
 from alohub_async.routes import Route
+from alohub_async.secret import redacted
 
 LOGGER: Final = logging.getLogger("alohub_async")
 
@@ -36,14 +37,21 @@ Listener: TypeAlias = Callable[[Event], object]
 class Emitter:
     """Emits the events of a client."""
 
-    def __init__(self, listeners: tuple[Listener, ...] = (), tenant_id: str | None = None) -> None:
+    def __init__(self, listeners: tuple[Listener, ...] = (), *, name: str = "", tenant_id: str | None = None) -> None:
         self.listeners: tuple[Listener, ...] = listeners
-        self.tenant_id: str | None = tenant_id
+        self.whose: tuple[str | None, str | None] = redacted(name) or None, tenant_id  # the tenant's name and id
         self.failed: set[int] = set()  # listeners that raised, by `id`
 
     def __call__(self, event: Event) -> None:
         """Log an event, and call the listeners."""
         emit_once([self], event)
+
+
+def whose(emitters: Iterable[Emitter]) -> dict[str, Any]:
+    """The fields of an event that say whose it is; None if the clients are of several tenants."""
+    found = {each.whose for each in emitters}
+    tenant, tenant_id = found.pop() if len(found) == 1 else (None, None)
+    return {"tenant": tenant, "tenant_id": tenant_id}
 
 
 def emit_once(emitters: Iterable[Emitter], event: Event) -> None:

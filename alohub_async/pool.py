@@ -185,7 +185,7 @@ class AlohubPool:
         if (entry := self._clients.get(tenant)) is None:
             key, endpoint = tenant.key(), tenant.endpoint(self._endpoint)
             options: Any = {**self._options, "session": session, "ssl": self._ssl}
-            options |= {"tenant_id": tenant.tenant_id, "endpoint": endpoint}
+            options |= {"tenant_id": tenant.tenant_id, "tenant_name": tenant.name, "endpoint": endpoint}
             budget = attrs.evolve(tenant, api_key=None, api_key_env=None, key_provider=None)
             if (limiter := self._limiters.get(budget)) is None:
                 limiter = self._limiters[budget] = self._rate_limiter(tenant) if self._rate_limiter else RateLimiter()
