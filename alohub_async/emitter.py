@@ -3,7 +3,6 @@
 It is apart from the events themselves, which are imported when the first one is made.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Final, TypeAlias, dataclass_transform
@@ -64,7 +63,9 @@ def emit_once(emitters: Iterable[Emitter], event: Event) -> None:
     for key, (listener, emitter) in reversed(called.items()) if event.ends else called.items():
         try:
             listener(event)
-        except (Exception, asyncio.CancelledError) as error:  # nobody can cancel a listener: the error is its own
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # nobody can cancel or close a listener: the error is its own
             if key not in emitter.failed:
                 emitter.failed.add(key)
                 LOGGER.warning("a listener of events raised %s", type(error).__name__, exc_info=True)

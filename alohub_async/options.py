@@ -276,17 +276,22 @@ class CopyOptionsDict(CallOptionsDict, total=False):
     max_response_bytes: int | None
 
 
-class PoolOptionsDict(CopyOptionsDict, total=False):
-    """Keywords of `AlohubPool`; see `ClientOptions`."""
+class AnyLoopOptionsDict(CopyOptionsDict, total=False):
+    """Keywords of what makes clients in an event loop of its own; see `ClientOptions`."""
 
     endpoint: Endpoint | str | None
-    session: Session | None
     proxy: str | URL | Secret[URL] | None
     trust_env: bool
     ssl: SSLContext | str | os.PathLike[str] | None
     max_connections: int
     user_agent: str | None
     on_event: Listener | Sequence[Listener] | None
+
+
+class PoolOptionsDict(AnyLoopOptionsDict, total=False):
+    """Keywords of `AlohubPool`; see `ClientOptions`."""
+
+    session: Session | None
 
 
 class ClientOptionsDict(PoolOptionsDict, total=False):

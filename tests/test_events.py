@@ -316,7 +316,22 @@ async def test_nothing_is_built_when_nobody_listens(sandbox: Sandbox) -> None:
         assert await count(heard) > 5
 
 
-@pytest.mark.parametrize("error", [LookupError, TimeoutError, asyncio.CancelledError])
+class _OfNoKind(BaseException): ...
+
+
+async def test_listener_may_end_the_program(sandbox: Sandbox) -> None:
+    """As when Ctrl-C arrives in it."""
+
+    def stop(_: Event) -> None:
+        raise KeyboardInterrupt
+
+    async with sandbox.client(on_event=stop) as client:
+        step = client.queues.get_inbound(FIRST)
+        with pytest.raises(KeyboardInterrupt):
+            step.send(None)
+
+
+@pytest.mark.parametrize("error", [LookupError, asyncio.CancelledError, GeneratorExit, _OfNoKind])
 async def test_a_listener_that_raises_harms_nobody(
     sandbox: Sandbox, caplog: pytest.LogCaptureFixture, error: type[BaseException]
 ) -> None:
