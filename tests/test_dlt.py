@@ -282,7 +282,7 @@ def test_wrong_tenant_fails_the_run(
     """Before anything is sent, if that can be known; the error of a request names its tenant."""
     sandbox = serve()
     with pytest.raises(Exception, match=why) as caught:
-        [*inbound_queues(tenants(tenant(sandbox)))]
+        list(inbound_queues(tenants(tenant(sandbox))))
     assert bool(sandbox.requests) == is_sent
     assert not is_sent or "\ntenant hue\n" in "".join(traceback.format_exception(caught.value))
 

@@ -6,7 +6,7 @@ import importlib.util
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from alohub_async._version import __version__
 from alohub_async.audit.junit import legal
@@ -108,7 +108,7 @@ def _render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["shown"] = _shown
+    environment.filters["shown"] = cast("Any", _shown)
     style, script = (environment.get_template(name).render() for name in ("page.css", "page.js"))
     sources = f"style-src '{_hash(style)}'; script-src '{_hash(script)}'"
     policy = f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'"
