@@ -122,10 +122,11 @@ class BackgroundTasks(Generic[K, T]):
         self._tasks.clear()
 
     async def aclose(self) -> None:
-        """Cancel all tasks, wait until they have ended, and forget the results."""
+        """Cancel all tasks but the caller's, wait until they have ended, and forget the results."""
         self._enter()
-        tasks = [*self._tasks.values()]
-        self.clear()
+        tasks = {*self._tasks.values()} - {asyncio.current_task()}
+        self._tasks.clear()
+        self._cancel(tasks)
         await wait_until_done(tasks)
 
     def _cancel(self, tasks: Iterable[asyncio.Task[T]]) -> None:

@@ -76,7 +76,7 @@ class AlohubClient:
         if not callable(key):
             check_key(key)
         chosen = ClientOptions.of(options, "api_key")
-        events = Emitter(chosen.on_event, chosen.tenant_id)
+        events = Emitter(chosen.on_event, name=chosen.tenant_name or "", tenant_id=chosen.tenant_id)
         server = chosen.endpoint.base_url
         network = network_of(server, proxy=chosen.proxy, trust_env=chosen.trust_env, ssl=chosen.ssl)
         self._setup(

@@ -2,15 +2,19 @@
 
 import importlib
 import json
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack, cast
 
-from alohub_async.errors import APIResponseError, ConfigurationError, InvalidArgumentError, PageDriftError
+from alohub_async.errors import AlohubError, APIResponseError, ConfigurationError, InvalidArgumentError, PageDriftError
 from alohub_async.files.records import columns_of
+from alohub_async.http.network import read_proxy
 from alohub_async.models import InboundQueue
-from alohub_async.options import PageOptions, PageOptionsDict
+from alohub_async.options import AnyLoopOptionsDict, PageOptions, PageOptionsDict
 from alohub_async.pool import AlohubPool, MakeLimiter
-from alohub_async.tenant import Tenants, tenants_of
+from alohub_async.tenant import Tenant, Tenants, check_tenant, tenants_of
+from alohub_async.validation import check_names
 
 if TYPE_CHECKING:
     from dlt.extract import DltResource
@@ -27,12 +31,16 @@ _COLUMNS: Final[dict[str, dict[str, Any]]] = {
 }
 
 
+class DltOptionsDict(AnyLoopOptionsDict, PageOptionsDict, total=False):
+    """Keywords of `inbound_queues`; see `ClientOptions` and `PageOptions`."""
+
+
 def inbound_queues(
     tenants: Tenants,
     *,
     rate_limiter: MakeLimiter | None = None,
     details: bool = False,
-    **options: Unpack[PageOptionsDict],
+    **options: Unpack[DltOptionsDict],
 ) -> "DltResource":
     """The inbound queues of some tenants as a resource of dlt: a table with a row for each queue.
 
@@ -50,33 +58,44 @@ def inbound_queues(
         tenants: The tenants; see `AlohubPool.each`.
         rate_limiter: Makes the rate limiter of a tenant; None for a plain one.
         details: Whether to load what `get_inbound` returns for each queue.
-        options: See `PageOptions`.
+        options: See `PageOptions`, and `AlohubPool` for those of the clients. A deadline covers the list of a tenant.
 
     Raises:
-        ConfigurationError: dlt is not installed.
+        ConfigurationError: dlt is not installed, or an option that a client cannot work with.
         InvalidArgumentError: An option is out of range. During the run, also: two tenants have the same name.
     """
-    PageOptions.of(options, "tenants", "rate_limiter", "details")
+    check_names(options, DltOptionsDict.__optional_keys__, ("tenants", "rate_limiter", "details"))
+    options["proxy"] = read_proxy(options.get("proxy"))  # its URL may have a password
+    given: dict[str, Any] = {**options}
+    paging: Any = {name: given.pop(name) for name in PageOptionsDict.__optional_keys__ & given.keys()}
+    PageOptions(**paging)
+    make_pool = partial(AlohubPool, rate_limiter=rate_limiter, **given)
+    make_pool()
     try:
         dlt: Any = importlib.import_module("dlt")
     except ImportError as exc:
         raise ConfigurationError("dlt is not installed; run: pip install 'alohub-async[dlt]'") from exc
 
     async def rows() -> AsyncGenerator[_Rows]:
-        found, names = tenants_of(tenants), set[str]()
-        async with AlohubPool(rate_limiter=rate_limiter) as pool:
-            for tenant in [each async for each in found] if isinstance(found, AsyncIterable) else found:
-                if tenant.name in names:
-                    message = f"two tenants have the name {tenant.name!r}; give each a name of its own"
-                    raise InvalidArgumentError(message)
-                names.add(tenant.name)
-                async with pool.client(tenant) as client:
-                    pager = client.queues.list_inbound(details=details, consistency="repair", **options)
-                    # One item for each list, so that no limit of dlt cuts it.
-                    queues = [_row(tenant.name, queue) async for queue in pager]
-                if not pager.complete:
-                    message = f"the list of tenant {tenant.name!r} could not be proven complete; run it again"
-                    raise PageDriftError(message, duplicates=pager.drift.duplicates, totals=pager.drift.totals)
+        nonlocal tenants
+        found = tenants_of(tenants)
+        listed = [each async for each in found] if isinstance(found, AsyncIterable) else [*found]
+        if isinstance(tenants, Iterator | AsyncIterator):
+            tenants = listed  # for the next run
+        _check_names(listed)
+        async with make_pool() as pool:
+            for tenant in listed:
+                try:
+                    async with pool.client(tenant) as client:
+                        pager = client.queues.list_inbound(details=details, consistency="repair", **paging)
+                        # One item for each list, so that no limit of dlt cuts it.
+                        queues = [_row(tenant.name, queue) async for queue in pager]
+                    if not pager.complete:
+                        message = f"the list of tenant {tenant.name!r} could not be proven complete; run it again"
+                        raise PageDriftError(message, duplicates=pager.drift.duplicates, totals=pager.drift.totals)
+                except AlohubError as error:
+                    error.add_note(f"tenant {tenant.name}")
+                    raise
                 yield queues or [{"tenant": tenant.name, "id": 0, "_gone": True}]
 
     # No primary key: a merge by two keys compares every row of the table with every row that is loaded.
@@ -88,6 +107,13 @@ def inbound_queues(
         columns=_COLUMNS,
     )
     return cast("DltResource", resource)
+
+
+def _check_names(tenants: list[Tenant]) -> None:
+    """Raise an error for a name that two tenants have: their rows would mix."""
+    for name, number in Counter(check_tenant(tenant).name for tenant in tenants).items():
+        if number > 1:
+            raise InvalidArgumentError(f"two tenants have the name {name!r}; give each a name of its own")
 
 
 def _row(tenant: str, queue: InboundQueue) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 It is apart from the events themselves, which are imported when the first one is made.
 """
 
-import asyncio
 import inspect
 import logging
 from collections.abc import Callable, Iterable
@@ -13,6 +12,7 @@ import attrs
 
 from alohub_async.errors import ConfigurationError
 from alohub_async.routes import Route
+from alohub_async.secret import redacted
 from alohub_async.validation import refuse
 
 LOGGER: Final = logging.getLogger("alohub_async")
@@ -50,14 +50,21 @@ def read_listeners(value: Any) -> tuple[Listener, ...]:
 class Emitter:
     """Emits the events of a client."""
 
-    def __init__(self, listeners: tuple[Listener, ...] = (), tenant_id: str | None = None) -> None:
+    def __init__(self, listeners: tuple[Listener, ...] = (), *, name: str = "", tenant_id: str | None = None) -> None:
         self.listeners: tuple[Listener, ...] = listeners
-        self.tenant_id: str | None = tenant_id
+        self.whose: tuple[str | None, str | None] = redacted(name) or None, tenant_id  # the tenant's name and id
         self.failed: set[int] = set()  # listeners that raised, by `id`
 
     def __call__(self, event: Event) -> None:
         """Log an event, and call the listeners."""
         emit_once([self], event)
+
+
+def whose(emitters: Iterable[Emitter]) -> dict[str, Any]:
+    """The fields of an event that say whose it is; None if the clients are of several tenants."""
+    found = {each.whose for each in emitters}
+    tenant, tenant_id = found.pop() if len(found) == 1 else (None, None)
+    return {"tenant": tenant, "tenant_id": tenant_id}
 
 
 def emit_once(emitters: Iterable[Emitter], event: Event) -> None:
@@ -70,7 +77,9 @@ def emit_once(emitters: Iterable[Emitter], event: Event) -> None:
     for key, (listener, emitter) in reversed(called.items()) if event.ends else called.items():
         try:
             listener(event)
-        except (Exception, asyncio.CancelledError) as error:  # nobody can cancel a listener: the error is its own
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # nobody can cancel or close a listener: the error is its own
             if key not in emitter.failed:
                 emitter.failed.add(key)
                 LOGGER.warning("a listener of events raised %s", type(error).__name__, exc_info=True)

@@ -40,7 +40,8 @@ class CallEvent(Event):
     operation: str  # such as `get_inbound`; for others than the SDK's, made from method and path
     route: Route
     url: str  # without the values of its query but `page` and `size`
-    tenant_id: str | None  # the client's
+    tenant: str | None  # its name, as given to the client or its pool
+    tenant_id: str | None  # as given to the client
 
 
 class CallStarted(CallEvent):
@@ -107,6 +108,7 @@ class DriftNoticed(Event, level=logging.WARNING, says="records may be missing"):
     """A walk has ended, and records may be missing."""
 
     listed: str = attrs.field(converter=_list_alone)  # method, path and names in the query
+    tenant: str | None
     tenant_id: str | None
     what: str  # was noticed
 
@@ -116,6 +118,8 @@ class LimitReached(Event, level=logging.WARNING, says="the rate limit is used up
 
     waiting: int
     seconds: float  # until the next one goes
+    tenant: str | None = None  # as in `CallEvent`
+    tenant_id: str | None = None
 
 
 class SharedStoreLost(Event, level=logging.WARNING, says="the store of the shared rate limit does not answer"):
@@ -123,9 +127,13 @@ class SharedStoreLost(Event, level=logging.WARNING, says="the store of the share
 
     error: str  # what it did
     share: float  # of the budget, with which this process goes on; 0 if its requests fail
+    tenant: str | None = None  # as in `CallEvent`
+    tenant_id: str | None = None
 
 
 class SharedStoreRegained(Event, level=logging.INFO, says="the store of the shared rate limit answers again"):
     """The store of a shared rate limit answers again."""
 
     seconds: float  # without it
+    tenant: str | None = None  # as in `CallEvent`
+    tenant_id: str | None = None

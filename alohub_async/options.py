@@ -259,11 +259,10 @@ class CopyOptionsDict(CallOptionsDict, total=False):
     max_response_bytes: int | None
 
 
-class PoolOptionsDict(CopyOptionsDict, total=False):
-    """Keywords of `AlohubPool`; see `ClientOptions`."""
+class AnyLoopOptionsDict(CopyOptionsDict, total=False):
+    """Keywords of what makes clients in an event loop of its own; see `ClientOptions`."""
 
     endpoint: Endpoint | str | None
-    session: Session | None
     proxy: str | URL | Secret[URL] | None
     trust_env: bool
     ssl: SSLContext | str | os.PathLike[str] | None
@@ -272,10 +271,17 @@ class PoolOptionsDict(CopyOptionsDict, total=False):
     on_event: Listener | Sequence[Listener] | None
 
 
+class PoolOptionsDict(AnyLoopOptionsDict, total=False):
+    """Keywords of `AlohubPool`; see `ClientOptions`."""
+
+    session: Session | None
+
+
 class ClientOptionsDict(PoolOptionsDict, total=False):
     """Keywords of `AlohubClient` and `AlohubClient.from_env`; see `ClientOptions`."""
 
     tenant_id: str | None
+    tenant_name: str | None
     rate_limiter: RateLimiter | None
 
 
@@ -312,6 +318,7 @@ class ClientOptions(CallOptions):
         max_response_bytes: The most bytes of one response, decompressed; None for no limit. A longer one raises
             `APIResponseError` and is not tried again. Its records may take some 20 times as much memory.
         tenant_id: Sent as `X-Tenant-ID` if given; the gateway can add it by itself. `Endpoint.direct` leaves it out.
+        tenant_name: The tenant's name in events, the log and spans; clients of an `AlohubPool` have that of the tenant.
         endpoint: Where the API is; a string stands for `Endpoint(string)`, None for `Endpoint.production()`.
         rate_limiter: Share one between all clients of a tenant in this process; None makes one for this client.
         session: An `aiohttp.ClientSession` to use, with its proxies and certificates; never closed. None makes one.
@@ -335,6 +342,7 @@ class ClientOptions(CallOptions):
     strict: bool = attrs.field(default=False, validator=_flag(error=ConfigurationError))
     max_response_bytes: int | None = attrs.field(default=_64_MIB, validator=attrs.validators.optional(_positive))
     tenant_id: str | None = attrs.field(default=None, validator=attrs.validators.optional(_header_value))
+    tenant_name: str | None = attrs.field(default=None, validator=attrs.validators.optional(_is_a(kind=str)))
     endpoint: Endpoint = attrs.field(default=None, converter=_endpoint, validator=_is_a(kind=Endpoint))
     rate_limiter: RateLimiter = attrs.field(default=None, converter=_rate_limiter, validator=_is_a(kind=RateLimiter))
     session: Session | None = attrs.field(default=None, validator=attrs.validators.optional(_is_a(kind=Session)))

@@ -71,7 +71,8 @@ class OpenTelemetry:
         if not isinstance(event, events.CallEvent):
             return
         route = {"alohub.route": str(event.route)}
-        whose = {} if event.tenant_id is None else {"alohub.tenant.id": event.tenant_id}
+        named = {"alohub.tenant.name": event.tenant, "alohub.tenant.id": event.tenant_id}
+        whose = {name: value for name, value in named.items() if value is not None}
         match event:
             case events.CallStarted():
                 self._start(event, event.operation, {"alohub.operation": event.operation} | whose, {})

@@ -12,14 +12,14 @@ import attrs
 
 from alohub_async.background_tasks import Caught, wait_until_done
 from alohub_async.client import AlohubClient
-from alohub_async.errors import ClientClosedError, ConfigurationError
+from alohub_async.errors import AlohubError, ClientClosedError, ConfigurationError
 from alohub_async.http.network import network_of, read_proxy
 from alohub_async.http.transport import Transport
 from alohub_async.options import BulkOptions, ClientOptions, PoolOptionsDict
 from alohub_async.rate_limits.limiter import RateLimiter
 from alohub_async.resources.bulk import ConcurrentCalls
 from alohub_async.tenant import Tenant, Tenants, check_tenant, tenants_of
-from alohub_async.validation import check_count, check_names
+from alohub_async.validation import check_count, check_instance, check_names, refuse
 
 T = TypeVar("T")
 
@@ -63,6 +63,13 @@ class TenantOutcomes(ConcurrentCalls[TenantOutcome[T]]):
 
     No job starts before the first step. Leaving a loop over it cancels the running jobs; a later loop repeats them.
     """
+
+    async def fail(self, error: AlohubError) -> None:
+        """Cancel the running jobs, wait for their end, and end the iteration with an error, unless it has ended."""
+        crew = self._crew
+        if crew.jobs or not crew.exhausted:
+            crew.error = error
+        await crew.aclose()
 
 
 @attrs.define(eq=False)
@@ -153,9 +160,11 @@ class AlohubPool:
             concurrency: Most tenants at the same time, 1 to 1,000.
 
         Raises:
-            InvalidArgumentError: `concurrency` is out of range.
+            InvalidArgumentError: `concurrency` is out of range, or the job is no function.
             ConfigurationError, FileError: The tenants file cannot be used.
         """
+        if not callable(job):
+            raise refuse("job", "an async function", job, wrong_type=True)
         options = BulkOptions(concurrency=concurrency)
         outcomes = TenantOutcomes(tenants_of(tenants), lambda tenant: self._outcome(job, tenant), options, finish=False)
         self._outcomes.add(outcomes)
@@ -176,7 +185,7 @@ class AlohubPool:
 
     def _check_open(self) -> None:
         if self._transport.closed:
-            raise ClientClosedError("this pool is closed; make a new AlohubPool")
+            raise _closed()
 
     async def _entry(self, tenant: Tenant) -> _Entry:
         self._check_open()
@@ -185,10 +194,12 @@ class AlohubPool:
         if (entry := self._clients.get(tenant)) is None:
             key, endpoint = tenant.key(), tenant.endpoint(self._endpoint)
             options: Any = {**self._options, "session": session, "ssl": self._ssl}
-            options |= {"tenant_id": tenant.tenant_id, "endpoint": endpoint}
+            options |= {"tenant_id": tenant.tenant_id, "tenant_name": tenant.name, "endpoint": endpoint}
             budget = attrs.evolve(tenant, api_key=None, api_key_env=None, key_provider=None)
             if (limiter := self._limiters.get(budget)) is None:
-                limiter = self._limiters[budget] = self._rate_limiter(tenant) if self._rate_limiter else RateLimiter()
+                limiter = self._rate_limiter(tenant) if self._rate_limiter else RateLimiter()
+                check_instance("what rate_limiter returns", limiter, RateLimiter, error=ConfigurationError)
+                self._limiters[budget] = limiter
             client = AlohubClient(key, rate_limiter=limiter, **options)
             entry = self._clients[tenant] = _Entry(client, budget, limiter)
         return entry
@@ -211,9 +222,13 @@ class AlohubPool:
         await entry.client.aclose()
 
     async def aclose(self) -> None:
-        """Cancel the running jobs, wait for their end, and close the connections; a given session stays open."""
+        """Cancel the running jobs, wait for their end, and close the connections; a given session stays open.
+
+        A loop over the outcomes of `each` that has not ended raises a `ClientClosedError`. A job that closes the pool
+        is not cancelled itself.
+        """
         for outcomes in [*self._outcomes]:
-            await outcomes.aclose()
+            await outcomes.fail(_closed())
         jobs = self._running - {asyncio.current_task()}
         for job in jobs:
             job.cancel()
@@ -236,3 +251,7 @@ class AlohubPool:
         """Pickled, a pool is its settings: another process makes its own connections."""
         make = partial(type(self), rate_limiter=self._rate_limiter, max_idle=self._max_idle, **self._options)
         return make, ()
+
+
+def _closed() -> ClientClosedError:
+    return ClientClosedError("this pool is closed; make a new AlohubPool")

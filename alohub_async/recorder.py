@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from yarl import URL
 
-from alohub_async.emitter import Emitter
+from alohub_async.emitter import Emitter, whose
 from alohub_async.events import (
     AttemptFinished,
     AttemptStarted,
@@ -45,7 +45,7 @@ class CallRecorder:
             route = Route(route.method, redacted(route.template))
         operation = _operation(route, paged="page" in url.query)
         about = {"call": next(_numbers), "operation": operation, "route": route, "url": shown}
-        self._about: dict[str, Any] = {**about, "tenant_id": emit.tenant_id}
+        self._about: dict[str, Any] = {**about, **whose([emit])}
         self._began = self._since = clock()  # the call, and the part that is running
         self._part = "rate_limit_wait"
         self._spent: dict[str, float] = dict.fromkeys(

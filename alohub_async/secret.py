@@ -12,7 +12,7 @@ _SHOWN: Final = "[redacted]"
 _MIN_LENGTH: Final = 4  # characters; a shorter "key" would also match ordinary words
 _MIN_ENCODED: Final = 8  # characters of which Base64 or hex is searched for
 _PART: Final = 10  # characters that a text must begin a key with, if it was cut there
-_ESCAPE: Final = re.compile(r"[%\\&]")
+_ESCAPE: Final = re.compile(r"%[0-9a-f]{2}|\\|&(?:\#|amp;|lt;|gt;|quot;)", re.IGNORECASE)  # as in `_escaped`
 _LIKE_A_KEY: Final = re.compile(r"\bsk_[a-z]+_\w+")  # the vendor's page: sk_live_…; it may be one of somebody else
 
 

@@ -8,13 +8,15 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Generator
+import traceback
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
 
+from alohub_async import CallEvent, Event, RetryPolicy
 from alohub_async.dlt import inbound_queues
 from alohub_async.errors import ConfigurationError, InvalidArgumentError
 from alohub_async.tenant import Tenant
@@ -119,6 +121,11 @@ def remove(sandbox: Sandbox, *places: int) -> None:
     ids: list[Any] = [sandbox.queues[place]["callinId"] for place in places]
     for queue_id in ids:
         sandbox.remove_queue(queue_id)
+
+
+async def _later(tenants: list[Tenant]) -> AsyncIterator[Tenant]:
+    for each in tenants:
+        yield each
 
 
 @pytest.mark.parametrize("place", DESTINATIONS)
@@ -247,10 +254,43 @@ def test_a_load_that_is_not_complete_changes_nothing(pipeline: Any, serve: Serve
     assert rows(pipeline) == expected(good)
 
 
-def test_two_tenants_of_one_name_are_refused(pipeline: Any, serve: Serve) -> None:
-    """Their rows would mix."""
-    with pytest.raises(Exception, match="two tenants have the name 'hanoi'; give each a name of its own"):
-        pipeline.run(inbound_queues([tenant(serve()), tenant(serve(seed=7))]))
+def _twice(good: Tenant) -> list[Any]:
+    return [good, good]
+
+
+def _text(good: Tenant) -> list[Any]:
+    return [good, "hue"]
+
+
+def _wrong_key(good: Tenant) -> list[Any]:
+    return [good, Tenant("hue", api_key="sk_live_wrong", base_url=good.base_url)]
+
+
+@pytest.mark.parametrize(
+    ("tenants", "why", "is_sent"),
+    [
+        (_twice, "two tenants have the name 'hanoi'; give each a name of its own", False),
+        (_text, "each of tenants must be a Tenant", False),
+        (_wrong_key, "HTTP 401", True),
+    ],
+)
+def test_wrong_tenant_fails_the_run(
+    tenants: Callable[[Tenant], list[Any]], why: str, *, is_sent: bool, serve: Serve
+) -> None:
+    """Before anything is sent, if that can be known; the error of a request names its tenant."""
+    sandbox = serve()
+    with pytest.raises(Exception, match=why) as caught:
+        list(inbound_queues(tenants(tenant(sandbox))))
+    assert bool(sandbox.requests) == is_sent
+    assert not is_sent or "\ntenant hue\n" in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("how", [iter, _later])
+def test_iterator_of_tenants_is_there_for_the_next_run(how: Callable[[Any], Any], serve: Serve) -> None:
+    """A second run of the resource has the same tenants, not none."""
+    sandbox = serve()
+    resource: Any = inbound_queues(how([tenant(sandbox)]))
+    assert [len([*resource]) for _ in range(2)] == [25, 25]
 
 
 def test_after_a_kill_the_next_run_loads_everything(serve: Serve, tmp_path: Path) -> None:
@@ -267,10 +307,37 @@ def test_after_a_kill_the_next_run_loads_everything(serve: Serve, tmp_path: Path
     assert rows(pipeline) == expected(sandbox)
 
 
-def test_wrong_options_are_refused_at_once() -> None:
+def test_options_of_clients_are_those_of_a_pool(pipeline: Any, serve: Serve) -> None:
+    """Events, retries and the address are its clients'; the deadline is that of the whole list."""
+    sandbox, heard = serve(), list[Event]()
+    given: Any = {"endpoint": str(sandbox.url), "retry": RetryPolicy(max_retries=0), "user_agent": "warehouse/1"}
+    pipeline.run(inbound_queues({"hanoi": sandbox.api_key}, on_event=heard.append, page_size=5, deadline=60, **given))
+    assert rows(pipeline) == expected(sandbox)
+    assert {event.tenant for event in heard if isinstance(event, CallEvent)} == {"hanoi"}
+    assert {sent.headers["User-Agent"] for sent in sandbox.requests} == {"warehouse/1"}
+    sandbox.fail(status=503)
+    with pytest.raises(Exception, match="HTTP 503"):
+        pipeline.run(inbound_queues({"hanoi": sandbox.api_key}, **given))
+    sandbox.latency = 0.2
+    with pytest.raises(Exception, match=r"not done within its deadline of 0\.30 s"):
+        pipeline.run(inbound_queues({"hanoi": sandbox.api_key}, deadline=0.3, page_size=5, prefetch=0, **given))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"page_size": 0},
+        {"proxy": "ftp://x"},
+        {"on_event": 5},
+        {"rate_limiter": 5},
+        {"tenant_id": "7"},
+        {"session": None},
+    ],
+)
+def test_wrong_options_are_refused_at_once(wrong: dict[str, Any]) -> None:
     """Before a pipeline runs."""
-    with pytest.raises(InvalidArgumentError, match="page_size"):
-        inbound_queues("tenants.toml", page_size=0)
+    with pytest.raises((InvalidArgumentError, ConfigurationError), match=next(iter(wrong))):
+        inbound_queues("tenants.toml", **wrong)
 
 
 def test_without_dlt_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ import alohub_async
 from alohub_async import (
     AlohubClient,
     AlohubError,
+    AlohubPool,
     APITimeoutError,
     AttemptFinished,
     AttemptStarted,
@@ -42,12 +43,13 @@ from alohub_async import (
     RetryScheduled,
     SharedStoreLost,
     SharedStoreRegained,
+    Tenant,
     Timeouts,
     emitter,
     events,
     recorder,
 )
-from alohub_async.emitter import Emitter, emit_once
+from alohub_async.emitter import Emitter, emit_once, whose
 from alohub_async.testing import Delay, DropConnection, Fault, HtmlPage, Sandbox, Status, TruncatedBody
 from tests.support import CALLS, FIRST, LIST, RawServer, http, queue
 
@@ -314,7 +316,22 @@ async def test_nothing_is_built_when_nobody_listens(sandbox: Sandbox) -> None:
         assert await count(heard) > 5
 
 
-@pytest.mark.parametrize("error", [LookupError, TimeoutError, asyncio.CancelledError])
+class _OfNoKind(BaseException): ...
+
+
+async def test_listener_may_end_the_program(sandbox: Sandbox) -> None:
+    """As when Ctrl-C arrives in it."""
+
+    def stop(_: Event) -> None:
+        raise KeyboardInterrupt
+
+    async with sandbox.client(on_event=stop) as client:
+        step = client.queues.get_inbound(FIRST)
+        with pytest.raises(KeyboardInterrupt):
+            step.send(None)
+
+
+@pytest.mark.parametrize("error", [LookupError, asyncio.CancelledError, GeneratorExit, _OfNoKind])
 async def test_a_listener_that_raises_harms_nobody(
     sandbox: Sandbox, caplog: pytest.LogCaptureFixture, error: type[BaseException]
 ) -> None:
@@ -395,7 +412,45 @@ async def test_clients_that_share_a_limiter_share_its_events(caplog: pytest.LogC
     assert len(clients) == 3
     assert heard.kinds() == other.kinds() == ["SharedStoreLost", "SharedStoreRegained"]
     assert gone == []
-    assert caplog.messages == ["the store of the shared rate limit does not answer: error=TimeoutError share=0.5"]
+    assert caplog.messages == [
+        "the store of the shared rate limit does not answer: error=TimeoutError share=0.5 tenant=None tenant_id=None"
+    ]
+
+
+async def test_event_of_a_shared_limiter_has_the_tenant_that_its_clients_have() -> None:
+    """Clients of several tenants are of none."""
+    heard, limiter = Listener(), RateLimiter()
+    first = AlohubClient(KEY, rate_limiter=limiter, on_event=heard, tenant_name="hue", tenant_id="7")
+    emit_once(limiter.emitters, LimitReached(waiting=1, seconds=2.0, **whose(limiter.emitters)))
+    second = AlohubClient(KEY, rate_limiter=limiter, tenant_name="hanoi", tenant_id="7")
+    emit_once(limiter.emitters, LimitReached(waiting=1, seconds=2.0, **whose(limiter.emitters)))
+    assert [(event.tenant, event.tenant_id) for event in heard.of(LimitReached)] == [("hue", "7"), (None, None)]
+    assert first is not second
+
+
+async def test_events_of_a_pool_have_the_name_of_their_tenant(caplog: pytest.LogCaptureFixture) -> None:
+    """Of those of one budget, too, and of their lists; a name that is a key is not shown."""
+    caplog.set_level(logging.DEBUG, "alohub_async")
+    heard = Listener()
+
+    async def job(client: AlohubClient, _: Tenant) -> None:
+        pager = client.queues.list_inbound(page_size=1, prefetch=0)
+        await anext(pager)
+        sandbox.insert_queue()
+        await pager.collect()
+
+    async with Sandbox(queues=3, tenant_limit=2) as sandbox, AlohubPool(on_event=heard) as pool:
+        key, other = sandbox.api_key, sandbox.add_key()
+        tenants = {
+            name: Tenant("", api_key=each, base_url=str(sandbox.url))
+            for name, each in {"hanoi": key, other: other}.items()
+        }
+        assert [outcome.error for outcome in await pool.each(job, tenants, concurrency=1).collect()] == [None] * 2
+    for kind in ("CallStarted", "CallFinished", "BudgetSeen", "LimitReached", "DriftNoticed"):
+        assert ("hanoi", kind) in {(vars(event)["tenant"], type(event).__name__) for event in heard}
+    assert {vars(event)["tenant"] for event in heard} == {"hanoi", "[redacted]"}
+    assert other not in repr(heard)
+    assert {vars(record)["alohub_tenant"] for record in caplog.records} == {"hanoi", "[redacted]"}
 
 
 # Lists

@@ -281,6 +281,14 @@ async def _max_connections() -> None:
             assert await seconds_of(calls) == pytest.approx(seconds, abs=0.1)
 
 
+@effect("AlohubClient.tenant_name")
+async def _tenant_name() -> None:
+    heard = list[Event]()
+    async with Sandbox(queues=1) as sandbox, sandbox.client(tenant_name="hanoi", on_event=heard.append) as client:
+        await client.queues.get_inbound(FIRST)
+    assert {vars(event)["tenant"] for event in heard} == {"hanoi"}
+
+
 @effect("AlohubClient.user_agent")
 async def _user_agent() -> None:
     assert (await headers_sent(user_agent="me/1"))["User-Agent"] == "me/1"

@@ -18,7 +18,16 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from alohub_async import AlohubClient, APIConnectionError, InternalServerError, NotFoundError, RateLimiter, RetryPolicy
+from alohub_async import (
+    AlohubClient,
+    AlohubPool,
+    APIConnectionError,
+    InternalServerError,
+    NotFoundError,
+    RateLimiter,
+    RetryPolicy,
+    Tenant,
+)
 from alohub_async.errors import ConfigurationError
 from alohub_async.otel import OpenTelemetry
 from alohub_async.testing import Delay, DropConnection, HtmlPage, Sandbox, Status
@@ -174,6 +183,26 @@ async def test_metrics_of_requests_and_budgets(sandbox: Sandbox, telemetry: Tele
     assert left["route"].attributes["alohub.route"] == f"GET {LIST}/{{id}}"
     assert "alohub.route" not in left["tenant"].attributes
     assert left["tenant"].attributes["alohub.tenant.id"] == client.tenant_id
+
+
+async def test_tenants_of_a_pool_are_told_apart_by_name(telemetry: Telemetry) -> None:
+    """In the spans of calls, and in what is left of their budgets."""
+    async with (
+        Sandbox(queues=1, tenant_limit=9) as one,
+        Sandbox(queues=1, tenant_limit=5) as two,
+        AlohubPool(on_event=telemetry.listener) as pool,
+    ):
+        tenants = {
+            name: Tenant(name, api_key=each.api_key, base_url=str(each.url)) for name, each in (("a", one), ("b", two))
+        }
+        await pool.each(lambda client, _: client.queues.get_inbound(FIRST), tenants).collect()
+    assert {attributes(span)["alohub.tenant.name"] for span in telemetry.spans(SpanKind.INTERNAL)} == {"a", "b"}
+    left = {
+        point.attributes["alohub.tenant.name"]: point.value
+        for point in telemetry.points("alohub.rate_limit.remaining")
+        if point.attributes["alohub.scope"] == "tenant"
+    }
+    assert left == {"a": 8, "b": 4}
 
 
 @pytest.mark.looptime

@@ -212,6 +212,72 @@ async def test_nothing_is_left_behind(tenants: dict[str, Tenant], how: str) -> N
         await pool.each(job, tenants).__anext__()
 
 
+async def test_loop_over_a_closed_pool_says_so(tenants: dict[str, Tenant]) -> None:
+    """An end would look as if all tenants had been done."""
+
+    async def job(client: AlohubClient, tenant: Tenant) -> str:
+        del client
+        await asyncio.sleep(0 if tenant.name == "a" else 60)
+        return tenant.name
+
+    async def loop() -> None:
+        async for outcome in pool.each(job, tenants):
+            done.append(outcome.unwrap())
+            started.set()
+
+    done, started = list[str](), asyncio.Event()
+    async with AlohubPool() as pool:
+        ended = await pool.each(job, {"a": tenants["a"]}).collect()
+        task = asyncio.create_task(loop())
+        await started.wait()
+    with pytest.raises(ClientClosedError, match="this pool is closed"):
+        await task
+    assert [outcome.value for outcome in ended] == done == ["a"]
+
+
+async def test_job_may_close_the_pool(tenants: dict[str, Tenant]) -> None:
+    """It goes on to its end, the others are cancelled, and nobody waits for itself."""
+    cancelled, before = list[str](), tasks()
+
+    async def job(client: AlohubClient, tenant: Tenant) -> None:
+        del client
+        if tenant.name == "a":
+            await pool.aclose()
+            cancelled.append("-")
+            return
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cancelled.append(tenant.name)
+            raise
+
+    pool = AlohubPool()
+    with pytest.raises(ClientClosedError, match="this pool is closed"):
+        async with asyncio.timeout(5):
+            await pool.each(job, {name: tenants[name] for name in ("b", "c", "a")}).collect()
+    await asyncio.sleep(0)
+    assert sorted(cancelled) == ["-", "b", "c"]
+    assert tasks() == before
+
+
+@pytest.mark.parametrize("given", [None, 5, RateLimiter])
+async def test_what_makes_no_limiter_is_named(tenants: dict[str, Tenant], given: Any) -> None:
+    """As the error of each tenant."""
+    async with AlohubPool(rate_limiter=lambda _: given) as pool:
+        outcomes = await pool.each(count, tenants).collect()
+    assert {str(outcome.error) for outcome in outcomes} == {
+        f"what rate_limiter returns must be a RateLimiter; {type(given).__name__} was given"
+    }
+
+
+async def test_job_that_is_no_function_is_refused(tenants: dict[str, Tenant]) -> None:
+    """At once, not for each tenant."""
+    async with AlohubPool() as pool:
+        nothing: Any = None
+        with pytest.raises(InvalidArgumentError, match="job must be an async function"):
+            pool.each(nothing, tenants)
+
+
 async def test_one_set_of_connections_serves_all_tenants(sandboxes: dict[str, Sandbox]) -> None:
     """Tenants at one address use each other's idle connections."""
     opened: list[object] = []

@@ -15,7 +15,7 @@ import attrs
 from alohub_async.audit.builtin import DEFAULT_RULES
 from alohub_async.audit.rules import Rule, Severity
 from alohub_async.errors import ConfigurationError
-from alohub_async.validation import check_choice, check_count, check_flag, check_instance, check_number
+from alohub_async.validation import check_choice, check_count, check_flag, check_instance, check_iterable, check_number
 
 
 def read_config(path: Path) -> dict[str, object]:
@@ -32,11 +32,10 @@ def read_config(path: Path) -> dict[str, object]:
         ConfigurationError: The file cannot be read or is not TOML.
     """
     try:
-        with path.open("rb") as file:
-            settings: Any = tomllib.load(file)
+        settings: Any = tomllib.loads(path.read_text("utf-8-sig"))  # editors of Windows write a mark first
     except OSError as exc:
         raise ConfigurationError(f"cannot read the audit settings in {path}: {exc.strerror}") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except ValueError as exc:
         raise ConfigurationError(f"the audit settings in {path} are not TOML: {exc}") from exc
     for name in ("tool", "alohub", "audit") if path.name == "pyproject.toml" else ():
         settings = cast("dict[str, Any]", settings).get(name, {})
@@ -52,8 +51,11 @@ def configure(rules: Iterable[Rule], settings: Mapping[str, object]) -> tuple[Ru
 
     Raises:
         ConfigurationError: Two rules have the same id, a rule or an option is unknown, or a value is not allowed.
+        InvalidArgumentError: `rules` are no rules.
     """
-    known = [*rules]
+    check_iterable("rules", rules)
+    known = [check_instance("each of rules", rule, Rule) for rule in rules]
+    check_instance("settings", settings, cast("type[Any]", Mapping), error=ConfigurationError)
     counts = Counter(rule.id for rule in known)
     if duplicates := sorted(rule_id for rule_id, count in counts.items() if count > 1):
         raise ConfigurationError(f"several rules have the id {', '.join(duplicates)}")

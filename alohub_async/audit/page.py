@@ -6,7 +6,7 @@ import importlib.util
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from alohub_async._version import __version__
 from alohub_async.audit.junit import legal
@@ -41,7 +41,6 @@ def html_page(report: AuditReport) -> str:
         rule_count=counted(len(report.rules), "rule"),
         by_rule=groups,
         found=Counter(finding.queue_id for finding in report.findings),
-        shown=_shown,
     )
 
 
@@ -106,14 +105,14 @@ def _render(template: str, **values: Any) -> str:
         loader=jinja2.PackageLoader("alohub_async.audit", ""),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
-        finalize=_legal,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["shown"] = cast("Any", _shown)
     style, script = (environment.get_template(name).render() for name in ("page.css", "page.js"))
     sources = f"style-src '{_hash(style)}'; script-src '{_hash(script)}'"
     policy = f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'"
-    return environment.get_template(template).render(policy=policy, **values)
+    return legal(environment.get_template(template).render(policy=policy, **values))
 
 
 def check_html() -> None:
@@ -124,11 +123,6 @@ def check_html() -> None:
 
 def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
-
-
-def _legal(value: Any) -> Any:
-    """What each expression of the templates inserts: the name of a queue may have any characters."""
-    return legal(value) if isinstance(value, str) else value
 
 
 def _bars(counts: Counter[str], css_classes: dict[str, str]) -> list[tuple[str, str, int, float]]:

@@ -157,9 +157,11 @@ class Rule:
                 failed = part.finding(f"the rule failed for this queue{others}: {text}")
             yield self._finding(failed, Severity.ERROR)
 
-    def _finding(self, found: Finding, severity: Severity) -> Finding:
-        name = found.queue_name
-        return Finding(found.message, found.queue_id, name, field=found.field, rule=self.id, severity=severity)
+    def _finding(self, found: Any, severity: Severity) -> Finding:
+        message, name, field = found.message, found.queue_name, found.field
+        if not (isinstance(message, str) and isinstance(name, str | None) and isinstance(field, str | None)):
+            raise TypeError("message, queue_name and field of a finding must be text")
+        return Finding(message, found.queue_id, name, field=field, rule=self.id, severity=severity)
 
 
 def rule(

@@ -19,6 +19,7 @@ from alohub_async.options import DEFAULT_CONCURRENCY, BulkOptions, CallOptions, 
 from alohub_async.pagination import Consistency
 from alohub_async.resources.bulk import COMMON_ERRORS
 from alohub_async.resources.paging import LookUp
+from alohub_async.validation import check_flag
 
 _AGENTS: Final = "/v1/agents"
 
@@ -119,7 +120,7 @@ async def audit_inbound(
     client: AlohubClient,
     *,
     rules: Iterable[Rule] = DEFAULT_RULES,
-    config: Mapping[str, object] | Path | None = None,
+    config: Mapping[str, object] | str | Path | None = None,
     details: bool = True,
     agents: bool = False,
     consistency: Consistency = "detect",
@@ -135,7 +136,7 @@ async def audit_inbound(
     Args:
         client: The client to use; its rate limiter applies.
         rules: The rules to run.
-        config: The settings of the rules: a table for `configure`, or a TOML file for `read_config`.
+        config: The settings of the rules: a table for `configure`, or the path of a TOML file for `read_config`.
         details: Whether to request the details of each queue; without them, an audit needs far fewer requests.
         agents: Whether to count the active agents of each queue, one request for each. It needs the scope `agent`.
         consistency: How to treat a list that changes during the walk; see `list_inbound`.
@@ -145,9 +146,13 @@ async def audit_inbound(
 
     Raises:
         ConfigurationError: The settings are not valid, or an optional package that a rule needs is missing.
+        InvalidArgumentError: Another argument is not valid.
         AlohubError: The list, or the details of every queue, could not be retrieved.
     """
-    enabled = configure(rules, read_config(config) if isinstance(config, Path) else config or {})
+    check_flag("details", details)
+    check_flag("agents", agents)
+    settings = {} if config is None else read_config(Path(config)) if isinstance(config, str | Path) else config
+    enabled = configure(rules, settings)
     enabled = tuple(rule for rule in enabled if agents or rule.id not in OF_AGENTS)
     check_needs(enabled)
     started, collected = datetime.now(UTC), _Collected(client, on_progress, details=details, agents=agents)

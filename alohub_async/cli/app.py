@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from functools import cache
 from typing import Annotated, Any, Final
 
 import typer
@@ -69,13 +70,19 @@ def _options(context: typer.Context, *, _version: Annotated[bool, _version_optio
         raise typer.Exit(ExitCode.USAGE)
 
 
+@cache
+def _command() -> Any:
+    """The command, made once: Typer works on it for 20 ms."""
+    return get_command(app)
+
+
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command line, by default the one of the process, and return its exit code; see `ExitCode`."""
     _key = Secret(os.environ.get(KEY_VARIABLE, ""))  # as long as it is here, no message shows it
     words = list(sys.argv[1:] if arguments is None else arguments)
     with usable_streams():
         try:
-            code: Any = get_command(app).main(words, prog_name="alohub", standalone_mode=False)
+            code: Any = _command().main(words, prog_name="alohub", standalone_mode=False)
             sys.stdout.flush()
         except (OutputClosedError, BrokenPipeError):
             discard(sys.stdout)

@@ -3,7 +3,7 @@
 from collections.abc import Coroutine, Hashable, Sequence
 from typing import Any, Generic, TypeVar
 
-from alohub_async.emitter import Emitter
+from alohub_async.emitter import Emitter, whose
 from alohub_async.errors import AlohubError, APIResponseError, APIStatusError
 from alohub_async.pagination.cursor import PageCursor
 from alohub_async.pagination.page import Drift, Enrich, Fetch, FetchedPage, LoadedPage, StopReason
@@ -212,4 +212,4 @@ def emit_drift(events: Emitter, listed: str, what: str) -> None:
     """Emit that a walk has ended, and records may be missing."""
     from alohub_async.events import DriftNoticed  # most walks notice nothing
 
-    events(DriftNoticed(listed=listed, tenant_id=events.tenant_id, what=what))
+    events(DriftNoticed(listed=listed, what=what, **whose([events])))

@@ -144,7 +144,7 @@ class RateLimiter:
 
     Attributes:
         max_block: Most seconds that a `Retry-After` stops all requests.
-        emitters: Of the clients that use it, for `emit_once`.
+        emitters: Of the clients that use it, for `emit_once` and `whose`.
     """
 
     def __init__(

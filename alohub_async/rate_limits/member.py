@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 from alohub_async.background_tasks import Caught, wait_until_done
-from alohub_async.emitter import emit_once
+from alohub_async.emitter import emit_once, whose
 from alohub_async.errors import RateLimiterUnavailableError
 from alohub_async.events import SharedStoreLost, SharedStoreRegained
 from alohub_async.printable import printable
@@ -392,16 +392,16 @@ class Member:
 
     def _leave(self, *, lost: bool, why: str = "") -> None:
         """Go on without the store, or with it again."""
-        self._online = not lost
+        self._online, emitters = not lost, self._scheduler.emitters
         if lost and not self._lost:
             self._serial += 1  # what is granted too late is not taken
             for each in self._due:
                 self.replica.settle_now(self.name, each[1] + self.offset, each)
             self._lost_at = self._now()
             share = 0.0 if self._fails else self._share
-            emit_once(self._scheduler.emitters, SharedStoreLost(error=why, share=share))
+            emit_once(emitters, SharedStoreLost(error=why, share=share, **whose(emitters)))
         elif self._lost and not lost:
-            emit_once(self._scheduler.emitters, SharedStoreRegained(seconds=self._now() - self._lost_at))
+            emit_once(emitters, SharedStoreRegained(seconds=self._now() - self._lost_at, **whose(emitters)))
         self._lost = lost
         if self._fails:
             self._scheduler.unavailable = _unavailable if lost else None

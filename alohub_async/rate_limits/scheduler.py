@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 from weakref import WeakSet
 
-from alohub_async.emitter import emit_once
+from alohub_async.emitter import emit_once, whose
 from alohub_async.errors import ConfigurationError, RateLimitWaitError, in_seconds
 from alohub_async.rate_limits.bucket import Bucket
 from alohub_async.rate_limits.counts import Ticket
@@ -255,7 +255,7 @@ class Scheduler:
 
             self._logged = True
             waiting = sum(route_queue.waiting for route_queue in self.route_queues.values())
-            emit_once(self.emitters, LimitReached(waiting=waiting, seconds=due - now))
+            emit_once(self.emitters, LimitReached(waiting=waiting, seconds=due - now, **whose(self.emitters)))
 
     def status(
         self, budget: Budget, route_queues: Collection[RouteQueue["Permit"]], waited: WaitingTime

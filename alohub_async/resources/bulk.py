@@ -175,6 +175,8 @@ class _Crew(Generic[OutcomeT]):
 
     def _deliver(self, number: int, outcome: Any) -> asyncio.Future[None] | None:
         """Give a caller the outcome; if none waits for it, return what its worker has to wait for."""
+        if number not in self.jobs:
+            return None  # the call closed the iteration
         if outcome.error is None and (not self._options.ordered or number == next(iter(self.jobs))):
             for waiter in self._waiters:
                 if not waiter.done():
@@ -252,6 +254,7 @@ class _Crew(Generic[OutcomeT]):
         """Cancel everything, wait until it has ended, and forget it."""
         self.exhausted = True
         self._running.clear()
+        self.ended.clear()  # a caller that is awake would look for their tasks
         await self._workers.aclose()
         await self._reading.aclose()
         self.forget()

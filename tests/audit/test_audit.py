@@ -1,6 +1,8 @@
 """`audit_inbound` against the sandbox."""
 
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,9 +12,10 @@ from alohub_async import (
     ConfigurationError,
     DeadlineExceededError,
     InternalServerError,
+    InvalidArgumentError,
     RetryPolicy,
 )
-from alohub_async.audit import AuditProgress, AuditReport, Severity, audit_inbound
+from alohub_async.audit import DEFAULT_RULES, AuditProgress, AuditReport, Severity, audit_inbound
 from alohub_async.testing import BadJson, Delay, DropConnection, Fault, HtmlPage, JsonAnswer, Sandbox, Status
 from tests.audit.support import record
 from tests.support import FIRST, LIST, queue, until
@@ -223,3 +226,19 @@ async def test_details_overlap_the_walk() -> None:
         last_page = max(index for index, path in enumerate(paths) if path == LIST)
         assert first_detail < 10
         assert last_page > len(paths) * 0.8
+
+
+async def test_config_may_be_a_path_as_text(sandbox: Sandbox, tmp_path: Path) -> None:
+    """As of a tenants file."""
+    (tmp_path / "audit.toml").write_text("".join(f"{rule.id} = false\n" for rule in DEFAULT_RULES))
+    async with sandbox.client() as client:
+        assert (await audit_inbound(client, config=str(tmp_path / "audit.toml"))).rules == ()
+
+
+@pytest.mark.parametrize("wrong", [{"details": "no"}, {"agents": 1}, {"rules": 5}, {"config": 5}])
+async def test_wrong_argument_is_refused_before_anything_is_sent(sandbox: Sandbox, wrong: dict[str, Any]) -> None:
+    """A text such as "no" would count as True."""
+    async with sandbox.client() as client:
+        with pytest.raises((ConfigurationError, InvalidArgumentError)):
+            await audit_inbound(client, **wrong)
+    assert not sandbox.requests

@@ -5,10 +5,11 @@ import math
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from alohub_async import ConfigurationError, QueueStrategy
+from alohub_async import ConfigurationError, InvalidArgumentError, QueueStrategy
 from alohub_async.audit import DEFAULT_RULES, AuditedQueue, Finding, Severity, configure, read_config, rule
 from alohub_async.audit.config import check_needs
 from tests.audit.support import RULES, audited, record, report_of
@@ -193,3 +194,31 @@ def test_the_extra_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigurationError, match=r"pip install 'alohub-async\[audit\]', or .*invalid-number = false"):
         check_needs(DEFAULT_RULES)
     check_needs(configure(DEFAULT_RULES, {"invalid-number": False}))
+
+
+def test_mark_that_editors_of_windows_write_is_no_error(tmp_path: Path) -> None:
+    """Nor are its line ends."""
+    (tmp_path / "audit.toml").write_bytes(b"\xef\xbb\xbflocked = false\r\n")
+    assert read_config(tmp_path / "audit.toml") == {"locked": False}
+
+
+def test_path_that_cannot_be_one_is_refused() -> None:
+    """Like a file that is not there."""
+    with pytest.raises(ConfigurationError, match="null"):
+        read_config(Path("a\0.toml"))
+
+
+@pytest.mark.parametrize(
+    ("rules", "settings", "message"),
+    [
+        (None, {}, "rules must be an iterable"),
+        (DEFAULT_RULES[0], {}, "rules must be an iterable"),
+        ([len], {}, "each of rules must be a Rule; builtin_function_or_method was given"),
+        (DEFAULT_RULES, [1], "settings must be a Mapping; list was given"),
+        (DEFAULT_RULES, None, "settings must be a Mapping; NoneType was given"),
+    ],
+)
+def test_what_are_no_rules_or_settings_is_refused(rules: Any, settings: Any, message: str) -> None:
+    """The error says what was given."""
+    with pytest.raises((ConfigurationError, InvalidArgumentError), match=message):
+        configure(rules, settings)

@@ -17,6 +17,7 @@ from alohub_async.audit import (
     Finding,
     Rule,
     Severity,
+    html_page,
     junit_xml,
     list_rule,
     rule,
@@ -366,3 +367,19 @@ def test_rules_take_few_function_calls() -> None:
         report = report_of(*queues)
     assert len(report.findings) == 3 * len(queues)
     assert sum(entry.callcount for entry in profile.getstats()) / len(queues) < 120
+
+
+@pytest.mark.parametrize("wrong", [Finding(cast("Any", 5)), Finding("x", field=cast("Any", 5)), "text", None])
+def test_finding_that_is_none_is_a_failure_of_its_rule(wrong: Any) -> None:
+    """It cannot break the reports."""
+
+    @rule(Severity.WARNING)
+    def odd(queue: AuditedQueue) -> list[Finding]:
+        """Odd."""
+        del queue
+        return [wrong]
+
+    report = report_of(audited(record()), rules=[odd])
+    assert [finding.message.partition(":")[0] for finding in report.findings] == ["the rule failed for this queue"]
+    assert html_page(report)
+    assert junit_xml(report)

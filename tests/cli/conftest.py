@@ -3,23 +3,13 @@
 import os
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.main import get_command
 
 from alohub_async.testing import Sandbox, seed_queues
 from tests.cli.command import HOSTILE, QUEUES, Alohub, Process, start_python
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _commands_that_are_made_once() -> Generator[None]:
-    """A process makes them for its one command line: that is a quarter of what a command line costs here."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("alohub_async.cli.app.get_command", cache(get_command))
-        yield
 
 
 @pytest.fixture(autouse=True)
