@@ -180,7 +180,7 @@ async def test_error_has_a_token_to_go_on_with(sandbox: Sandbox, client: AlohubC
         ({"params": {"p": 5}, "page_name": "p"}, "params must not hold"),
         ({"params": [("a", 1)]}, "params must be a Mapping"),
         ({"params": {"a": 1.5}}, "params.* must be a string or an int"),
-        ({"first_page": -1}, "first_page must be an int of 0 or more"),
+        ({"first_page": -1}, "first_page must be an int from 0 to 1000000"),
         ({"first_page": True}, "first_page must be an int"),
         ({"first_page": "1"}, "first_page must be an int"),
         ({"page_name": ""}, "page_name must be a name"),
