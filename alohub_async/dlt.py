@@ -12,6 +12,7 @@ from alohub_async.files.records import columns_of
 from alohub_async.http.network import read_proxy
 from alohub_async.models import InboundQueue
 from alohub_async.options import AnyLoopOptionsDict, PageOptions, PageOptionsDict
+from alohub_async.pagination import Pager
 from alohub_async.pool import AlohubPool, MakeLimiter
 from alohub_async.tenant import Tenant, Tenants, check_tenant, tenants_of
 from alohub_async.validation import check_names
@@ -89,14 +90,10 @@ def inbound_queues(
                     async with pool.client(tenant) as client:
                         pager = client.queues.list_inbound(details=details, consistency="repair", **paging)
                         # One item for each list, so that no limit of dlt cuts it.
-                        queues = [_row(tenant.name, queue) async for queue in pager]
-                    if not pager.complete:
-                        message = f"the list of tenant {tenant.name!r} could not be proven complete; run it again"
-                        raise PageDriftError(message, duplicates=pager.drift.duplicates, totals=pager.drift.totals)
+                        yield await _rows_of(tenant.name, pager)
                 except AlohubError as error:
                     error.add_note(f"tenant {tenant.name}")
                     raise
-                yield queues or [{"tenant": tenant.name, "id": 0, "_gone": True}]
 
     # No primary key: a merge by two keys compares every row of the table with every row that is loaded.
     resource = dlt.resource(
@@ -114,6 +111,14 @@ def _check_names(tenants: list[Tenant]) -> None:
     for name, number in Counter(check_tenant(tenant).name for tenant in tenants).items():
         if number > 1:
             raise InvalidArgumentError(f"two tenants have the name {name!r}; give each a name of its own")
+
+
+async def _rows_of(tenant: str, pager: Pager[InboundQueue]) -> _Rows:
+    rows = [_row(tenant, queue) async for queue in pager]
+    if not pager.complete:
+        message = f"the list of tenant {tenant!r} could not be proven complete; run it again"
+        raise PageDriftError(message, duplicates=pager.drift.duplicates, totals=pager.drift.totals)
+    return rows or [{"tenant": tenant, "id": 0, "_gone": True}]
 
 
 def _row(tenant: str, queue: InboundQueue) -> dict[str, Any]:
