@@ -7,11 +7,11 @@ from typing import Any, BinaryIO, Final
 
 from alohub_async.changes.rows import COLUMNS, Change, Problem, read_rows
 from alohub_async.errors import FileError
-from alohub_async.files import check_ending, check_is_file, os_errors, reading, replacing, to_cell
+from alohub_async.files import check_ending, reading, replacing, to_cell
 from alohub_async.files.delimited import EXPECT, csv_rows, json_rows, write_objects, write_rows
 from alohub_async.plurals import counted
 
-_ENDINGS: Final = (".csv", ".jsonl")  # of files that people edit
+ENDINGS: Final = (".csv", ".jsonl")  # of files that people edit
 
 
 class ChangesFileError(FileError):
@@ -35,22 +35,13 @@ def read_changes(path: Path, *, opened: BinaryIO | None = None) -> list[Change]:
         ChangesFileError: The file has problems; the error lists all of them.
         FileError: The file cannot be read.
     """
-    ending = check_ending(path, _ENDINGS)
+    ending = check_ending(path, ENDINGS)
     with reading(path) if opened is None else nullcontext(opened) as file:
         rows = csv_rows(file, COLUMNS, ["id"], null="null") if ending == ".csv" else json_rows(file)
         changes, problems = read_rows(rows)
     if problems:
         raise ChangesFileError(path, tuple(sorted(problems, key=lambda problem: problem.line)))
     return changes
-
-
-def check_writable(path: Path) -> None:
-    """Raise what `write_changes` would, as far as that is known before."""
-    check_ending(path, _ENDINGS)
-    with os_errors(path, doing="write"):
-        if path.exists():
-            check_is_file(path.stat())
-        path.parent.resolve(strict=True)
 
 
 def write_changes(path: Path, changes: Iterable[Change]) -> None:
@@ -60,7 +51,7 @@ def write_changes(path: Path, changes: Iterable[Change]) -> None:
         InvalidArgumentError: The ending is neither `.csv` nor `.jsonl`.
         FileError: The file cannot be written; a file already at `path` is unchanged.
     """
-    ending, rows = check_ending(path, _ENDINGS), [_values(change) for change in changes]
+    ending, rows = check_ending(path, ENDINGS), [_values(change) for change in changes]
     with replacing(path) as file:
         if ending == ".csv":
             names = [name for name in COLUMNS if name == "id" or any(name in row for row in rows)]

@@ -1,6 +1,5 @@
 """A log of changes, in JSON Lines: what was written to which queue, and what undoes it."""
 
-import errno
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +15,7 @@ from alohub_async.changes.plan import Plan, Step, plan_changes, plan_step
 from alohub_async.changes.rows import Change, reason_not_settable
 from alohub_async.client import AlohubClient
 from alohub_async.errors import FileError, InvalidArgumentError
-from alohub_async.files import json_text, os_errors, reading
+from alohub_async.files import check_target, json_text, os_errors, reading
 from alohub_async.files.records import read_json
 from alohub_async.models import InboundQueue, InboundQueueUpdate
 from alohub_async.options import DEFAULT_CONCURRENCY, CallOptionsDict
@@ -66,11 +65,9 @@ class ChangeLog:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._run = secrets.token_hex(8)
+        check_target(path)  # before anything is sent
         if path.exists():
             read_log(path)
-        with os_errors(path, doing="write"):  # before anything is sent
-            if not os.access(path if path.exists() else path.parent.resolve(strict=True), os.W_OK):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     def note(
         self, client: AlohubClient, tenant: str | None, fields: Iterable[tuple[int, Iterable[FieldChange]]], to: Status

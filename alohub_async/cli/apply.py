@@ -14,6 +14,7 @@ import typer
 from typer import Argument, Option
 
 from alohub_async import changes
+from alohub_async.changes.changes_file import ENDINGS
 from alohub_async.cli import output
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.diff import Entry, counts_text, field_change, print_table
@@ -23,9 +24,6 @@ from alohub_async.client import AlohubClient
 from alohub_async.plurals import counted
 from alohub_async.pool import AlohubPool
 from alohub_async.tenant import Tenant
-
-_CHANGES: Final = (".csv", ".jsonl")
-
 
 APPLY_EPILOG: Final = """\b
 Example: alohub queues apply changes.csv --dry-run
@@ -87,7 +85,7 @@ def apply_command(
         tenants = access.read_tenants().tenants
         check_partitions(file, tenants)
         found = [tenant for tenant in tenants if (file / f"tenant={tenant.name}").is_dir()]
-        files = {tenant: partition(file, tenant, _CHANGES) for tenant in found}
+        files = {tenant: partition(file, tenant, ENDINGS) for tenant in found}
     piped = file == output.STANDARD_STREAM
     if file_format is not None and not piped:
         raise CommandError("--format is for stdin; the ending of a file is its format")

@@ -22,7 +22,7 @@ from alohub_async.cli.outcomes import JOBS, NEWER_THAN, SCHEDULER, again, print_
 from alohub_async.cli.output import Form, Output, one_line, print_rich, table_with_heading, write_rows, write_stderr
 from alohub_async.cli.progress import show_progress
 from alohub_async.client import AlohubClient
-from alohub_async.files import os_errors, replacing
+from alohub_async.files import check_folder, os_errors, replacing
 from alohub_async.tenant import Tenant
 from alohub_async.tenants import audit_tenants
 
@@ -100,8 +100,8 @@ def audit_command(
         if html is not None:
             audit.check_html()
         for path in (html, junit):  # before the audit, as that can take many minutes
-            if path is not None and not path.parent.is_dir():
-                raise CommandError(f"cannot write {path}: folder {path.parent} does not exist")
+            if path is not None:
+                check_folder(path)
         outputs = _Outputs(html, junit, audit.Severity[fail_on.upper()], form)
         options: Any = {"rules": chosen, "details": details, "agents": agents, "deadline": access.deadline}
         run: Any = {"newer_than": newer_than, "concurrency": jobs}

@@ -12,14 +12,14 @@ from rich.text import Text
 from typer import Argument, Option
 
 from alohub_async import changes
-from alohub_async.changes.changes_file import check_writable
+from alohub_async.changes.changes_file import ENDINGS
 from alohub_async.cli import output
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode, one_failure_code
 from alohub_async.cli.outcomes import JOBS, check_partitions, for_each, outcome_records, partition, write_failures
 from alohub_async.client import AlohubClient
 from alohub_async.errors import AlohubError
-from alohub_async.files import json_text, os_errors, read_queues
+from alohub_async.files import check_ending, check_target, json_text, os_errors, read_queues
 from alohub_async.files.formats import has_extra
 from alohub_async.models import InboundQueue
 from alohub_async.pool import TenantOutcome
@@ -70,7 +70,8 @@ def diff_command(
             raise typer.Exit(ExitCode.USAGE)
     else:
         if changes_file is not None:
-            check_writable(changes_file)
+            check_ending(changes_file, ENDINGS)
+            check_target(changes_file)
         files = [None if state == _LIVE else [*read_queues(state)] for state in (before, after)]
         live = partial(_live, deadline=access.deadline)
         states = (access.run(live) if queues is None else queues for queues in files)

@@ -12,24 +12,16 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import typer
 from typer import Argument, Option
 
+from alohub_async.cli import output
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.errors import CommandError, ExitCode, describe
 from alohub_async.cli.outcomes import JOBS, NEWER_THAN, SCHEDULER, again, print_results, results_of, run_job
-from alohub_async.cli.output import (
-    STANDARD_STREAM,
-    one_line,
-    write,
-    write_json,
-    write_stderr,
-    write_wrapped,
-    writing_output,
-)
 from alohub_async.cli.progress import show_progress
 from alohub_async.client import AlohubClient
 from alohub_async.errors import AlohubError, FileError
 from alohub_async.export import ExportConsistency, ExportReport, export_inbound
 from alohub_async.export.journal import journal_path
-from alohub_async.files import check_ending, json_text
+from alohub_async.files import check_ending, check_target, json_text
 from alohub_async.plurals import counted
 from alohub_async.tenants import export_tenants
 
@@ -86,13 +78,13 @@ def export_command(
     """
     if excel and (file_format or "csv") != "csv":
         raise CommandError("--excel writes CSV; leave out --format")
-    if excel and path != STANDARD_STREAM and not access.many and path.suffix.lower() != ".csv":
+    if excel and path != output.STANDARD_STREAM and not access.many and path.suffix.lower() != ".csv":
         raise CommandError(f"--excel writes CSV; the file must end in .csv, not {path.suffix!r:.60}")
     walk: Any = {"page_size": page_size, "prefetch": prefetch, "consistency": consistency, "max_passes": max_passes}
     export: Any = {"details": details, "excel": excel, "restart": restart, "deadline": access.deadline, **walk}
     if access.many:
-        if path == STANDARD_STREAM or path.is_file():
-            raise CommandError(f"with --tenants, PATH must be a folder, not {one_line(str(path))}")
+        if path == output.STANDARD_STREAM or path.is_file():
+            raise CommandError(f"with --tenants, PATH must be a folder, not {output.one_line(str(path))}")
         found = access.read_tenants()
         form = file_format or ("csv" if excel else found.file_format)
         check_ending(Path(f"queues.{form}"))  # before each tenant fails for the same reason
@@ -101,7 +93,7 @@ def export_command(
         report = run_job(access, job, scheduler=scheduler, hint=again(restart=restart))
         results = results_of(report, found.tenants)
         if as_json:
-            write("".join(json_text(entry.as_record()) for entry, _, _ in results), as_json=True)
+            output.write("".join(json_text(entry.as_record()) for entry, _, _ in results), as_json=True)
         else:
             print_results(results, _COLUMNS)
         codes = [code for _, code, _ in results]  # a failure is worse than what is missing
@@ -109,7 +101,7 @@ def export_command(
     else:
         if newer_than is not None or scheduler is not None:
             raise CommandError("--newer-than and --scheduler are for --tenants")
-        if path == STANDARD_STREAM:
+        if path == output.STANDARD_STREAM:
             code = _export_to_stdout(file_format or ("csv" if excel else "jsonl"), export, access, as_json=as_json)
         elif file_format is not None:
             raise CommandError("--format is for stdout and --tenants; the ending of a file is its format")
@@ -124,9 +116,9 @@ def _export_one(path: Path, options: Mapping[str, Any], access: Access, *, as_js
     hint = f"; {again(restart=options['restart'], tenants=False)} to resume"
     report = _run(path, options, access, hint=lambda: hint if can_resume() else "")
     if as_json:
-        write_json(report.as_record())
+        output.write_json(report.as_record())
     else:
-        write_wrapped(_summary(str(path), report))
+        output.write_wrapped(_summary(str(path), report))
     return ExitCode.OK if report.complete else ExitCode.INCOMPLETE
 
 
@@ -139,18 +131,17 @@ def _export_to_stdout(file_format: str, options: Mapping[str, Any], access: Acce
         path = Path(folder) / f"queues.{file_format}"
         hint = "; nothing was written, and an export to stdout cannot be resumed"
         report = _run(path, options, access, hint=lambda: hint)
-        with path.open("rb") as file, writing_output():
+        with path.open("rb") as file, output.writing_output():
             shutil.copyfileobj(file, sys.stdout.buffer)
             sys.stdout.flush()
-    write_stderr(_summary("stdout", report))
+    output.write_stderr(_summary("stdout", report))
     return ExitCode.OK if report.complete else ExitCode.INCOMPLETE
 
 
 def _run(path: Path, options: Mapping[str, Any], access: Access, *, hint: Callable[[], str]) -> ExportReport:
     """Export to a file; the hint is added to the message of a failure."""
     check_ending(path)  # before the user is asked for a key
-    if not path.parent.is_dir():
-        raise CommandError(f"cannot write {path}: folder {path.parent} does not exist", ExitCode.FAILED)
+    check_target(path)
 
     async def work(client: AlohubClient) -> ExportReport:
         with show_progress("Exporting", client, quiet=access.quiet, details=options["details"]) as show:
@@ -167,7 +158,7 @@ def _run(path: Path, options: Mapping[str, Any], access: Access, *, hint: Callab
 
 
 def _summary(where: str, report: ExportReport) -> str:
-    return one_line(
+    return output.one_line(
         f"{where}: {counted(report.written, 'queue')}, {'' if report.complete else 'NOT '}complete: {report.reason};"
         f" {report.seconds:.1f} s; {counted(report.requests, 'request')}, {report.denied:,} denied,"
         f" waited {report.waited:.1f} s for the rate limit"

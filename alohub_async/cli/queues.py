@@ -14,28 +14,12 @@ from typer import Argument, Option
 
 from alohub_async.changes import ChangeLog, FieldChange, Status
 from alohub_async.changes.rows import STRATEGIES, parse_strategy
+from alohub_async.cli import output
 from alohub_async.cli.access import Access, with_access
 from alohub_async.cli.apply import LOG
 from alohub_async.cli.diff import field_change, print_table
 from alohub_async.cli.errors import CommandError, ExitCode
 from alohub_async.cli.outcomes import JOBS, for_each, outcome_records, write_failures
-from alohub_async.cli.output import (
-    DRY_RUN,
-    QUEUE_COLUMNS,
-    TABLE_COLUMNS,
-    Form,
-    Output,
-    one_line,
-    print_queue,
-    print_queues,
-    progress,
-    queue_row,
-    value_text,
-    write,
-    write_json,
-    write_rows,
-    write_stderr,
-)
 from alohub_async.client import AlohubClient
 from alohub_async.files import queue_record
 from alohub_async.files.delimited import from_cell
@@ -80,7 +64,7 @@ _pattern = Option(
 )
 _WILDCARDS: Final = {*"*?["}
 _limit = Option(metavar="N", min=1, help="List at most N queues; with --tenants, N of each tenant.")
-_columns = Option(metavar="NAME,…", help=f"Columns to show, in this order: {', '.join(QUEUE_COLUMNS)}.")
+_columns = Option(metavar="NAME,…", help=f"Columns to show, in this order: {', '.join(output.QUEUE_COLUMNS)}.")
 
 
 _LIST_EPILOG: Final = """\b
@@ -97,7 +81,7 @@ def list_command(
     pattern: Annotated[str | None, _pattern] = None,
     limit: Annotated[int | None, _limit] = None,
     columns: Annotated[str | None, _columns] = None,
-    form: Output = "table",
+    form: output.Output = "table",
     page_size: Annotated[int | None, Option(metavar="N", help="Queues per page.  [default: 100]")] = None,
     jobs: Annotated[int | None, JOBS] = None,
     access: Access,
@@ -123,11 +107,12 @@ def list_command(
         outcomes, lists = [], [("", access.run(work))]
         document = listing.record(lists[0][1])["queues"]
     if form == "table":
-        print_queues([(name, listed.queues) for name, listed in lists], listing.columns)
+        output.print_queues([(name, listed.queues) for name, listed in lists], listing.columns)
     elif form == "json":
-        write_json(document)
+        output.write_json(document)
     if pattern is not None and not (listing.count or _WILDCARDS & {*pattern}):
-        write_stderr(f"no queue has exactly this name; for a part of a name: --name '*{one_line(pattern)}*'")
+        advice = f"for a part of a name: --name '*{output.one_line(pattern)}*'"
+        output.write_stderr(f"no queue has exactly this name; {advice}")
     code = write_failures(outcomes)
     if not (code or all(listed.enough for _, listed in lists)):
         code = ExitCode.INCOMPLETE  # the pager has logged why
@@ -135,15 +120,15 @@ def list_command(
         raise typer.Exit(code)
 
 
-def _chosen(text: str | None, form: Form, *, many: bool) -> list[str]:
+def _chosen(text: str | None, form: output.Form, *, many: bool) -> list[str]:
     """The names of the columns."""
     tenant = ["tenant"] if many else []
     if text is None:
-        return [*tenant, *(TABLE_COLUMNS if form == "table" else QUEUE_COLUMNS)]
+        return [*tenant, *(output.TABLE_COLUMNS if form == "table" else output.QUEUE_COLUMNS)]
     names = list(dict.fromkeys([*tenant, *(name.strip() for name in text.split(","))]))
     for name in names:
-        if name not in {*tenant, *QUEUE_COLUMNS}:
-            raise CommandError(f"--columns: no column {name!r:.60}; {nearest(name, QUEUE_COLUMNS)}")
+        if name not in {*tenant, *output.QUEUE_COLUMNS}:
+            raise CommandError(f"--columns: no column {name!r:.60}; {nearest(name, output.QUEUE_COLUMNS)}")
     return names
 
 
@@ -165,7 +150,7 @@ class _Listed:
 class _Listing:
     """Which queues are listed, and in which form."""
 
-    form: Form
+    form: output.Form
     columns: Sequence[str]
     strategies: Collection[int | None]
     pattern: str
@@ -178,14 +163,14 @@ class _Listing:
         queues: list[InboundQueue] = []
         count = seen = 0
         streams = self.form in {"jsonl", "csv"}
-        with nullcontext() if tenant or streams else progress() as update:
+        with nullcontext() if tenant or streams else output.progress() as update:
             async for page in pager.pages():
                 found = [*filter(self._is_wanted, page.items)]
                 if self.limit is not None:
                     del found[self.limit - count :]
                 count, seen = count + len(found), seen + len(page.items)
                 if streams:
-                    write_rows(
+                    output.write_rows(
                         self.form, self.columns, (self._row(queue, tenant) for queue in found), header=self._header
                     )
                     self._header = False
@@ -209,7 +194,7 @@ class _Listing:
         return has_strategy and fnmatchcase(_folded(queue.name or ""), self.pattern)
 
     def _row(self, queue: InboundQueue, tenant: str) -> dict[str, Any]:
-        return {"tenant": tenant, **queue_row(queue, self.form)}
+        return {"tenant": tenant, **output.queue_row(queue, self.form)}
 
 
 @app.command(
@@ -222,16 +207,16 @@ See each request: alohub queues get 1001226 -vv""",
 def get_command(
     queue_id: Annotated[int, _id],
     *,
-    form: Output = "table",
+    form: output.Output = "table",
     access: Access,
 ) -> None:
     """Get one inbound queue."""
     queue = access.run(lambda client: client.queues.get_inbound(queue_id, deadline=access.deadline))
     if form == "table":
-        print_queue(queue)
+        output.print_queue(queue)
     else:
-        row = queue_row(queue, form)
-        write_rows(form, QUEUE_COLUMNS, [row], document=row)
+        row = output.queue_row(queue, form)
+        output.write_rows(form, output.QUEUE_COLUMNS, [row], document=row)
 
 
 _strategy = _strategy_option(parser=_read_strategy, help=_by_name)
@@ -299,7 +284,7 @@ def update_command(
     changes = (_change_line(edit, name, wanted[name]) for name in edit.changed)
     print_table([("", attrs.evolve(edit.before, id=queue_id), changes)], {state: 1})
     if dry_run and edit.changed:
-        write(DRY_RUN)
+        output.write(output.DRY_RUN)
     if edit.not_taken:
         message = f"the server reported success but did not change {', '.join(edit.not_taken)}"
         raise CommandError(f"{what}: {message}", ExitCode.FAILED)
@@ -307,7 +292,7 @@ def update_command(
 
 def _change_line(edit: Edit[InboundQueue], name: str, wanted: object) -> str:
     line = field_change(FieldChange(name, value_of(edit.before, name), wanted))
-    return f"{line} (it is {value_text(name, value_of(edit.after, name))})" if name in edit.not_taken else line
+    return f"{line} (it is {output.value_text(name, value_of(edit.after, name))})" if name in edit.not_taken else line
 
 
 def _read_expected(texts: Iterable[str]) -> dict[str, Any]:

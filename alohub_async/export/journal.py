@@ -8,7 +8,7 @@ export after it. An export resumes behind the last page; a page that was half-wr
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from alohub_async.export.exported import Key, key_from_json, key_to_json
 from alohub_async.export.locks import open_locked
 from alohub_async.export.log import Log, Mark
 from alohub_async.export.state import State
-from alohub_async.files import check_is_file, os_errors, side_path
+from alohub_async.files import check_target, side_path
 from alohub_async.pagination import KeySet, Passes
 
 _KIND: Final = "export_journal"
@@ -119,7 +119,6 @@ class Journal:
 def open_journal(target: Path, key_of: Callable[[Mapping[str, Any]], Key], *, restart: bool) -> Generator[Journal]:
     """Lock and read the journal of a target; create it if it does not exist."""
     path = journal_path(target)
-    with os_errors(target, doing="write"), suppress(FileNotFoundError):
-        check_is_file(target.stat())  # before the list is walked
+    check_target(target)  # before the list is walked
     with open_locked(path, target=target) as file, ThreadPoolExecutor(1, "alohub-export") as thread:
         yield Journal(Log(file, path, _KIND), thread, key_of, restart=restart)

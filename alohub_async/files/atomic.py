@@ -59,6 +59,19 @@ def check_is_file(found: os.stat_result) -> None:
         raise OSError(errno.EINVAL, "it is a pipe or a device, not a file")
 
 
+def check_folder(path: Path) -> None:
+    """Raise a `FileError` if the folder of a file to be written does not exist."""
+    if not path.parent.is_dir():
+        raise FileError(f"cannot write {path}: folder {path.parent} does not exist", path=path)
+
+
+def check_target(path: Path) -> None:
+    """Raise what would keep a file from being written, as far as that is known before, as a `FileError`."""
+    with os_errors(path, doing="write"), suppress(FileNotFoundError):
+        check_is_file(path.stat())
+    check_folder(path)
+
+
 def side_path(path: Path, ending: str, *, mark: str = ".") -> Path:
     """The path of a file beside another one, short, and skipped by programs that read folders, by its `.` or `_`."""
     name = path.name if len(os.fsencode(path.name)) <= _LONG else _short_name(path)

@@ -17,7 +17,7 @@ LONG = f"{'x' * 300}.csv"
     ("arguments", "message"),
     [
         ((*DIFF, "a.xlsx"), "the file must end in .csv, .jsonl; 'a.xlsx' was given"),
-        ((*DIFF, "none/a.csv"), "cannot write none/a.csv: there is no such file or folder"),
+        ((*DIFF, "none/a.csv"), "cannot write none/a.csv: folder none does not exist"),
         ((*DIFF, "folder.csv"), "cannot write folder.csv: it is a folder"),
         ((*EXPORT, "folder.csv"), "cannot write folder.csv: it is a folder"),
         ((*EXPORT, LONG), "the name is too long"),
