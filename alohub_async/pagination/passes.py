@@ -15,9 +15,9 @@ ids was known before the pass began. The argument:
 listed then or later. So the first total must be reported before the first records, or together with them. (Pages are
 not fetched concurrently until a total is known.) If there is none, a proof by number is not possible.
 
-The server may report no total, or count records that it does not show, or cap its count (then a pass brings more ids
-than any total). Then two successive passes that brought the same ids, without a sign of movement in either, are
-accepted as the whole list.
+The server may report no total, count records that it does not show, or cap its count (a page then refutes the total).
+Then two successive passes that brought the same ids, without a sign of movement in either, are accepted as the whole
+list.
 
 This module is pure. `RepairingSource` drives it in one pager, an export across processes, from its journal.
 """
@@ -42,7 +42,7 @@ class PassesState:
     moved_before: bool | None = None  # whether the pass before did; None if there is none
     totals: tuple[int, ...] = attrs.field(default=(), converter=as_tuple)  # of all passes, without repetition in a row
     duplicates: int = 0  # records that came again within a pass, over all passes
-    refuted: bool = False  # whether a pass brought more ids than any total: these prove nothing
+    refuted: bool = False  # whether a page, in any pass, refuted its total: then totals prove nothing
     settled: bool | None = None  # whether the list was proven whole; None while that is open
 
 
@@ -93,6 +93,7 @@ class Passes:
     def add_page(self, number: int, keys: Sequence[Any], total: int | None, drift: Drift) -> frozenset[int]:
         """Add a page of this pass: the identity keys of its records, without duplicates that `drift` counts.
 
+        `total` is that of the walk: None if none is known, or the latest was refuted.
         Returns the indexes of the records that came in this pass already.
         """
         noted = self._noted.duplicates
@@ -104,6 +105,8 @@ class Passes:
             self._shifted.add(number)
         if total is not None:
             self._totals[number] = total
+        elif drift.totals:
+            self.state = attrs.evolve(self.state, refuted=True)
         return repeated
 
     def _note(self, drift: Drift) -> None:
@@ -136,8 +139,7 @@ class Passes:
         self._note(drift)
         if max_passes is None:
             return False
-        before, refuted = self._before, self.count > max(self.state.totals, default=self.count)
-        self.state = state = attrs.evolve(self.state, refuted=self.state.refuted or refuted)
+        state, before = self.state, self._before
         proven = not state.refuted and self.count == state.first_total and self._now <= self._known
         is_same = before is not None and self.count == len(before) and self._now <= before
         agreed = is_same and not state.moved and state.moved_before is False

@@ -136,7 +136,7 @@ class RepairingSource(Generic[T]):
             return False
         number, page, repeated = loaded
         keys = [key for index, key in enumerate(page.keys) if index not in repeated]
-        self._passes.add_page(number, keys, page.total, self._walk.drift)
+        self._passes.add_page(number, keys, self._total, self._walk.drift)
         self._keep(page)
         return True
 

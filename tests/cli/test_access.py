@@ -183,6 +183,7 @@ def test_verbose(alohub: Alohub) -> None:
     assert outcome.out == plain.out
     assert plain.err == ""
     kinds = [line.removeprefix("alohub: ").partition(":")[0] for line in outcome.err.splitlines()]
+    kinds = [kind for kind in kinds if kind != "waited for the rate limit"]  # a busy machine takes a millisecond for it
     assert kinds == ["attempt finished", "retrying", "attempt finished", "call finished"]
 
 

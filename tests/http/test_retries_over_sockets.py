@@ -483,7 +483,7 @@ async def test_backoff_doubles_up_to_its_cap_and_is_spread(sandbox: Sandbox) -> 
     assert len(by_retry) == 6
     for most, waits in zip((1, 2, 4, 5, 5, 5), by_retry, strict=True):
         assert 0 <= min(waits) < most / 2 < max(waits) <= most + 0.01
-        assert len({round(wait, 6) for wait in waits}) == len(waits)
+        assert len({round(wait, 3) for wait in waits}) > 20
 
 
 @pytest.mark.looptime
