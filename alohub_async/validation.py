@@ -171,7 +171,7 @@ def check_flag(name: str, value: Any, *, error: Error = InvalidArgumentError) ->
 
 def check_choice(name: str, value: T, allowed: Sequence[T], *, error: Error = InvalidArgumentError) -> T:
     """Return one of the allowed values."""
-    if not isinstance(value, str) or value not in allowed:  # other objects may refuse to be compared
+    if isinstance(value, bool) or not isinstance(value, str | int) or value not in allowed:  # arrays do not compare
         raise refuse(name, f"one of {tuple(allowed)}", value, error=error)
     return value
 

@@ -16,7 +16,7 @@ from yarl import URL
 import alohub_async  # edits and outcomes are imported when they are first used
 from alohub_async.codec.answers import Decoders, decoders
 from alohub_async.codec.updates import update_body
-from alohub_async.errors import AlohubError, DeadlineExceededError
+from alohub_async.errors import AlohubError, APIResponseError, DeadlineExceededError
 from alohub_async.http.requestor import Requestor
 from alohub_async.http.requests import Request, encode_json
 from alohub_async.http.responses import read_record, read_success
@@ -176,7 +176,7 @@ class Resource(Generic[RecordT, UpdateT]):
         expect = edits.check_expected(record_id, expect, self.spec.record)
         deadline = Deadline(CallOptions.of(options, "expect", "dry_run", "verify"), what=f"edit of {what}")
         with edits.EditLog() as log:
-            before = await log.read(self._get(record_id, deadline.next_call()))
+            before = await self._read(record_id, deadline, log)
             difference = edits.differing(before, wanted)
             if expect is not None:
                 refused = edits.conflict(what, before, {name: edits.value_of(expect, name) for name in difference})
@@ -187,13 +187,21 @@ class Resource(Generic[RecordT, UpdateT]):
                 seen = await self._write(record_id, difference, deadline, log)
                 if seen is None and verify:
                     try:
-                        seen = await log.read(self._get(record_id, deadline.next_call()))
+                        seen = await self._read(record_id, deadline, log)
                     except AlohubError as error:
                         error.add_note(f"the update of {what} was accepted; only reading it back failed")
                         raise
                 after = after if seen is None else seen
             changed, not_taken = tuple(difference), tuple(edits.differing(after, difference))
             return edits.Edit(id=record_id, before=before, after=after, changed=changed, sent=sent, not_taken=not_taken)
+
+    async def _read(self, record_id: int, deadline: Deadline, log: "EditLog") -> RecordT:
+        """Get the record of an edit, which must not compare, and write, by another one."""
+        record = await log.read(self._get(record_id, deadline.next_call()))
+        if record.id not in {record_id, None}:
+            message = f"{self.spec.name} {record_id} was requested, and {self.spec.name} {record.id} came"
+            raise APIResponseError(message, status=200)
+        return record
 
     async def _write(
         self, record_id: int, values: dict[str, Any], deadline: Deadline, log: "EditLog"
@@ -214,7 +222,7 @@ class Resource(Generic[RecordT, UpdateT]):
                 # Since the record is read before, the update may be repeated whenever a read may be.
                 method = "GET" if policy.retry_writes else "PUT"
                 delay = policy.delay(attempt, method, error, random.random)
-                seen = await log.read(self._get(record_id, deadline.next_call()))
+                seen = await self._read(record_id, deadline, log)
                 if not edits.differing(seen, values):
                     return seen
                 if delay is None or not mine.quota.spend():

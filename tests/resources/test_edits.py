@@ -13,6 +13,7 @@ from alohub_async import (
     UNSET,
     AlohubClient,
     APIConnectionError,
+    APIResponseError,
     ConflictError,
     DeadlineExceededError,
     InboundQueue,
@@ -52,6 +53,18 @@ async def test_edit_reads_writes_and_reads_back(sandbox: Sandbox, client: Alohub
     assert edit.after == _changed(found)
     assert edit.after == await client.queues.get_inbound(FIRST)
     assert _methods(sandbox)[:3] == ["GET", "PUT", "GET"]
+
+
+@pytest.mark.parametrize("answered", [FIRST + 1, str(FIRST + 1)])
+async def test_nothing_is_written_by_another_queue(sandbox: Sandbox, client: AlohubClient, answered: object) -> None:
+    """A queue that was not requested is an error of the edit; one without an id is accepted."""
+    sandbox.fail(json_reply(queue(callinId=answered)), method="GET")
+    with pytest.raises(APIResponseError, match=f"queue {FIRST} was requested, and queue {FIRST + 1} came") as caught:
+        await client.queues.edit_inbound(FIRST, CHANGE)
+    assert (caught.value.attempts, caught.value.maybe_written) == (1, False)
+    assert _methods(sandbox) == ["GET"]
+    sandbox.fail(json_reply(queue(callinId=None)), method="GET")
+    assert (await client.queues.edit_inbound(FIRST, CHANGE)).sent
 
 
 async def test_only_what_differs_is_sent(sandbox: Sandbox, client: AlohubClient) -> None:
