@@ -69,7 +69,7 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
 
 
 _DIRECT: Final = Network()
-_LARGE: Final = 1 << 20  # bytes, more than the 256 KiB that asyncio allocates for each read
+_LARGE: Final = 8 << 20  # bytes: no hole between blocks of other work is as large
 _attempt: ContextVar[TimeLimit] = ContextVar("_attempt")
 """The time limit of the attempt that the running task is in, or was in last."""
 
