@@ -123,8 +123,7 @@ class Bucket(Counts):
             self._deny(ended, left)
             return
         if ended.at >= self.blocked_until or self.asked_until < ended.at:  # else it was sent before the 429
-            self._denied_in_row = 0
-            self.asked_until = -math.inf
+            self._unblock()
         self._length.served()
         self._clocks.trial = False
         self._rivals.served()
@@ -135,9 +134,7 @@ class Bucket(Counts):
         (_, sent_at, _), now, retry_after = ended.ticket, ended.at, ended.retry_after
         again = sent_at >= self._denied_at  # else it was sent together with others that were refused
         self._denied_at, self._calm = now, False
-        self.denials += 1
         self._denied_in_row += again or not self._denied_in_row
-        self.ready_until = -math.inf
         if retry_after is None or retry_after <= 0.0:
             backoff = min(1.0, _FIRST_BACKOFF * 2.0 ** min(self._denied_in_row - 1, 9))
             retry_after = self.window * backoff * (0.75 + self.random() / 2)
@@ -150,8 +147,7 @@ class Bucket(Counts):
             longer = min(2.0, 0.25 * 2.0 ** (self._denied_in_row - _IN_ROW))
             # Whole windows: who comes in the middle of one finds what others have left, and that is nothing.
             retry_after += self.window * int(longer * (0.75 + self.random() / 2))
-        self.blocked_until = now + min(retry_after, self._max_block)
-        self.asked_until = now + retry_after if retry_after > self._max_block else -math.inf
+        self._block(now, retry_after)
         self._untold.denied(now, sent_at, retry_after, left=left, limit=self.limit, answers=self._answers)
         if left or self.blind:
             return  # the counts are right, or nothing is known of them

@@ -284,6 +284,16 @@ class Counts(ABC):
     def _judge(self, ended: Ended, *, denied: bool, left: int | None) -> None:
         """Follow a 429, or a served request after one; `left` is what the answer said remains, None if nothing."""
 
+    def _block(self, now: float, seconds: float) -> None:
+        """Let nothing go for as long as a 429 asks, at most for `max_block`."""
+        self.denials += 1
+        self.ready_until, self.blocked_until = -math.inf, now + min(seconds, self._max_block)
+        self.asked_until = now + seconds if seconds > self._max_block else -math.inf
+
+    def _unblock(self) -> None:
+        """Note that a request was served after the last 429."""
+        self._denied_in_row, self.asked_until = 0, -math.inf
+
     def _count(self, ticket: Ticket, now: float, snapshot: RateLimit, *, denied: bool = False) -> int:
         """Take over what an answer says about what is left; return that."""
         number, sent_at, answered = ticket

@@ -242,7 +242,7 @@ def test_columns(alohub: Alohub) -> None:
         (("--strategy", "gold"), "'gold' is not one of NORMAL (1)"),
         (("--strategy", "9" * 5000), "--strategy"),
         (("--strategy", "-1"), "'-1' is not one of"),
-        (("--limit", "0"), "'0' "),
+        (("--limit", "0"), "'--limit'"),
         (("--limit", "1e3"), "'1e3' "),
         (("--output", "xml"), "'--output': 'xml' is not one of"),
     ],
