@@ -50,9 +50,12 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No access to the API; nor certificates, which each command and each new process would read in 50 ms or more."""
+    """No access to the API; nor certificates, which each command and each new process would read in 50 ms or more.
+
+    Nor how the C library is to allocate: a cluster of dask sets that for its workers, and leaves it to later tests.
+    """
     access = ("ALOHUB_API_KEY", "ALOHUB_TENANT_ID", "ALOHUB_BASE_URL", "ALOHUB_ENV")
-    for name in (*access, "SSL_CERT_FILE", "SSL_CERT_DIR"):
+    for name in (*access, "SSL_CERT_FILE", "SSL_CERT_DIR", "MALLOC_TRIM_THRESHOLD_"):
         monkeypatch.delenv(name, raising=False)
 
 
