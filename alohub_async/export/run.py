@@ -125,7 +125,8 @@ class ExportRun(Generic[RecordT]):
         )
         async for page in pager.pages():
             await self._take(page, pager)
-        goes_on = self._passes.end_pass(pager.drift, max_passes=options.max_passes if prove else None)
+        most, refuted = options.max_passes if prove else None, pager.total is None
+        goes_on = self._passes.end_pass(pager.drift, max_passes=most, refuted=refuted)
         state = attrs.evolve(self._with_passes(pager), ended=not goes_on)
         await self._save([], [], attrs.evolve(state, token=None, received=0) if goes_on else state)
 

@@ -134,9 +134,14 @@ class Passes:
         """Add a page that was fetched again after this pass: its records are known to the next pass."""
         self._refetched.add_all(keys)
 
-    def end_pass(self, drift: Drift, *, max_passes: int | None) -> bool:
-        """Begin another pass (True), unless the list is proven whole or `max_passes` are done; None is for no proof."""
+    def end_pass(self, drift: Drift, *, max_passes: int | None, refuted: bool = False) -> bool:
+        """Begin another pass (True), unless the list is proven whole or `max_passes` are done; None is for no proof.
+
+        `refuted`: the latest total of the walk was refuted, if there was one.
+        """
         self._note(drift)
+        if refuted and drift.totals:
+            self.state = attrs.evolve(self.state, refuted=True)
         if max_passes is None:
             return False
         state, before = self.state, self._before

@@ -128,7 +128,7 @@ class PageProgress:
     def _note_total(self, total: int, number: int, count: int, *, repeated: bool) -> None:
         start = number * self.size
         shown = start + count if count and (number == 0 or count <= self.size) else 0
-        if not repeated and (total < shown or total <= self._refuted):
+        if (self._prove or not repeated) and (total < shown or total <= self._refuted):
             self._refuted, self.total = max(self._refuted, total), None  # continue until a page is empty
         elif count or total or start < (self.total or 1):  # 0 beyond the end says nothing
             self.total = total

@@ -122,7 +122,7 @@ class RepairingSource(Generic[T]):
                 self._refetched += 1
                 self._keep(page)
                 passes.add_refetched(page.keys)
-            if passes.end_pass(self._walk.drift, max_passes=self._max_passes):
+            if passes.end_pass(self._walk.drift, max_passes=self._max_passes, refuted=self._walk.total is None):
                 self._walk, self._suspects = self._new_walk(), None
         if not passes.state.settled:
             what = f"the list moved during each of {passes.finished} passes"

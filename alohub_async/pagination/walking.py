@@ -40,6 +40,7 @@ class WalkingSource(Generic[T]):
             before=start.before,
             prove=prove,
         )
+        self._prove = prove
         self._prefetcher = Prefetcher(fetch, self._progress, enrich=enrich, most=prefetch, ordered=ordered)
         self._fetch = fetch
         self._events = events or Emitter()
@@ -110,7 +111,10 @@ class WalkingSource(Generic[T]):
             keys, total, gaps = page.keys, page.total, gaps_of(page.keys)
             mark = fingerprint(keys, gaps)
             capped = number == 0 and await self._is_capped(keys, total)
-            ignored = mark in progress.marks and await self._is_ignored(number, page)
+            seen_before = mark in progress.marks
+            ignored = seen_before and await self._is_ignored(number, page)
+            if self._prove and seen_before and number and await self._has_shifted(number, page):
+                self._duplicates += len(keys)
             is_new = progress.arrive(number, keys, total, mark=mark, capped=capped, ignored=ignored)
             self._first = None
             if is_new:
@@ -154,6 +158,10 @@ class WalkingSource(Generic[T]):
             return False
         before = await self._fetch(number - 1, size)
         return before.keys == page.keys and before.total == page.total  # else the list has moved by one page
+
+    async def _has_shifted(self, number: int, page: FetchedPage[T]) -> bool:
+        """Whether an earlier page came again because the list moved: then the page before is another one by now."""
+        return (await self._fetch(number - 1, self._progress.size)).keys != page.keys
 
     def refetch(self, number: int) -> Coroutine[Any, Any, FetchedPage[T]]:
         """Fetch a page once more; the position does not change."""
