@@ -268,7 +268,7 @@ async def test_repair_misses_nothing_if_the_server_counts_the_page(move: int) ->
 @pytest.mark.parametrize("move", range(2, 7))
 async def test_repair_misses_nothing_if_a_repeated_page_refutes_the_total(move: int) -> None:
     """A page behind the total is a sign that the total is wrong, also if it looks like the one before."""
-    moves = {1: _insert(0, 8), 2: lambda records: records.remove(8), move + 1: _insert(0, 9)}
+    moves = {1: _insert(0, 8), 2: _remove(8), move + 1: _insert(0, 9)}
     server = Moving(records=[0, 1], total=lambda _: 1, moves=moves)
     assert {0, 1} <= {*await server.repairing(page_size=1).collect()}
 
