@@ -579,7 +579,7 @@ def test_a_small_limit_is_used_up(kind: WindowKind, limit: int) -> None:
 def test_a_small_weighted_limit_costs_one_429(
     kind: WindowKind, limit: int, least: int, trials: int, *, count_denied: bool
 ) -> None:
-    """The trial of a limit of 1, which is not made again soon; a larger one is told by the answers."""
+    """The trial of a limit of 1, which is not made again soon; the answers show a larger one."""
     served, refused = saturate(new_bucket(), make_window(kind, limit, count_denied=count_denied), 603.7)
     assert (served >= least, refused) == (True, trials)
 
