@@ -278,7 +278,7 @@ class Counts(ABC):
 
     @abstractmethod
     def _settle_others(self, ended: Ended, snapshot: RateLimit | None) -> None:
-        """Settle the request in the buckets of this scope's other windows, and make those that the answer reports first."""
+        """Settle the request in the buckets of this scope's other windows, and make those that are new."""
 
     @abstractmethod
     def _judge(self, ended: Ended, *, denied: bool, left: int | None) -> None:
